@@ -1,0 +1,62 @@
+"""Items: what is registered, and how a key comes from a path (rule K of the file format)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stoker.errors import UserError
+
+KEY_LIMIT_BYTES = 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """One datum to register. `path` is absolute as the system decodes it (surrogate escapes stand
+    for bytes that are no UTF-8); None for a record. `fingerprint` tells new content from known."""
+
+    key: str
+    path: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    size_bytes: int | None = None
+    mtime_us: int | None = None
+    fingerprint: str = ""
+    priority: int = 0
+
+
+def key_from_name(name: str) -> str:
+    """Return `name` as a key: control characters and bytes that are no UTF-8 stand as `%XX`.
+
+    Only in a name that has such characters is `%` itself written `%25`, so that ordinary names stay
+    as they are and no two names share a key by this rule alone.
+    """
+    if not _CONTROL.search(name):
+        return name
+    escaped = name.replace("%", "%25")
+    return _CONTROL.sub(_percent, escaped)
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found.group().encode("utf-8", "surrogateescape"))
+
+
+def check_key(key: str) -> str:
+    """Return `key` unchanged; UserError if it is empty, too long, or would leave a folder."""
+    if not key:
+        raise UserError("an item's key is empty; give each item a name of at least one character")
+    size_bytes = len(key.encode("utf-8", "surrogateescape"))
+    if size_bytes > KEY_LIMIT_BYTES:
+        raise UserError(
+            f"the key `{key[:60]}…` has {size_bytes} bytes and {KEY_LIMIT_BYTES} are allowed; "
+            "set `key` in the pipeline to something shorter"
+        )
+    if key.startswith("/") or ".." in key.split("/"):
+        raise UserError(
+            f"the key `{key}` would leave the output folder; a key has no `..` between slashes "
+            "and does not begin with a slash"
+        )
+    if _CONTROL.search(key):
+        raise UserError(f"the key {key!r} has control characters; they are written `%XX` in a key")
+    return key

@@ -1,0 +1,56 @@
+"""What a task does after an attempt: which transition, and after how long a wait."""
+
+from dataclasses import dataclass
+
+from stoker.model import transitions
+from stoker.model.pipeline import Step, Verdict
+from stoker.model.states import AttemptState
+from stoker.model.transitions import Transition
+
+BACKOFF_LIMIT_S = 3600.0
+MAX_LOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The transition to make; `wait_s` before the task may be claimed again; and whether the
+    attempt counts against `retries`."""
+
+    transition: Transition
+    wait_s: float = 0.0
+    uses_retry: bool = False
+
+
+def backoff_s(step: Step, earlier: int) -> float:
+    """Seconds to wait after the attempt that had `earlier` before it: doubling, up to one hour."""
+    return float(min(step.backoff_s * 2 ** min(earlier, 30), BACKOFF_LIMIT_S))
+
+
+def decide(step: Step, state: AttemptState, verdict: Verdict, *, tries: int) -> Decision:
+    """Return what follows an attempt that ended so, after `tries` earlier ones that used retries.
+
+    Pure, so that the worker, a late delivery and the tests come to the same answer.
+    """
+    if state is AttemptState.SUCCEEDED:
+        is_skip = verdict is Verdict.SKIP
+        return Decision(transitions.SKIP if is_skip else transitions.SUCCEED)
+    if state is AttemptState.CANCELLED:
+        return Decision(transitions.SKIP if verdict is Verdict.SKIP else transitions.STOP)
+    if verdict is Verdict.LATER:
+        return Decision(transitions.REQUEUE, backoff_s(step, tries))
+    if verdict is Verdict.FAIL or tries >= step.retries:
+        return Decision(transitions.FAIL, uses_retry=True)
+    return Decision(transitions.REQUEUE, backoff_s(step, tries), uses_retry=True)
+
+
+def decide_lost(*, times_lost: int, cancel_requested: bool) -> Decision:
+    """Return what follows an attempt whose worker died; `times_lost` counts this one too.
+
+    A lost attempt does not use up a retry, but an item that takes its worker down `MAX_LOST` times
+    is stopped: it may be what kills them.
+    """
+    if cancel_requested:
+        return Decision(transitions.STOP)
+    if times_lost >= MAX_LOST:
+        return Decision(transitions.FAIL)
+    return Decision(transitions.REQUEUE)

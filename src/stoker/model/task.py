@@ -1,0 +1,98 @@
+"""Tasks and attempts as they pass between the store and a worker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+from stoker.model.pipeline import Verdict
+from stoker.model.states import AttemptState
+
+ItemId = NewType("ItemId", int)
+TaskId = NewType("TaskId", int)
+VersionId = NewType("VersionId", int)
+WorkerId = NewType("WorkerId", int)
+AttemptId = NewType("AttemptId", bytes)  # the 16 bytes of a UUIDv7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Produced:
+    """What a predecessor left: paths by output name (several for a picked folder), and values."""
+
+    attempt: AttemptId | None
+    outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A task that a worker holds, with all it needs to start an attempt without asking again."""
+
+    attempt: AttemptId
+    task_id: TaskId
+    item_id: ItemId
+    version_id: VersionId  # the pipeline's version current at the claim
+    pipeline: str
+    key: str
+    step: str
+    number: int  # 1 for the task's first attempt
+    generation: int
+    tries: int  # attempts so far that used up retries
+    path: str | None  # the item's absolute path; None for a record
+    params: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    cpus: int
+    memory_bytes: int | None
+    slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by pool
+    produced: Mapping[str, Produced] = field(default_factory=dict)  # by predecessor step
+    claimed_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One output at its published path. For a folder: the total size and a checksum of the tree."""
+
+    name: str
+    path: str  # absolute
+    size_bytes: int
+    checksum: str  # "xxh3:" and 32 hexadecimal digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A captured stdout or stderr: its text if small, else the file that keeps head and tail."""
+
+    size_bytes: int = 0
+    truncated: bool = False
+    path: str | None = None
+    text: bytes = b""
+
+
+EMPTY_STREAM = Stream()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How an attempt ended. May be delivered late and twice; the fence decides whether it counts.
+
+    Times are microseconds since the epoch, usage is microseconds of processor time.
+    """
+
+    attempt: AttemptId
+    task_id: TaskId
+    state: AttemptState
+    verdict: Verdict
+    exit_code: int | None = None
+    signal: int | None = None
+    pid: int | None = None
+    started_us: int | None = None
+    ended_us: int = 0
+    user_us: int = 0
+    system_us: int = 0
+    max_rss_bytes: int = 0
+    command: str | None = None
+    stdout: Stream = EMPTY_STREAM
+    stderr: Stream = EMPTY_STREAM
+    values: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[Published, ...] = ()
+    reason: str | None = None  # one line for people
+    cause: str | None = None  # what `failures` groups by
