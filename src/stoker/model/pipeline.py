@@ -8,7 +8,7 @@ resolution against `Pipeline.folder`, sizes are bytes and times are seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 
 class ItemKind(StrEnum):
@@ -103,7 +103,6 @@ class Run:
     """A shell text, run by `bash -euo pipefail`."""
 
     text: str
-    kind: Literal["run"] = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,6 @@ class Argv:
     """A command without a shell; a nested group of words vanishes when a value in it is empty."""
 
     words: tuple[str | tuple[str, ...], ...]
-    kind: Literal["argv"] = "argv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,6 @@ class Python:
 
     function: str
     interpreter: str | None = None  # None: the interpreter that Stoker itself runs under
-    kind: Literal["python"] = "python"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +125,7 @@ class Step:
     """One node of a pipeline. `after` holds what it names and what its templates refer to."""
 
     name: str
-    action: Run | Argv | Python = field(metadata={"discriminator": "kind"})
+    action: Run | Argv | Python
     after: tuple[str, ...] = ()
     when: str | None = None  # a CEL condition
     outputs: tuple[Output, ...] = ()
