@@ -1,0 +1,69 @@
+# Everything a developer or CI runs. Needs Python 3.11 or newer, make, and a package index.
+# Each environment is made once, from a lock file with hashes, and made anew when that changes.
+
+PYTHON ?= python3
+export PYTHON
+
+# pytest's processes; 0 runs in one, which a debugger needs.
+PROCESSES ?= 2
+# further arguments for pytest or the benchmarks: make test ARGS="tests/unit -k template"
+ARGS ?=
+
+dev := .venv
+demo := .venv-demo
+example := examples/seismology
+code := src tests docs examples $(wildcard benchmarks)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: $(demo)/.ready ## run the seismology example on the recordings that ObsPy ships
+	@cd $(example) && PATH="$(CURDIR)/$(demo)/bin:$$PATH" ./demo
+
+.PHONY: test
+test: $(dev)/.ready ## run all tests
+	$(dev)/bin/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+
+.PHONY: check
+check: $(dev)/.ready ## formatting, lint, types and layers
+	$(dev)/bin/ruff format --check $(code)
+	$(dev)/bin/ruff check $(code)
+	$(dev)/bin/mypy
+	$(dev)/bin/lint-imports
+
+.PHONY: format
+format: $(dev)/.ready ## put the code into shape
+	$(dev)/bin/ruff format $(code)
+	$(dev)/bin/ruff check --fix $(code)
+
+.PHONY: bench
+bench: $(dev)/.ready ## measure, each figure beside its baseline
+	@for script in benchmarks/[a-z]*.py; do \
+		echo "== $$script"; $(dev)/bin/python "$$script" $(ARGS) || exit; \
+	done
+
+.PHONY: docs
+docs: $(dev)/.ready ## build the documentation; a warning is an error
+	$(dev)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+.PHONY: lock
+lock: $(dev)/.ready ## pin the newest versions anew
+	requirements/lock $(dev)/bin/python -m uv
+
+.PHONY: clean
+clean: ## remove the environments and everything that was built
+	rm -rf $(dev) $(demo) docs/_build docs/reference/_generated build dist
+	rm -rf $(example)/data $(example)/results $(example)/.stoker
+
+$(dev)/.ready: requirements/install requirements/build.lock requirements/dev.lock pyproject.toml
+	@requirements/install $(dev) requirements/dev.lock
+	@touch $@
+
+$(demo)/.ready: requirements/install requirements/build.lock requirements/demo.lock pyproject.toml
+	@requirements/install $(demo) requirements/demo.lock
+	@touch $@
