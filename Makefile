@@ -58,7 +58,7 @@ lock: $(dev)/.ready ## pin the newest versions anew
 .PHONY: clean
 clean: ## remove the environments and everything that was built
 	rm -rf $(dev) $(demo) docs/_build docs/reference/_generated build dist
-	rm -rf $(example)/data $(example)/results $(example)/.stoker
+	rm -rf $(example)/recordings $(example)/results $(example)/.stoker
 
 $(dev)/.ready: requirements/install requirements/build.lock requirements/dev.lock pyproject.toml
 	@requirements/install $(dev) requirements/dev.lock
