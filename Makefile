@@ -60,10 +60,10 @@ clean: ## remove the environments and everything that was built
 	rm -rf $(dev) $(demo) docs/_build docs/reference/_generated build dist
 	rm -rf $(example)/recordings $(example)/results $(example)/.stoker
 
-$(dev)/.ready: requirements/install requirements/build.lock requirements/dev.lock pyproject.toml
+$(dev)/.ready: requirements/install requirements/build.lock requirements/dev.lock
 	@requirements/install $(dev) requirements/dev.lock
 	@touch $@
 
-$(demo)/.ready: requirements/install requirements/build.lock requirements/demo.lock pyproject.toml
+$(demo)/.ready: requirements/install requirements/build.lock requirements/demo.lock
 	@requirements/install $(demo) requirements/demo.lock
 	@touch $@
