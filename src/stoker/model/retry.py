@@ -29,13 +29,15 @@ def backoff_s(step: Step, earlier: int) -> float:
 def decide(step: Step, state: AttemptState, verdict: Verdict, *, tries: int) -> Decision:
     """Return what follows an attempt that ended so, after `tries` earlier ones that used retries.
 
-    Pure, so that the worker, a late delivery and the tests come to the same answer.
+    A cancelled attempt is one that a person stopped; with the verdict `skip`, one whose condition
+    was false; with `later`, one that its worker gave up on being stopped itself. Pure, so that the worker, a late delivery and the tests come to the same answer.
     """
     if state is AttemptState.SUCCEEDED:
         is_skip = verdict is Verdict.SKIP
         return Decision(transitions.SKIP if is_skip else transitions.SUCCEED)
     if state is AttemptState.CANCELLED:
-        return Decision(transitions.SKIP if verdict is Verdict.SKIP else transitions.STOP)
+        after = {Verdict.SKIP: transitions.SKIP, Verdict.LATER: transitions.REQUEUE}
+        return Decision(after.get(verdict, transitions.STOP))
     if verdict is Verdict.LATER:
         return Decision(transitions.REQUEUE, backoff_s(step, tries))
     if verdict is Verdict.FAIL or tries >= step.retries:

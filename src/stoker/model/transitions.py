@@ -119,6 +119,13 @@ REVOKE = _transition(
     "A predecessor is to run again: the attempt is fenced off and its worker told to stop it.",
     ends=(AttemptState.CANCELLED,),
 )
+REVOKE_READY = _transition(
+    "revoke_ready",
+    (_RUNNING,),
+    _READY,
+    "Changed content of the item makes the running attempt pointless; it is fenced off.",
+    ends=(AttemptState.CANCELLED,),
+)
 CANCEL = _transition(
     "cancel",
     (_BLOCKED, _READY, _HELD, _FAILED),
@@ -134,15 +141,9 @@ RELEASE_BLOCKED = _transition(
 )
 RETRY = _transition(
     "retry",
-    (_FAILED, _CANCELLED),
+    (_FAILED,),
     _READY,
-    "A person wants it tried again with a fresh allowance of retries.",
-)
-RETRY_BLOCKED = _transition(
-    "retry_blocked",
-    (_CANCELLED,),
-    _BLOCKED,
-    "A person took back a cancellation, but a predecessor is not done.",
+    "A person wants it tried again, with a fresh allowance of retries.",
 )
 RERUN = _transition(
     "rerun",
@@ -168,12 +169,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     REQUEUE,
     STOP,
     REVOKE,
+    REVOKE_READY,
     CANCEL,
     HOLD,
     RELEASE,
     RELEASE_BLOCKED,
     RETRY,
-    RETRY_BLOCKED,
     RERUN,
     ADOPT,
 )

@@ -1,0 +1,144 @@
+"""SQLite: one file, one host, one writer at a time, no service to administer."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.engine import make_url
+
+from stoker.errors import Refused, StokerError, Unavailable
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Unit
+
+BUSY_TIMEOUT_MS = 30_000
+CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"}
+    | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "panfs", "orangefs", "pvfs2", "wekafs"}
+)
+
+
+class SqliteDialect:
+    """SQLite in WAL mode ; a commit survives any kill, and is on disk at the next checkpoint."""
+
+    name = "sqlite"
+    placeholder = "?"
+    driver_errors = (sqlite3.Error,)
+
+    def engine(self, url: str) -> Engine:
+        """Return an engine on the file in `url`, whose folder is made if it is missing."""
+        database = make_url(url).database
+        if not database or database == ":memory:":
+            raise Refused(f"`{url}` names no file; a store in memory would lose everything")
+        path = Path(database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_network(path)
+        engine = create_engine(
+            url,
+            poolclass=NullPool,  # `Store` keeps one connection a thread
+            connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _leave_to_store)
+        return engine
+
+    def exists(self, url: str) -> bool:
+        """Whether the file is there."""
+        database = make_url(url).database
+        return bool(database) and Path(str(database)).exists()
+
+    def begin_write(self, cursor: Any) -> None:
+        """Take the one write lock at once, so that no transaction fails half-way for it."""
+        cursor.execute("BEGIN IMMEDIATE")
+
+    def begin_read(self, cursor: Any) -> None:
+        """Begin on a snapshot; writers go on beside it."""
+        cursor.execute("BEGIN DEFERRED")
+
+    def roll_back(self, cursor: Any) -> None:
+        """SQLite has rolled back by itself where the disk was full."""
+        if cursor.connection.in_transaction:
+            cursor.execute("ROLLBACK")
+
+    def now_us(self, connection: Connection) -> int:  # noqa: ARG002 - servers ask theirs
+        """The host's clock: the store has only one host."""
+        return time.time_ns() // 1000
+
+    def locked(self, select: str) -> str:
+        """Nothing to add: the transaction holds the only write lock."""
+        return select
+
+    def reserve_item_ids(self, unit: "Unit", n: int) -> int:  # noqa: ARG002 - servers count on
+        """Behind the last item: the transaction is the only one that writes."""
+        unit.cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM item")
+        return int(unit.cursor.fetchone()[0])
+
+    def translate(self, error: Exception) -> StokerError | None:
+        """Full disks, locks and unreadable files are told apart; all may be tried again."""
+        original = getattr(error, "orig", error)
+        if not isinstance(original, sqlite3.Error):
+            return None
+        words = str(original)
+        if "locked" in words or "busy" in words:
+            return Unavailable(
+                f"the store is locked by another process for over {BUSY_TIMEOUT_MS // 1000} s; "
+                "look for a program that holds it open (`fuser` names it) and try again"
+            )
+        if "full" in words:
+            return Unavailable(f"the store cannot grow ({words}); make room on its disk")
+        if "readonly" in words or "unable to open" in words:
+            return Unavailable(f"the store cannot be opened for writing ({words}); check its rights")
+        if "disk I/O" in words or "malformed" in words or "not a database" in words:
+            return Unavailable(f"the store cannot be read ({words}); see `stoker doctor`")
+        return None
+
+    def checkpoint(self, connection: Connection) -> None:
+        """Move what the write-ahead log holds into the file, without waiting for anyone."""
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by the store, never by the driver
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA cache_size = -64000")
+    cursor.execute("PRAGMA temp_store = MEMORY")
+    cursor.close()
+
+
+def _leave_to_store(_connection: Connection) -> None:
+    """The store begins transactions itself; SQLAlchemy's own notice of one does nothing."""
+
+
+def file_system_of(path: Path) -> str:
+    """Return the type of the file system that holds `path`, as /proc/mounts names it; or ''."""
+    try:
+        mounts = Path("/proc/mounts").read_bytes().splitlines()
+    except OSError:
+        return ""
+    real = os.fsencode(os.path.realpath(path))
+    best, kind = b"", ""
+    for line in mounts:
+        fields = line.split(b" ")
+        folder = fields[1].replace(rb"\040", b" ").rstrip(b"/") + b"/"
+        if (real + b"/").startswith(folder) and len(folder) >= len(best):
+            best, kind = folder, fields[2].decode()
+    return kind
+
+
+def refuse_network(path: Path) -> None:
+    """Raise Refused if `path` lies on a network file system, where SQLite's locks do not hold."""
+    kind = file_system_of(path.parent)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise Refused(
+            f"the store `{path}` would lie on a network file system (`{kind}`), where SQLite can "
+            "lose data; set `[store] url` to a path on a local disk of one host"
+        )

@@ -1,0 +1,347 @@
+"""Ends of attempts: recorded under the fence, and what follows made ready in the same transaction.
+
+A result may be delivered late, by another process, and twice. It counts only while the task still
+carries that attempt; otherwise nothing but its slots of pools is given back.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, insert, select, update
+
+from stoker.errors import Bug
+from stoker.failpoints import hit
+from stoker.model import retry, transitions
+from stoker.model.pipeline import Verdict
+from stoker.model.retry import Decision
+from stoker.model.states import AttemptState, TaskState
+from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
+from stoker.spec import canon
+from stoker.store import tables
+from stoker.store.apply import END_COLUMNS, Move, end_attempts, move
+from stoker.store.catalog import Catalog, StepEntry, catalog, pipeline_of
+from stoker.store.journal import to_json
+from stoker.store.unit import Prepared, Unit, param, param_list
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+_T, _I, _A, _S = tables.task, tables.item, tables.attempt, tables.slot
+_CARRYING = Prepared(
+    select(
+        _T.c.id, _T.c.attempt, _T.c.step_id, _T.c.item_id, _T.c.tries, _T.c.level, _I.c.key,
+        _I.c.generation, _A.c.cancel_requested, _T.c.lost, _A.c.version_id,
+    )
+    .select_from(_T.join(_I, _I.c.id == _T.c.item_id).join(_A, _A.c.id == _T.c.attempt))
+    .where(_T.c.id.in_(param_list("tasks")), _T.c.state == param("running"))
+    .order_by(_T.c.id)
+)  # fmt: skip
+_FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
+_WAITING = Prepared(
+    select(_T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.waiting_on, _T.c.level)
+    .where(_T.c.item_id.in_(param_list("items")), _T.c.step_id.in_(param_list("steps")))
+    .order_by(_T.c.id)
+)
+_COUNT_DOWN = Prepared(
+    update(_T)
+    .where(_T.c.id == param("task_id_"), _T.c.waiting_on >= param("by"))
+    .values(waiting_on=_T.c.waiting_on - param("by"))
+)
+_OUTPUT = Prepared(
+    insert(tables.output).values(
+        **{
+            name: param(name)
+            for name in ("attempt", "name", "position", "path", "size_bytes", "checksum")
+        }
+    )
+)
+_STARTED = Prepared(
+    update(_A)
+    .where(_A.c.id == param("attempt_"), _A.c.state == param("running_"))
+    .values(pid=param("pid"), started_us=param("started_us"), command=param("command"))
+)
+
+
+def finish(store: "Store", results: Sequence[Result]) -> frozenset[AttemptId]:
+    """Every result that still counts is recorded, and successors of what is done are ready.
+
+    Returns the attempts whose results did not count any more. All in one transaction; after a crash
+    before its commit the results may simply be delivered again.
+    """
+    if not results:
+        return frozenset()
+    with store.writing() as unit:
+        carrying = _carrying(unit, results)
+        counting = [result for result in results if result.attempt in carrying]
+        _record(unit, counting, carrying)
+        unit.run_many(_FREE_SLOT, [{"attempt": None, "attempt_": r.attempt} for r in results])
+        hit("finish.before_commit")
+    return frozenset(r.attempt for r in results if r.attempt not in carrying)
+
+
+def give_back(store: "Store", claimed: Sequence[Claimed]) -> None:
+    """Tasks that were claimed and never started are ready again, for anybody."""
+    finish(
+        store,
+        [
+            Result(
+                attempt=one.attempt,
+                task_id=one.task_id,
+                state=AttemptState.CANCELLED,
+                verdict=Verdict.LATER,
+                reason="given back before it started",
+            )
+            for one in claimed
+        ],
+    )
+
+
+def note_started(
+    store: "Store", started: Sequence[tuple[AttemptId, int, int, str | None]]
+) -> None:
+    """Attempts that have been running for a while show their pid, start and command."""
+    with store.writing() as unit:
+        unit.run_many(
+            _STARTED,
+            [
+                {
+                    "attempt_": attempt, "running_": AttemptState.RUNNING.value, "pid": pid,
+                    "started_us": started_us, "command": command,
+                }
+                for attempt, pid, started_us, command in started
+            ],
+        )  # fmt: skip
+
+
+def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, Any]:
+    """Return the rows of the tasks that still carry these results' attempts, by attempt."""
+    tasks = sorted({int(result.task_id) for result in results})
+    rows = unit.run(_CARRYING, tasks=tasks, running=TaskState.RUNNING.value).fetchall()
+    expected = {int(result.task_id): set() for result in results}  # type: dict[int, set[bytes]]
+    for result in results:
+        expected[int(result.task_id)].add(result.attempt)
+    return {bytes(row[1]): row for row in rows if bytes(row[1]) in expected[row[0]]}
+
+
+def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]) -> None:
+    known = catalog(unit)
+    moves: dict[str, list[Move]] = {}
+    ends, outputs, satisfied, stopped = [], [], [], []
+    seen: set[bytes] = set()
+    for result in results:
+        if result.attempt in seen:
+            continue
+        seen.add(result.attempt)
+        row = carrying[result.attempt]
+        entry = known.steps[row[2]]
+        decision = _decide(entry, result, row)
+        if result.state not in decision.transition.attempt_ends:
+            raise Bug(f"an attempt that ended {result.state.word} cannot {decision.transition.name}")
+        moves.setdefault(decision.transition.name, []).append(
+            _move(unit, entry, result, row, decision)
+        )
+        ends.append((result.attempt, result.state, _columns(result)))
+        outputs += _output_rows(result)
+        if decision.transition.target.is_satisfied:
+            satisfied.append((row[3], entry))
+            if result.verdict is Verdict.STOP:
+                stopped.append((row[3], row[6], row[7], entry))
+    end_attempts(unit, ends)
+    unit.run_many(_OUTPUT, outputs)
+    for name, rows in moves.items():
+        move(unit, transitions.BY_NAME[name], rows)
+    pass_over(unit, known, stopped)
+    keys = {row[3]: (row[6], row[7]) for row in carrying.values()}
+    satisfy(unit, known, satisfied, keys)
+
+
+def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
+    """What follows the result, by the step as it stands now; a removed step gets no retry."""
+    if result.state is AttemptState.LOST:
+        return retry.decide_lost(times_lost=row[9] + 1, cancel_requested=bool(row[8]))
+    if row[8] and result.state is AttemptState.CANCELLED:
+        return Decision(transitions.STOP)
+    if entry.spec is None:
+        is_good = result.state is AttemptState.SUCCEEDED
+        return Decision(transitions.SUCCEED if is_good else transitions.FAIL)
+    return retry.decide(entry.spec, result.state, result.verdict, tries=row[4])
+
+
+def _move(
+    unit: Unit, entry: StepEntry, result: Result, row: Any, decision: Decision
+) -> Move:
+    columns: dict[str, Any] = {"worker_id": None}
+    target = decision.transition.target
+    level = row[5]
+    if decision.uses_retry:
+        columns["tries"] = row[4] + 1
+    if result.state is AttemptState.LOST:
+        columns["lost"] = row[9] + 1
+    if result.state is AttemptState.OUT_OF_MEMORY and entry.spec:
+        level = min(level + 1, max(len(entry.spec.memory_bytes) - 1, 0))
+        columns["level"] = level
+    if target is TaskState.READY:
+        columns["lane"] = entry.lane_at(level)
+        if decision.wait_s > 0:
+            columns["lane"] = None
+            columns["not_before_us"] = unit.now_us + int(decision.wait_s * 1_000_000)
+    body = None
+    if target is TaskState.DONE:
+        columns["body_id"], body = _body(unit, entry, row[10])
+    return Move(
+        row[0], TaskState.RUNNING, entry.pipeline, row[6], entry.name, row[7], result.attempt,
+        columns, body, _data(result, columns),
+    )  # fmt: skip
+
+
+def _body(unit: Unit, entry: StepEntry, version_id: int) -> tuple[int, str]:
+    """The body of the step that the attempt ran: that of the version current at its claim."""
+    if version_id == catalog(unit).current[entry.pipeline]:
+        return entry.body_id, entry.body_hash
+    pipeline = pipeline_of(unit, VersionId(version_id))
+    body_hash = canon.body_hash(pipeline.step(entry.name))
+    table = tables.body
+    where = and_(table.c.step_id == entry.id, table.c.hash == body_hash)
+    return int(unit.execute(select(table.c.id).where(where)).scalar_one()), body_hash
+
+
+def _columns(result: Result) -> dict[str, Any]:
+    columns = dict(END_COLUMNS)
+    columns.update(
+        started_us=result.started_us,
+        ended_us=result.ended_us or None,
+        pid=result.pid,
+        command=result.command,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        user_us=result.user_us,
+        system_us=result.system_us,
+        max_rss_bytes=result.max_rss_bytes,
+        step_values=to_json(result.values) if result.values else None,
+        reason=result.reason,
+        cause=result.cause,
+    )
+    _stream(columns, "stdout", result.stdout)
+    _stream(columns, "stderr", result.stderr)
+    return columns
+
+
+def _stream(columns: dict[str, Any], name: str, stream: Stream) -> None:
+    if stream.size_bytes:
+        columns[f"{name}_size"] = stream.size_bytes
+        columns[f"{name}_truncated"] = stream.truncated
+        columns[f"{name}_path"] = os.fsencode(stream.path) if stream.path else None
+        columns[f"{name}_text"] = stream.text or None
+
+
+def _data(result: Result, columns: Mapping[str, Any]) -> str:
+    """What the journal must hold of an end so that the attempt's row can be made again."""
+    data: dict[str, Any] = {"state": result.state.word}
+    for name in (
+        "exit_code", "signal", "started_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
+        "reason", "cause",
+    ):  # fmt: skip
+        value = getattr(result, name)
+        if value:
+            data[name] = value
+    if result.exit_code == 0:
+        data["exit_code"] = 0
+    if result.values:
+        data["values"] = dict(result.values)
+    if result.outputs:
+        data["outputs"] = [[o.name, o.path, o.size_bytes, o.checksum] for o in result.outputs]
+    for name in ("tries", "lost", "level", "not_before_us"):
+        if name in columns:
+            data[name] = columns[name]
+    return to_json(data)
+
+
+def _output_rows(result: Result) -> list[dict[str, Any]]:
+    positions: dict[str, int] = {}
+    rows = []
+    for one in result.outputs:
+        position = positions.get(one.name, 0)
+        positions[one.name] = position + 1
+        rows.append(
+            {
+                "attempt": result.attempt, "name": one.name, "position": position,
+                "path": os.fsencode(one.path), "size_bytes": one.size_bytes,
+                "checksum": one.checksum,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def satisfy(
+    unit: Unit,
+    known: Catalog,
+    satisfied: Sequence[tuple[int, StepEntry]],
+    keys: Mapping[int, tuple[str, int]],
+) -> None:
+    """Successors of `(item id, step)` wait for one predecessor less, and those at nought are ready.
+
+    A held or cancelled successor counts down too, and keeps its state. `keys` gives each item's key
+    and generation for the journal.
+    """
+    due: dict[tuple[int, int], int] = {}
+    for item_id, entry in satisfied:
+        for successor in entry.successors:
+            due[item_id, successor] = due.get((item_id, successor), 0) + 1
+    if not due:
+        return
+    rows = unit.run(
+        _WAITING,
+        items=sorted({item for item, _ in due}),
+        steps=sorted({step for _, step in due}),
+    ).fetchall()
+    counts, ready = [], []
+    for task_id, item_id, step_id, state, waiting_on, level in rows:
+        n = due.get((item_id, step_id), 0)
+        if n:
+            counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
+        if n and waiting_on == n and state == TaskState.BLOCKED:
+            entry = known.steps[step_id]
+            key, generation = keys[item_id]
+            ready.append(
+                Move(
+                    task_id, state, entry.pipeline, key, entry.name, generation,
+                    columns={"lane": entry.lane_at(level)},
+                )
+            )  # fmt: skip
+    unit.run_many(_COUNT_DOWN, counts)
+    move(unit, transitions.UNBLOCK, ready)
+
+
+def pass_over(
+    unit: Unit, known: Catalog, stopped: Sequence[tuple[int, str, int, StepEntry]]
+) -> None:
+    """Everything of these items that has not begun and follows the step is skipped."""
+    for item_id, key, generation, entry in stopped:
+        after = followers(known, entry)
+        if not after:
+            continue
+        rows = unit.execute(
+            select(_T.c.id, _T.c.step_id, _T.c.state).where(
+                and_(_T.c.item_id == item_id, _T.c.step_id.in_(after))
+            )
+        ).fetchall()
+        moves = [
+            Move(row.id, row.state, entry.pipeline, key, known.steps[row.step_id].name, generation)
+            for row in rows
+            if TaskState(row.state) in transitions.PASS_OVER.sources
+        ]
+        move(unit, transitions.PASS_OVER, moves)
+
+
+def followers(known: Catalog, entry: StepEntry) -> list[int]:
+    """Ids of all steps that come after this one, near and far, in the pipeline's order."""
+    found: set[int] = set()
+    todo = list(entry.successors)
+    while todo:
+        step = todo.pop()
+        if step not in found:
+            found.add(step)
+            todo += known.steps[step].successors
+    return sorted(found, key=lambda step: known.steps[step].position)
+

@@ -1,0 +1,110 @@
+"""The workers: coming, renewing their lease, going. One row a start of a process, never reused."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, update
+
+from stoker.model.states import AttemptState, WorkerState
+from stoker.model.task import AttemptId, WorkerId
+from stoker.store import tables
+from stoker.store.apply import add_worker, end_worker
+from stoker.store.unit import Prepared, param
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+_W, _A, _T = tables.worker, tables.attempt, tables.task
+_RENEW = Prepared(
+    update(_W)
+    .where(_W.c.id == param("worker_id"), _W.c.state == param("alive"))
+    .values(lease_until_us=param("until_us"))
+)
+_RUNNING = Prepared(
+    select(_A.c.id, _A.c.cancel_requested).where(
+        _A.c.worker_id == param("worker_id"), _A.c.state == param("running")
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a worker learns when it renews its lease.
+
+    `is_alive` False: it was declared dead, its attempts are lost, and it must kill them and begin
+    anew. `running`: what the store still counts as its own; all else it must kill. `cancel`: what
+    it is asked to stop and report as cancelled.
+    """
+
+    is_alive: bool
+    running: frozenset[AttemptId]
+    cancel: frozenset[AttemptId]
+    lease_until_us: int
+
+
+def enlist(
+    store: "Store",
+    *,
+    host: str,
+    name: str,
+    pid: int,
+    slots: int,
+    cpus: int,
+    memory_bytes: int,
+    scratch: str,
+    boot_id: str,
+    lease_s: float,
+) -> WorkerId:
+    """A new worker is alive, with a lease of `lease_s` seconds from now; return its id."""
+    with store.writing() as unit:
+        return WorkerId(
+            add_worker(
+                unit,
+                {
+                    "host": host,
+                    "name": name,
+                    "pid": pid,
+                    "slots": slots,
+                    "cpus": cpus,
+                    "memory_bytes": memory_bytes,
+                    "scratch": os.fsencode(scratch),
+                    "boot_id": boot_id,
+                    "started_us": unit.now_us,
+                    "lease_until_us": unit.now_us + int(lease_s * 1_000_000),
+                },
+            )
+        )
+
+
+def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
+    """The worker's lease lasts `lease_s` from now, unless it has been declared dead."""
+    with store.writing() as unit:
+        until_us = unit.now_us + int(lease_s * 1_000_000)
+        done = unit.run(
+            _RENEW, worker_id=worker_id, alive=WorkerState.ALIVE.value, until_us=until_us
+        )
+        if done.rowcount == 0:
+            return Renewal(False, frozenset(), frozenset(), 0)
+        rows = unit.run(
+            _RUNNING, worker_id=worker_id, running=AttemptState.RUNNING.value
+        ).fetchall()
+    return Renewal(
+        True,
+        frozenset(AttemptId(bytes(row[0])) for row in rows),
+        frozenset(AttemptId(bytes(row[0])) for row in rows if row[1]),
+        until_us,
+    )
+
+
+def retire(store: "Store", worker_id: WorkerId) -> None:
+    """The worker has ended and holds nothing; had it been declared dead, nothing changes."""
+    with store.writing() as unit:
+        end_worker(unit, worker_id, WorkerState.ENDED)
+
+
+def next_due_us(store: "Store") -> int | None:
+    """Return when the next task comes out of its back-off, in microseconds since the epoch."""
+    with store.reading() as unit:
+        found: int | None = unit.execute(select(func.min(_T.c.not_before_us))).scalar()
+    return found

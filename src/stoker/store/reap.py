@@ -1,0 +1,159 @@
+"""Taking back what dead workers held, and letting tasks out of their back-off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, or_, select, update
+
+from stoker.model import retry, transitions
+from stoker.model.states import AttemptState, TaskState, WorkerState
+from stoker.store import tables
+from stoker.store.apply import Move, close_attempts, end_worker, move
+from stoker.store.catalog import catalog
+from stoker.store.journal import to_json
+from stoker.store.unit import Unit
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+_T, _I, _A, _W, _S = tables.task, tables.item, tables.attempt, tables.worker, tables.slot
+BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """How many workers were declared dead and how many attempts were lost with such workers."""
+
+    workers: int = 0
+    attempts: int = 0
+
+
+def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
+    """Workers whose lease has run out are dead, and what dead workers held is ready again.
+
+    `dead_workers` are known to be dead by other means (their warden saw it, or their process is not
+    on this host any more) and do not get the rest of their lease. A worker that was only frozen
+    finds out when it renews its lease or finishes an attempt: both are refused.
+    """
+    workers = 0
+    with store.writing() as unit:
+        expired = or_(_W.c.lease_until_us < unit.now_us, _W.c.id.in_(dead_workers))
+        query = select(_W.c.id, _W.c.lease_until_us).where(
+            _W.c.state == WorkerState.ALIVE.value, expired
+        )
+        for row in unit.execute(query).fetchall():
+            workers += end_worker(
+                unit, row.id, WorkerState.DEAD, lease_before_us=row.lease_until_us + 1
+            )
+    attempts = 0
+    while True:
+        with store.writing() as unit:
+            lost = _lose_some(unit)
+        attempts += lost
+        if lost < BATCH:
+            break
+    _free_orphaned_slots(store)
+    return Reaped(workers, attempts)
+
+
+def promote_due(store: "Store") -> int:
+    """Tasks whose back-off is over may be claimed; return how many."""
+    with store.reading() as unit:
+        due = _T.c.not_before_us <= unit.now_us
+        if unit.execute(select(_T.c.id).where(due).limit(1)).first() is None:
+            return 0
+    with store.writing() as unit:
+        rows = unit.execute(
+            select(_T.c.id, _T.c.step_id, _T.c.level).where(
+                _T.c.not_before_us <= unit.now_us, _T.c.state == TaskState.READY.value
+            )
+        ).fetchall()
+        known = catalog(unit)
+        for row in rows:
+            unit.execute(
+                update(_T)
+                .where(_T.c.id == row.id)
+                .values(lane=known.steps[row.step_id].lane_at(row.level), not_before_us=None)
+            )
+        unit.execute(
+            update(_T)
+            .where(_T.c.not_before_us <= unit.now_us, _T.c.state != TaskState.READY.value)
+            .values(not_before_us=None)
+        )
+    return len(rows)
+
+
+def _lose_some(unit: Unit) -> int:
+    """Running attempts of workers that are not alive are lost; their tasks go on."""
+    held = (
+        select(
+            _A.c.id.label("attempt"), _A.c.cancel_requested, _T.c.id, _T.c.step_id, _T.c.state,
+            _T.c.attempt.label("carried"), _T.c.level, _T.c.lost, _I.c.key, _I.c.generation,
+            _W.c.host, _W.c.name, _A.c.worker_id,
+        )
+        .select_from(
+            _A.join(_T, _T.c.id == _A.c.task_id)
+            .join(_I, _I.c.id == _T.c.item_id)
+            .join(_W, _W.c.id == _A.c.worker_id)
+        )
+        .where(_A.c.state == AttemptState.RUNNING.value, _W.c.state != WorkerState.ALIVE.value)
+        .limit(BATCH)
+    )  # fmt: skip
+    rows = unit.execute(held).fetchall()
+    known = catalog(unit)
+    moves: dict[str, list[Move]] = {}
+    for row in rows:
+        if row.state != TaskState.RUNNING or row.carried != row.attempt:
+            continue
+        entry = known.steps[row.step_id]
+        decision = retry.decide_lost(
+            times_lost=row.lost + 1, cancel_requested=bool(row.cancel_requested)
+        )
+        columns: dict[str, Any] = {"worker_id": None, "lost": row.lost + 1}
+        if decision.transition.target is TaskState.READY:
+            columns["lane"] = entry.lane_at(row.level)
+        data = {"state": AttemptState.LOST.word, "reason": _reason(row), "lost": row.lost + 1}
+        data["cause"] = data["reason"]
+        data["ended_us"] = unit.now_us
+        moves.setdefault(decision.transition.name, []).append(
+            Move(
+                row.id, TaskState.RUNNING, entry.pipeline, row.key, entry.name, row.generation,
+                row.attempt, columns, None, to_json(data),
+            )
+        )  # fmt: skip
+    by_reason: dict[str, list[bytes]] = {}
+    for row in rows:
+        by_reason.setdefault(_reason(row), []).append(row.attempt)
+    for reason, attempts in by_reason.items():
+        close_attempts(unit, attempts, AttemptState.LOST, reason)
+    for name, several in moves.items():
+        move(unit, transitions.BY_NAME[name], several)
+    return len(rows)
+
+
+def _reason(row: Any) -> str:
+    return f"its worker `{row.name}` on `{row.host}` died or lost its lease"
+
+
+def _free_orphaned_slots(store: "Store") -> None:
+    """Slots of attempts that have ended, and whose worker cannot give them back, are free."""
+    orphaned = (
+        select(_S.c.pool, _S.c.name, _S.c.attempt)
+        .select_from(
+            _S.join(_A, _A.c.id == _S.c.attempt).outerjoin(_W, _W.c.id == _A.c.worker_id)
+        )
+        .where(
+            _A.c.state != AttemptState.RUNNING.value,
+            or_(_W.c.id.is_(None), _W.c.state != WorkerState.ALIVE.value),
+        )
+    )
+    with store.reading() as unit:
+        if unit.execute(orphaned.limit(1)).first() is None:
+            return
+    with store.writing() as unit:
+        for row in unit.execute(orphaned).fetchall():
+            where = and_(
+                _S.c.pool == row.pool, _S.c.name == row.name, _S.c.attempt == row.attempt
+            )
+            unit.execute(update(_S).where(where).values(attempt=None))

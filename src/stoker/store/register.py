@@ -1,0 +1,285 @@
+"""Registering items: from then on they are never lost, and each has a task for every step."""
+
+import getpass
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from stoker.errors import NotFound
+from stoker.model.item import NewItem
+from stoker.model.pipeline import OnChange
+from stoker.model.states import ItemState, TaskState
+from stoker.store import tables
+from stoker.store.catalog import StepEntry, catalog, pipeline_of
+from stoker.store.control import redo_item
+from stoker.store.journal import Entry, append, to_json
+from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.versions import ORDER_STEP
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+CHUNK = 2_000  # items a transaction
+EXAMPLES = 20  # conflicts that are kept as text
+
+_I, _T = tables.item, tables.task
+_KNOWN = Prepared(
+    select(_I.c.key, _I.c.id, _I.c.fingerprint, _I.c.path, _I.c.generation).where(
+        _I.c.pipeline_id == param("pipeline_id"), _I.c.key.in_(param_list("keys"))
+    )
+)
+_OTHER_KEY = Prepared(
+    select(_I.c.path, _I.c.key).where(
+        _I.c.pipeline_id == param("pipeline_id"), _I.c.path.in_(param_list("paths"))
+    )
+)
+_ITEM_FIELDS = ("id", "pipeline_id", "key", "state", "generation", "home_site", "path", "params")
+_ITEM_FIELDS += ("meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user")
+_ITEM_FIELDS += ("registered_us",)
+_INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
+_TASKS = Prepared(
+    insert(_T).from_select(
+        ["item_id", "step_id", "state", "lane", "okey", "waiting_on", "number", "tries", "lost"]
+        + ["level"],
+        select(
+            _I.c.id, param("step_id"), param("state"), param("lane"), -_I.c.priority * ORDER_STEP,
+            param("waiting_on"), param("zero"), param("zero"), param("zero"), param("zero"),
+        ).where(_I.c.id.between(param("first"), param("last"))),
+    )
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Registered:
+    """What a registration did. `conflicts` and `refused` come with up to twenty messages each."""
+
+    registered: int = 0
+    known: int = 0
+    changed: int = 0
+    conflicts: int = 0
+    refused: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def refuse(self, message: str) -> None:
+        """Count an item that could not be taken, for this reason."""
+        self.refused += 1
+        self._say(message)
+
+    def conflict(self, message: str) -> None:
+        """Count an item that contradicts a known one."""
+        self.conflicts += 1
+        self._say(message)
+
+    def _say(self, message: str) -> None:
+        if len(self.messages) < EXAMPLES:
+            self.messages.append(message)
+
+
+def register(
+    store: "Store",
+    pipeline: str,
+    items: Iterable[NewItem],
+    *,
+    done: Registered | None = None,
+    by_user: str | None = None,
+    dry_run: bool = False,
+) -> Registered:
+    """Every item is in the store with its tasks, or counted as known, changed or in conflict.
+
+    Reads `items` as a stream and commits every 2,000: after a crash the same call continues, as
+    what is registered already counts as known. An item of known key with a new fingerprint follows
+    the pipeline's `on_change`.
+    """
+    done = done if done is not None else Registered()
+    by_user = by_user or user()
+    chunk: dict[str, NewItem] = {}
+    for item in items:
+        if item.key in chunk:
+            if chunk[item.key].path == item.path:
+                done.known += 1
+            else:
+                done.conflict(_two_paths(item, chunk[item.key].path))
+            continue
+        chunk[item.key] = item
+        if len(chunk) >= CHUNK:
+            _register_chunk(store, pipeline, chunk, done, by_user, dry_run)
+            chunk = {}
+    if chunk:
+        _register_chunk(store, pipeline, chunk, done, by_user, dry_run)
+    return done
+
+
+def user() -> str:
+    """Return the name under which this process acts."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
+
+
+def _register_chunk(
+    store: "Store",
+    pipeline: str,
+    chunk: dict[str, NewItem],
+    done: Registered,
+    by_user: str,
+    dry_run: bool,
+) -> None:
+    with store.writing(dry_run=dry_run) as unit:
+        known = catalog(unit)
+        steps = known.of_pipeline(pipeline)
+        if not steps:
+            raise NotFound(f"the store has no pipeline `{pipeline}`; `stoker apply` adds it")
+        pipeline_id = steps[0].pipeline_id
+        rows = unit.run(_KNOWN, pipeline_id=pipeline_id, keys=list(chunk)).fetchall()
+        on_change = pipeline_of(unit, known.current[pipeline]).on_change
+        for key, item_id, fingerprint, path, _generation in rows:
+            item = chunk.pop(key)
+            _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
+        fresh = list(chunk.values())
+        if pipeline_of(unit, known.current[pipeline]).key is None:
+            fresh = _without_other_keys(unit, pipeline_id, fresh, done)
+        if fresh:
+            _insert(unit, pipeline_id, pipeline, steps, fresh, by_user)
+        done.registered += len(fresh)
+
+
+def _meet_known(
+    unit: Unit,
+    item: NewItem,
+    item_id: int,
+    fingerprint: str,
+    path: bytes | None,
+    on_change: OnChange,
+    done: Registered,
+) -> None:
+    """Deal with an item whose key is in the store already."""
+    if _bytes(item.path) != path:
+        done.conflict(_two_paths(item, os.fsdecode(path) if path is not None else None))
+    elif item.fingerprint == fingerprint or on_change is OnChange.IGNORE:
+        done.known += 1
+    elif on_change is OnChange.FAIL:
+        done.conflict(
+            f"`{item.key}` is known with other content and `on_change` is `fail`; "
+            "`stoker rerun` does it anew, or give the new content a key of its own"
+        )
+    else:
+        unit.execute(
+            update(_I)
+            .where(_I.c.id == item_id)
+            .values(
+                params=to_json(item.params),
+                meta=to_json(item.meta),
+                size_bytes=item.size_bytes,
+                mtime_us=item.mtime_us,
+                fingerprint=item.fingerprint,
+                generation=_I.c.generation + 1,
+            )
+        )
+        redo_item(unit, item_id, _data(item), reason="its content changed")
+        done.changed += 1
+
+
+def _without_other_keys(
+    unit: Unit, pipeline_id: int, items: list[NewItem], done: Registered
+) -> list[NewItem]:
+    """Leave out items whose path is in the store under another key: one datum, one item."""
+    paths = [os.fsencode(item.path) for item in items if item.path is not None]
+    if not paths:
+        return items
+    rows = unit.run(_OTHER_KEY, pipeline_id=pipeline_id, paths=paths).fetchall()
+    others = {bytes(path): key for path, key in rows}
+    if not others:
+        return items
+    kept = []
+    for item in items:
+        other = others.get(_bytes(item.path) or b"")
+        if other is None:
+            kept.append(item)
+        else:
+            done.conflict(
+                f"`{item.path}` is known as `{other}` and would be `{item.key}` now; one path is "
+                "one item: push it the same way, or set `key` in the pipeline"
+            )
+    return kept
+
+
+def _two_paths(item: NewItem, other: str | None) -> str:
+    return (
+        f"the key `{item.key}` is taken: `{other}` has it, so `{item.path}` needs another; "
+        "set `key` in the pipeline so that keys differ"
+    )
+
+
+def _insert(
+    unit: Unit,
+    pipeline_id: int,
+    pipeline: str,
+    steps: Sequence[StepEntry],
+    items: Sequence[NewItem],
+    by_user: str,
+) -> None:
+    first = unit.store.dialect.reserve_item_ids(unit, len(items))
+    data = [_data(item) for item in items]
+    state, now = ItemState.WAITING.value, unit.now_us
+    rows = [
+        {
+            "id": first + at, "pipeline_id": pipeline_id, "key": item.key, "state": state,
+            "generation": 1, "home_site": 1, "path": _bytes(item.path),
+            "params": to_json(item.params) if item.params else "{}",
+            "meta": to_json(item.meta) if item.meta else "{}",
+            "size_bytes": item.size_bytes, "mtime_us": item.mtime_us,
+            "fingerprint": item.fingerprint, "priority": item.priority, "by_user": by_user,
+            "registered_us": now,
+        }
+        for at, item in enumerate(items)
+    ]  # fmt: skip
+    unit.run_many(_INSERT, rows)
+    entries = []
+    for step in steps:
+        waiting_on = len(step.predecessors)
+        of_task = TaskState.BLOCKED if waiting_on else TaskState.READY
+        unit.run(
+            _TASKS,
+            step_id=step.id,
+            state=of_task.value,
+            lane=None if waiting_on else step.lane_at(0),
+            waiting_on=waiting_on,
+            zero=0,
+            first=first,
+            last=first + len(items) - 1,
+        )
+        entries.append(
+            Entry("create_tasks", pipeline, step=step.name, to_state=of_task.value, n=len(items))
+        )
+    entries += [
+        Entry("register", pipeline, item.key, generation=1, to_state=state, data=text)
+        for item, text in zip(items, data, strict=True)
+    ]
+    append(unit, entries)
+
+
+def _data(item: NewItem) -> str:
+    """What the journal must hold of an item so that its row can be made again."""
+    data: dict[str, Any] = {"fingerprint": item.fingerprint}
+    if item.path is not None:
+        data["path"] = item.path
+    if item.params:
+        data["params"] = dict(item.params)
+    if item.meta:
+        data["meta"] = dict(item.meta)
+    if item.size_bytes is not None:
+        data["size_bytes"] = item.size_bytes
+        data["mtime_us"] = item.mtime_us
+    if item.priority:
+        data["priority"] = item.priority
+    return to_json(data)
+
+
+def _bytes(path: str | None) -> bytes | None:
+    return os.fsencode(path) if path is not None else None
+
+

@@ -1,0 +1,58 @@
+"""Bringing a store's schema to this release's version, by Alembic's migrations."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect
+
+from stoker.errors import Refused
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+HEAD = "0001"  # the newest migration; a test holds that it is
+
+
+def bring_up(store: "Store") -> None:
+    """Make the schema what this release needs. Returns at once where it already is.
+
+    Each migration is one transaction with the note of its version, so that a crash leaves the store
+    at one version or the next.
+    """
+    with store.engine.connect() as connection:
+        if version_of(connection) == HEAD:
+            return
+    _upgrade(store)
+
+
+def version_of(connection: Connection) -> str | None:
+    """Return the version noted in the store; None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one_or_none()
+    return row[0] if row else None
+
+
+def _upgrade(store: "Store") -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with store.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        if driver is None:
+            return
+        cursor = driver.cursor()
+        store.dialect.begin_write(cursor)
+        try:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise Refused(
+                f"the store is of a later release of Stoker than this one ({error}); "
+                "install that release here"
+            ) from error
+        finally:
+            store.dialect.roll_back(cursor)

@@ -1,0 +1,183 @@
+"""Selections as SQL: the one place where the grammar of selection becomes a query."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+
+from stoker.errors import NotFound, UserError
+from stoker.model.selection import Selection
+from stoker.model.states import ItemState, TaskState
+from stoker.spec.condition import Condition
+from stoker.store import tables
+from stoker.store.unit import Unit
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+PAGE = 1_000
+
+_T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
+_GLOB = frozenset("*?[")
+
+
+def task_query(selection: Selection, *columns: Any) -> Select[Any]:
+    """Return the query for these columns of the selected tasks, over task, item, step, pipeline and
+    the task's latest attempt. Steps that were removed are left out."""
+    joined = (
+        _T.join(_I, _I.c.id == _T.c.item_id)
+        .join(_S, _S.c.id == _T.c.step_id)
+        .join(_P, _P.c.id == _I.c.pipeline_id)
+        .outerjoin(_A, _A.c.id == _T.c.attempt)
+    )
+    conditions = _of_items(selection)
+    conditions.append(_S.c.is_removed.is_(False))
+    if selection.steps:
+        conditions.append(_S.c.name.in_(selection.steps))
+    if selection.states:
+        conditions.append(_T.c.state.in_(_states(TaskState, selection.states)))
+    if selection.match is not None:
+        conditions.append(_matches(selection.match))
+    return select(*columns).select_from(joined).where(and_(*conditions))
+
+
+def item_query(selection: Selection, *columns: Any) -> Select[Any]:
+    """Return the query for these columns of the selected items, over item and pipeline."""
+    joined = _I.join(_P, _P.c.id == _I.c.pipeline_id)
+    conditions = _of_items(selection)
+    if selection.states:
+        conditions.append(_I.c.state.in_(_states(ItemState, selection.states)))
+    if selection.steps or selection.match is not None:
+        inner = task_query(
+            Selection(steps=selection.steps, match=selection.match), _T.c.item_id
+        )
+        conditions.append(_I.c.id.in_(inner))
+    return select(*columns).select_from(joined).where(and_(*conditions))
+
+
+def pages(
+    store: "Store", query: Select[Any], by: Any, *, size: int = PAGE
+) -> Iterator[Sequence[Any]]:
+    """Yield the query's rows in pages, in the order of the integer column `by`, which must be first.
+
+    Each page is a transaction of its own, so that a long listing holds nothing up.
+    """
+    last = -1
+    while True:
+        with store.reading() as unit:
+            rows = unit.execute(query.where(by > last).order_by(by).limit(size)).fetchall()
+        if rows:
+            yield rows
+        if len(rows) < size:
+            return
+        last = rows[-1][0]
+
+
+def check(unit: Unit, selection: Selection) -> None:
+    """Raise for a selection that names what is not there, or a key that two pipelines have."""
+    if selection.pipeline is not None:
+        _named(unit, _P.c.name, "pipeline", selection.pipeline)
+    for step in selection.steps:
+        _named(unit, _S.c.name, "step", step)
+    _states(TaskState, [s for s in selection.states if s not in ItemState.words()])
+    if selection.pipeline is None:
+        for key in selection.keys:
+            if not is_glob(key):
+                _refuse_ambiguous(unit, key)
+
+
+def is_glob(key: str) -> bool:
+    """Whether `key` is a pattern rather than one key."""
+    return bool(_GLOB & set(key))
+
+
+def where_filter(selection: Selection) -> "WhereFilter | None":
+    """Return what decides `--where` for a row; None where there is no such condition."""
+    return WhereFilter(selection.where) if selection.where else None
+
+
+class WhereFilter:
+    """A CEL condition over an item's `key`, `params`, `meta`, `size` and a task's `values`, `state`."""
+
+    def __init__(self, text: str) -> None:
+        self._condition = Condition(
+            text, names=("key", "params", "meta", "values", "state", "size")
+        )
+
+    def holds(
+        self, *, key: str, params: str, meta: str, size: int | None, values: str | None, state: str
+    ) -> bool:
+        """Whether it is true of these; a name that is missing in the data makes it false."""
+        data: Mapping[str, Any] = {
+            "key": key,
+            "params": json.loads(params),
+            "meta": json.loads(meta),
+            "size": size or 0,
+            "values": json.loads(values) if values else {},
+            "state": state,
+        }
+        try:
+            return self._condition.evaluate(data)
+        except KeyError:
+            return False
+
+
+def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if selection.pipeline is not None:
+        conditions.append(_P.c.name == selection.pipeline)
+    if selection.keys:
+        exact = [key for key in selection.keys if not is_glob(key)]
+        globs = [_I.c.key.op("GLOB")(key) for key in selection.keys if is_glob(key)]
+        conditions.append(or_(_I.c.key.in_(exact), *globs) if exact else or_(*globs))
+    if selection.from_key is not None:
+        conditions.append(_I.c.key >= selection.from_key)
+    if selection.to_key is not None:
+        conditions.append(_I.c.key <= selection.to_key)
+    if selection.by is not None:
+        conditions.append(_I.c.by_user == selection.by)
+    return conditions
+
+
+def _matches(words: str) -> ColumnElement[bool]:
+    """Whether the latest attempt's cause or reason, or the task's own, has these words."""
+    low = words.lower()
+    return or_(
+        *(
+            func.instr(func.lower(func.coalesce(column, "")), low) > 0
+            for column in (_A.c.cause, _A.c.reason, _T.c.reason)
+        )
+    )
+
+
+def _states(kind: type[TaskState] | type[ItemState], words: Sequence[str]) -> list[int]:
+    found = []
+    for word in words:
+        try:
+            found.append(kind.of(word).value)
+        except KeyError:
+            raise UserError(
+                f"`{word}` is no state here; the states are {', '.join(kind.words())}"
+            ) from None
+    return found
+
+
+def _named(unit: Unit, column: Any, what: str, name: str) -> None:
+    import difflib
+
+    names = sorted(set(unit.execute(select(column)).scalars()))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(names) or 'none'}"
+        raise NotFound(f"the store has no {what} `{name}`; {hint}")
+
+
+def _refuse_ambiguous(unit: Unit, key: str) -> None:
+    query = select(_P.c.name).join(_I, _I.c.pipeline_id == _P.c.id).where(_I.c.key == key)
+    names = sorted(unit.execute(query).scalars())
+    if len(names) > 1:
+        raise UserError(
+            f"`{key}` is an item of {' and of '.join(f'`{name}`' for name in names)}; "
+            "say which with `--pipeline`"
+        )

@@ -1,0 +1,367 @@
+"""The tables of the store. Numbers, bytes and microseconds here; the views have words and times.
+
+Design and measurements: `docs/explanation/decisions/`. Ids are local to the store; what leaves a
+site is named by `(pipeline, key, step)` and by attempt ids, which are universal (UUIDv7).
+`store/apply.py` is the only writer of the columns called `state`.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from stoker.model.states import AttemptState, TaskState
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+# 64-bit everywhere; SQLite makes only a plain INTEGER primary key an alias of the row id.
+Big = BigInteger().with_variant(Integer, "sqlite")
+# Compared bytewise on every database, so that ranges of keys mean the same everywhere.
+Bytewise = String(1000).with_variant(String(1000, collation="C"), "postgresql")
+Name = String(200)
+Json = Text
+Id16 = LargeBinary(16)  # the bytes of a UUIDv7
+
+site = Table(
+    "site",
+    metadata,
+    Column("id", Integer, primary_key=True, doc="1 is this site; journals name their origin by it"),
+    Column("uid", String(36), nullable=False, unique=True, doc="random, for ever"),
+    Column("name", Name, nullable=False),
+    Column("epoch", Integer, nullable=False, doc="raised when the store comes back from a backup"),
+    Column("machine", Name, doc="the one host that may open an SQLite store"),
+    Column("path", LargeBinary, doc="where an SQLite store lay when it was made"),
+    Column("created_us", Big, nullable=False),
+)
+
+head = Table(
+    "head",
+    metadata,
+    Column("origin", ForeignKey("site.id"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("seq", Big, nullable=False, doc="the last number given or received; the journal to here"),
+)
+
+peer = Table(
+    "peer",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("uid", String(36), nullable=False, unique=True),
+    Column("acked_seq", Big, nullable=False, doc="pruning never passes the lowest of these"),
+)
+
+pipeline = Table(
+    "pipeline",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("version_id", Integer, doc="the current row of `version`"),
+    Column("items", Name, nullable=False, doc="files, folders or records"),
+)
+
+version = Table(
+    "version",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
+    Column("number", Integer, nullable=False, doc="1, 2, … within the pipeline"),
+    Column("interface_hash", String(64), nullable=False, doc="what sites must agree on"),
+    Column("body_hash", String(64), nullable=False, doc="what the owner of the steps decides"),
+    Column("spec", Text, nullable=False, doc="the pipeline as canonical JSON"),
+    Column("folder", LargeBinary, nullable=False, doc="what relative paths are relative to"),
+    Column("set_by_host", Name, nullable=False),
+    Column("set_by_path", LargeBinary, nullable=False),
+    Column("at_us", Big, nullable=False),
+    UniqueConstraint("pipeline_id", "number"),
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("position", Integer, nullable=False, doc="in an order that the graph allows"),
+    Column("waits_for", SmallInteger, nullable=False, doc="number of direct predecessors"),
+    Column("site", ForeignKey("site.id"), nullable=False, doc="only its owner changes its tasks"),
+    Column("body_id", Integer, doc="the current row of `body`"),
+    Column("is_removed", Boolean, nullable=False, doc="no longer in the pipeline; history stays"),
+    UniqueConstraint("pipeline_id", "name"),
+)
+
+body = Table(
+    "body",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("step_id", ForeignKey("step.id"), nullable=False),
+    Column("hash", String(64), nullable=False, doc="of all that can change the step's result"),
+    UniqueConstraint("step_id", "hash"),
+)
+
+edge = Table(
+    "edge",
+    metadata,
+    Column("step_id", ForeignKey("step.id"), primary_key=True),
+    Column("successor_id", ForeignKey("step.id"), primary_key=True),
+)
+
+lane = Table(
+    "lane",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("step_id", ForeignKey("step.id"), nullable=False),
+    Column("level", SmallInteger, nullable=False, doc="index into the step's memory levels"),
+    Column("cpus", Integer, nullable=False),
+    Column("memory_bytes", Big, doc="NULL: no limit"),
+    UniqueConstraint("step_id", "level"),
+)
+
+lane_need = Table(
+    "lane_need",
+    metadata,
+    Column("lane_id", ForeignKey("lane.id"), primary_key=True),
+    Column("pool", Name, primary_key=True),
+    Column("n", Integer, nullable=False),
+)
+
+slot = Table(
+    "slot",
+    metadata,
+    Column("pool", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("attempt", Id16, doc="who holds it; NULL: free", index=True),
+    Column("is_retired", Boolean, nullable=False, doc="not to be given out again"),
+)
+
+item = Table(
+    "item",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
+    Column("key", Bytewise, nullable=False),
+    Column("state", SmallInteger, nullable=False, doc="follows from the tasks, by the journal's fold"),
+    Column("generation", Integer, nullable=False, doc="raised when the item is to be done anew"),
+    Column("home_site", ForeignKey("site.id"), nullable=False),
+    Column("path", LargeBinary, doc="the true path, as bytes"),
+    Column("params", Json, nullable=False),
+    Column("meta", Json, nullable=False),
+    Column("size_bytes", Big),
+    Column("mtime_us", Big),
+    Column("fingerprint", Name, nullable=False, doc="tells new content from known"),
+    Column("priority", Integer, nullable=False),
+    Column("by_user", Name, nullable=False),
+    Column("registered_us", Big, nullable=False),
+    Column("reason", Text, doc="why it is quarantined"),
+    UniqueConstraint("pipeline_id", "key"),
+    Index(
+        "item_path",
+        "path",
+        "pipeline_id",
+        mysql_length={"path": 700},
+        sqlite_where=text("path IS NOT NULL"),
+        postgresql_where=text("path IS NOT NULL"),
+    ),
+)
+
+task = Table(
+    "task",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("item_id", ForeignKey("item.id"), nullable=False),
+    Column("step_id", ForeignKey("step.id"), nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("lane", Integer, doc="set only while the task is ready and due: what a claim looks for"),
+    Column("okey", Big, nullable=False, doc="-(priority * 2^40 + rank in ms): the order of claims"),
+    Column("attempt", Id16, doc="the attempt that carries it, or the last that did"),
+    Column("worker_id", Integer, doc="who runs it"),
+    Column("waiting_on", SmallInteger, nullable=False, doc="predecessors not yet satisfied"),
+    Column("number", Integer, nullable=False, doc="attempts so far"),
+    Column("tries", SmallInteger, nullable=False, doc="attempts that used up retries"),
+    Column("lost", SmallInteger, nullable=False, doc="attempts lost with their worker"),
+    Column("level", SmallInteger, nullable=False, doc="memory level of the next attempt"),
+    Column("not_before_us", Big, doc="back-off: not to be claimed earlier"),
+    Column("body_id", Integer, doc="what it was done with"),
+    Column("reason", Text, doc="a person's word on holding or cancelling it"),
+    UniqueConstraint("item_id", "step_id"),
+    Index(
+        "task_lane",
+        "lane",
+        "okey",
+        "id",
+        sqlite_where=text("lane IS NOT NULL"),
+        postgresql_where=text("lane IS NOT NULL"),
+    ),
+    Index(
+        "task_not_before",
+        "not_before_us",
+        sqlite_where=text("not_before_us IS NOT NULL"),
+        postgresql_where=text("not_before_us IS NOT NULL"),
+    ),
+    *(
+        Index(
+            f"task_{state.word}",
+            "step_id",
+            "id",
+            sqlite_where=text(f"state = {state.value}"),
+            postgresql_where=text(f"state = {state.value}"),
+        )
+        for state in (TaskState.HELD, TaskState.FAILED, TaskState.CANCELLED)
+    ),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", Id16, primary_key=True),
+    Column("task_id", Big, nullable=False, index=True),
+    Column("number", Integer, nullable=False, doc="1, 2, … within the task"),
+    Column("kind", SmallInteger, nullable=False, doc="0 run, 1 adopted"),
+    Column("state", SmallInteger, nullable=False),
+    Column("worker_id", Integer),
+    Column("site", Integer, nullable=False),
+    Column("generation", Integer, nullable=False, doc="the item's, at the claim"),
+    Column("version_id", Integer, nullable=False),
+    Column("consumed", Json, doc="predecessor step -> hex id of the attempt whose outputs it used"),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("claimed_us", Big, nullable=False),
+    Column("started_us", Big),
+    Column("ended_us", Big),
+    Column("pid", Integer),
+    Column("batch_id", Name),
+    Column("command", Text),
+    Column("exit_code", Integer),
+    Column("signal", SmallInteger),
+    Column("user_us", Big),
+    Column("system_us", Big),
+    Column("max_rss_bytes", Big),
+    Column("stdout_size", Big),
+    Column("stdout_truncated", Boolean),
+    Column("stdout_path", LargeBinary),
+    Column("stdout_text", LargeBinary),
+    Column("stderr_size", Big),
+    Column("stderr_truncated", Boolean),
+    Column("stderr_path", LargeBinary),
+    Column("stderr_text", LargeBinary),
+    Column("step_values", Json, doc="what it wrote for later steps"),
+    Column("reason", Text, doc="one line for people"),
+    Column("cause", Text, doc="what `failures` groups by"),
+    Index(
+        "attempt_running",
+        "worker_id",
+        sqlite_where=text(f"state = {AttemptState.RUNNING.value}"),
+        postgresql_where=text(f"state = {AttemptState.RUNNING.value}"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+output = Table(
+    "output",
+    metadata,
+    Column("attempt", Id16, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    Column("checksum", String(80), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+publication = Table(
+    "publication",
+    metadata,
+    Column("path", LargeBinary(3000), primary_key=True, doc="absolute; owned by the task for good"),
+    Column("task_id", Big, nullable=False),
+    Column("attempt", Id16, nullable=False, doc="the last that reserved it"),
+    sqlite_with_rowid=False,
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("host", Name, nullable=False),
+    Column("boot_id", Name, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("slots", Integer, nullable=False, doc="cpus it fills at most"),
+    Column("cpus", Integer, nullable=False, doc="of its host"),
+    Column("memory_bytes", Big, nullable=False, doc="of its host"),
+    Column("scratch", LargeBinary, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("started_us", Big, nullable=False),
+    Column("lease_until_us", Big, nullable=False),
+    Column("ended_us", Big),
+    Index(
+        "worker_alive",
+        "host",
+        sqlite_where=text("state = 0"),
+        postgresql_where=text("state = 0"),
+    ),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Big, primary_key=True, doc="order of writing; never a cursor: rows commit late"),
+    Column("origin", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("seq", Big, doc="dense, in the order of commits; given after the commit by the fold"),
+    Column("at_us", Big, nullable=False),
+    Column("received_us", Big, doc="when a peer's row came in; NULL for own rows"),
+    Column("event", Name, nullable=False),
+    Column("v", SmallInteger, nullable=False, doc="version of this kind of event"),
+    Column("pipeline", Name),
+    Column("key", Bytewise),
+    Column("step", Name),
+    Column("attempt", Id16),
+    Column("generation", Integer),
+    Column("from_state", SmallInteger),
+    Column("to_state", SmallInteger),
+    Column("body", String(64), doc="hash of the step's body, where from_state or to_state is done"),
+    Column("n", Integer, nullable=False, doc="how many tasks the row speaks of"),
+    Column("data", Json),
+    UniqueConstraint("origin", "epoch", "seq"),
+    Index(
+        "journal_unsequenced",
+        "id",
+        sqlite_where=text("seq IS NULL"),
+        postgresql_where=text("seq IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("step_id", ForeignKey("step.id"), primary_key=True),
+    Column("state", SmallInteger, primary_key=True, doc="a task state"),
+    Column("body_id", Integer, primary_key=True, doc="for done tasks what they were done with; or 0"),
+    Column("n", Big, nullable=False),
+)
+
+item_tally = Table(
+    "item_tally",
+    metadata,
+    Column("pipeline_id", ForeignKey("pipeline.id"), primary_key=True),
+    Column("state", SmallInteger, primary_key=True, doc="an item state"),
+    Column("n", Big, nullable=False),
+)
