@@ -177,6 +177,7 @@ class Pipeline:
     items: ItemKind = ItemKind.FILES
     key: str | None = None  # a template; None: rule K
     on_change: OnChange = OnChange.RERUN
+    priority: int = 0  # of its items, unless one has its own; higher first
     params: tuple[Param, ...] = ()
     sources: tuple[Source, ...] = ()
 

@@ -1,0 +1,287 @@
+"""From the shape of a file to pipelines of the model: defaults merged, paths resolved, steps in
+order, and everything checked that depends on more than one key.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from typing import TYPE_CHECKING, Any
+
+from stoker.model.pipeline import (
+    Argv,
+    Cause,
+    ItemKind,
+    OnChange,
+    Output,
+    Param,
+    ParamType,
+    Pipeline,
+    Python,
+    Run,
+    Source,
+    Step,
+    Verdict,
+)
+from stoker.spec.order import sort_steps
+from stoker.spec.problems import suggest
+from stoker.spec.schema import RESERVED_STEP_KEYS, StepTable
+from stoker.spec.template import predecessors, step_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stoker.spec.locate import Path
+    from stoker.spec.schema import OutputTable, ParamTable, PipelineTable, SourceTable
+    from stoker.spec.validate import Findings
+
+_ACTIONS = ("run", "argv", "python")
+_STEP_KEYS = frozenset((*StepTable.model_fields, *RESERVED_STEP_KEYS))
+
+
+class Builder:
+    """Builds one pipeline and reports what is wrong on the way; always returns one, so that later
+    checks can report more.
+    """
+
+    def __init__(self, name: str, folder: str, raw: Mapping[str, Any], findings: Findings) -> None:
+        self._name = name
+        self._folder = folder
+        self._raw = raw
+        self._path: Path = ("pipelines", name)
+        self._findings = findings
+
+    def build(self, table: PipelineTable) -> Pipeline:
+        """Return the pipeline, its steps in an order in which none precedes its predecessors."""
+        if not table.steps and not self._findings.has((*self._path, "steps")):
+            hint = 'write `[pipelines.NAME.steps.STEP]` and a `run = "…"`'
+            self._findings.add(self._path, f"pipeline `{self._name}` has no steps", hint)
+        steps = {name: self._step(name, step, table) for name, step in table.steps.items()}
+        return Pipeline(
+            name=self._name,
+            folder=self._folder,
+            title=table.title,
+            items=ItemKind(table.items),
+            key=table.key,
+            on_change=OnChange(table.on_change),
+            priority=table.priority,
+            params=tuple(self._param(name, param) for name, param in table.params.items()),
+            sources=tuple(self._source(name, source) for name, source in table.sources.items()),
+            steps=sort_steps(steps, self._path, self._findings),
+        )
+
+    def _param(self, name: str, table: ParamTable) -> Param:
+        path = (*self._path, "params", name)
+        kind, items = ParamType(table.type), ParamType(table.items)
+        param = Param(
+            name=name,
+            type=kind,
+            items=items,
+            required=table.required,
+            default=table.default,
+            pattern=self._regex((*path, "pattern"), table.pattern),
+            minimum=table.minimum,
+            maximum=table.maximum,
+            choices=tuple(table.choices),
+            title=table.title,
+        )
+        self._check_param(path, param)
+        return param
+
+    def _check_param(self, path: Path, param: Param) -> None:
+        from stoker.spec.params import check_value
+
+        if any(self._findings.has((*path, key)) for key in ("type", "items")):
+            return
+        element = param.items if param.type is ParamType.LIST else param.type
+        if param.items is ParamType.LIST:
+            self._findings.add((*path, "items"), "a list of lists is no parameter")
+            return
+        if element is ParamType.CHOICE and not param.choices:
+            if not self._findings.has((*path, "choices")):
+                hint = 'write `choices = ["…", "…"]`'
+                self._findings.add(path, f"parameter `{param.name}` has no `choices`", hint)
+            return
+        is_numeric = element in (ParamType.INTEGER, ParamType.NUMBER)
+        for key in ("minimum", "maximum"):
+            if getattr(param, key) is not None and not is_numeric:
+                self._findings.add((*path, key), f"`{key}` is for numbers, not for a {element}")
+        if param.pattern is not None and (is_numeric or element is ParamType.BOOLEAN):
+            self._findings.add((*path, "pattern"), f"`pattern` is for texts, not for a {element}")
+        if param.default is None or self._findings.has(path):
+            return
+        if param.required:
+            message = "is required, so that its `default` is never used"
+            self._findings.add((*path, "default"), f"parameter `{param.name}` {message}")
+        try:
+            checked = check_value(param, param.default)
+        except ValueError as error:
+            self._findings.add((*path, "default"), f"the default of `{param.name}` {error}")
+        else:
+            object.__setattr__(param, "default", checked)
+
+    def _source(self, name: str, table: SourceTable) -> Source:
+        path = (*self._path, "sources", name)
+        if (table.folder is None) == (table.table is None) and not self._findings.has(path):
+            hint = "write either `folder` or `table`"
+            self._findings.add(path, f"source `{name}` must have one place to look at", hint)
+        return Source(
+            name=name,
+            folder=self._resolve(table.folder),
+            glob=table.glob,
+            exclude=tuple(table.exclude),
+            settle_s=table.settle,
+            table=self._resolve(table.table),
+        )
+
+    def _resolve(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        return os.path.normpath(os.path.join(self._folder, os.path.expanduser(path)))
+
+    def _step(self, name: str, table: StepTable, pipeline: PipelineTable) -> Step:
+        path = (*self._path, "steps", name)
+        merged = _merge_defaults(table, pipeline)
+        outputs = merged.outputs.items()
+        step = Step(
+            name=name,
+            action=self._action(path, merged),
+            when=merged.when,
+            outputs=tuple(self._output((*path, "outputs"), key, out) for key, out in outputs),
+            env=merged.env,
+            prepare=merged.prepare,
+            cpus=merged.cpus,
+            memory_bytes=tuple(merged.memory),
+            pools=merged.pools,
+            secrets=tuple(merged.secrets),
+            timeout_s=merged.timeout,
+            retries=merged.retries,
+            backoff_s=merged.backoff,
+            exits=self._exits(self._own_or_default(path, "exits"), merged.exits),
+            error_markers=tuple(merged.error_markers),
+            causes=tuple(Cause(match=c.match, say=c.say, do=c.do) for c in merged.causes),
+        )
+        implied = predecessors([*step_texts(step), *_templates_of_values(step)])
+        others = [other for other in implied if other in pipeline.steps and other != name]
+        after = self._after(path, merged.after, list(pipeline.steps))
+        object.__setattr__(step, "after", tuple(dict.fromkeys([*after, *others])))
+        return step
+
+    def _own_or_default(self, path: Path, key: str) -> Path:
+        """Return where a key of a step stands: in the step, or in the pipeline's defaults."""
+        steps = self._raw.get("steps", {})
+        step = steps.get(path[-1], {}) if isinstance(steps, dict) else {}
+        is_own = isinstance(step, dict) and key in step
+        return (*path, key) if is_own else (*self._path, "defaults", key)
+
+    def _after(self, path: Path, after: list[str], steps: list[str]) -> list[str]:
+        known: list[str] = []
+        for index, name in enumerate(after):
+            if name == path[-1]:
+                self._findings.add((*path, "after", index), f"step `{name}` comes after itself")
+            elif name not in steps:
+                others = [step for step in steps if step != path[-1]]
+                message = f"`after` names `{name}`, which is no step of this pipeline"
+                self._findings.add((*path, "after", index), message, suggest(name, others))
+            else:
+                known.append(name)
+        return known
+
+    def _action(self, path: Path, table: StepTable) -> Run | Argv | Python:
+        given = [key for key in _ACTIONS if getattr(table, key) is not None]
+        if not given and not self._is_misspelt(path):
+            hint = "write one of `run`, `argv` and `python`"
+            self._findings.add(path, f"step `{path[-1]}` has no command", hint)
+        if len(given) > 1:
+            message = f"step `{path[-1]}` has {' and '.join(f'`{key}`' for key in given)}"
+            self._findings.add((*path, given[1]), message, "keep one of them")
+        if table.argv is not None and table.run is None:
+            words = tuple(w if isinstance(w, str) else tuple(w) for w in table.argv)
+            if words[0] == "" and not self._findings.has((*path, "argv")):
+                self._findings.add((*path, "argv", 0), "the program's name is empty")
+            return Argv(words=words)
+        if table.python is not None and table.run is None:
+            interpreter = table.interpreter
+            if interpreter is not None and "/" in interpreter:
+                interpreter = self._resolve(interpreter)
+            return Python(function=table.python, interpreter=interpreter)
+        if table.run is not None and not table.run.strip():
+            self._findings.add((*path, "run"), "`run` is empty")
+        return Run(text=table.run or ":")
+
+    def _is_misspelt(self, path: Path) -> bool:
+        """Whether a key that is wrong in the step at `path` may be the command that it lacks."""
+        if any(found == path for found, _ in self._findings.problems):
+            return True
+        wrong = self._findings.wrong_keys(path)
+        return any(key in _ACTIONS or key not in _STEP_KEYS for key in wrong)
+
+    def _output(self, path: Path, name: str, table: OutputTable) -> Output:
+        path = (*path, name)
+        if not table.to and not self._findings.has(path):
+            hint = 'write `to = "results/{key}"`'
+            self._findings.add(path, f"output `{name}` has no place to be published at", hint)
+        pick = table.pick
+        if pick is not None and (pick.startswith("/") or ".." in pick.split("/") or not pick):
+            message = f"`from` of output `{name}` must stay in the working directory"
+            self._findings.add((*path, "from"), message, 'it is a glob such as `"*.log"`')
+        return Output(
+            name=name,
+            to=table.to or name,
+            pick=pick,
+            optional=table.optional,
+            temp=table.temp,
+            overwrite=table.overwrite,
+            stage_beside=table.stage == "beside",
+        )
+
+    def _exits(self, path: Path, exits: Mapping[str, str]) -> dict[int, Verdict]:
+        made: dict[int, Verdict] = {}
+        for key, verdict in exits.items():
+            found = re.fullmatch(r"(\d{1,3})(?:\s*-\s*(\d{1,3}))?", key, re.ASCII)
+            first = int(found[1]) if found else 256
+            last = int(found[2] or first) if found else 256
+            if not first <= last <= 255:
+                hint = "write a number up to 255, or a range such as `10-19`"
+                self._findings.add((*path, key), f"`{key}` is no exit code", hint)
+                continue
+            for code in range(first, last + 1):
+                if code in made and not self._findings.has((*path, key)):
+                    self._findings.add((*path, key), f"exit code {code} stands twice")
+                made.setdefault(code, Verdict(verdict))
+        return made
+
+    def _regex(self, path: Path, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        fault = regex_fault(pattern)
+        if fault:
+            self._findings.add(path, f"`{pattern}` is no regular expression: {fault}")
+            return None
+        return pattern
+
+
+def regex_fault(pattern: str) -> str:
+    """Return what is wrong with a regular expression; empty if nothing is."""
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return str(error)
+    return ""
+
+
+def _merge_defaults(table: StepTable, pipeline: PipelineTable) -> StepTable:
+    """Return the step with what `defaults` say where it says nothing; `env` merges by name."""
+    defaults = pipeline.defaults
+    missing = defaults.model_fields_set - table.model_fields_set
+    update: dict[str, Any] = {key: getattr(defaults, key) for key in missing}
+    if "env" in defaults.model_fields_set:
+        update["env"] = defaults.env | table.env
+    return table.model_copy(update=update) if update else table
+
+
+def _templates_of_values(step: Step) -> list[str]:
+    """Return a template for each step whose values the condition of `step` looks at."""
+    if step.when is None:
+        return []
+    return [f"{{in.{name}.values.x}}" for name in re.findall(r"\bvalues\.([a-z]\w*)", step.when)]

@@ -1,0 +1,85 @@
+"""Pipelines as text for the store, and the two hashes of each version.
+
+The *interface* is what other sites and other steps rely on; the *body* is what decides on results.
+Resources, limits and words for people are in neither: changing them makes nothing outdated.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from stoker.errors import Bug
+from stoker.model.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from stoker.model.pipeline import Step
+
+_STEP_BODY = ("name", "action", "prepare", "outputs", "env", "when", "exits", "error_markers")
+
+
+def dump_pipeline(pipeline: Pipeline) -> str:
+    """Return the canonical JSON of a pipeline: sorted keys, defaults left out."""
+    return _dump(_adapter().dump_python(pipeline, exclude_defaults=True))
+
+
+def load_pipeline(text: str) -> Pipeline:
+    """Return the pipeline that `dump_pipeline` wrote; Bug if the text is not of its making."""
+    try:
+        return _adapter().validate_python(json.loads(text))
+    except ValueError as error:
+        raise Bug(f"a version of a pipeline in the store cannot be read: {error}") from error
+
+
+def interface_hash(pipeline: Pipeline) -> str:
+    """Return the hash of step names, their order, keys, the rules of parameters, output names."""
+    params = [{**asdict(param), "title": ""} for param in pipeline.params]
+    steps = [
+        {
+            "name": step.name,
+            "after": sorted(step.after),
+            "outputs": sorted(output.name for output in step.outputs),
+        }
+        for step in sorted(pipeline.steps, key=lambda step: step.name)
+    ]
+    return _hash(
+        {
+            "name": pipeline.name,
+            "items": pipeline.items,
+            "key": pipeline.key,
+            "params": sorted(params, key=lambda param: param["name"]),
+            "steps": steps,
+        }
+    )
+
+
+def body_hash(step: Step) -> str:
+    """Return the hash of what decides on the results of a step."""
+    whole = asdict(step)
+    kind = type(step.action).__name__
+    return _hash({"kind": kind, **{name: whole[name] for name in _STEP_BODY}})
+
+
+def pipeline_body_hash(pipeline: Pipeline) -> str:
+    """Return the hash of what decides on the results of a pipeline."""
+    return _hash(sorted(body_hash(step) for step in pipeline.steps))
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(_dump(value).encode("ascii")).hexdigest()[:16]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Pipeline]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Pipeline)

@@ -1,0 +1,110 @@
+"""Conditions in CEL, the Common Expression Language: `when` of a step, `--where` of a selection.
+
+The library is slow to load, so that happens with the first condition.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from stoker.errors import UserError
+from stoker.spec.problems import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROOTS = ("params", "meta", "values", "item", "key")
+_BOUND = re.compile(r"\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_]\w*)\s*,", re.ASCII)
+_FIELD = re.compile(r"\b(params|values)\.([A-Za-z_]\w*)", re.ASCII)
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
+
+
+class Condition:
+    """A compiled condition; `ValueError` at once if the text is none."""
+
+    def __init__(self, text: str) -> None:
+        import cel
+
+        self.text = text
+        try:
+            self._program = cel.compile(text)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise ValueError(_first_line(str(error))) from None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables that the condition looks at, those bound by `exists` and its like left
+        out.
+        """
+        bound = set(_BOUND.findall(self.text))
+        return tuple(name for name in self._program.variables() if name not in bound)
+
+    def holds(
+        self,
+        *,
+        params: Mapping[str, Any],
+        meta: Mapping[str, Any],
+        values: Mapping[str, Mapping[str, Any]] | None = None,
+        key: str = "",
+        item: str | None = None,
+        **more: Any,
+    ) -> bool:
+        """Return whether the condition is true for this item; UserError names what it misses.
+
+        `values` has the values of each predecessor by its name; `more` are further variables.
+        """
+        variables = {
+            "params": dict(params),
+            "meta": dict(meta),
+            "values": {step: dict(of_step) for step, of_step in (values or {}).items()},
+            "key": key,
+            "item": item,
+            **more,
+        }
+        try:
+            result = self._program.execute(variables)
+        except KeyError as error:
+            raise UserError(self._missing(str(error.args[0]), key)) from None
+        except (ValueError, TypeError, RuntimeError, OverflowError, ArithmeticError) as error:
+            reason = _first_line(str(error))
+            raise UserError(
+                f"the condition `{self.text}` cannot be decided for `{key}`: {reason}"
+            ) from None
+        if not isinstance(result, bool):
+            raise UserError(
+                f"the condition `{self.text}` gives {result!r} for `{key}`, neither true nor false"
+            )
+        return result
+
+    def _missing(self, name: str, key: str) -> str:
+        found = re.search(rf"\b((?:[A-Za-z_]\w*\.)+){re.escape(name)}\b", self.text)
+        whole = f"{found[1]}{name}" if found else name
+        return (
+            f"the condition `{self.text}` looks at `{whole}`, which `{key}` does not have; "
+            f"write `has({whole}) && …` if it may be missing"
+        )
+
+
+def find_faults(
+    text: str, *, params: Sequence[str], steps: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield message and hint for each mistake in a condition of a step, `params` being declared."""
+    try:
+        condition = Condition(text)
+    except ValueError as error:
+        yield f"`when` is no condition: {error}", ""
+        return
+    for name in condition.names:
+        if name not in ROOTS:
+            yield f"`when` has no name `{name}`", suggest(name, ROOTS)
+    for root, name in dict.fromkeys(_FIELD.findall(_STRING.sub('""', text))):
+        known = params if root == "params" else steps
+        if name not in known:
+            what = "parameter" if root == "params" else "other step"
+            yield f"`{root}.{name}`: there is no {what} `{name}`", suggest(name, known)
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().partition("\n")[0]
+    return re.sub(r"^.*ERROR: <input>:\d+:(\d+): ", r"at column \1: ", line)

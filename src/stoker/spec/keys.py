@@ -1,0 +1,122 @@
+"""Keys of items (rule K): from a path, or from the pipeline's own template."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from stoker.errors import UserError
+from stoker.model.item import check_key, key_from_name
+from stoker.model.task import AttemptId, Claimed, ItemId, TaskId, VersionId
+from stoker.spec.names import Place, resolve
+from stoker.spec.template import Context, Placeholder, Slot, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stoker.model.pipeline import Pipeline
+
+
+def key_for_path(path: str, *, pipeline: Pipeline, project_folder: str) -> str:
+    """Return the default key of an item at `path`; UserError if there can be none.
+
+    It is the path relative to the source's folder that it lies in (the innermost, if sources are
+    nested), else relative to the project's folder, else the absolute path without its first slash.
+    A link that is the item itself keeps its own name; links in the folders before it do not matter:
+    a path lies in a folder if it does so as written, or once both are resolved.
+    """
+    written = absolute_path(path)
+    folders = [source.folder for source in pipeline.sources if source.folder is not None]
+    folders.sort(key=len, reverse=True)
+    for candidates in (folders, [project_folder]):
+        for folder in candidates:
+            inside = _relative(written, folder)
+            if inside is not None:
+                return check_key(key_from_name(inside))
+    return check_key(key_from_name(written.lstrip("/")))
+
+
+def absolute_path(path: str) -> str:
+    """Return `path` from the root, without `.` and `..`, a link at its end left as it is.
+
+    Where a `..` follows a link, the system goes to the parent of where the link leads; so does
+    this.
+    """
+    whole = os.path.join(os.getcwd(), path)
+    if ".." not in whole.split("/"):
+        return "/" + os.path.normpath(whole).lstrip("/")
+    head, tail = os.path.split(whole.rstrip("/"))
+    if tail in (".", ".."):
+        return os.path.realpath(whole)
+    return os.path.join(os.path.realpath(head), tail)
+
+
+def _relative(path: str, folder: str) -> str | None:
+    inside = _below(path, os.path.normpath(folder))
+    if inside is not None:
+        return inside
+    head, tail = os.path.split(path)
+    return _below(os.path.join(os.path.realpath(head), tail), os.path.realpath(folder))
+
+
+def _below(path: str, folder: str) -> str | None:
+    start = folder.rstrip("/") + "/"
+    return path[len(start) :] if path.startswith(start) and len(path) > len(start) else None
+
+
+def key_from_template(
+    pipeline: Pipeline,
+    *,
+    default_key: str,
+    path: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the key that the pipeline's `key` makes of an item, or `default_key` without one.
+
+    UserError if a value is missing or the outcome is no key.
+    """
+    if pipeline.key is None:
+        return check_key(default_key)
+    context = _context(pipeline, default_key, path, params or {}, meta or {})
+    made = ""
+    for part in parse(pipeline.key):
+        if isinstance(part, Placeholder):
+            reference = resolve(part.name, pipeline, None, Place.KEY)
+            made += Slot(reference, part.separator, part.offset).text(context)
+        else:
+            made += part.text
+    try:
+        return check_key(key_from_name(made))
+    except UserError as error:
+        raise UserError(
+            f"`key` of pipeline `{pipeline.name}` for `{default_key}`: {error}"
+        ) from None
+
+
+def _context(
+    pipeline: Pipeline,
+    key: str,
+    path: str | None,
+    params: Mapping[str, Any],
+    meta: Mapping[str, Any],
+) -> Context:
+    """Return a context in which an item has no task yet."""
+    claimed = Claimed(
+        attempt=AttemptId(b""),
+        task_id=TaskId(0),
+        item_id=ItemId(0),
+        version_id=VersionId(0),
+        pipeline=pipeline.name,
+        key=key,
+        step="",
+        number=0,
+        generation=0,
+        tries=0,
+        path=path,
+        params=params,
+        meta=meta,
+        cpus=1,
+        memory_bytes=None,
+    )
+    return Context(claimed=claimed, scratch="")

@@ -1,0 +1,276 @@
+"""`stoker.toml` and the files it includes, read into settings and pipelines."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stoker.errors import NotFound, UserError
+from stoker.model.settings import Pool, Settings, WorkerSettings
+from stoker.spec.problems import Problem, as_error, sort_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stoker.model.pipeline import Pipeline
+    from stoker.spec.schema import IncludedFile, ProjectFile
+    from stoker.spec.validate import Findings
+
+FILE_NAME = "stoker.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A project as its files have it. `problems` are those of included files, each of which
+    disabled only its own pipelines; `broken` has them by pipeline, or by file where the file as a
+    whole is at fault.
+    """
+
+    settings: Settings
+    pipelines: Mapping[str, Pipeline]
+    problems: tuple[Problem, ...] = ()
+    broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+
+def find_project(start: Path) -> Path:
+    """Return the `stoker.toml` in folder `start` or the nearest folder above; NotFound if none."""
+    folder = Path(os.path.abspath(start))
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE_NAME).is_file():
+            return candidate / FILE_NAME
+    raise NotFound(
+        f"there is no `{FILE_NAME}` in `{folder}` or above it; `stoker init` writes one, "
+        "`--project` names another place"
+    )
+
+
+def load_project(file: Path) -> Loaded:
+    """Return the project that `file` describes, with all files that it includes.
+
+    SpecError carries every problem of every file if the main file has one. Problems of included
+    files alone disable only the pipelines that they are about.
+    """
+    file = Path(os.path.abspath(file))
+    main = _read(file, file.name)
+    if main.raw is None:
+        raise as_error(file.name, main.problems())
+    from stoker.spec.schema import ProjectFile
+    from stoker.spec.validate import validate
+
+    table = validate(main.raw, ProjectFile, main.findings)
+    settings = _settings(table, main, str(file.parent))
+    shared = _Shared(_pool_sizes(table, main.raw), settings.secrets)
+    pipelines = shared.build(table, main, str(file.parent))
+    loading = _Including(shared, pipelines)
+    for pattern in table.include:
+        loading.include(pattern, main, file)
+    if main.findings.problems:
+        raise as_error(file.name, [*main.problems(), *loading.problems])
+    return Loaded(
+        settings=settings,
+        pipelines=pipelines,
+        problems=sort_problems(loading.problems),
+        broken={name: sort_problems(found) for name, found in loading.broken.items()},
+    )
+
+
+@dataclass(slots=True)
+class _File:
+    """A file that was read; `raw` is None where it is no TOML."""
+
+    findings: Findings
+    raw: dict[str, Any] | None = None
+
+    def problems(self) -> list[Problem]:
+        return [problem for _, problem in self.findings.problems]
+
+
+def _read(path: Path, shown: str) -> _File:
+    """Return the file at `path`, called `shown` in messages; NotFound, UserError if unreadable."""
+    from stoker.spec.validate import Findings
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"there is no `{path}`; `stoker init` writes one") from None
+    except OSError as error:
+        raise UserError(f"`{path}` cannot be read: {error.strerror}") from None
+    try:
+        text = content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        file = _File(Findings(shown, ""))
+        problem = Problem(shown, line, 1, "the file is not UTF-8", "save it in that encoding")
+        file.findings.problems.append(((), problem))
+        return file
+    file = _File(Findings(shown, text))
+    try:
+        file.raw = file.findings.raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        file.findings.problems.append(((), _toml_problem(shown, text, str(error))))
+    return file
+
+
+def _toml_problem(shown: str, text: str, complaint: str) -> Problem:
+    found = re.search(r"\(at line (\d+), column (\d+)\)", complaint)
+    line, column = (int(found[1]), int(found[2])) if found else (text.count("\n") + 1, 1)
+    message = re.sub(r" \(at [^)]*\)$", "", complaint)
+    return Problem(shown, line, column, f"this is no TOML: {message}")
+
+
+class _Shared:
+    """What all pipelines of a project are checked against."""
+
+    def __init__(self, pools: Mapping[str, int | None], secrets: tuple[str, ...]) -> None:
+        self._pools = pools
+        self._secrets = secrets
+
+    def build(self, table: IncludedFile, file: _File, folder: str) -> dict[str, Pipeline]:
+        """Return the pipelines of one file, their problems reported."""
+        from stoker.spec.build import Builder
+        from stoker.spec.check import check_pipeline
+
+        raw = (file.raw or {}).get("pipelines", {})
+        pipelines: dict[str, Pipeline] = {}
+        for name, pipeline in table.pipelines.items():
+            of_pipeline = raw[name] if isinstance(raw[name], dict) else {}
+            built = Builder(name, folder, of_pipeline, file.findings).build(pipeline)
+            check_pipeline(built, file.findings, pools=self._pools, secrets=self._secrets)
+            pipelines[name] = built
+        return pipelines
+
+
+class _Including:
+    """Reads included files; adds their pipelines to those of the main file."""
+
+    def __init__(self, shared: _Shared, pipelines: dict[str, Pipeline]) -> None:
+        self.problems: list[Problem] = []
+        self.broken: dict[str, list[Problem]] = {}
+        self._shared = shared
+        self._pipelines = pipelines
+        self._seen: set[str] = set()
+
+    def include(self, pattern: str, main: _File, main_path: Path) -> None:
+        """Read all files that `pattern` matches, relative to the main file."""
+        folder = main_path.parent
+        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        if not names and not glob.has_magic(pattern):
+            main.findings.add(("include",), f"there is no file `{pattern}` to include")
+        for name in names:
+            path = Path(os.path.abspath(folder / name))
+            if str(path) in self._seen or path == main_path or not path.is_file():
+                continue
+            self._seen.add(str(path))
+            self._read(path, name)
+
+    def _read(self, path: Path, shown: str) -> None:
+        from stoker.spec.schema import IncludedFile
+        from stoker.spec.validate import validate
+
+        try:
+            file = _read(path, shown)
+        except (NotFound, UserError) as error:
+            self._break(shown, [Problem(shown, 1, 1, str(error))])
+            return
+        if file.raw is None:
+            self._break(shown, file.problems())
+            return
+        table = validate(file.raw, IncludedFile, file.findings)
+        built = self._shared.build(table, file, str(path.parent))
+        of_file = [p for where, p in file.findings.problems if where[:1] != ("pipelines",)]
+        if of_file:
+            self._break(shown, of_file)
+        for name, pipeline in built.items():
+            place = ("pipelines", name)
+            found = [p for where, p in file.findings.problems if where[:2] == place]
+            if name in self._pipelines:
+                message = f"pipeline `{name}` is in another file already"
+                file.findings.add(place, message, "rename one of them")
+                self._break(shown, [file.findings.problems[-1][1], *found])
+            elif found or of_file:
+                self._break(name, [*of_file, *found])
+            else:
+                self._pipelines[name] = pipeline
+        of_all = [p for where, p in file.findings.problems if where == ("pipelines",)]
+        if of_all:
+            self._break(shown, of_all)
+
+    def _break(self, name: str, problems: list[Problem]) -> None:
+        self.broken.setdefault(name, []).extend(problems)
+        self.problems.extend(problems)
+
+
+def _pool_sizes(table: ProjectFile, raw: dict[str, Any]) -> dict[str, int | None]:
+    written = raw.get("pools")
+    sizes: dict[str, int | None] = dict.fromkeys(written if isinstance(written, dict) else ())
+    for name, pool in table.pools.items():
+        sizes[name] = None if pool.slots is None else len(pool.slots)
+    return sizes
+
+
+def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
+    hosts = {
+        pattern: {} if host.scratch is None else {"scratch": _absolute(host.scratch, folder)}
+        for pattern, host in table.worker.hosts.items()
+    }
+    scratch = table.worker.scratch
+    return Settings(
+        name=table.project.name or os.path.basename(folder) or "project",
+        folder=folder,
+        store_url=_store_url(table.store.url, main, folder),
+        worker=WorkerSettings(
+            scratch=None if scratch is None else _absolute(scratch, folder), hosts=hosts
+        ),
+        pools=_pools(table, main),
+        secrets=tuple(table.secrets.names),
+    )
+
+
+def _absolute(path: str, folder: str) -> str:
+    return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+
+
+_LATER = {"between": "hours", "per_minute": "rates", "per": "slots for each host"}
+
+
+def _pools(table: ProjectFile, main: _File) -> tuple[Pool, ...]:
+    pools = []
+    for name, pool in table.pools.items():
+        path = ("pools", name)
+        for key, what in _LATER.items():
+            if getattr(pool, key) is not None:
+                message = f"`{key}`: {what} of a pool come with a later release"
+                main.findings.add((*path, key), message, "take it out for now")
+        if pool.slots is None and not main.findings.has(path):
+            main.findings.add(path, f"pool `{name}` has no `slots`", "write `slots = 1`")
+        pools.append(Pool(name=name, slots=tuple(pool.slots or ()), kind=pool.kind))
+    return tuple(pools)
+
+
+_URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DOTALL)
+
+
+def _store_url(url: str, main: _File, folder: str) -> str:
+    """Return the URL with SQLite's file as an absolute path. No message repeats the URL: it may
+    hold a password.
+    """
+    found = _URL.fullmatch(url)
+    if not found:
+        hint = "it begins with `sqlite:///`, `postgresql+psycopg://` or `mariadb+pymysql://`"
+        main.findings.add(
+            ("store", "url"), "the store's `url` is of no database that Stoker uses", hint
+        )
+        return url
+    if found[1] != "sqlite":
+        return url
+    path = found[2].removeprefix("/")
+    if not found[2].startswith("/") or not path or path.startswith(":memory:"):
+        hint = "write `sqlite:///` and the path of a file"
+        main.findings.add(("store", "url"), "a store on SQLite is a file", hint)
+        return url
+    return f"sqlite:///{_absolute(path, folder)}"

@@ -1,0 +1,38 @@
+"""Sizes and times as people write them."""
+
+import re
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+SIZE_PATTERN = r"^\d+(\.\d+)?\s*[KMGT]?$"
+TIME_PATTERN = r"^\d+(\.\d+)?\s*[smhd]?$"
+
+
+def parse_size(value: object) -> int:
+    """Return bytes for `12G`, `512M` or a bare number of bytes; ValueError says what is allowed."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        text = str(value)
+    else:
+        text = value.strip() if isinstance(value, str) else ""
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise ValueError(f"`{value}` is not a size; write a number with K, M, G or T, as in `12G`")
+    size_bytes = int(float(found[1]) * _BYTES[found[2]])
+    if size_bytes < 1:
+        raise ValueError(f"`{value}` is not a size; it must be above zero")
+    return size_bytes
+
+
+def parse_time(value: object) -> float:
+    """Return seconds for `90s`, `1.5h` or a bare number; ValueError says what is allowed."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = repr(value)
+    else:
+        text = value.strip() if isinstance(value, str) else ""
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError(f"`{value}` is not a time; write a number with s, m, h or d, as in `90s`")
+    return float(found[1]) * _SECONDS[found[2]]

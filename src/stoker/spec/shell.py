@@ -1,0 +1,240 @@
+"""Shell texts: where each value stands in a `run`, found with the grammar of bash.
+
+A value is never spliced into the text. It is given to bash as a positional argument, taken into a
+variable by a first line that we write, and the text gets a reference to that variable, quoted as
+its place needs. So a wrong guess about a place could at worst split a word; what would run a value
+as code are the places where bash itself does that with a variable's content (arithmetic,
+subscripts, `eval` and its like), and those are refused, by `spec.placement`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stoker.errors import UserError
+from stoker.spec.names import Arity
+from stoker.spec.placement import Form, Misplaced, Spot, find_form
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tree_sitter import Node, Parser
+
+    from stoker.spec.template import Context, Slot
+
+PREFIX = "__stoker_"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a value cannot stand where it stands; `offset` is that of its placeholder."""
+
+    offset: int
+    message: str
+    hint: str
+    is_doubt: bool = False  # nothing is known to be wrong, but nothing is certain either
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A shell text in which every value is a variable. Its arguments are the `scalars`, then for
+    each of `lists` the number of its words and the words.
+    """
+
+    text: str
+    scalars: tuple[Callable[[Context], str], ...]
+    lists: tuple[Slot, ...]
+    troubles: tuple[Trouble, ...]
+
+    @property
+    def values(self) -> int:
+        """How many values it takes."""
+        return len(self.scalars) + len(self.lists)
+
+
+def place_values(parts: Sequence[str | Slot]) -> Script:
+    """Return the script for a compiled `run` text; its `troubles` say what cannot be done."""
+    slots = [part for part in parts if not isinstance(part, str)]
+    if not slots:
+        return Script("".join(map(str, parts)), (), (), ())
+    literal = "".join(part for part in parts if isinstance(part, str))
+    if PREFIX in literal:
+        hint = "name it differently"
+        message = f"variables that begin with `{PREFIX}` are Stoker's own"
+        return Script(literal, (), (), (Trouble(slots[0].offset, message, hint),))
+    text, spots = _stand_in(parts)
+    root = _parser().parse(text).root_node
+    broken = _first_error(root)
+    if broken is not None:
+        return Script(text.decode("utf-8", "surrogatepass"), (), (), (_unreadable(broken, slots),))
+    forms: list[Form] = []
+    troubles: list[Trouble] = []
+    for slot, spot in zip(slots, spots, strict=True):
+        try:
+            forms.append(find_form(root, spot))
+        except Misplaced as misplaced:
+            forms.append(Form.WORD)
+            troubles.append(Trouble(slot.offset, misplaced.message, misplaced.hint))
+    return _assemble(parts, forms, troubles)
+
+
+def _stand_in(parts: Sequence[str | Slot]) -> tuple[bytes, list[Spot]]:
+    """Return the text with a plain word for each placeholder, and where those words are."""
+    text = b""
+    spots: list[Spot] = []
+    for part in parts:
+        if isinstance(part, str):
+            text += part.encode("utf-8", "surrogatepass")
+            continue
+        word = f"{PREFIX}{len(spots)}_".encode()
+        joined = part.separator is not None
+        spots.append(
+            Spot(
+                start=len(text),
+                end=len(text) + len(word),
+                name=part.reference.name,
+                arity=Arity.ONE if joined else part.reference.arity,
+                is_integer=part.reference.is_integer and not joined,
+                is_absolute=part.reference.is_absolute and not joined,
+            )
+        )
+        text += word
+    return text, spots
+
+
+def _unreadable(broken: Node, slots: Sequence[Slot]) -> Trouble:
+    line = broken.start_point[0] + 1
+    return Trouble(
+        slots[0].offset,
+        f"the grammar of bash stumbles over line {line} of the text, so that it is not certain how "
+        "the values stand in it",
+        "write that line differently, or take values from the environment there "
+        "(`$STOKER_KEY`, `$STOKER_PARAM_…`)",
+        is_doubt=True,
+    )
+
+
+_REFERENCES = {
+    Form.WORD: '"${{{0}}}"',
+    Form.INNER: "${{{0}}}",
+    Form.WORDS: '${{{0}[@]+"${{{0}[@]}}"}}',
+    Form.NUMBER: "{0}",
+    Form.INTEGER: '"${{{0}}}"',
+    Form.PROGRAM: '"${{{0}}}"',
+}
+
+
+def _assemble(
+    parts: Sequence[str | Slot], forms: Sequence[Form], troubles: list[Trouble]
+) -> Script:
+    """Return the script: a first part that takes the arguments apart, then the text."""
+    scalars: dict[tuple[str, str | None, Form], str] = {}
+    lists: dict[str, tuple[str, Slot]] = {}
+    getters: list[Callable[[Context], str]] = []
+    body = ""
+    remaining = iter(forms)
+    for part in parts:
+        if isinstance(part, str):
+            body += part
+            continue
+        form = next(remaining)
+        if form is Form.WORDS:
+            fresh = (f"{PREFIX}list_{len(lists) + 1}", part)
+            variable = lists.setdefault(part.reference.name, fresh)[0]
+        else:
+            guard = form if form in _GUARDS else Form.WORD
+            known = (part.reference.name, part.separator, guard)
+            if known not in scalars:
+                scalars[known] = f"{PREFIX}{len(scalars) + 1}"
+                getters.append(_guarded(part, guard))
+            variable = scalars[known]
+        body += _REFERENCES[form].format(variable)
+    prelude = _prelude(list(scalars.values()), [variable for variable, _ in lists.values()])
+    slots = tuple(slot for _, slot in lists.values())
+    return Script(prelude + body, tuple(getters), slots, tuple(troubles))
+
+
+def _prelude(scalars: Sequence[str], lists: Sequence[str]) -> str:
+    """Return the line that turns positional arguments into variables. It has no line break of its
+    own, so that the numbers of lines in bash's messages are those of the author's text.
+    """
+    taken = [f"{variable}=${{{number}}}" for number, variable in enumerate(scalars, 1)]
+    prelude = f"{' '.join(taken)}; shift {len(scalars)}; " if taken else ""
+    for variable in lists:
+        prelude += f'{variable}=("${{@:2:$1}}"); shift "$(($1+1))"; '
+    return prelude
+
+
+def _guarded(slot: Slot, form: Form) -> Callable[[Context], str]:
+    check = _GUARDS.get(form)
+    if check is None:
+        return slot.text
+
+    def get(context: Context) -> str:
+        text = slot.text(context)
+        check(slot.reference.name, text)
+        return text
+
+    return get
+
+
+def _check_number(name: str, text: str) -> None:
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise UserError(f"`{{{name}}}` stands where bash calculates and is no integer: {text!r}")
+
+
+def _check_program(name: str, text: str) -> None:
+    if not text.startswith("/"):
+        raise UserError(f"`{{{name}}}` stands as a program and is no absolute path: {text!r}")
+
+
+_GUARDS = {
+    Form.NUMBER: _check_number,
+    Form.INTEGER: _check_number,
+    Form.PROGRAM: _check_program,
+}
+
+
+def _parser() -> Parser:
+    import tree_sitter
+    import tree_sitter_bash
+
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+
+
+def _first_error(node: Node) -> Node | None:
+    """Return the first node that the grammar could not make sense of."""
+    if not node.has_error:
+        return None
+    if node.is_error or node.is_missing:
+        return node
+    for child in node.children:
+        found = _first_error(child)
+        if found is not None:
+            return found
+    return node
+
+
+def find_syntax_error(script: str) -> tuple[int, str] | None:
+    """Return line and message of bash's own complaint about a text; None if there is none, or no
+    bash to ask. Nothing of the text is run.
+    """
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["bash", "-n", "-c", script, "stoker"],
+            capture_output=True,
+            check=False,
+            env={"LC_ALL": "C", "PATH": "/usr/local/bin:/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    complaint = done.stderr.decode("utf-8", "replace").strip()
+    found = re.search(r"line (\d+): (.*)", complaint)
+    if found is None:
+        return None if done.returncode == 0 else (1, complaint)
+    return int(found[1]), found[2]

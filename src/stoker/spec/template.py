@@ -1,0 +1,411 @@
+"""Templates (rule T): texts with placeholders, compiled once a step and filled in for each attempt.
+
+Compiling resolves every name and finds the place of every value; filling in is on the hot path of
+the worker and only gathers values. A value never becomes part of a shell's text: see `spec.shell`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stoker.errors import UserError
+from stoker.model.pipeline import Argv, Python, Run
+from stoker.spec import targets
+from stoker.spec.names import (
+    Arity,
+    BadName,
+    Place,
+    Reference,
+    is_empty,
+    resolve,
+    to_text,
+    to_words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from stoker.model.pipeline import Pipeline, Step
+    from stoker.model.task import Claimed
+    from stoker.spec.shell import Script
+
+_NAME = r"[A-Za-z_]\w*(?:\.\w+)*(?::[^{}\n]{1,8})?"
+_PLACEHOLDER = re.compile(rf"\$\{{+|\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}", re.ASCII)
+
+# Variables through which a program or a shell would run what they hold.
+_CODE_VARIABLES = frozenset(
+    ["BASH_ENV", "ENV", "PS0", "PS1", "PS2", "PS4", "PROMPT_COMMAND", "LD_PRELOAD", "LD_AUDIT", "PERL5OPT", "PYTHONSTARTUP"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Text that stays as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A name in braces; `separator` joins a list. `offset` counts characters in the template."""
+
+    name: str
+    separator: str | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What an attempt knows when its command is made. `out` has a path in scratch for each output
+    that the tool is to write to.
+    """
+
+    claimed: Claimed
+    scratch: str
+    out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to start, as text in which surrogate escapes stand for bytes that are no UTF-8. `env`
+    has only what the step's own `env` sets. `argv` is empty for a `python` step.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake in a template: `path` leads to it from the step's table, `offset` within its text."""
+
+    path: tuple[str | int, ...]
+    offset: int
+    message: str
+    hint: str = ""
+    text: str = ""
+    is_doubt: bool = False  # the grammar does not understand the text; bash itself may
+
+    @property
+    def line(self) -> int:
+        """The line, from 1, within the template."""
+        return self.text.count("\n", 0, self.offset) + 1
+
+
+def parse(text: str) -> tuple[Literal | Placeholder, ...]:
+    """Return the parts of a template in order; nothing is ever wrong with a template's form."""
+    parts: list[Literal | Placeholder] = []
+    plain: list[str] = []
+    end = 0
+    for found in _PLACEHOLDER.finditer(text):
+        plain.append(text[end : found.start()])
+        end = found.end()
+        if found["name"] is None:
+            plain.append(f"{{{found['literal']}}}" if found["literal"] else found.group())
+            continue
+        if any(plain):
+            parts.append(Literal("".join(plain)))
+        plain = []
+        name, colon, separator = found["name"].partition(":")
+        parts.append(Placeholder(name, separator if colon else None, found.start()))
+    plain.append(text[end:])
+    if any(plain):
+        parts.append(Literal("".join(plain)))
+    return tuple(parts)
+
+
+def predecessors(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the steps that `{in.STEP.…}` refers to in these templates, in order, each once."""
+    found: dict[str, None] = {}
+    for text in texts:
+        for part in parse(text):
+            if isinstance(part, Placeholder) and part.name.startswith("in."):
+                found[part.name.split(".")[1]] = None
+    return tuple(found)
+
+
+def step_texts(step: Step) -> list[str]:
+    """Return all templates of a step."""
+    texts = [*step.env.values(), *(output.to for output in step.outputs)]
+    if isinstance(step.action, Run):
+        texts.append(step.action.text)
+    elif isinstance(step.action, Argv):
+        for word in step.action.words:
+            texts.extend([word] if isinstance(word, str) else word)
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A resolved placeholder in a template."""
+
+    reference: Reference
+    separator: str | None
+    offset: int
+
+    def text(self, context: Context) -> str:
+        """Return the value as one text; UserError if it is a list and nothing says how to join."""
+        value = self.reference.get(context)
+        if self.separator is not None:
+            return self.separator.join(to_words(value))
+        if (isinstance(value, list) and value) or (isinstance(value, tuple) and len(value) > 1):
+            name = self.reference.name
+            raise UserError(
+                f"`{{{name}}}` has several values where one word stands; join them: `{{{name}:,}}`"
+            )
+        return to_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A compiled template that makes one text, or several words if it is nothing but a list."""
+
+    parts: tuple[str | Slot, ...]
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The placeholders, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Slot))
+
+    @property
+    def alone(self) -> Slot | None:
+        """The placeholder, where the whole template is one that may be several words."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], Slot):
+            slot = self.parts[0]
+            if slot.separator is None and slot.reference.arity is not Arity.ONE:
+                return slot
+        return None
+
+    def render(self, context: Context) -> str:
+        """Return the text for this attempt."""
+        return "".join(
+            [part if isinstance(part, str) else part.text(context) for part in self.parts]
+        )
+
+
+class StepPlan:
+    """A step, ready to make its command and its targets for one attempt after another."""
+
+    __slots__ = ("_base", "_constant", "_env", "_folder", "_targets", "_words", "needs_produced")
+
+    def __init__(self, pipeline: Pipeline, step: Step, compiler: Compiler) -> None:
+        self._folder = pipeline.folder
+        self._env = {name: compiler.text(("env", name), text) for name, text in step.env.items()}
+        self._base, self._words = compiler.action(step.action)
+        self._targets = [
+            (output, compiler.text(("outputs", output.name), output.to, Place.TARGET))
+            for output in step.outputs
+        ]
+        compiler.check_env(self._env)
+        self.needs_produced = (
+            compiler.uses_produced
+            or isinstance(step.action, Python)
+            or ("values" in (step.when or ""))
+        )
+        self._constant: Command | None = None
+        if not self._words and not any(text.slots for text in self._env.values()):
+            texts = {name: "".join(map(str, text.parts)) for name, text in self._env.items()}
+            self._constant = Command(self._base, texts)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the command is the same for every item."""
+        return self._constant is not None
+
+    def command(self, context: Context) -> Command:
+        """Return what to start for this attempt; UserError where a value cannot be given."""
+        if self._constant is not None:
+            return self._constant
+        argv = list(self._base)
+        for words in self._words:
+            argv.extend(words(context))
+        env = self._env
+        if not env:
+            return Command(tuple(argv), _NO_ENV)
+        return Command(tuple(argv), {name: text.render(context) for name, text in env.items()})
+
+    def targets(self, context: Context) -> dict[str, str]:
+        """Return where each output is published: an absolute path, with a trailing slash kept.
+
+        UserError where a value from outside would lead out of the folder that it is to stay in.
+        """
+        return {
+            output.name: targets.render(output, text.parts, context, self._folder)
+            for output, text in self._targets
+        }
+
+
+_NO_ENV: Mapping[str, str] = {}
+
+
+class Compiler:
+    """Resolves the templates of one step and keeps what is wrong with them."""
+
+    def __init__(self, pipeline: Pipeline, step: Step) -> None:
+        self.findings: list[Finding] = []
+        self.uses_produced = False
+        self._pipeline = pipeline
+        self._step = step
+
+    def text(
+        self, path: tuple[str | int, ...], template: str, place: Place = Place.COMMAND
+    ) -> Text:
+        """Return a template with its names resolved; what has no meaning is left out and found."""
+        parts: list[str | Slot] = []
+        for part in parse(template):
+            if isinstance(part, Literal):
+                parts.append(part.text)
+                continue
+            try:
+                reference = resolve(part.name, self._pipeline, self._step, place)
+            except BadName as bad:
+                self.find(path, part.offset, bad.message, bad.hint, template)
+                continue
+            self.uses_produced |= reference.step is not None
+            parts.append(Slot(reference, part.separator, part.offset))
+        text = Text(tuple(parts))
+        if text.alone is None or place is not Place.COMMAND or path[0] == "env":
+            self._check_lists(path, template, text)
+        return text
+
+    def action(
+        self, action: Run | Argv | Python
+    ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
+        """Return the words of the command that never change, and what makes the ones after them."""
+        match action:
+            case Run():
+                return self._run(action)
+            case Argv():
+                return self._argv(action)
+            case Python():
+                return (), ()
+
+    def check_env(self, env: Mapping[str, Text]) -> None:
+        """Find variables of `env` through which a value would become code."""
+        for name, text in env.items():
+            if name in _CODE_VARIABLES and text.slots:
+                message = f"`{name}` is run as code by what it is given to, so it takes no value"
+                self.find(("env", name), text.slots[0].offset, message, "", "")
+
+    def find(
+        self, path: tuple[str | int, ...], offset: int, message: str, hint: str, text: str
+    ) -> None:
+        """Note a mistake."""
+        self.findings.append(Finding(path, offset, message, hint, text))
+
+    def _check_lists(self, path: tuple[str | int, ...], template: str, text: Text) -> None:
+        if path == ("run",):
+            return
+        for slot in text.slots:
+            if slot.separator is None and slot.reference.arity is Arity.MANY:
+                name = slot.reference.name
+                message = f"`{{{name}}}` is a list and stands inside a word"
+                self.find(path, slot.offset, message, f"join it: `{{{name}:,}}`", template)
+
+    def _argv(
+        self, action: Argv
+    ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
+        base: list[str] = []
+        words: list[Callable[[Context], Sequence[str]]] = []
+        for index, word in enumerate(action.words):
+            if isinstance(word, str):
+                made = _make_word(self.text(("argv", index), word))
+            else:
+                texts = [self.text(("argv", index, at), text) for at, text in enumerate(word)]
+                made = _make_group(texts)
+            if not words and isinstance(made, tuple):
+                base.extend(made)
+            else:
+                words.append(_always(made) if isinstance(made, tuple) else made)
+        return tuple(base), tuple(words)
+
+    def _run(
+        self, action: Run
+    ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
+        from stoker.spec.shell import place_values
+
+        text = self.text(("run",), action.text)
+        script = place_values(text.parts)
+        for trouble in script.troubles:
+            message, hint, doubt = trouble.message, trouble.hint, trouble.is_doubt
+            found = Finding(("run",), trouble.offset, message, hint, action.text, is_doubt=doubt)
+            self.findings.append(found)
+        base = ("bash", "-euo", "pipefail", "-c", script.text, "stoker")
+        return base, (_make_arguments(script),) if script.values else ()
+
+
+def compile_step(pipeline: Pipeline, step: Step) -> StepPlan:
+    """Return the plan of a step; UserError with all mistakes of its templates, which a pipeline
+    that was checked does not have.
+    """
+    compiler = Compiler(pipeline, step)
+    plan = StepPlan(pipeline, step, compiler)
+    if compiler.findings:
+        listed = "; ".join(finding.message for finding in compiler.findings)
+        raise UserError(f"step `{step.name}` of pipeline `{pipeline.name}`: {listed}")
+    return plan
+
+
+def find_mistakes(pipeline: Pipeline, step: Step) -> list[Finding]:
+    """Return what is wrong with the templates of a step."""
+    compiler = Compiler(pipeline, step)
+    StepPlan(pipeline, step, compiler)
+    return compiler.findings
+
+
+def compile_script(pipeline: Pipeline, step: Step, action: Run) -> str:
+    """Return the shell text of a `run` step, as bash gets it."""
+    from stoker.spec.shell import place_values
+
+    return place_values(Compiler(pipeline, step).text(("run",), action.text).parts).text
+
+
+def _always(words: tuple[str, ...]) -> Callable[[Context], Sequence[str]]:
+    return lambda _: words
+
+
+def _make_word(text: Text) -> tuple[str, ...] | Callable[[Context], Sequence[str]]:
+    alone = text.alone
+    if alone is not None:
+        get = alone.reference.get
+        return lambda context: to_words(get(context))
+    if not text.slots:
+        return ("".join(map(str, text.parts)),)
+    return lambda context: (text.render(context),)
+
+
+def _make_group(
+    texts: Sequence[Text],
+) -> tuple[str, ...] | Callable[[Context], Sequence[str]]:
+    """Return what makes a nested list of words, which vanishes when a value in it is empty."""
+    slots = [slot for text in texts for slot in text.slots]
+    if not slots:
+        return tuple("".join(map(str, text.parts)) for text in texts)
+    words = [_make_word(text) for text in texts]
+
+    def make(context: Context) -> Sequence[str]:
+        if any(is_empty(slot.reference.get(context)) for slot in slots):
+            return ()
+        made: list[str] = []
+        for word in words:
+            made.extend(word if isinstance(word, tuple) else word(context))
+        return made
+
+    return make
+
+
+def _make_arguments(script: Script) -> Callable[[Context], Sequence[str]]:
+    """Return what makes the positional arguments that the script's first line takes apart."""
+    scalars, lists = script.scalars, script.lists
+
+    def make(context: Context) -> Sequence[str]:
+        arguments: list[Any] = [scalar(context) for scalar in scalars]
+        for slot in lists:
+            words = to_words(slot.reference.get(context))
+            arguments.append(str(len(words)))
+            arguments.extend(words)
+        return arguments
+
+    return make

@@ -1,0 +1,260 @@
+"""Raw TOML against the shape of the file: every departure becomes a problem in words for people.
+
+A file with twenty mistakes gets twenty problems, also when some are of shape and some of sense. So
+what does not fit is reported and then mended or left out, until the rest has the right shape and
+can be checked further.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import types
+import typing
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from stoker.spec.problems import Problem, suggest
+from stoker.spec.schema import (
+    RESERVED_SECTIONS,
+    RESERVED_STEP_KEYS,
+    DefaultsTable,
+    ProjectFile,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from stoker.spec.locate import Locator, Path
+
+_MAX_PASSES = 20
+_REMOVED = object()
+
+_Shape = TypeVar("_Shape", bound=Table)
+
+_WANTED = {
+    "string_type": "a text in quotes",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "`true` or `false`",
+    "list_type": "a list in `[ ]`",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
+
+class Findings:
+    """The problems of one file, with the places where they stand.
+
+    The syntax tree that knows the places is made only when there is a problem to place.
+    """
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.raw: dict[str, Any] = {}
+        self.problems: list[tuple[Path, Problem]] = []
+        self._text = text
+        self._locator: Locator | None = None
+
+    def add(self, path: Path, message: str, hint: str = "", *, line: int | None = None) -> None:
+        """Note a problem of what stands at `path`; `line` counts in the text that stands there."""
+        at_line, at_column = self._locate().place(path)
+        if line is not None:
+            at_line, at_column = self._locate().text_line(path, line), 1
+        problem = Problem(self.file, at_line, at_column, message, hint)
+        self.problems.append((path, problem))
+
+    def has(self, path: Path) -> bool:
+        """Whether something at `path` or below is wrong."""
+        return any(found[: len(path)] == path for found, _ in self.problems)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether something stands at exactly `path` in the file."""
+        value: Any = self.raw
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return True
+
+    def wrong_keys(self, path: Path) -> set[str | int]:
+        """Return the keys of the table at `path` that something is wrong with."""
+        depth = len(path)
+        return {found[depth] for found, _ in self.problems if found[:depth] == path != found}
+
+    def _locate(self) -> Locator:
+        if self._locator is None:
+            from stoker.spec.locate import Locator
+
+            self._locator = Locator(self._text)
+        return self._locator
+
+
+def validate(raw: dict[str, Any], shape: type[_Shape], findings: Findings) -> _Shape:
+    """Return the file in its shape, with what did not fit reported in `findings` and left out."""
+    raw = copy.deepcopy(raw)
+    for _ in range(_MAX_PASSES):
+        try:
+            return shape.model_validate(raw)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=True):
+                _report(detail, shape, findings)
+                _mend(raw, detail["loc"])
+            _sweep(raw)
+    return shape.model_validate({})
+
+
+def _report(detail: ErrorDetails, shape: type[Table], findings: Findings) -> None:
+    path = detail["loc"]
+    if path[-1] == "[key]":
+        path = path[:-1]
+    message, hint = _describe(detail, path, shape)
+    findings.add(path, message, hint)
+
+
+def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str, str]:
+    """Return message and hint for one of pydantic's findings."""
+    kind, given, key = detail["type"], detail["input"], path[-1]
+    if kind == "extra_forbidden":
+        return _describe_unknown(str(key), path, shape)
+    if detail["loc"][-1] == "[key]":
+        return f"`{key}` is not a name", "a name is lower-case letters, digits and `_`"
+    if kind in _WANTED:
+        return f"`{_name(path)}` must be {_WANTED[kind]}, not {_show(given)}", ""
+    if kind == "literal_error":
+        hint = suggest(str(given), _literals(detail))
+        return f"`{_name(path)}` is {_show(given)}, which is none of its words", hint
+    if kind in ("greater_than_equal", "greater_than"):
+        limit = detail["ctx"]["ge" if kind == "greater_than_equal" else "gt"]
+        above = "at least" if kind == "greater_than_equal" else "above"
+        return f"`{_name(path)}` must be {above} {limit:g}, not {_show(given)}", ""
+    if kind == "string_pattern_mismatch":
+        return f"`{_name(path)}` is {_show(given)}", _PATTERN_HINTS.get(str(key), "")
+    if kind in ("too_short", "string_too_short"):
+        return f"`{_name(path)}` is empty", ""
+    message = str(detail.get("ctx", {}).get("error", detail["msg"]))
+    return f"`{_name(path)}`: {message}", ""
+
+
+_PATTERN_HINTS = {
+    "python": "write it as `module:function`",
+    "between": "write hours as in `20:00-08:00`",
+}
+
+
+def _describe_unknown(key: str, path: Path, shape: type[Table]) -> tuple[str, str]:
+    around = _table_at(shape, path[:-1])
+    where = f"`{_name(path[:-1])}`" if len(path) > 1 else "the file"
+    is_step = around is not None and issubclass(around, DefaultsTable)
+    if (len(path) == 1 and key in RESERVED_SECTIONS) or (is_step and key in RESERVED_STEP_KEYS):
+        return f"`{key}` is reserved for a later release", "take it out for now"
+    known = [] if around is None else _keys(around)
+    if len(path) == 1 and shape is not ProjectFile and key in _keys(ProjectFile):
+        return f"`{key}` belongs into the main file", "an included file holds `[pipelines.*]` only"
+    return f"{where} has no key `{key}`", suggest(key, known)
+
+
+def _keys(table: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in table.model_fields.items()]
+
+
+def _literals(detail: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+
+
+def _name(path: Path) -> str:
+    """Return a short name for what stands at `path`, as it would be written in the file."""
+    shown = [f"[{part}]" if isinstance(part, int) else str(part) for part in path]
+    if path[:1] == ("pipelines",) and len(path) > 2:
+        shown = shown[2:]
+    return ".".join(shown).replace(".[", "[")
+
+
+def _show(value: object) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    text = str(value)
+    return f"`{text[:40]}…`" if len(text) > 40 else f"`{text}`"
+
+
+def _table_at(shape: type[Table], path: Path) -> type[BaseModel] | None:
+    """Return the model of the table at `path`; None where there is no such table."""
+    current: Any = shape
+    for part in path:
+        current = _unwrap(current)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            fields = {field.alias or name: field for name, field in current.model_fields.items()}
+            if part not in fields:
+                return None
+            current = fields[str(part)].annotation
+        elif get_origin(current) in (dict, list):
+            current = get_args(current)[-1]
+        else:
+            return None
+    current = _unwrap(current)
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _unwrap(annotation: Any) -> Any:
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif get_origin(annotation) in (types.UnionType, typing.Union):
+            annotation = next(arg for arg in get_args(annotation) if arg is not types.NoneType)
+        else:
+            return annotation
+
+
+def _mend(raw: dict[str, Any], path: Path) -> None:
+    """Put something harmless where `path` points; where nothing is harmless, mark it for removal.
+
+    A thing with a name (a step, a parameter, an output) stays as an empty table, so that others
+    that refer to it are not called wrong as well. A value that stands alone where its table or list
+    may stand is removed as a whole.
+    """
+    is_bad_key = path[-1] == "[key]"
+    if is_bad_key:
+        path = path[:-1]
+    parent: Any = raw
+    for depth, part in enumerate(path):
+        if not isinstance(parent, dict | list):
+            break
+        if depth == len(path) - 1 or not isinstance(parent[part], dict | list):
+            is_named = _is_named(path[: depth + 1]) and not is_bad_key
+            is_word = depth > 0 and path[depth - 1] == "argv"
+            parent[part] = {} if is_named else "" if is_word else _REMOVED
+            break
+        parent = parent[part]
+
+
+def _is_named(path: Path) -> bool:
+    """Whether `path` is that of a thing with a name that others may refer to."""
+    match path:
+        case ("pipelines", _):
+            return True
+        case ("pipelines", _, "steps" | "params" | "sources", _):
+            return True
+        case ("pipelines", _, "steps", _, "outputs", _):
+            return True
+    return False
+
+
+def _sweep(value: Any) -> None:
+    if isinstance(value, dict):
+        for key in [key for key, element in value.items() if element is _REMOVED]:
+            del value[key]
+        for element in value.values():
+            _sweep(element)
+    elif isinstance(value, list):
+        value[:] = [element for element in value if element is not _REMOVED]
+        for element in value:
+            _sweep(element)
