@@ -1,0 +1,116 @@
+"""Everything that a user can meet is documented: commands, options, keys, states and errors."""
+
+import json
+import re
+import sys
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import click
+import pytest
+
+from stoker import errors
+from stoker.cli.main import cli
+from stoker.model.states import AttemptState, TaskState
+from stoker.model.transitions import TRANSITIONS
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+
+import file_reference  # noqa: E402 - lies beside the pages that it writes
+import generated_reference  # noqa: E402
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROSE = [page for page in PAGES if "_generated" not in page.parts and "_build" not in page.parts]
+
+
+def commands():
+    context = click.Context(cli, info_name="stoker")
+    return [cli.get_command(context, name) for name in cli.list_commands(context)]
+
+
+def undescribed_options(command):
+    return [
+        f"{command.name} {parameter.name}"
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.hidden and not parameter.help
+    ]
+
+
+def test_every_command_says_what_it_does():
+    assert len(commands()) > 20
+    assert [command.name for command in commands() if not command.help] == []
+
+
+def test_every_option_says_what_it_does():
+    assert [name for command in commands() for name in undescribed_options(command)] == []
+
+
+def test_an_option_without_help_is_found():
+    bare = click.Command("bare", params=[click.Option(["--depth"])])
+    assert undescribed_options(bare) == ["bare depth"]
+
+
+def undescribed_keys(schema):
+    walk = file_reference._Walk(schema)
+    rows = [line for line in walk.sections(schema, "") if line.startswith("| `")]
+    return [row for row in rows if re.search(r"\|\s*\|$", row)]
+
+
+def test_every_key_of_the_file_says_what_it_is_for():
+    text = resources.files("stoker.spec").joinpath("stoker.schema.json").read_text()
+    assert undescribed_keys(json.loads(text)) == []
+
+
+def test_a_key_without_description_is_found():
+    schema = {
+        "properties": {
+            "a": {"type": "string", "description": "its use"},
+            "b": {"type": "object", "additionalProperties": {"properties": {"c": {}}}},
+        }
+    }
+    found = undescribed_keys(schema)
+    assert [row.split("`")[1] for row in found] == ["b", "c"]
+
+
+def test_every_state_has_its_sentence():
+    table = generated_reference.state_tables()
+    for state in (*TaskState, *AttemptState):
+        assert re.search(rf"^\| `{state.word}` \| \S.* \|$", table, re.MULTILINE), state
+
+
+def test_every_transition_is_in_the_table_and_in_the_picture():
+    table, picture = (
+        generated_reference.transition_table(),
+        generated_reference.transition_diagram(),
+    )
+    for transition in TRANSITIONS:
+        assert f"| `{transition.name}` |" in table
+        assert f">{transition.name}</text>" in picture
+
+
+def test_every_error_is_in_the_table():
+    table = generated_reference.error_table()
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert len(kinds) > 5
+    for kind in kinds:
+        if issubclass(kind, errors.StokerError):
+            assert re.search(rf"`{kind.__name__}` \| {kind.exit_code} \| \S", table), kind
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_that_are_shown_exist(page):
+    known = {command.name for command in commands()}
+    shown = re.findall(r"(?:^\$ |\| |`)stoker ([a-z]+)", page.read_text(), re.MULTILINE)
+    assert set(shown) <= known
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_settings_that_are_shown_are_toml(page):
+    for block in blocks(page, "toml"):
+        tomllib.loads(block)
