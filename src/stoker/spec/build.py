@@ -1,10 +1,11 @@
-"""From the shape of a file to pipelines of the model: defaults merged, paths resolved, steps in
-order, and everything checked that depends on more than one key.
+"""From the shape of a file to pipelines of the model.
+
+Defaults are merged, paths resolved and steps put in order, and what depends on more than one key is
+checked on the way.
 """
 
 from __future__ import annotations
 
-import os.path
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ from stoker.model.pipeline import (
     Step,
     Verdict,
 )
+from stoker.spec.locations import absolute
 from stoker.spec.order import sort_steps
+from stoker.spec.params import check_value
+from stoker.spec.parts import predecessors, step_texts
 from stoker.spec.problems import suggest
 from stoker.spec.schema import RESERVED_STEP_KEYS, StepTable
-from stoker.spec.template import predecessors, step_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +43,9 @@ _STEP_KEYS = frozenset((*StepTable.model_fields, *RESERVED_STEP_KEYS))
 
 
 class Builder:
-    """Builds one pipeline and reports what is wrong on the way; always returns one, so that later
-    checks can report more.
+    """Builds one pipeline and reports what is wrong on the way.
+
+    Always returns one, so that later checks can report more.
     """
 
     def __init__(self, name: str, folder: str, raw: Mapping[str, Any], findings: Findings) -> None:
@@ -89,34 +93,36 @@ class Builder:
         return param
 
     def _check_param(self, path: Path, param: Param) -> None:
-        from stoker.spec.params import check_value
-
         if any(self._findings.has((*path, key)) for key in ("type", "items")):
             return
         element = param.items if param.type is ParamType.LIST else param.type
         if param.items is ParamType.LIST:
             self._findings.add((*path, "items"), "a list of lists is no parameter")
-            return
-        if element is ParamType.CHOICE and not param.choices:
+        elif element is ParamType.CHOICE and not param.choices:
             if not self._findings.has((*path, "choices")):
                 hint = 'write `choices = ["…", "…"]`'
                 self._findings.add(path, f"parameter `{param.name}` has no `choices`", hint)
-            return
+        else:
+            self._check_rules(path, param, element)
+            if param.default is not None and not self._findings.has(path):
+                self._check_default((*path, "default"), param)
+
+    def _check_rules(self, path: Path, param: Param, element: ParamType) -> None:
         is_numeric = element in (ParamType.INTEGER, ParamType.NUMBER)
         for key in ("minimum", "maximum"):
             if getattr(param, key) is not None and not is_numeric:
                 self._findings.add((*path, key), f"`{key}` is for numbers, not for a {element}")
         if param.pattern is not None and (is_numeric or element is ParamType.BOOLEAN):
             self._findings.add((*path, "pattern"), f"`pattern` is for texts, not for a {element}")
-        if param.default is None or self._findings.has(path):
-            return
+
+    def _check_default(self, path: Path, param: Param) -> None:
         if param.required:
             message = "is required, so that its `default` is never used"
-            self._findings.add((*path, "default"), f"parameter `{param.name}` {message}")
+            self._findings.add(path, f"parameter `{param.name}` {message}")
         try:
             checked = check_value(param, param.default)
         except ValueError as error:
-            self._findings.add((*path, "default"), f"the default of `{param.name}` {error}")
+            self._findings.add(path, f"the default of `{param.name}` {error}")
         else:
             object.__setattr__(param, "default", checked)
 
@@ -137,7 +143,7 @@ class Builder:
     def _resolve(self, path: str | None) -> str | None:
         if path is None:
             return None
-        return os.path.normpath(os.path.join(self._folder, os.path.expanduser(path)))
+        return absolute(path, self._folder)
 
     def _step(self, name: str, table: StepTable, pipeline: PipelineTable) -> Step:
         path = (*self._path, "steps", name)

@@ -25,8 +25,9 @@ def check_pipeline(
     pools: Mapping[str, int | None],
     secrets: Sequence[str],
 ) -> None:
-    """Report everything in `pipeline` that cannot work. `pools` has the number of each pool's
-    slots, None where that is itself wrong.
+    """Report everything in `pipeline` that cannot work.
+
+    `pools` has the number of each pool's slots, None where that is itself wrong.
     """
     path: Path = ("pipelines", pipeline.name)
     _check_key(pipeline, path, findings)

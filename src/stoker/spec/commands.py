@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What must hold for a value among a command's words: `needs_program` that it is an absolute
-    path, since it names what is run; `refusal` that it cannot stand there, where and what else.
+    """What must hold for a value among a command's words.
+
+    `needs_program` that it is an absolute path, since it names what is run; `refusal` that it
+    cannot stand there, where and what else.
     """
 
     needs_program: bool = False
@@ -21,13 +23,21 @@ class Verdict:
 
 _FINE = Verdict()
 
-_SHELLS = frozenset(["bash", "sh", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "fish", "csh", "tcsh", "busybox"])
+_SHELLS = frozenset(
+    ["bash", "sh", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "fish", "csh", "tcsh", "busybox"]
+)
 _WRAPPERS = frozenset(("command", "builtin", "exec", "time", "coproc"))
-_RUN_WORDS = frozenset(["eval", "trap", "let", "alias", "compgen", "complete", "bind", "fc", "enable"])
-_NAME_WORDS = frozenset(["read", "mapfile", "readarray", "getopts", "unset", "wait", "local", "declare", "typeset"])
+_RUN_WORDS = frozenset(
+    ["eval", "trap", "let", "alias", "compgen", "complete", "bind", "fc", "enable"]
+)
+_NAME_WORDS = frozenset(
+    ["read", "mapfile", "readarray", "getopts", "unset", "wait", "local", "declare", "typeset"]
+)
 _HAND_ON = frozenset(["ssh", "rsh", "su", "watch", "parallel"])
 _TEST_UNARY = frozenset(f"-{letter}" for letter in "bcdefghkprsuwxGLNOSzn")
-_TEST_BINARY = frozenset(["=", "==", "!=", "<", ">", "-nt", "-ot", "-ef", "-eq", "-ne", "-lt", "-le", "-gt", "-ge"])
+_TEST_BINARY = frozenset(
+    ["=", "==", "!=", "<", ">", "-nt", "-ot", "-ef", "-eq", "-ne", "-lt", "-le", "-gt", "-ge"]
+)
 
 
 def check_words(words: Sequence[str], at: int) -> Verdict:
@@ -66,7 +76,7 @@ def reads_code(words: Sequence[str]) -> bool:
 
 
 def _plain(word: str) -> str:
-    """Return a word without its quotes, so that `\\eval` and `"sh"` are known for what they are."""
+    """Return a word without quotes and backslashes, which do not change what it is to bash."""
     plain = word.translate({ord(mark): None for mark in "\"'\\"})
     return "sh" if plain in ("$SHELL", "${SHELL}", "$BASH", "${BASH}") else plain
 
@@ -89,9 +99,7 @@ def _check_special(name: str, words: Sequence[str], start: int, at: int) -> Verd
 
 
 def _skip_wrappers(words: Sequence[str]) -> int:
-    """Return the position of the word that names the command, after `command`, `exec` and options
-    of theirs.
-    """
+    """Return the position of the word that names the command, past `exec` and its like."""
     position = 0
     while position < len(words) - 1 and words[position] in _WRAPPERS:
         position += 1

@@ -34,9 +34,7 @@ class Condition:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables that the condition looks at, those bound by `exists` and its like left
-        out.
-        """
+        """The variables that the condition looks at, without those bound by `exists` and so on."""
         bound = set(_BOUND.findall(self.text))
         return tuple(name for name in self._program.variables() if name not in bound)
 

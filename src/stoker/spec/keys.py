@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
@@ -42,13 +43,13 @@ def absolute_path(path: str) -> str:
     Where a `..` follows a link, the system goes to the parent of where the link leads; so does
     this.
     """
-    whole = os.path.join(os.getcwd(), path)
+    whole = path if path.startswith("/") else f"{Path.cwd()}/{path}"
     if ".." not in whole.split("/"):
         return "/" + os.path.normpath(whole).lstrip("/")
     head, tail = os.path.split(whole.rstrip("/"))
     if tail in (".", ".."):
         return os.path.realpath(whole)
-    return os.path.join(os.path.realpath(head), tail)
+    return f"{os.path.realpath(head).rstrip('/')}/{tail}"
 
 
 def _relative(path: str, folder: str) -> str | None:
@@ -56,7 +57,7 @@ def _relative(path: str, folder: str) -> str | None:
     if inside is not None:
         return inside
     head, tail = os.path.split(path)
-    return _below(os.path.join(os.path.realpath(head), tail), os.path.realpath(folder))
+    return _below(f"{os.path.realpath(head).rstrip('/')}/{tail}", os.path.realpath(folder))
 
 
 def _below(path: str, folder: str) -> str | None:

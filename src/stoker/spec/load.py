@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import NotFound, UserError
 from stoker.model.settings import Pool, Settings, WorkerSettings
+from stoker.spec.locations import absolute, absolute_file
 from stoker.spec.problems import Problem, as_error, sort_problems
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ FILE_NAME = "stoker.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A project as its files have it. `problems` are those of included files, each of which
-    disabled only its own pipelines; `broken` has them by pipeline, or by file where the file as a
-    whole is at fault.
+    """A project as its files have it.
+
+    `problems` are those of included files, each of which disabled only its own pipelines; `broken`
+    has them by pipeline, or by file where the file as a whole is at fault.
     """
 
     settings: Settings
@@ -39,7 +40,7 @@ class Loaded:
 
 def find_project(start: Path) -> Path:
     """Return the `stoker.toml` in folder `start` or the nearest folder above; NotFound if none."""
-    folder = Path(os.path.abspath(start))
+    folder = absolute_file(start)
     for candidate in (folder, *folder.parents):
         if (candidate / FILE_NAME).is_file():
             return candidate / FILE_NAME
@@ -55,7 +56,7 @@ def load_project(file: Path) -> Loaded:
     SpecError carries every problem of every file if the main file has one. Problems of included
     files alone disable only the pipelines that they are about.
     """
-    file = Path(os.path.abspath(file))
+    file = absolute_file(file)
     main = _read(file, file.name)
     if main.raw is None:
         raise as_error(file.name, main.problems())
@@ -158,11 +159,11 @@ class _Including:
     def include(self, pattern: str, main: _File, main_path: Path) -> None:
         """Read all files that `pattern` matches, relative to the main file."""
         folder = main_path.parent
-        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 takes absolute ones
         if not names and not glob.has_magic(pattern):
             main.findings.add(("include",), f"there is no file `{pattern}` to include")
         for name in names:
-            path = Path(os.path.abspath(folder / name))
+            path = absolute_file(folder / name)
             if str(path) in self._seen or path == main_path or not path.is_file():
                 continue
             self._seen.add(str(path))
@@ -215,24 +216,20 @@ def _pool_sizes(table: ProjectFile, raw: dict[str, Any]) -> dict[str, int | None
 
 def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
     hosts = {
-        pattern: {} if host.scratch is None else {"scratch": _absolute(host.scratch, folder)}
+        pattern: {} if host.scratch is None else {"scratch": absolute(host.scratch, folder)}
         for pattern, host in table.worker.hosts.items()
     }
     scratch = table.worker.scratch
     return Settings(
-        name=table.project.name or os.path.basename(folder) or "project",
+        name=table.project.name or Path(folder).name or "project",
         folder=folder,
         store_url=_store_url(table.store.url, main, folder),
         worker=WorkerSettings(
-            scratch=None if scratch is None else _absolute(scratch, folder), hosts=hosts
+            scratch=None if scratch is None else absolute(scratch, folder), hosts=hosts
         ),
         pools=_pools(table, main),
         secrets=tuple(table.secrets.names),
     )
-
-
-def _absolute(path: str, folder: str) -> str:
-    return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
 
 
 _LATER = {"between": "hours", "per_minute": "rates", "per": "slots for each host"}
@@ -256,8 +253,9 @@ _URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DO
 
 
 def _store_url(url: str, main: _File, folder: str) -> str:
-    """Return the URL with SQLite's file as an absolute path. No message repeats the URL: it may
-    hold a password.
+    """Return the URL with SQLite's file as an absolute path.
+
+    No message repeats the URL: it may hold a password.
     """
     found = _URL.fullmatch(url)
     if not found:
@@ -273,4 +271,4 @@ def _store_url(url: str, main: _File, folder: str) -> str:
         hint = "write `sqlite:///` and the path of a file"
         main.findings.add(("store", "url"), "a store on SQLite is a file", hint)
         return url
-    return f"sqlite:///{_absolute(path, folder)}"
+    return f"sqlite:///{absolute(path, folder)}"

@@ -27,9 +27,7 @@ class Locator:
         self._walk_document(_parse(text))
 
     def place(self, path: Sequence[str | int]) -> Place:
-        """Return the place of the key at `path`, or of the innermost table around it that stands in
-        the file.
-        """
+        """Return the place of the key at `path`, or of the innermost table around it."""
         wanted = tuple(path)
         while wanted not in self._places:
             wanted = wanted[:-1]

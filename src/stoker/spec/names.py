@@ -40,8 +40,10 @@ class Arity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A resolved name. `is_free` tells a value that comes from outside as text, so that it could
-    lead a path astray, from one that Stoker made.
+    """A resolved name.
+
+    `is_free` tells a value that comes from outside as text, so that it could lead a path astray,
+    from one that Stoker made.
     """
 
     name: str

@@ -52,8 +52,9 @@ def check_params(
 
 
 def check_value(param: Param, value: object) -> Any:
-    """Return one value of `param`, converted; ValueError ends a sentence that began with its
-    name.
+    """Return one value of `param`, converted and checked.
+
+    ValueError has the end of a sentence that begins with the parameter's name.
     """
     if param.type is ParamType.LIST:
         return [_check_one(param, param.items, element) for element in _as_elements(value)]

@@ -114,8 +114,10 @@ class ShortTable(Table):
 class OutputTable(ShortTable):
     """One output: what the tool writes, and where it is published."""
 
-    to: str | None = Field(None, description="published path; a trailing slash makes it a folder")
-    pick: str | None = Field(None, alias="from", description="a glob in scratch")
+    to: str | None = Field(
+        default=None, description="published path; a trailing slash makes it a folder"
+    )
+    pick: str | None = Field(default=None, alias="from", description="a glob in scratch")
     optional: bool = False
     temp: bool = Field(default=False, description="deleted when its last successor is done")
     overwrite: bool = Field(default=False, description="may replace a file of somebody else's")
@@ -128,8 +130,8 @@ class PoolTable(ShortTable):
     slots: Slots | None = None
     per: Literal["host"] | None = None
     kind: Literal["gpu"] | None = None
-    between: str | None = Field(None, pattern=r"^\d\d:\d\d-\d\d:\d\d$")
-    per_minute: int | None = Field(None, ge=1)
+    between: str | None = Field(default=None, pattern=r"^\d\d:\d\d-\d\d:\d\d$")
+    per_minute: int | None = Field(default=None, ge=1)
 
     @classmethod
     def short_schema(cls) -> dict[str, Any]:
@@ -153,10 +155,10 @@ class ParamTable(Table):
     """One parameter of an item, and the rules for its values."""
 
     type: TypeWord = "string"
-    items: TypeWord = Field("string", description="type of a list's elements")
+    items: TypeWord = Field(default="string", description="type of a list's elements")
     required: bool = False
     default: Any = None
-    pattern: str | None = Field(None, description="regular expression for the whole value")
+    pattern: str | None = Field(default=None, description="regular expression for the whole value")
     minimum: float | None = None
     maximum: float | None = None
     choices: list[str] = []
@@ -185,14 +187,16 @@ class DefaultsTable(Table):
     """What holds for every step of a pipeline unless the step says otherwise."""
 
     env: dict[str, str] = {}
-    prepare: str | None = Field(None, description="shell text, run once a worker and step")
-    interpreter: str | None = Field(None, description="the Python that a `python` step runs under")
-    cpus: int = Field(1, ge=1)
-    memory: Sizes = Field([], description="a limit, or several that retries climb")
+    prepare: str | None = Field(default=None, description="shell text, run once a worker and step")
+    interpreter: str | None = Field(
+        default=None, description="the Python that a `python` step runs under"
+    )
+    cpus: int = Field(default=1, ge=1)
+    memory: Sizes = Field(default=[], description="a limit, or several that retries climb")
     pools: dict[Name, Annotated[int, Field(ge=1)]] = {}
     secrets: list[str] = []
     timeout: Annotated[Time, Field(gt=0)] | None = None
-    retries: int = Field(0, ge=0)
+    retries: int = Field(default=0, ge=0)
     backoff: Time = 10.0
     exits: dict[str, VerdictWord] = {}
     error_markers: list[str] = []
@@ -202,11 +206,11 @@ class DefaultsTable(Table):
 class StepTable(DefaultsTable):
     """One step: a command with its needs and outputs. Exactly one of `run`, `argv`, `python`."""
 
-    run: str | None = Field(None, description="shell text for `bash -euo pipefail`")
+    run: str | None = Field(default=None, description="shell text for `bash -euo pipefail`")
     argv: Annotated[list[Word], Field(min_length=1)] | None = None
-    python: str | None = Field(None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    python: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     after: list[str] = []
-    when: str | None = Field(None, description="a condition in CEL")
+    when: str | None = Field(default=None, description="a condition in CEL")
     outputs: dict[Name, Annotated[OutputTable, BeforeValidator(_long_output)]] = {}
 
 
@@ -217,7 +221,7 @@ class PipelineTable(Table):
     items: Literal["files", "folders", "records"] = "files"
     key: str | None = None
     on_change: Literal["rerun", "ignore", "fail"] = "rerun"
-    priority: int = Field(0, description="of its items, higher first")
+    priority: int = Field(default=0, description="of its items, higher first")
     params: dict[Name, ParamTable] = {}
     sources: dict[Name, SourceTable] = {}
     defaults: DefaultsTable = DefaultsTable()
@@ -227,7 +231,7 @@ class PipelineTable(Table):
 class ProjectTable(Table):
     """The project as a whole."""
 
-    name: str | None = Field(None, min_length=1)
+    name: str | None = Field(default=None, min_length=1)
 
 
 class StoreTable(Table):
@@ -245,7 +249,7 @@ class HostTable(Table):
 class WorkerTable(HostTable):
     """What holds for all workers."""
 
-    hosts: dict[str, HostTable] = Field({}, description="by glob on the host's name")
+    hosts: dict[str, HostTable] = Field(default={}, description="by glob on the host's name")
 
 
 class SecretsTable(Table):

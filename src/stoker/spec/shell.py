@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import UserError
 from stoker.spec.names import Arity
-from stoker.spec.placement import Form, Misplaced, Spot, find_form
+from stoker.spec.placement import find_form
+from stoker.spec.places import Form, Misplaced, Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,8 +40,9 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A shell text in which every value is a variable. Its arguments are the `scalars`, then for
-    each of `lists` the number of its words and the words.
+    """A shell text in which every value is a variable.
+
+    Its arguments are the `scalars`, then for each of `lists` the number of its words and the words.
     """
 
     text: str
@@ -157,8 +159,10 @@ def _assemble(
 
 
 def _prelude(scalars: Sequence[str], lists: Sequence[str]) -> str:
-    """Return the line that turns positional arguments into variables. It has no line break of its
-    own, so that the numbers of lines in bash's messages are those of the author's text.
+    """Return the line that turns positional arguments into variables.
+
+    It has no line break of its own, so that the numbers of lines in bash's messages are those of
+    the author's text.
     """
     taken = [f"{variable}=${{{number}}}" for number, variable in enumerate(scalars, 1)]
     prelude = f"{' '.join(taken)}; shift {len(scalars)}; " if taken else ""
@@ -218,8 +222,9 @@ def _first_error(node: Node) -> Node | None:
 
 
 def find_syntax_error(script: str) -> tuple[int, str] | None:
-    """Return line and message of bash's own complaint about a text; None if there is none, or no
-    bash to ask. Nothing of the text is run.
+    """Return line and message of bash's own complaint about a text.
+
+    None if there is none, or no bash to ask. Nothing of the text is run.
     """
     import subprocess
 

@@ -34,7 +34,9 @@ def render(output: Output, parts: Sequence[str | Slot], context: Context, folder
         text += value
     if fixed is not None:
         _check_tail(output, text[fixed:])
-    path = os.path.normpath("/" + os.path.join(folder, text).lstrip("/"))
+    path = os.path.normpath(
+        "/" + (text if text.startswith("/") else f"{folder}/{text}").lstrip("/")
+    )
     return f"{path}/" if output.is_folder else path
 
 

@@ -6,7 +6,6 @@ the worker and only gathers values. A value never becomes part of a shell's text
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from stoker.spec.names import (
     to_text,
     to_words,
 )
+from stoker.spec.parts import Literal, Placeholder, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,35 +31,44 @@ if TYPE_CHECKING:
     from stoker.model.task import Claimed
     from stoker.spec.shell import Script
 
-_NAME = r"[A-Za-z_]\w*(?:\.\w+)*(?::[^{}\n]{1,8})?"
-_PLACEHOLDER = re.compile(rf"\$\{{+|\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}", re.ASCII)
+__all__ = [
+    "Command",
+    "Context",
+    "Finding",
+    "Literal",
+    "Placeholder",
+    "Slot",
+    "StepPlan",
+    "Text",
+    "compile_script",
+    "compile_step",
+    "find_mistakes",
+    "parse",
+]
 
 # Variables through which a program or a shell would run what they hold.
 _CODE_VARIABLES = frozenset(
-    ["BASH_ENV", "ENV", "PS0", "PS1", "PS2", "PS4", "PROMPT_COMMAND", "LD_PRELOAD", "LD_AUDIT", "PERL5OPT", "PYTHONSTARTUP"]
+    [
+        "BASH_ENV",
+        "ENV",
+        "PS0",
+        "PS1",
+        "PS2",
+        "PS4",
+        "PROMPT_COMMAND",
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "PERL5OPT",
+        "PYTHONSTARTUP",
+    ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """Text that stays as it is."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholder:
-    """A name in braces; `separator` joins a list. `offset` counts characters in the template."""
-
-    name: str
-    separator: str | None
-    offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What an attempt knows when its command is made. `out` has a path in scratch for each output
-    that the tool is to write to.
+    """What an attempt knows when its command is made.
+
+    `out` has a path in scratch for each output that the tool is to write to.
     """
 
     claimed: Claimed
@@ -69,8 +78,9 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start, as text in which surrogate escapes stand for bytes that are no UTF-8. `env`
-    has only what the step's own `env` sets. `argv` is empty for a `python` step.
+    """What to start, as text in which surrogate escapes stand for bytes that are no UTF-8.
+
+    `env` has only what the step's own `env` sets. `argv` is empty for a `python` step.
     """
 
     argv: tuple[str, ...]
@@ -92,49 +102,6 @@ class Finding:
     def line(self) -> int:
         """The line, from 1, within the template."""
         return self.text.count("\n", 0, self.offset) + 1
-
-
-def parse(text: str) -> tuple[Literal | Placeholder, ...]:
-    """Return the parts of a template in order; nothing is ever wrong with a template's form."""
-    parts: list[Literal | Placeholder] = []
-    plain: list[str] = []
-    end = 0
-    for found in _PLACEHOLDER.finditer(text):
-        plain.append(text[end : found.start()])
-        end = found.end()
-        if found["name"] is None:
-            plain.append(f"{{{found['literal']}}}" if found["literal"] else found.group())
-            continue
-        if any(plain):
-            parts.append(Literal("".join(plain)))
-        plain = []
-        name, colon, separator = found["name"].partition(":")
-        parts.append(Placeholder(name, separator if colon else None, found.start()))
-    plain.append(text[end:])
-    if any(plain):
-        parts.append(Literal("".join(plain)))
-    return tuple(parts)
-
-
-def predecessors(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the steps that `{in.STEP.…}` refers to in these templates, in order, each once."""
-    found: dict[str, None] = {}
-    for text in texts:
-        for part in parse(text):
-            if isinstance(part, Placeholder) and part.name.startswith("in."):
-                found[part.name.split(".")[1]] = None
-    return tuple(found)
-
-
-def step_texts(step: Step) -> list[str]:
-    """Return all templates of a step."""
-    texts = [*step.env.values(), *(output.to for output in step.outputs)]
-    if isinstance(step.action, Run):
-        texts.append(step.action.text)
-    elif isinstance(step.action, Argv):
-        for word in step.action.words:
-            texts.extend([word] if isinstance(word, str) else word)
-    return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +304,9 @@ class Compiler:
 
 
 def compile_step(pipeline: Pipeline, step: Step) -> StepPlan:
-    """Return the plan of a step; UserError with all mistakes of its templates, which a pipeline
-    that was checked does not have.
+    """Return the plan of a step.
+
+    UserError with all mistakes of its templates, which a pipeline that was checked does not have.
     """
     compiler = Compiler(pipeline, step)
     plan = StepPlan(pipeline, step, compiler)

@@ -119,27 +119,30 @@ def _report(detail: ErrorDetails, shape: type[Table], findings: Findings) -> Non
 
 def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str, str]:
     """Return message and hint for one of pydantic's findings."""
-    kind, given, key = detail["type"], detail["input"], path[-1]
+    kind, given, key = detail["type"], detail["input"], str(path[-1])
+    what, hint = f"`{_name(path)}`", ""
     if kind == "extra_forbidden":
-        return _describe_unknown(str(key), path, shape)
+        return _describe_unknown(key, path, shape)
     if detail["loc"][-1] == "[key]":
-        return f"`{key}` is not a name", "a name is lower-case letters, digits and `_`"
-    if kind in _WANTED:
-        return f"`{_name(path)}` must be {_WANTED[kind]}, not {_show(given)}", ""
-    if kind == "literal_error":
+        message, hint = f"`{key}` is not a name", "a name is lower-case letters, digits and `_`"
+    elif kind in _WANTED:
+        message = f"{what} must be {_WANTED[kind]}, not {_show(given)}"
+    elif kind == "literal_error":
+        message = f"{what} is {_show(given)}, which is none of its words"
         hint = suggest(str(given), _literals(detail))
-        return f"`{_name(path)}` is {_show(given)}, which is none of its words", hint
-    if kind in ("greater_than_equal", "greater_than"):
-        limit = detail["ctx"]["ge" if kind == "greater_than_equal" else "gt"]
-        above = "at least" if kind == "greater_than_equal" else "above"
-        return f"`{_name(path)}` must be {above} {limit:g}, not {_show(given)}", ""
-    if kind == "string_pattern_mismatch":
-        return f"`{_name(path)}` is {_show(given)}", _PATTERN_HINTS.get(str(key), "")
-    if kind in ("too_short", "string_too_short"):
-        return f"`{_name(path)}` is empty", ""
-    message = str(detail.get("ctx", {}).get("error", detail["msg"]))
-    return f"`{_name(path)}`: {message}", ""
+    elif kind in _LIMITS:
+        word, bound = _LIMITS[kind]
+        message = f"{what} must be {word} {detail['ctx'][bound]:g}, not {_show(given)}"
+    elif kind == "string_pattern_mismatch":
+        message, hint = f"{what} is {_show(given)}", _PATTERN_HINTS.get(key, "")
+    elif kind in ("too_short", "string_too_short"):
+        message = f"{what} is empty"
+    else:
+        message = f"{what}: {detail.get('ctx', {}).get('error', detail['msg'])}"
+    return message, hint
 
+
+_LIMITS = {"greater_than_equal": ("at least", "ge"), "greater_than": ("above", "gt")}
 
 _PATTERN_HINTS = {
     "python": "write it as `module:function`",
@@ -182,7 +185,7 @@ def _show(value: object) -> str:
         return "a list"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    text = str(value)
+    text = f'"{value}"' if isinstance(value, str) else str(value)
     return f"`{text[:40]}…`" if len(text) > 40 else f"`{text}`"
 
 
@@ -228,12 +231,24 @@ def _mend(raw: dict[str, Any], path: Path) -> None:
     for depth, part in enumerate(path):
         if not isinstance(parent, dict | list):
             break
-        if depth == len(path) - 1 or not isinstance(parent[part], dict | list):
+        inner = _get(parent, part)
+        if depth == len(path) - 1 or not isinstance(inner, dict | list):
             is_named = _is_named(path[: depth + 1]) and not is_bad_key
             is_word = depth > 0 and path[depth - 1] == "argv"
-            parent[part] = {} if is_named else "" if is_word else _REMOVED
+            _set(parent, part, {} if is_named else "" if is_word else _REMOVED)
             break
-        parent = parent[part]
+        parent = inner
+
+
+def _get(parent: dict[str | int, Any] | list[Any], part: str | int) -> Any:
+    return parent[part] if isinstance(parent, dict) else parent[int(part)]
+
+
+def _set(parent: dict[str | int, Any] | list[Any], part: str | int, value: Any) -> None:
+    if isinstance(parent, dict):
+        parent[part] = value
+    else:
+        parent[int(part)] = value
 
 
 def _is_named(path: Path) -> bool:
@@ -245,7 +260,8 @@ def _is_named(path: Path) -> bool:
             return True
         case ("pipelines", _, "steps", _, "outputs", _):
             return True
-    return False
+        case _:
+            return False
 
 
 def _sweep(value: Any) -> None:

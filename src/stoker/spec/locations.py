@@ -1,0 +1,15 @@
+"""Paths as the file writes them, made absolute."""
+
+import os
+from pathlib import Path
+
+
+def absolute(path: str, folder: str) -> str:
+    """Return `path` relative to `folder`, with `~` expanded, without `.` and `..`."""
+    home = os.path.expanduser(path)  # noqa: PTH111 pathlib raises where there is no such user
+    return os.path.normpath(f"{folder}/{home}" if not home.startswith("/") else home)
+
+
+def absolute_file(file: Path) -> Path:
+    """Return `file` from the root, links left as they are."""
+    return Path(os.path.normpath(file.absolute()))

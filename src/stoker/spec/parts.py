@@ -1,0 +1,78 @@
+"""Templates as parts: plain text and names in braces (rule T), without what the names mean."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stoker.model.pipeline import Argv, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stoker.model.pipeline import Step
+
+_NAME = r"[A-Za-z_]\w*(?:\.\w+)*(?::[^{}\n]{1,8})?"
+_PLACEHOLDER = re.compile(
+    rf"\$\{{+|\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Text that stays as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A name in braces; `separator` joins a list. `offset` counts characters in the template."""
+
+    name: str
+    separator: str | None
+    offset: int
+
+
+def parse(text: str) -> tuple[Literal | Placeholder, ...]:
+    """Return the parts of a template in order; nothing is ever wrong with a template's form."""
+    parts: list[Literal | Placeholder] = []
+    plain: list[str] = []
+    end = 0
+    for found in _PLACEHOLDER.finditer(text):
+        plain.append(text[end : found.start()])
+        end = found.end()
+        if found["name"] is None:
+            plain.append(f"{{{found['literal']}}}" if found["literal"] else found.group())
+            continue
+        if any(plain):
+            parts.append(Literal("".join(plain)))
+        plain = []
+        name, colon, separator = found["name"].partition(":")
+        parts.append(Placeholder(name, separator if colon else None, found.start()))
+    plain.append(text[end:])
+    if any(plain):
+        parts.append(Literal("".join(plain)))
+    return tuple(parts)
+
+
+def predecessors(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the steps that `{in.STEP.…}` refers to in these templates, in order, each once."""
+    found: dict[str, None] = {}
+    for text in texts:
+        for part in parse(text):
+            if isinstance(part, Placeholder) and part.name.startswith("in."):
+                found[part.name.split(".")[1]] = None
+    return tuple(found)
+
+
+def step_texts(step: Step) -> list[str]:
+    """Return all templates of a step."""
+    texts = [*step.env.values(), *(output.to for output in step.outputs)]
+    if isinstance(step.action, Run):
+        texts.append(step.action.text)
+    elif isinstance(step.action, Argv):
+        for word in step.action.words:
+            texts.extend([word] if isinstance(word, str) else word)
+    return texts
