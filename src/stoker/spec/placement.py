@@ -155,7 +155,9 @@ class _Judge:
         if not is_arithmetic:
             raise self._refuse("as the name of a variable", "use a fixed name")
 
-    def _visit_string(self, _: Node, __: Node | None) -> None:
+    def _visit_string(self, node: Node, _: Node | None) -> None:
+        if (self._root.text or b"")[: node.start_byte].endswith(b"$"):
+            raise self._refuse(*NEVER["translated_string"])
         self._inner = self._inner or not self._number
 
     def _visit_heredoc(self, node: Node, child: Node | None) -> None:
