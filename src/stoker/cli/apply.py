@@ -1,0 +1,64 @@
+"""`stoker apply`, and how every command tells what it takes over from the file."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stoker.cli.render import plural, say
+from stoker.cli.scope import Scope, command, dry_run_option
+
+if TYPE_CHECKING:
+    from stoker.project.project import Applied
+    from stoker.store.versions import VersionChange
+
+
+@command()
+@click.argument("pipelines", nargs=-1, metavar="[PIPELINE]...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+def apply(scope: Scope, pipelines: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+    """Make the pipelines of this file the store's.
+
+    `run`, `push` and `up` do so by themselves where this host and path set a pipeline last. Done
+    tasks stay done; new steps get tasks for every item, and open tasks of removed steps are
+    cancelled. Both counts are shown first, and on a terminal asked about.
+    """
+    from stoker.cli.scope import is_interactive
+
+    with scope.project() as project:
+        change = project.apply(*pipelines, dry_run=True)
+        if change.is_nothing:
+            say("nothing changes: the store has these pipelines already")
+            return
+        tell_applied(change)
+        if dry_run:
+            return
+        is_big = any(one.tasks_cancelled or one.set_before for one in change.versions)
+        if is_big and not yes and is_interactive():
+            click.confirm("Do this?", abort=True, err=True)
+        project.apply(*pipelines)
+
+
+def tell_applied(change: "Applied") -> None:
+    """Say what taking over a file changes."""
+    for one in change.versions:
+        if one.is_new and (one.number > 1 or one.tasks_created):
+            _tell_version(one)
+    for pool in change.pools:
+        held = f"; {pool.retired_but_held} of them end with their attempts"
+        gone = held if pool.retired_but_held else ""
+        say(f"pool `{pool.pool}`: {pool.before} → {plural(pool.after, 'slot')}{gone}")
+
+
+def _tell_version(one: "VersionChange") -> None:
+    say(f"pipeline `{one.pipeline}`: version {one.number}" + (
+        f" (set before from {one.set_before})" if one.set_before else ""
+    ))
+    for step, n in one.tasks_created.items():
+        say(f"  new step `{step}`: {plural(n, 'task')} to do")
+    for step, n in one.tasks_cancelled.items():
+        say(f"  step `{step}` is gone: {plural(n, 'open task')} cancelled")
+    changed = [step for step in one.bodies_changed if step not in one.tasks_created]
+    if changed:
+        names = ", ".join(f"`{step}`" for step in changed)
+        say(f"  changed: {names}; done tasks stay done (`stoker rerun --outdated` redoes them)")

@@ -1,0 +1,85 @@
+"""`stoker check`."""
+
+import shutil
+from typing import TYPE_CHECKING
+
+from stoker.cli.render import data, json_line, plural, say
+from stoker.cli.scope import Scope, command, json_option
+from stoker.errors import SpecError
+from stoker.model.pipeline import Argv, Python, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stoker.model.pipeline import Step
+    from stoker.project import Project
+
+
+@command()
+@json_option
+def check(scope: Scope, as_json: bool) -> int:
+    """Say everything that is wrong with `stoker.toml`.
+
+    Every problem is told at once, with its line, also those of included files. Ends with 2 if there
+    is one. Warnings are about what may be missing on this host only, such as a python module.
+    """
+    try:
+        project = scope.project(is_quiet=True)
+    except SpecError as error:
+        return _tell(error.problems, [], as_json=as_json)
+    warnings = _warnings(project)
+    if project.loaded.problems or as_json:
+        return _tell(project.loaded.problems, warnings, as_json=as_json)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    for pipeline in project.pipelines.values():
+        names = ", ".join(step.name for step in pipeline.steps)
+        data(f"{pipeline.name}: {plural(len(pipeline.steps), 'step')} ({names})")
+    if not project.pipelines:
+        say(f"`{project.file}` declares no pipeline yet")
+    say("no problems")
+    return 0
+
+
+def _tell(problems: "Sequence[object]", warnings: list[str], *, as_json: bool) -> int:
+    if as_json:
+        json_line({"problems": problems, "warnings": warnings})
+    else:
+        for warning in warnings:
+            say(f"warning: {warning}")
+        for problem in problems:
+            data(str(problem))
+        say(plural(len(problems), "problem"))
+    return SpecError.exit_code if problems else 0
+
+
+def _warnings(project: "Project") -> list[str]:
+    """What the file may not be able to do on this host."""
+    from stoker.spec.modules import check_python
+
+    found = []
+    for pipeline in project.pipelines.values():
+        found += [f"pipeline `{pipeline.name}`: {message}" for message in check_python(pipeline)]
+        for step in pipeline.steps:
+            program = _missing_program(step)
+            if program is not None:
+                found.append(
+                    f"pipeline `{pipeline.name}`: step `{step.name}`: "
+                    f"there is no program `{program}` on this host's PATH"
+                )
+    return found
+
+
+def _missing_program(step: "Step") -> str | None:
+    """Return the program that the step starts, if it can be known and is not on PATH."""
+    if step.prepare or "PATH" in step.env:
+        return None
+    match step.action:
+        case Run():
+            program: object = "bash"
+        case Argv(words=words):
+            program = words[0]
+        case Python():
+            return None
+    is_known = isinstance(program, str) and "{" not in program
+    return str(program) if is_known and shutil.which(str(program)) is None else None

@@ -1,0 +1,187 @@
+"""The entry point: finds the command, and turns errors into messages and exit codes.
+
+A command's module is imported only when that command runs, so that `stoker --version` is quick. The
+short help of every command stands in `COMMANDS`; a test holds that it is the command's own.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+import click
+
+from stoker import __version__
+from stoker.cli.scope import Scope, project_option
+from stoker.errors import Bug, SpecError, StokerError
+
+EXIT_INTERRUPTED = 130
+_BUG_REPORT = "this is a bug in Stoker; please report it with what follows"
+
+
+class Entry(NamedTuple):
+    """Where a command is and what it is for, in one line."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "init": Entry("init", "Write a starter `stoker.toml` here."),
+    "check": Entry("check", "Say everything that is wrong with `stoker.toml`."),
+    "apply": Entry("apply", "Make the pipelines of this file the store's."),
+    "push": Entry("push", "Register items; pushing twice registers once."),
+    "adopt": Entry("adopt", "Mark tasks done whose outputs are there already."),
+    "run": Entry("run", "Push, then work until nothing is left to do."),
+    "up": Entry("up", "Run the service: a worker and housekeeping, until stopped."),
+    "work": Entry("work", "Run one more worker on this host."),
+    "status": Entry("status", "Show how many items and tasks stand where."),
+    "items": Entry("lists", "List items."),
+    "tasks": Entry("lists", "List tasks."),
+    "attempts": Entry("lists", "List attempts, oldest first."),
+    "show": Entry("show", "Tell the whole story of an item in order."),
+    "logs": Entry("logs", "Print what an attempt wrote to stdout and stderr."),
+    "failures": Entry("failures", "Group failed tasks by cause, most frequent first."),
+    "why": Entry("why", "Say the one reason why an item's task is not running."),
+    "retry": Entry("change", "Make failed tasks ready again."),
+    "rerun": Entry("change", "Do tasks anew, and all that follows from them."),
+    "cancel": Entry("change", "Give tasks up; running ones are stopped."),
+    "hold": Entry("change", "Keep tasks from being started until they are released."),
+    "release": Entry("change", "Let held tasks go on."),
+    "shell": Entry("shell", "Open a shell as an attempt would see it; nothing is recorded."),
+    "which": Entry("which", "Name the attempt that made a file."),
+    "pool": Entry("fleet", "Show pools and who holds their slots."),
+    "workers": Entry("fleet", "List workers."),
+    "prune": Entry("prune", "Forget old items that are done or cancelled."),
+    "report": Entry("report", "Write the state as one self-contained page."),
+    "doctor": Entry("doctor", "Check this installation and say what to do."),
+}
+
+
+class Commands(click.Group):
+    """The group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return all names, in the order of the life of a project."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"stoker.cli.{entry.module}")
+        command = getattr(module, cmd_name)
+        if not isinstance(command, click.Command):
+            raise Bug(f"`{cmd_name}` in `{module.__name__}` is no command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; the nearest right name for a misspelt one."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "`stoker --help` lists them"
+            raise click.UsageError(f"there is no command `{name}`; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stoker", message="%(prog)s %(version)s")
+@project_option
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Keep machines fed with data: every item once through a pipeline, with a record of everything.
+
+    The project is the folder of the nearest `stoker.toml` upwards from here.
+    """
+    context.ensure_object(Scope)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with the command's exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. No error leaves this function."""
+    _survive_odd_names()
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read us has enough. What is still buffered must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    return code
+
+
+def _dispatch(arguments: Sequence[str] | None) -> int:
+    try:
+        result = cli.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="stoker",
+            standalone_mode=False,
+        )
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stoker: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Bug as error:
+        return _bug(error)
+    except StokerError as error:
+        return _tell(error)
+    except OSError as error:
+        click.echo(f"stoker: {_of_system(error)}", err=True)
+        return 5
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is left is a bug
+        return _bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _tell(error: StokerError) -> int:
+    click.echo(f"stoker: {error}", err=True)
+    if isinstance(error, SpecError):
+        for problem in error.problems:
+            click.echo(f"  {problem}", err=True)
+    return error.exit_code
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system said, with the path it is about."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"the system refused: {what}"
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"`{name}`: {what}"
+
+
+def _bug(error: BaseException) -> int:
+    import traceback
+
+    click.echo(f"stoker: {type(error).__name__}: {error}\n{_BUG_REPORT}\n", err=True)
+    click.echo("".join(traceback.format_exception(error)), err=True)
+    return Bug.exit_code
+
+
+def _survive_odd_names() -> None:
+    """Names that are no UTF-8 come out as the bytes they are, and never end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")

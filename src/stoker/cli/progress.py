@@ -1,0 +1,208 @@
+"""What `run` and `work` show while they work: a live display on a terminal, else a line at times.
+
+The worker calls `update` and is held up for nothing: a thread of ours draws, and asks the store for
+totals with a connection of its own.
+"""
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from stoker.cli.render import human_seconds, say, visible
+from stoker.errors import StokerError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from stoker.project import Project
+    from stoker.store.rows import Status
+    from stoker.work.progress import Event
+
+DRAW_S = 0.25
+ASK_S = 2.0
+LINE_S = 5.0
+_SHOWN = 8  # attempts shown at a time
+
+
+def progress_for(project: "Project", pipeline: str | None = None) -> "Progress":
+    """Return what suits standard error."""
+    kind = LiveProgress if sys.stderr.isatty() else Progress
+    return kind(project, pipeline)
+
+
+class Progress:
+    """A line on standard error every few seconds, and nothing for a run that is over before."""
+
+    interval_s = LINE_S
+
+    def __init__(self, project: "Project", pipeline: str | None) -> None:
+        self._project = project
+        self._pipeline = pipeline
+        self._event: Event | None = None
+        self._shown: Event | None = None
+        self._status: Status | None = None
+        self._asked_s = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def update(self, event: "Event") -> None:
+        """Remember the newest snapshot; called by the worker."""
+        self._event = event
+
+    def _loop(self) -> None:
+        while not self._over.wait(self.interval_s):
+            event = self._event
+            if event is not None and event is not self._shown:
+                self._ask()
+                self._draw(event)
+                self._shown = event
+        self._end()
+
+    def _ask(self) -> None:
+        """Learn the totals, now and then."""
+        if time.monotonic() - self._asked_s < ASK_S:
+            return
+        try:
+            self._status = self._project.status(pipeline=self._pipeline)
+        except StokerError:
+            return
+        finally:
+            self._asked_s = time.monotonic()
+
+    def _draw(self, event: "Event") -> None:
+        say(self._line(event))
+
+    def _end(self) -> None:
+        """The display is gone."""
+
+    def _totals(self) -> tuple[int, int, float | None]:
+        """Return how many tasks are over, how many there are, and how long the rest may take."""
+        if self._status is None:
+            return 0, 0, None
+        found = self._status.pipelines.values()
+        over = ("done", "skipped", "failed", "cancelled")
+        etas = [one.eta_s for one in found if one.eta_s is not None]
+        return (
+            sum(one.tasks[word] for one in found for word in over),
+            sum(sum(one.tasks.values()) for one in found),
+            sum(etas) if etas else None,
+        )
+
+    def _line(self, event: "Event") -> str:
+        over, total, eta_s = self._totals()
+        parts = [f"{over:,} of {total:,} tasks"] if total else []
+        parts.append(_counts(event))
+        if eta_s is not None:
+            parts.append(f"about {human_seconds(eta_s)} to go")
+        if event.is_stopping:
+            parts.append("stopping")
+        if event.trouble:
+            parts.append(event.trouble)
+        return "; ".join(parts)
+
+
+class LiveProgress(Progress):
+    """A display that is drawn anew a few times a second: a bar, counts, and what runs now."""
+
+    interval_s = DRAW_S
+
+    def __init__(self, project: "Project", pipeline: str | None) -> None:
+        super().__init__(project, pipeline)
+        self._live: Live | None = None
+
+    def _draw(self, event: "Event") -> None:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(self._picture(event, self._live.console), refresh=True)
+
+    def _end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _picture(self, event: "Event", console: "Console") -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        over, total, eta_s = self._totals()
+        head = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=total or 1, completed=over, width=min(40, console.width // 2))
+        eta = f"{human_seconds(eta_s)} to go" if eta_s is not None else ""
+        share = f"{over:,} of {total:,} tasks" if total else ""
+        head.add_row(bar, Text(share), Text(eta, style="cyan"))
+        counts = _counts_in_colour(event)
+        if event.is_stopping:
+            counts.append("  stopping …", style="yellow")
+        lines: list[RenderableType] = [head, counts]
+        if event.trouble:
+            lines.append(Text(visible(event.trouble), style="yellow"))
+        lines.append(self._running(event, console))
+        return Group(*lines)
+
+    def _running(self, event: "Event", console: "Console") -> "RenderableType":
+        from rich.table import Table
+        from rich.text import Text
+
+        room = max(1, min(_SHOWN, console.height - 5))
+        table = Table.grid(padding=(0, 2))
+        for current in sorted(event.running, key=lambda one: -one.elapsed_s)[:room]:
+            table.add_row(
+                Text(human_seconds(current.elapsed_s), style="bright_black", justify="right"),
+                Text(current.step, style="cyan", no_wrap=True),
+                Text(visible(current.key), no_wrap=True, overflow="ellipsis"),
+            )
+        more = len(event.running) - room
+        if more > 0:
+            table.add_row("", "", Text(f"and {more} more", style="bright_black"))
+        return table
+
+
+def _counts(event: "Event") -> str:
+    """Return the worker's own counts on one line."""
+    words = [f"{event.done:,} done"]
+    words += [
+        f"{n:,} {word}"
+        for word, n in (
+            ("failed", event.failed),
+            ("skipped", event.skipped),
+            ("cancelled", event.cancelled),
+        )
+        if n
+    ]
+    words.append(f"{len(event.running)} running")
+    rate = f"{event.rate:,.1f}/s" if event.rate >= 0.1 else f"{event.rate * 60:,.1f}/min"
+    return f"{', '.join(words)}, {rate}, {human_seconds(event.elapsed_s)}"
+
+
+def _counts_in_colour(event: "Event") -> "Text":
+    from rich.text import Text
+
+    text = Text(_counts(event))
+    text.highlight_regex(r"\d[\d,]* failed", "red")
+    text.highlight_regex(r"\d[\d,]* done", "green")
+    return text
+
+
+if TYPE_CHECKING:
+    from rich.text import Text

@@ -1,0 +1,111 @@
+"""`stoker push`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stoker.cli.apply import tell_applied
+from stoker.cli.render import data, json_line, plural, say
+from stoker.cli.scope import Scope, command, dry_run_option, json_option
+from stoker.errors import Conflict, UserError
+
+if TYPE_CHECKING:
+    from stoker.store.register import Registered
+
+
+@command()
+@click.argument("pipeline", metavar="PIPELINE")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--from", "from_file", metavar="FILE|-", help="Read names from a list, one a line.")
+@click.option("-0", "nul", is_flag=True, help="In the list, a NUL follows each name.")
+@click.option("--table", metavar="FILE|-", help="Read rows of a CSV or TSV file with a header.")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Set a parameter.")
+@click.option("--priority", type=int, default=0, metavar="N", help="Higher comes first.")
+@json_option
+@dry_run_option
+def push(
+    scope: Scope,
+    pipeline: str,
+    paths: tuple[str, ...],
+    from_file: str | None,
+    nul: bool,
+    table: str | None,
+    settings: tuple[str, ...],
+    priority: int,
+    as_json: bool,
+    dry_run: bool,
+) -> int:
+    """Register items; pushing twice registers once.
+
+    A PATH is a file, or a folder whose files are taken; hidden files are left out. For a pipeline
+    of records it is the record's key. In a table, the first column is the key or path, the others
+    are parameters. What is registered is durable when the command returns. Ends with 4 if an item
+    contradicts a known one, with 2 if one could not be taken; all others are registered then.
+    """
+    with scope.project() as project:
+        done = project.push(
+            pipeline,
+            paths,
+            from_file=from_file,
+            nul=nul,
+            table=table,
+            params=_parse(settings),
+            priority=priority,
+            dry_run=dry_run,
+            on_apply=tell_applied,
+        )
+    if as_json:
+        json_line(as_counts(done))
+    else:
+        data(in_words(done, dry_run=dry_run))
+    return tell_troubles(done)
+
+
+def as_counts(done: "Registered") -> dict[str, int]:
+    """Return what the contract has of a push."""
+    return {
+        "registered": done.registered,
+        "known": done.known,
+        "changed": done.changed,
+        "conflicts": done.conflicts,
+        "refused": done.refused,
+    }
+
+
+def in_words(done: "Registered", *, dry_run: bool = False) -> str:
+    """Return the counts as a sentence."""
+    verb = "would register" if dry_run else "registered"
+    parts = [f"{verb} {plural(done.registered, 'item')}"]
+    if done.known:
+        parts.append(f"{done.known:,} known already")
+    if done.changed:
+        parts.append(f"{done.changed:,} with new content, to be done anew")
+    if done.conflicts:
+        parts.append(plural(done.conflicts, "conflict"))
+    if done.refused:
+        parts.append(f"{done.refused:,} refused")
+    return ", ".join(parts)
+
+
+def tell_troubles(done: "Registered") -> int:
+    """Say what could not be taken; return the exit code."""
+    for message in done.messages:
+        say(message)
+    more = done.conflicts + done.refused - len(done.messages)
+    if more > 0:
+        say(f"… and {more:,} more")
+    if done.conflicts:
+        return Conflict.exit_code
+    return UserError.exit_code if done.refused else 0
+
+
+def _parse(settings: tuple[str, ...]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UserError(f"`--set {setting}`: write a parameter and its value, as in `gain=1.5`")
+        if name in found:
+            raise UserError(f"`--set {name}` is there twice")
+        found[name] = value
+    return found

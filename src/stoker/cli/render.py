@@ -1,0 +1,214 @@
+"""How things look: JSON for programs, columns and plain words for people.
+
+Data goes to standard output through `data`, `json_line` and `Columns`; everything else goes to
+standard error through `say`. Nothing that came from outside can move the cursor: control characters
+are shown as escapes.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNITS = ("B", "K", "M", "G", "T", "P")
+COLOURS = {
+    "done": "green",
+    "succeeded": "green",
+    "running": "cyan",
+    "failed": "red",
+    "timed_out": "red",
+    "out_of_memory": "red",
+    "quarantined": "red",
+    "lost": "magenta",
+    "held": "yellow",
+    "blocked": "bright_black",
+    "waiting": "bright_black",
+    "skipped": "bright_black",
+    "cancelled": "bright_black",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "red",
+}
+
+
+def say(message: str) -> None:
+    """Tell a person something, on standard error."""
+    click.echo(visible_lines(message), err=True)
+
+
+def data(text: str = "") -> None:
+    """Print a line of what was asked for."""
+    click.echo(text)
+
+
+def json_line(value: Any) -> None:
+    """Print one value as one line of JSON; text that is no UTF-8 stays as escaped surrogates."""
+    sys.stdout.write(to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """Return compact JSON of dataclasses, times and plain values."""
+    return json.dumps(plain(value), separators=(",", ":"), default=plain)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: dataclasses as objects, times as RFC 3339 in UTC."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value
+
+
+def rfc3339(at: datetime) -> str:
+    """Return the time in UTC, to the microsecond."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def visible(text: str) -> str:
+    """Return `text` on one line, with control characters as escapes."""
+    return _CONTROL.sub(_escape, text)
+
+
+def visible_lines(text: str) -> str:
+    """Return `text` with its lines, and other control characters as escapes."""
+    return _CONTROL_BUT_LINES.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode("ascii")
+
+
+def human_bytes(size: int | None) -> str:
+    """Return a size as `12.3M`; `-` for none."""
+    if size is None:
+        return "-"
+    value = float(size)
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            return f"{int(value)}{unit}" if unit == "B" or value >= 100 else f"{value:.1f}{unit}"
+        value /= 1024
+    return "-"
+
+
+def human_seconds(seconds: float | None) -> str:
+    """Return a duration as `2h05m`, `3m20s` or `1.4s`; `-` for none."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours}h{minutes:02}m"
+    return f"{hours // 24}d{hours % 24:02}h"
+
+
+def human_time(at: datetime | None) -> str:
+    """Return a moment in this place's time, to the second; `-` for none."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else "-"
+
+
+def human_count(n: int) -> str:
+    """Return a count with thin groups: `1,234,567`."""
+    return f"{n:,}"
+
+
+def plural(n: int, noun: str, several: str | None = None) -> str:
+    """Return `1 task`, `2 tasks`, `0 tasks`."""
+    return f"{n:,} {noun if n == 1 else several or noun + 's'}"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return `3 failed, 10 done`, leaving out what is nought."""
+    return ", ".join(f"{n:,} {word}" for word, n in counts.items() if n) or "none"
+
+
+class Columns:
+    """Rows of text in columns, printed page by page, so that a listing of millions streams.
+
+    Each page is as wide as it and the pages before it need. On a terminal the last column is cut at
+    the edge, and states have colours; in a pipe nothing is cut.
+    """
+
+    def __init__(self, titles: Sequence[str], *, right: Iterable[str] = ()) -> None:
+        self._titles = tuple(titles)
+        self._right = {titles.index(name) for name in right}
+        self._widths = [len(title) for title in titles]
+        self._headed = False
+        self._room = os.get_terminal_size(1).columns if sys.stdout.isatty() else None
+
+    def page(self, rows: Iterable[Sequence[str]]) -> None:
+        """Print some rows."""
+        shown = [[visible(cell) for cell in row] for row in rows]
+        if not shown:
+            return
+        self._widths = [
+            max(width, *(cell_width(row[at]) for row in shown))
+            for at, width in enumerate(self._widths)
+        ]
+        lines = []
+        if not self._headed:
+            self._headed = True
+            lines.append(click.style(self._line(self._titles), bold=True))
+        lines += [self._line(row) for row in shown]
+        click.echo("\n".join(lines))
+
+    def _line(self, cells: Sequence[str]) -> str:
+        parts, used = [], 0
+        last = len(cells) - 1
+        for at, cell in enumerate(cells):
+            width = self._widths[at]
+            if at == last and at not in self._right:
+                text = self._cut(cell, used)
+            else:
+                gap = " " * (width - cell_width(cell))
+                text = gap + cell if at in self._right else cell + gap
+            used += width + 2
+            colour = COLOURS.get(cell)
+            parts.append(click.style(text, fg=colour) if colour else text)
+        return "  ".join(parts).rstrip()
+
+    def _cut(self, cell: str, used: int) -> str:
+        if self._room is None or used + cell_width(cell) <= self._room:
+            return cell
+        return cell[: max(self._room - used - 1, 8)] + "…"
+
+
+def cell_width(text: str) -> int:
+    """Return how many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+    """Print a whole table."""
+    Columns(titles, right=right).page(rows)
+
+
+def in_pages(rows: Iterable[Any], size: int = 500) -> Iterable[list[Any]]:
+    """Yield the rows in lists of `size`."""
+    page: list[Any] = []
+    for row in rows:
+        page.append(row)
+        if len(page) >= size:
+            yield page
+            page = []
+    if page:
+        yield page

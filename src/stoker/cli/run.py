@@ -1,0 +1,97 @@
+"""`stoker run`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stoker.cli.apply import tell_applied
+from stoker.cli.push import in_words, tell_troubles
+from stoker.cli.render import counted, data, human_seconds, json_line, plural, say
+from stoker.cli.scope import Scope, command, json_option
+
+if TYPE_CHECKING:
+    from stoker.project import Project
+    from stoker.project.running import RunSummary
+
+EXIT_INTERRUPTED = 130
+EXIT_FAILED = 1
+_CAUSES = 3
+_FIELDS = ("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked")
+_FIELDS += ("quarantined", "elapsed_s")
+
+
+@command()
+@click.argument("pipeline", required=False, metavar="[PIPELINE")
+@click.argument("paths", nargs=-1, metavar="[PATH]...]")
+@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@json_option
+def run(
+    scope: Scope,
+    pipeline: str | None,
+    paths: tuple[str, ...],
+    slots: int | None,
+    as_json: bool,
+) -> int:
+    """Push, then work until nothing is left to do.
+
+    Nothing is left when no task is ready, running or waiting for its next try. Ends with 1 if there
+    are failed tasks. Ctrl-C stops orderly: nothing new is started, running attempts get a few
+    seconds, and what they leave is ready for the next run.
+    """
+    from stoker.cli.progress import progress_for
+
+    with scope.project() as project:
+        progress = progress_for(project, pipeline)
+        refused = [0]
+
+        def on_push(done: "Registered") -> None:
+            say(in_words(done))
+            refused[0] = tell_troubles(done)
+
+        with progress:
+            summary = project.run(
+                pipeline,
+                paths,
+                slots=slots,
+                on_event=progress.update,
+                on_apply=tell_applied,
+                on_push=on_push,
+            )
+        if as_json:
+            json_line({name: getattr(summary, name) for name in _FIELDS})
+        else:
+            data(in_a_sentence(summary))
+        if summary.failed:
+            _tell_causes(project, pipeline)
+    if summary.was_interrupted:
+        say("stopped; `stoker run` goes on from here")
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if summary.failed else refused[0]
+
+
+def in_a_sentence(summary: "RunSummary") -> str:
+    """Return where everything stands, on one line."""
+    if not summary.items:
+        return "nothing to do: no items yet; `stoker push PIPELINE PATH…` registers some"
+    words = ("done", "failed", "skipped", "cancelled", "held", "blocked")
+    counts = {word: getattr(summary, word) for word in words if getattr(summary, word)}
+    items = plural(summary.items, "item")
+    if summary.was_idle:
+        is_done = summary.done + summary.skipped == summary.tasks
+        return f"nothing to do: {items}, {'all done' if is_done else counted(counts) + ' tasks'}"
+    tasks = plural(summary.tasks, "task")
+    return f"{items}, {tasks}: {counted(counts)}; {human_seconds(summary.elapsed_s)}"
+
+
+def _tell_causes(project: "Project", pipeline: str | None) -> None:
+    """Say what most tasks failed of, and how to go on."""
+    found = project.failures(pipeline=pipeline)
+    for row in found[:_CAUSES]:
+        say(f"  {row.n:,} × {row.step}: {row.cause}")
+    if len(found) > _CAUSES:
+        say(f"  and {plural(len(found) - _CAUSES, 'more cause')}")
+    say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")
+
+
+if TYPE_CHECKING:
+    from stoker.store.register import Registered

@@ -1,0 +1,173 @@
+"""What every command shares: which project it is about, and options that mean the same everywhere."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from stoker.model.selection import Selection
+
+if TYPE_CHECKING:
+    from stoker.project import Project
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Scope:
+    """What was said before and beside a command's own options."""
+
+    project_path: str | None = None
+
+    def project(self, *, is_quiet: bool = False) -> "Project":
+        """Return the project that the command is about; say what is wrong in included files."""
+        from stoker.project import open_project
+
+        project = open_project(self.project_path)
+        if project.loaded.problems and not is_quiet:
+            for problem in project.loaded.problems:
+                click.echo(f"warning: {problem}", err=True)
+            click.echo("warning: the pipelines with these problems are left out", err=True)
+        return project
+
+
+def is_interactive() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _remember_project(context: click.Context, _param: click.Parameter, value: str | None) -> None:
+    scope = context.ensure_object(Scope)
+    if value is not None:
+        scope.project_path = value
+
+
+project_option = click.option(
+    "--project",
+    metavar="PATH",
+    envvar="STOKER_PROJECT",
+    expose_value=False,
+    is_eager=True,
+    callback=_remember_project,
+    help="The project's folder, or its stoker.toml.",
+)
+_project_again = click.option(
+    "--project",
+    metavar="PATH",
+    expose_value=False,
+    is_eager=True,
+    callback=_remember_project,
+    hidden=True,
+)
+
+
+def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command that takes `--project` after its name too, and gets the scope as first argument."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        name = attributes.pop("name", function.__name__.removesuffix("_").replace("_", "-"))
+        return click.command(name, **attributes)(_project_again(click.pass_obj(function)))
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and do nothing."
+)
+reason_option = click.option(
+    "--reason", metavar="TEXT", help="Why; kept in the record beside your name."
+)
+
+
+class Key(click.ParamType):
+    """A key or glob; a name with control characters or odd bytes is written as its key."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """Return the key that stands for this name."""
+        from stoker.model.item import key_from_name
+
+        return key_from_name(os.fsdecode(value) if isinstance(value, bytes) else str(value))
+
+
+KEY = Key()
+
+
+def selection_options(*, with_keys: bool = True) -> Callable[[Decorated], Decorated]:
+    """The one grammar of selection, handed to the command as `selection`."""
+
+    def decorate(function: Decorated) -> Decorated:
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            selection = Selection(
+                keys=tuple(kwargs.pop("keys", ())),
+                pipeline=kwargs.pop("pipeline"),
+                steps=tuple(kwargs.pop("steps")),
+                states=_words(kwargs.pop("states")),
+                from_key=kwargs.pop("from_key"),
+                to_key=kwargs.pop("to_key"),
+                match=kwargs.pop("match"),
+                where=kwargs.pop("where"),
+                by=kwargs.pop("by"),
+            )
+            return function(*args, selection=selection, **kwargs)
+
+        options = [
+            click.option("--pipeline", metavar="NAME", help="Of this pipeline."),
+            click.option("--step", "steps", metavar="NAME", multiple=True, help="Of these steps."),
+            click.option(
+                "--state", "states", metavar="STATE", multiple=True, help="In these states."
+            ),
+            click.option("--from-key", type=KEY, metavar="KEY", help="From this key on."),
+            click.option("--to-key", type=KEY, metavar="KEY", help="Up to this key."),
+            click.option(
+                "--match", metavar="TEXT", help="Whose cause or reason holds this text."
+            ),
+            click.option(
+                "--where",
+                metavar="EXPR",
+                help="For which this is true: CEL over key, params, meta, values, state, size.",
+            ),
+            click.option("--by", metavar="USER", help="Registered by this person."),
+        ]
+        if with_keys:
+            options.insert(0, click.argument("keys", nargs=-1, type=KEY, metavar="[KEY|GLOB]..."))
+        decorated: Any = wrapped
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _words(values: tuple[str, ...]) -> tuple[str, ...]:
+    """`--state failed,held` means the same as naming the option twice."""
+    return tuple(word for value in values for word in value.split(",") if word)
+
+
+class Duration(click.ParamType):
+    """A time such as `90s`, `2h` or `30d`, in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds."""
+        from stoker.spec.quantities import parse_time
+
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return float(parse_time(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+DURATION = Duration()

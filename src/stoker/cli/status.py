@@ -1,0 +1,84 @@
+"""`stoker status`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stoker.cli.render import (
+    data,
+    human_count,
+    human_seconds,
+    human_time,
+    json_line,
+    plural,
+    say,
+    table,
+)
+from stoker.cli.scope import Scope, command, json_option
+
+if TYPE_CHECKING:
+    from stoker.store.rows import PipelineStatus, Status
+
+_TASK_WORDS = ("blocked", "ready", "running", "held", "done", "skipped", "failed", "cancelled")
+
+
+@command()
+@click.argument("pipeline", required=False, metavar="[PIPELINE]")
+@json_option
+def status(scope: Scope, pipeline: str | None, as_json: bool) -> None:
+    """Show how many items and tasks stand where.
+
+    With the pools and the workers that are alive. It costs the same with a million tasks as with
+    ten.
+    """
+    with scope.project() as project:
+        found = project.status(pipeline=pipeline)
+    if as_json:
+        json_line(found)
+        return
+    if not found.pipelines:
+        say("no pipeline has been taken over yet; `stoker push` or `stoker run` begins")
+    for at, (name, one) in enumerate(found.pipelines.items()):
+        if at:
+            data()
+        _show_pipeline(name, one)
+    _show_rest(found)
+
+
+def _show_pipeline(name: str, one: "PipelineStatus") -> None:
+    items = sum(one.items.values())
+    parts = [f"{n:,} {word}" for word, n in one.items.items() if n and word != "done"]
+    if one.items["done"]:
+        parts.insert(0, f"{one.items['done']:,} done")
+    eta = f"; about {human_seconds(one.eta_s)} to go" if one.eta_s is not None else ""
+    title = f"{click.style(name, bold=True)}: {plural(items, 'item')}"
+    data(title + (f" ({', '.join(parts)})" if parts else "") + eta)
+    shown = [word for word in _TASK_WORDS if one.tasks[word]]
+    if shown:
+        rows = [
+            [step, *(human_count(counts[word]) if counts[word] else "·" for word in shown)]
+            for step, counts in one.steps.items()
+        ]
+        table(["step", *shown], rows, right=shown)
+    if one.outdated:
+        tasks = plural(one.outdated, "done task is", "done tasks are")
+        data(f"{tasks} of an older version of the step (`stoker rerun --outdated` redoes them)")
+    if one.tasks["failed"]:
+        data(f"`stoker failures --pipeline {name}` groups the failed ones by cause")
+
+
+def _show_rest(found: "Status") -> None:
+    if found.pools:
+        data()
+        rows = [[name, str(pool.used), str(pool.slots)] for name, pool in found.pools.items()]
+        table(["pool", "used", "slots"], rows, right=("used", "slots"))
+    if found.workers:
+        data()
+        table(
+            ["worker", "host", "pid", "running", "slots", "since"],
+            [
+                [w.name, w.host, str(w.pid), str(w.running), str(w.slots), human_time(w.started_at)]
+                for w in found.workers
+            ],
+            right=("pid", "running", "slots"),
+        )

@@ -1,0 +1,1 @@
+"""How items come in: from paths, lists, tables and single records."""

@@ -1,0 +1,248 @@
+"""Paths, folders, lists of names and tables as items to register: a stream, one pass, no copies.
+
+What cannot be taken is told to `refuse`, with the thing, the rule and the remedy, and the rest goes
+on. Nothing here writes anything.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import xxhash
+
+from stoker.errors import UserError
+from stoker.intake.patterns import PathFilter
+from stoker.model.item import NewItem, key_from_name
+from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.spec.keys import absolute_path, key_for_path, key_from_template
+from stoker.spec.params import check_params
+
+PLAIN_NAME_LIMIT = 300  # characters up to which a key cannot be too long in bytes
+_CACHED_FOLDERS = 10_000
+
+Refuse = Callable[[str], None]
+
+
+class Listing:
+    """Makes items of one pipeline; `params` and `priority` are for all of them.
+
+    UserError at once if the parameters are wrong: nothing could be taken.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        project_folder: str,
+        refuse: Refuse,
+        given: Mapping[str, object] | None = None,
+        priority: int = 0,
+    ) -> None:
+        self.pipeline = pipeline
+        self.refuse = refuse
+        self.priority = priority
+        self.given = dict(given or {})
+        self._project_folder = project_folder
+        self._is_plain = pipeline.key is None
+        self._params: dict[str, Any] | None = None
+        self._mark = ""
+        self._folders: dict[str, tuple[str, str] | None] = {}
+        self._filter = PathFilter(pipeline, project_folder)
+
+    def names(self, names: Iterable[str]) -> Iterator[NewItem]:
+        """Yield an item for each name: a path, or for records the record's own text."""
+        if self._params is None:
+            self._params = self._checked(self.given, where="these items")
+            self._mark = _mark_of(self._params)
+        if self.pipeline.items is ItemKind.RECORDS:
+            make = self._records
+        elif self.pipeline.items is ItemKind.FOLDERS:
+            make = self._folder_items
+        else:
+            make = self._files
+        for name in names:
+            try:
+                yield from make(name)
+            except UserError as error:
+                self.refuse(str(error))
+            except OSError as error:
+                self.refuse(f"`{name}` cannot be taken: {error.strerror}")
+            except ValueError:
+                self.refuse(f"{name!r} has a NUL byte, which no path can have")
+
+    def row(self, key: str, given: Mapping[str, object], *, where: str, folder: str) -> NewItem:
+        """Return the item of a table's row; UserError or OSError if it cannot be taken."""
+        params = self._checked({**self.given, **given}, where=where)
+        mark = _mark_of(params)
+        if self.pipeline.items is ItemKind.RECORDS:
+            return self._record(key, params, mark)
+        path = os.path.join(folder, key)
+        if self.pipeline.items is ItemKind.FOLDERS:
+            return self._folder_item(path, params, mark)
+        return self._file(path, _look(path), params, mark)
+
+    def _checked(self, given: Mapping[str, object], *, where: str) -> dict[str, Any]:
+        if not given and not self.pipeline.params:
+            return {}
+        return check_params(self.pipeline.params, given, where=where)
+
+    # ----------------------------------------------------------------------------------- records
+
+    def _records(self, text: str) -> Iterator[NewItem]:
+        yield self._record(text, self._params or {}, self._mark)
+
+    def _record(self, text: str, params: Mapping[str, Any], mark: str) -> NewItem:
+        if not text and self._is_plain:
+            raise UserError(
+                f"a record of `{self.pipeline.name}` needs a key: write it after the pipeline's "
+                "name, or set `key` in the pipeline, for example to a parameter"
+            )
+        default = key_from_name(text)
+        key = key_from_template(self.pipeline, default_key=default, params=params)
+        return NewItem(key=key, params=params, fingerprint=mark, priority=self.priority)
+
+    # ------------------------------------------------------------------------------------- files
+
+    def _files(self, path: str) -> Iterator[NewItem]:
+        """Yield the file at `path`, or the files below it if it is a folder."""
+        params, mark = self._params or {}, self._mark
+        found = _look(path)
+        if stat.S_ISDIR(found.st_mode):
+            taken = 0
+            for inner in self._filter.below(path, self.refuse):
+                taken += 1
+                yield from self._files(inner)
+            if not taken:
+                self.refuse(f"`{path}` holds no file that pipeline `{self.pipeline.name}` takes")
+            return
+        yield self._file(path, found, params, mark)
+
+    def _file(
+        self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
+    ) -> NewItem:
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(
+                f"`{path}` is neither a file nor a folder, but {_kind(found.st_mode)}; "
+                f"the items of pipeline `{self.pipeline.name}` are files"
+            )
+        if not os.access(path, os.R_OK):
+            raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
+        default, real = self._key_and_path(path)
+        mtime_ns = found.st_mtime_ns
+        return NewItem(
+            key=default if self._is_plain else self._own_key(default, real, params),
+            path=real,
+            params=params,
+            size_bytes=found.st_size,
+            mtime_us=mtime_ns // 1000,
+            fingerprint=f"{found.st_size}:{mtime_ns}{mark}",
+            priority=self.priority,
+        )
+
+    def _folder_items(self, path: str) -> Iterator[NewItem]:
+        yield self._folder_item(path, self._params or {}, self._mark)
+
+    def _folder_item(self, path: str, params: Mapping[str, Any], mark: str) -> NewItem:
+        found = _look(path)
+        if not stat.S_ISDIR(found.st_mode):
+            raise UserError(
+                f"`{path}` is no folder; the items of pipeline `{self.pipeline.name}` are folders "
+                '(`items = "files"` takes files)'
+            )
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
+        default, real = self._key_and_path(path.rstrip("/") or "/")
+        size_bytes, mtime_ns, files = _measure_folder(real)
+        return NewItem(
+            key=default if self._is_plain else self._own_key(default, real, params),
+            path=real,
+            params=params,
+            size_bytes=size_bytes,
+            mtime_us=mtime_ns // 1000,
+            fingerprint=f"{size_bytes}:{mtime_ns}:{files}{mark}",
+            priority=self.priority,
+        )
+
+    def _own_key(self, default: str, path: str, params: Mapping[str, Any]) -> str:
+        return key_from_template(self.pipeline, default_key=default, path=path, params=params)
+
+    def _key_and_path(self, path: str) -> tuple[str, str]:
+        """Return the default key and the real path; what a folder's files share is kept."""
+        head, _, tail = path.rpartition("/")
+        is_plain = tail.isascii() and tail.isprintable() and tail not in ("", ".", "..")
+        if is_plain and len(path) < PLAIN_NAME_LIMIT and not os.path.islink(path):
+            shared = self._shared(head if head or not path.startswith("/") else "/")
+            if shared is not None:
+                return shared[0] + tail, shared[1] + tail
+        key = key_for_path(path, pipeline=self.pipeline, project_folder=self._project_folder)
+        return key, os.path.realpath(path)
+
+    def _shared(self, folder: str) -> tuple[str, str] | None:
+        """Return what keys and real paths of files in `folder` begin with; None if they differ."""
+        if folder in self._folders:
+            return self._folders[folder]
+        probe = os.path.join(folder, "x")
+        key = key_for_path(probe, pipeline=self.pipeline, project_folder=self._project_folder)
+        written = absolute_path(probe)
+        real = os.path.realpath(folder or ".").rstrip("/") + "/"
+        is_plain = key_from_name(written) == written and len(key) < PLAIN_NAME_LIMIT
+        shared = (key[:-1], real) if is_plain else None
+        if len(self._folders) >= _CACHED_FOLDERS:
+            self._folders.clear()
+        self._folders[folder] = shared
+        return shared
+
+
+def _look(path: str) -> os.stat_result:
+    """Return what is at `path`, a link followed; UserError if nothing is."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        if os.path.lexists(path):
+            raise UserError(f"`{path}` is a link to nothing; repair or remove it") from None
+        raise UserError(
+            f"`{path}` is not there; paths are relative to where you are, `{os.getcwd()}`"
+        ) from None
+
+
+def _mark_of(params: Mapping[str, Any]) -> str:
+    """Return what tells these parameters from others; nothing for none."""
+    if not params:
+        return ""
+    text = json.dumps(params, sort_keys=True, separators=(",", ":"))
+    return f":{xxhash.xxh3_64_hexdigest(text.encode())}"
+
+
+def _measure_folder(path: str) -> tuple[int, int, int]:
+    """Return total size, newest modification and number of the files in a folder."""
+    total, newest, files = 0, os.stat(path).st_mtime_ns, 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            found = os.lstat(os.path.join(folder, name))
+            total += found.st_size
+            newest = max(newest, found.st_mtime_ns)
+            files += 1
+    return total, newest, files
+
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _kind(mode: int) -> str:
+    return next((word for is_kind, word in _KINDS if is_kind(mode)), "something else")
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

@@ -1,0 +1,41 @@
+"""How a verb's keywords become a selection."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from stoker.model.item import key_from_name
+from stoker.model.selection import Selection
+
+
+class Narrowing(TypedDict, total=False):
+    """The keywords that narrow a verb, as the command line's options of the same names."""
+
+    pipeline: str | None
+    step: str | Sequence[str]
+    state: str | Sequence[str]
+    from_key: str | None
+    to_key: str | None
+    match: str | None
+    where: str | None
+    by: str | None
+
+
+def select(keys: Sequence[str], selection: Selection | None, narrow: Narrowing) -> Selection:
+    """Return `selection` if there is one, else what keys and keywords say."""
+    if selection is not None:
+        return selection
+    return Selection(
+        keys=tuple(key_from_name(key) for key in keys),
+        pipeline=narrow.get("pipeline"),
+        steps=_several(narrow.get("step", ())),
+        states=_several(narrow.get("state", ())),
+        from_key=narrow.get("from_key"),
+        to_key=narrow.get("to_key"),
+        match=narrow.get("match"),
+        where=narrow.get("where"),
+        by=narrow.get("by"),
+    )
+
+
+def _several(words: str | Sequence[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)

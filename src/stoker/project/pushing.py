@@ -1,0 +1,84 @@
+"""Registering what a person names: paths, records, lists and tables."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from stoker.errors import NotFound, UserError
+from stoker.intake import texts
+from stoker.intake.listing import Listing
+from stoker.model.item import NewItem
+from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.store.register import Registered, register
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+
+def push(
+    store: "Store",
+    pipeline: Pipeline,
+    names: Sequence[str],
+    *,
+    project_folder: str,
+    from_file: str | None = None,
+    nul: bool = False,
+    table: str | None = None,
+    given: Mapping[str, object] | None = None,
+    priority: int = 0,
+    dry_run: bool = False,
+) -> Registered:
+    """Every named item is registered, or counted as known, in conflict or refused.
+
+    Durable when it returns; cut short, the same call does the rest.
+    """
+    done = Registered()
+    listing = Listing(
+        pipeline,
+        project_folder=project_folder,
+        refuse=done.refuse,
+        given=given,
+        priority=priority,
+    )
+    items = _items(listing, names, from_file=from_file, nul=nul, table=table)
+    return register(store, pipeline.name, items, done=done, dry_run=dry_run)
+
+
+def _items(
+    listing: Listing,
+    names: Sequence[str],
+    *,
+    from_file: str | None,
+    nul: bool,
+    table: str | None,
+) -> Iterator[NewItem]:
+    if names:
+        yield from listing.names(names)
+    elif from_file is None and table is None:
+        if listing.pipeline.items is not ItemKind.RECORDS:
+            raise UserError(
+                f"nothing to push to `{listing.pipeline.name}`: name paths after it, or `--from` "
+                "a list of them, or `--table` a table"
+            )
+        yield from listing.names([""])
+    if from_file is not None:
+        with _open(from_file) as file:
+            yield from listing.names(texts.nul_separated(file) if nul else texts.lines(file))
+    if table is not None:
+        folder = os.getcwd() if table == "-" else os.path.dirname(os.path.abspath(table))
+        with _open(table) as file:
+            yield from texts.table_items(listing, file, name=table, folder=folder)
+
+
+def _open(name: str) -> AbstractContextManager[BinaryIO]:
+    if name == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return Path(name).open("rb")
+    except FileNotFoundError:
+        raise NotFound(f"there is no file `{name}` to read items from") from None
+    except OSError as error:
+        raise UserError(f"`{name}` cannot be read: {error.strerror}") from None

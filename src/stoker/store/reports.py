@@ -1,0 +1,288 @@
+"""Counts and lists for people and programs. Nothing here changes anything but the journal's fold.
+
+Counts come from the tallies, which the fold keeps, so that they cost the same with a million tasks
+as with ten. Lists are read in pages: a listing of millions needs the memory of one page.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, case, func, select
+
+from stoker.model.selection import Selection
+from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
+from stoker.store import fold
+from stoker.store import selection as selections
+from stoker.store import tables
+from stoker.store.catalog import Catalog, StepEntry, catalog
+from stoker.store.moments import moment
+from stoker.store.pools import pool_counts
+from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
+from stoker.store.unit import Unit
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+_T, _I, _P, _S, _A, _W = (
+    tables.task, tables.item, tables.pipeline, tables.step, tables.attempt, tables.worker,
+)  # fmt: skip
+FOLD_LIMIT_S = 10.0
+_LATELY = 1_000  # attempts that tell how long steps take
+_OPEN = (TaskState.BLOCKED, TaskState.READY, TaskState.RUNNING)
+
+
+def status(store: "Store", *, pipeline: str | None = None) -> Status:
+    """Return how many items and tasks stand where, after folding what has happened since."""
+    fold.fold(store, limit_s=FOLD_LIMIT_S)
+    with store.reading() as unit:
+        known = catalog(unit)
+        if pipeline is not None:
+            selections.check(unit, Selection(pipeline=pipeline))
+        workers = tuple(_workers(unit, only_alive=True))
+        taken = seconds_lately(unit)
+        tallies = _tallies(unit)
+        items = _item_tallies(unit)
+        names = sorted(known.pipeline_ids) if pipeline is None else [pipeline]
+        slots = sum(worker.slots for worker in workers)
+        return Status(
+            pipelines={
+                name: _pipeline_status(known, name, tallies, items, taken, slots) for name in names
+            },
+            pools=pool_counts(unit),
+            workers=workers,
+        )
+
+
+def workers(store: "Store", *, everyone: bool = False) -> list[WorkerRow]:
+    """Return the workers that are alive, or with `everyone` all that ever were; oldest first."""
+    with store.reading() as unit:
+        return list(_workers(unit, only_alive=not everyone))
+
+
+def items(store: "Store", selection: Selection) -> Iterator[ItemRow]:
+    """Yield the selected items in the order in which they were registered."""
+    fold.fold(store, limit_s=FOLD_LIMIT_S)
+    with store.reading() as unit:
+        selections.check(unit, selection)
+    where = selections.where_filter(selection)
+    query = selections.item_query(selection, _I.c.id, _P.c.name.label("pipeline"), *_ITEM)
+    for rows in selections.pages(store, query, _I.c.id):
+        for row in rows:
+            if where is None or where.holds(
+                key=row.key,
+                params=row.params,
+                meta=row.meta,
+                size=row.size_bytes,
+                values=None,
+                state=ItemState(row.state).word,
+            ):
+                yield item_row(row)
+
+
+def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
+    """Yield the selected tasks in the order in which they were made."""
+    with store.reading() as unit:
+        selections.check(unit, selection)
+        taken = seconds_lately(unit)
+    where = selections.where_filter(selection)
+    query = selections.task_query(selection, *TASK)
+    for rows in selections.pages(store, query, _T.c.id):
+        for row in rows:
+            if where is None or where.holds(
+                key=row.key,
+                params=row.params,
+                meta=row.meta,
+                size=row.size_bytes,
+                values=row.step_values,
+                state=TaskState(row.state).word,
+            ):
+                yield task_row(row, taken)
+
+
+def count_tasks(store: "Store", selection: Selection) -> int:
+    """Return how many tasks are selected, without regard to `where`."""
+    with store.reading() as unit:
+        selections.check(unit, selection)
+        query = selections.task_query(replace(selection, where=None), func.count())
+        return int(unit.execute(query).scalar_one())
+
+
+_ITEM = (
+    _I.c.key, _I.c.state, _I.c.path, _I.c.params, _I.c.meta, _I.c.size_bytes, _I.c.mtime_us,
+    _I.c.priority, _I.c.by_user, _I.c.registered_us, _I.c.generation, _I.c.reason,
+)  # fmt: skip
+TASK = (
+    _T.c.id, _T.c.state, _T.c.step_id, _T.c.number, _T.c.not_before_us, _I.c.key,
+    _I.c.priority, _I.c.params, _I.c.meta, _I.c.size_bytes, _P.c.name.label("pipeline"),
+    _S.c.name.label("step"), _A.c.step_values,
+    func.coalesce(
+        _T.c.reason,
+        case(
+            (
+                and_(
+                    _A.c.state.not_in((AttemptState.RUNNING.value, AttemptState.SUCCEEDED.value)),
+                    _T.c.state.not_in((TaskState.DONE.value, TaskState.RUNNING.value)),
+                ),
+                _A.c.reason,
+            )
+        ),
+    ).label("reason"),
+)  # fmt: skip
+
+
+def item_row(row: Any) -> ItemRow:
+    """Return an item from a row with the columns of `item` and its pipeline's name."""
+    return ItemRow(
+        pipeline=row.pipeline,
+        item=row.key,
+        state=ItemState(row.state).word,
+        path=os.fsdecode(row.path) if row.path is not None else None,
+        params=json.loads(row.params),
+        meta=json.loads(row.meta),
+        size_bytes=row.size_bytes,
+        modified_at=moment(row.mtime_us),
+        priority=row.priority,
+        by=row.by_user,
+        registered_at=moment(row.registered_us),
+        generation=row.generation,
+        reason=row.reason,
+    )
+
+
+def item_columns() -> tuple[Any, ...]:
+    """Return the columns that `item_row` reads, beside the pipeline's name."""
+    return _ITEM
+
+
+def task_row(row: Any, taken: Mapping[int, float]) -> TaskRow:
+    """Return a task from a row with the columns `TASK`."""
+    return TaskRow(
+        pipeline=row.pipeline,
+        item=row.key,
+        step=row.step,
+        state=TaskState(row.state).word,
+        attempts=row.number,
+        expected_s=taken.get(row.step_id),
+        priority=row.priority,
+        not_before=moment(row.not_before_us),
+        reason=row.reason,
+    )
+
+
+def seconds_lately(unit: Unit) -> dict[int, float]:
+    """Return the mean duration of each step, by its id, from the latest attempts that succeeded."""
+    latest = (
+        select(_A.c.task_id, _A.c.state, _A.c.started_us, _A.c.ended_us)
+        .order_by(_A.c.id.desc())
+        .limit(_LATELY)
+        .subquery()
+    )
+    query = (
+        select(_T.c.step_id, func.avg(latest.c.ended_us - latest.c.started_us))
+        .select_from(latest.join(_T, _T.c.id == latest.c.task_id))
+        .where(latest.c.state == AttemptState.SUCCEEDED.value)
+        .group_by(_T.c.step_id)
+    )
+    return {step: float(us) / 1e6 for step, us in unit.execute(query) if us is not None}
+
+
+def _tallies(unit: Unit) -> dict[int, dict[tuple[int, int], int]]:
+    """Return the counts of tasks by step, then by state and body."""
+    found: dict[int, dict[tuple[int, int], int]] = {}
+    for row in unit.execute(select(tables.tally)):
+        found.setdefault(row.step_id, {})[row.state, row.body_id] = row.n
+    return found
+
+
+def _item_tallies(unit: Unit) -> dict[int, dict[int, int]]:
+    found: dict[int, dict[int, int]] = {}
+    for row in unit.execute(select(tables.item_tally)):
+        found.setdefault(row.pipeline_id, {})[row.state] = row.n
+    return found
+
+
+def _pipeline_status(
+    known: Catalog,
+    name: str,
+    tallies: Mapping[int, Mapping[tuple[int, int], int]],
+    items: Mapping[int, Mapping[int, int]],
+    taken: Mapping[int, float],
+    slots: int,
+) -> PipelineStatus:
+    entries = known.of_pipeline(name)
+    steps = {entry.name: _by_state(tallies.get(entry.id, {})) for entry in entries}
+    outdated = sum(
+        n
+        for entry in entries
+        for (state, body), n in tallies.get(entry.id, {}).items()
+        if state == TaskState.DONE and body != entry.body_id
+    )
+    of_items = items.get(known.pipeline_ids[name], {})
+    return PipelineStatus(
+        items={state.word: of_items.get(state.value, 0) for state in ItemState},
+        tasks={
+            word: sum(counts[word] for counts in steps.values()) for word in TaskState.words()
+        },
+        steps=steps,
+        outdated=outdated,
+        eta_s=_eta_s(entries, steps, taken, slots),
+    )
+
+
+def _by_state(counts: Mapping[tuple[int, int], int]) -> dict[str, int]:
+    found = dict.fromkeys(TaskState.words(), 0)
+    for (state, _body), n in counts.items():
+        found[TaskState(state).word] += n
+    return found
+
+
+def _eta_s(
+    entries: tuple[StepEntry, ...],
+    steps: Mapping[str, Mapping[str, int]],
+    taken: Mapping[int, float],
+    slots: int,
+) -> float | None:
+    """The cpu time that is left, spread over all slots. A step never seen counts as the others."""
+    durations = [taken[entry.id] for entry in entries if entry.id in taken]
+    left = {
+        entry.id: sum(steps[entry.name][state.word] for state in _OPEN) for entry in entries
+    }
+    if not durations or not slots or not any(left.values()):
+        return None
+    otherwise = sum(durations) / len(durations)
+    work_s = sum(
+        left[entry.id] * taken.get(entry.id, otherwise) * (entry.spec.cpus if entry.spec else 1)
+        for entry in entries
+    )
+    return round(work_s / slots, 3)
+
+
+def _workers(unit: Unit, *, only_alive: bool) -> Iterator[WorkerRow]:
+    running = (
+        select(_A.c.worker_id, func.count().label("n"))
+        .where(_A.c.state == AttemptState.RUNNING.value)
+        .group_by(_A.c.worker_id)
+        .subquery()
+    )
+    query = (
+        select(_W, func.coalesce(running.c.n, 0).label("running"))
+        .select_from(_W.outerjoin(running, running.c.worker_id == _W.c.id))
+        .order_by(_W.c.id)
+    )
+    if only_alive:
+        query = query.where(_W.c.state == WorkerState.ALIVE.value)
+    for row in unit.execute(query):
+        yield WorkerRow(
+            name=row.name,
+            host=row.host,
+            pid=row.pid,
+            state=WorkerState(row.state).word,
+            slots=row.slots,
+            running=row.running,
+            started_at=moment(row.started_us),
+            lease_until=moment(row.lease_until_us),
+            ended_at=moment(row.ended_us),
+        )
