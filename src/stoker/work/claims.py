@@ -1,0 +1,175 @@
+"""Owns the tasks that a worker has claimed and not started: how many to take, and what goes back."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from stoker.errors import StaleAttempt, Unavailable
+from stoker.failpoints import hit
+from stoker.model.task import AttemptId, Claimed, WorkerId
+from stoker.store import claim, finish
+from stoker.store.connect import Store
+from stoker.work.prefetch import Appetite
+from stoker.work.recipe import Recipe
+from stoker.work.slot import Running
+
+PAUSE_S = 0.02  # after a claim that found nothing; doubles up to
+PAUSE_MOST_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Claims:
+    """The queue of claimed tasks, in the order in which they start.
+
+    `is_doubtful` once a claim may have committed without our hearing of it: then this incarnation
+    ends as soon as it holds nothing, and what it may hold unknowingly is given to others.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        worker_id: WorkerId,
+        recipe_of: Callable[[Claimed], Recipe],
+        *,
+        slots: int,
+        memory_bytes: int,
+    ) -> None:
+        self.queue: deque[Running] = deque()
+        self.appetite = Appetite(slots)
+        self.serial = 0
+        self.is_doubtful = False
+        self.found_nothing = False  # in the latest claim
+        self.trouble: str | None = None
+        self.next_s = 0.0
+        self._store = store
+        self._worker_id = worker_id
+        self._recipe_of = recipe_of
+        self._slots = slots
+        self._memory_bytes = memory_bytes
+        self._counts: dict[object, int] = {}
+        self._pause_s = PAUSE_S
+
+    def push(self, tasks: Iterable[Running]) -> None:
+        """These tasks are at the end of the queue."""
+        for running in tasks:
+            self.queue.append(running)
+            self._count(running, 1)
+
+    def push_back(self, tasks: Iterable[Running]) -> None:
+        """These tasks are at the head of the queue again, in their order."""
+        for running in reversed(list(tasks)):
+            self.queue.appendleft(running)
+            self._count(running, 1)
+
+    def pop(self) -> Running:
+        """Take the first task."""
+        running = self.queue.popleft()
+        self._count(running, -1)
+        return running
+
+    def remove(self, attempts: Iterable[AttemptId]) -> list[Running]:
+        """Take these tasks out of the queue, as far as they are in it; return them."""
+        wanted = frozenset(attempts)
+        found = [running for running in self.queue if running.claimed.attempt in wanted]
+        for running in found:
+            self.queue.remove(running)
+            self._count(running, -1)
+        return found
+
+    def _count(self, running: Running, by: int) -> None:
+        key = running.recipe.key
+        self._counts[key] = self._counts.get(key, 0) + by
+
+    @property
+    def queued_s(self) -> float:
+        """The expected time of all that is queued."""
+        if not self.queue:
+            return 0.0
+        return sum(n * self.appetite.expected_s(key) for key, n in self._counts.items() if n)
+
+    def hurry(self) -> None:
+        """Something has changed: the next claim need not wait."""
+        self.next_s = 0.0
+        self._pause_s = PAUSE_S
+
+    def refill(self, *, cpus_used: int, memory_used: int) -> bool:
+        """Claim what this worker has room and time for; return whether the store was asked.
+
+        StaleAttempt if the worker has been declared dead.
+        """
+        free = self._slots - cpus_used
+        limit = self.appetite.limit(free, self.queued_s)
+        if limit <= 0 or time.monotonic() < self.next_s:
+            return False
+        is_ahead = limit > free
+        try:
+            tasks = claim.claim(
+                self._store,
+                self._worker_id,
+                limit=limit,
+                cpus_free=self._slots if is_ahead else free,
+                memory_free_bytes=self._memory_bytes - memory_used,
+            )
+        except StaleAttempt:
+            raise
+        except Unavailable as problem:
+            self.trouble = str(problem)
+            self.is_doubtful = True
+            self._wait()
+            return True
+        hit("claimed")
+        self.trouble = None
+        self.found_nothing = not tasks
+        if tasks:
+            self._pause_s = PAUSE_S
+            self._take(tasks, free)
+        else:
+            self._wait()
+        return True
+
+    def _wait(self) -> None:
+        self.next_s = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, PAUSE_MOST_S)
+
+    def _take(self, tasks: list[Claimed], free: int) -> None:
+        running = []
+        for one in tasks:
+            self.serial += 1
+            running.append(Running(one, self._recipe_of(one), self.serial))
+        kept = self.appetite.keep([one.recipe.key for one in running], free)
+        kept = min(kept, self._fitting(running))
+        self.push(running[:kept])
+        if kept < len(running):
+            self.give_back(running[kept:])
+
+    def _fitting(self, tasks: list[Running]) -> int:
+        """Return how many of the tasks fit into the memory together; at least one."""
+        total = 0
+        for index, running in enumerate(tasks):
+            total += running.claimed.memory_bytes or 0
+            if total > self._memory_bytes and index:
+                return index
+        return len(tasks)
+
+    def give_back(self, tasks: Iterable[Running]) -> None:
+        """These tasks, which never began, are ready again.
+
+        If the store cannot be asked they are lost with this incarnation, which then ends soon.
+        """
+        claimed = [running.claimed for running in tasks]
+        if not claimed:
+            return
+        try:
+            finish.give_back(self._store, claimed)
+        except Unavailable as problem:
+            self.trouble = str(problem)
+            self.is_doubtful = True
+
+    def clear(self) -> list[Running]:
+        """Empty the queue; return what was in it."""
+        tasks = list(self.queue)
+        self.queue.clear()
+        self._counts.clear()
+        return tasks

@@ -1,0 +1,105 @@
+"""Where ended attempts are concluded: at once if that is quick, else in threads.
+
+Publishing, checksums and the removal of big scratches can take minutes, or hang with a file server;
+the main loop must not. What threads have concluded waits here for the main loop.
+"""
+
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from stoker.errors import StaleAttempt
+from stoker.failpoints import hit
+from stoker.model.task import Result
+from stoker.work.capture import TEXT_BYTES
+from stoker.work.conclude import Desk, Exit, conclude, failure_of, unstarted
+from stoker.work.scratch import is_pristine
+from stoker.work.slot import Running
+from stoker.work.watch import Watcher
+
+_log = logging.getLogger(__name__)
+
+
+class Closing:
+    """Takes attempts whose processes are gone, and appends their results to `results`."""
+
+    def __init__(self, desk: Desk, watcher: Watcher, results: list[Result], *, slots: int) -> None:
+        self.count = 0  # of attempts that threads are busy with
+        self._desk = desk
+        self._watcher = watcher
+        self._results = results
+        self._most = 2 * slots + 2
+        self._pool = ThreadPoolExecutor(max(4, slots), "stoker-conclude")
+        self._concluded: deque[tuple[Running, Result | None, bool]] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be started before some of this is done."""
+        return self.count >= self._most
+
+    def take(self, running: Running, end: Exit) -> None:
+        """The attempt is concluded now or soon."""
+        if self._is_quick(running, end):
+            result = self._conclude(running, end)
+            if result is not None:
+                self._results.append(result)
+            if running.seat is None or self._is_tidy(running):
+                running.release(running, True)  # noqa: FBT003
+                return
+            self._submit(running, None)
+        else:
+            self._submit(running, end)
+
+    def _is_quick(self, running: Running, end: Exit) -> bool:
+        """Whether a few system calls are all that is to be done."""
+        if running.recipe.step.outputs:
+            return False
+        place = running.place
+        if place is not None:
+            return max(place.stdout.size_bytes, place.stderr.size_bytes) <= TEXT_BYTES
+        return max(end.stdout.size_bytes, end.stderr.size_bytes) <= TEXT_BYTES
+
+    def _is_tidy(self, running: Running) -> bool:
+        """Whether the attempt left nothing in its seat, so that it serves again as it is."""
+        seat = running.seat
+        return seat is not None and is_pristine(seat.scratch) and seat.is_unanswered
+
+    def _submit(self, running: Running, end: Exit | None) -> None:
+        self.count += 1
+        self._pool.submit(self._work, running, end)
+
+    def _work(self, running: Running, end: Exit | None) -> None:
+        """Conclude in a thread, if that is still to be done, and clean the seat."""
+        result = None if end is None else self._conclude(running, end)
+        is_clean = running.seat is None or running.seat.clean(self._desk.folder)
+        hit("scratch_wiped")
+        self._concluded.append((running, result, is_clean))
+        self._watcher.wake()
+
+    def _conclude(self, running: Running, end: Exit) -> Result | None:
+        """Return the result; None if the task has moved on to another attempt."""
+        try:
+            place = running.place
+            if place is not None:
+                end = replace(end, stdout=place.stdout.collect(), stderr=place.stderr.collect())
+            return conclude(running, end, self._desk)
+        except StaleAttempt:
+            return None
+        except Exception as problem:  # noqa: BLE001 - an attempt must end, whatever is wrong with it
+            if not isinstance(problem, OSError):
+                _log.exception("an attempt could not be concluded", extra={"event": "bug"})
+            return unstarted(running.claimed, failure_of(running.claimed, problem))
+
+    def collect(self) -> None:
+        """What threads have concluded is among the results, and its seat free."""
+        while self._concluded:
+            running, result, is_clean = self._concluded.popleft()
+            self.count -= 1
+            if result is not None:
+                self._results.append(result)
+            running.release(running, is_clean)
+
+    def close(self) -> None:
+        """The threads have ended."""
+        self._pool.shutdown()

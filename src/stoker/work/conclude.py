@@ -1,0 +1,222 @@
+"""Owns the way from an attempt's end to its result: capture, check, publish, in this order.
+
+Called in the worker's main loop where nothing but a few system calls is to be done, and in a thread
+of its pool where files must be read, copied or removed. Nothing here starts or kills a process.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stoker.errors import OutputConflict, StaleAttempt, StokerError
+from stoker.failpoints import hit
+from stoker.model.pipeline import Verdict
+from stoker.model.states import AttemptState
+from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
+from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
+from stoker.work.checks import Ending, Facts, classify, normalise
+from stoker.work.publish import OutputError, find_pieces, publish
+from stoker.work.scratch import WorkerFolder
+from stoker.work.slot import Running, Seat
+
+VALUES_BYTES = 64 * 1024
+REASON_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a process or a call ended, and what it used."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    problem: str | None = None  # it could not start, or what it returned is wrong
+    error: str | None = None  # the exception of a python step
+    values: Mapping[str, Any] = field(default_factory=dict)
+    started_us: int = 0
+    ended_us: int = 0
+    user_us: int = 0
+    system_us: int = 0
+    max_rss_bytes: int = 0
+    stdout: Captured = NOTHING
+    stderr: Captured = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What concluding needs beside the attempt: the worker's folder, the logs, and the store."""
+
+    folder: WorkerFolder
+    logs: str
+    reserve: Callable[[Claimed, Mapping[str, bool]], frozenset[str]]
+
+
+def conclude(running: Running, end: Exit, desk: Desk) -> Result:
+    """Return the result of an attempt whose processes are all gone.
+
+    Its outputs are published if it succeeded. Whatever the file system refuses becomes a failed
+    result that says so. StaleAttempt if the task has moved on, and then nothing was published.
+    """
+    claimed, step = running.claimed, running.recipe.step
+    problem, values = end.problem, end.values
+    stated = None
+    if running.seat is not None:
+        stated = read_reason(running.seat)
+        try:
+            values = values or read_values(running.seat)
+        except ValueError as bad:
+            problem = problem or str(bad)
+    outputs: tuple[Published, ...] = ()
+    facts = Facts(
+        exit_code=end.exit_code,
+        signal=end.signal,
+        stopped=running.stopped,
+        problem=problem,
+        error=end.error,
+        stated=stated,
+        stdout=end.stdout.text,
+        stderr=end.stderr.text,
+    )
+    ending = classify(step, facts, key=claimed.key)
+    hit("checked")
+    if (
+        step.outputs
+        and ending.state is AttemptState.SUCCEEDED
+        and ending.verdict is not Verdict.SKIP
+    ):
+        outputs, ending = _publish(running, desk, ending)
+    stdout, stderr, ending = _keep_streams(claimed, end, desk, ending)
+    return Result(
+        attempt=claimed.attempt,
+        task_id=claimed.task_id,
+        state=ending.state,
+        verdict=ending.verdict,
+        exit_code=end.exit_code,
+        signal=end.signal,
+        pid=running.pid or None,
+        started_us=end.started_us or running.started_us or None,
+        ended_us=end.ended_us or time.time_ns() // 1000,
+        user_us=end.user_us,
+        system_us=end.system_us,
+        max_rss_bytes=end.max_rss_bytes,
+        command=running.command,
+        stdout=stdout,
+        stderr=stderr,
+        values=values if ending.state is AttemptState.SUCCEEDED else {},
+        outputs=outputs,
+        reason=ending.reason,
+        cause=ending.cause,
+    )
+
+
+def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Published, ...], Ending]:
+    """Return what was published, and the ending: failed, with the reason, if something was not."""
+    claimed, seat = running.claimed, running.seat
+    scratch = seat.scratch if seat is not None else ""
+    try:
+        pieces = find_pieces(
+            running.recipe.step, scratch=scratch, made=running.made, targets=running.targets
+        )
+        outputs = publish(pieces, desk.folder, reserve=lambda paths: desk.reserve(claimed, paths))
+    except StaleAttempt:
+        raise
+    except OutputConflict as conflict:
+        return (), Ending(AttemptState.FAILED, Verdict.FAIL, str(conflict), "output_conflict")
+    except (OutputError, OSError) as problem:
+        reason = str(problem)
+        return (), Ending(
+            AttemptState.FAILED, Verdict.RETRY, reason, normalise(reason, claimed.key)
+        )
+    return outputs, ending
+
+
+def _keep_streams(
+    claimed: Claimed, end: Exit, desk: Desk, ending: Ending
+) -> tuple[Stream, Stream, Ending]:
+    """Return the streams' records. A log that cannot be written is said so, and loses no result."""
+    kept: list[Stream] = []
+    for captured, suffix in ((end.stdout, "out"), (end.stderr, "err")):
+        if not captured.size_bytes:
+            kept.append(EMPTY_STREAM)
+            continue
+        path = log_path(desk.logs, claimed, suffix)
+        try:
+            kept.append(keep(captured, path))
+        except OSError:
+            tail = captured.text[-TEXT_BYTES:]
+            kept.append(Stream(size_bytes=captured.size_bytes, truncated=True, text=tail))
+    return kept[0], kept[1], ending
+
+
+def log_path(logs: str, claimed: Claimed, suffix: str) -> str:
+    """Return where a stream that is too big for the store is kept: by the day of the claim."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(claimed.claimed_us / 1e6))
+    return os.path.join(logs, day, f"{claimed.attempt.hex()}.{suffix}")
+
+
+def read_reason(seat: Seat) -> str | None:
+    """Return the first line that the attempt wrote into STOKER_REASON, if it did."""
+    content = _read_bounded(seat.reason, REASON_BYTES)
+    if not content:
+        return None
+    lines = content[:REASON_BYTES].decode("utf-8", "replace").split("\n")
+    return lines[0].strip() or None
+
+
+def read_values(seat: Seat) -> dict[str, Any]:
+    """Return what the attempt wrote into STOKER_VALUES; ValueError says what is wrong with it.
+
+    NaN and the infinities, which JSON does not have and some writers write, become null.
+    """
+    content = _read_bounded(seat.values, VALUES_BYTES)
+    if not content or not content.strip():
+        return {}
+    if len(content) > VALUES_BYTES:
+        raise ValueError(f"the file STOKER_VALUES has more than {VALUES_BYTES} bytes")
+    try:
+        values = json.loads(content, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"the file STOKER_VALUES is no JSON: {problem}") from problem
+    if not isinstance(values, dict):
+        raise ValueError("the file STOKER_VALUES holds no JSON object")  # noqa: TRY004 - as above
+    return values
+
+
+def _read_bounded(path: str, limit: int) -> bytes:
+    """Return up to `limit + 1` bytes of a regular file; empty if there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, limit + 1)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def unstarted(claimed: Claimed, ending: Ending) -> Result:
+    """Return the result of an attempt that ended before any process was started."""
+    return Result(
+        attempt=claimed.attempt,
+        task_id=claimed.task_id,
+        state=ending.state,
+        verdict=ending.verdict,
+        ended_us=time.time_ns() // 1000,
+        reason=ending.reason,
+        cause=ending.cause,
+    )
+
+
+def failure_of(claimed: Claimed, problem: Exception) -> Ending:
+    """Return the ending of an attempt that `problem` kept from starting or from being concluded."""
+    if isinstance(problem, OSError) and problem.strerror:
+        where = f" (`{os.fsdecode(problem.filename)}`)" if problem.filename else ""
+        reason = f"{problem.strerror}{where}"
+    else:
+        reason = str(problem) or type(problem).__name__
+    verdict = Verdict.FAIL if isinstance(problem, StokerError) else Verdict.RETRY
+    return Ending(AttemptState.FAILED, verdict, reason, normalise(reason, claimed.key))

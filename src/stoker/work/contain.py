@@ -1,0 +1,233 @@
+"""Owns the end of processes: whatever an attempt started is gone when the attempt has ended.
+
+Three nets, from cheap to thorough. The session that every attempt leads is killed as one group. What
+left the group becomes a child of the worker when its parent dies, since the worker is a child
+subreaper, and is killed by the sweep. What outlives the worker itself carries a mark in its
+environment, by which the warden, or the next worker on this host, knows it.
+
+A stray is only killed once the attempts that may own it have ended: its mark says which, or its
+session, and where both were shed, those that ran when it was first seen.
+"""
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from stoker.work.scratch import process_start
+
+MARK = "STOKER_WORKER"  # in the environment of everything a worker starts
+ATTEMPT = "STOKER_ATTEMPT"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> bool:
+    """Whether orphans below this process become its children from now on."""
+    return bool(_prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0)
+
+
+def die_with_parent(number: int) -> None:
+    """From now on the caller gets signal `number` when the thread that started it ends."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, value: int) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    return int(libc.prctl(option, value, 0, 0, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Who started a process: store, host, boot and worker.
+
+    `pid` and `started` name the worker's process, so that whether it still lives can be seen
+    without asking the store.
+    """
+
+    store: str
+    host: str
+    boot: str
+    pid: int
+    started: int
+    worker: int
+
+    def __str__(self) -> str:
+        return f"{self.store}:{self.host}:{self.boot}:{self.pid}:{self.started}:{self.worker}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Mark | None":
+        """Return the mark that `text` is; None for any other text."""
+        parts = text.split(":")
+        if len(parts) != 6 or not all(part.isdecimal() for part in parts[3:]):
+            return None
+        pid, started, worker = (int(part) for part in parts[3:])
+        return cls(
+            store=parts[0], host=parts[1], boot=parts[2], pid=pid, started=started, worker=worker
+        )
+
+
+def read_environment(pid: int) -> dict[bytes, bytes]:
+    """Return the environment with which process `pid` was started; empty if it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return {}
+    return {name: value for name, _, value in (entry.partition(b"=") for entry in entries)}
+
+
+def marked_processes() -> Iterator[tuple[int, Mark]]:
+    """Yield every process of this host that carries a worker's mark, as far as we may look."""
+    name = MARK.encode() + b"="
+    for entry in os.listdir("/proc"):
+        if not entry.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                content = file.read()
+        except OSError:
+            continue
+        if name not in content:
+            continue
+        value = read_environment(int(entry)).get(MARK.encode(), b"")
+        mark = Mark.parse(value.decode("utf-8", "replace"))
+        if mark is not None:
+            yield int(entry), mark
+
+
+def kill_marked(*, store: str, host: str, boot: str, spare: Iterable[int] = ()) -> int:
+    """Kill what dead workers of this store, host and boot left running; return how many.
+
+    Repeats until nothing is found, as a process may fork while we look. A batch system may have
+    exported a mark to another host or a later boot: those are not ours to kill.
+    """
+    killed = 0
+    spared = {os.getpid(), *spare}
+    for _ in range(50):
+        found = 0
+        for pid, mark in marked_processes():
+            if (mark.store, mark.host, mark.boot) != (store, host, boot) or pid in spared:
+                continue
+            if process_start(mark.pid) == mark.started or process_start(pid) is None:
+                continue
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                found += 1
+        killed += found
+        if not found:
+            break
+    return killed
+
+
+def children(pid: int) -> list[int]:
+    """Return the ids of the children of process `pid`, dead ones that nobody waited for included."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += [int(child) for child in file.read().split()]
+    except OSError:
+        return found
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of all processes below `pid`, parents before their children."""
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        below = children(todo.pop())
+        found += below
+        todo += below
+    return found
+
+
+def kill_group(pid: int, number: int) -> None:
+    """Everything in the session's group that `pid` leads gets signal `number`.
+
+    The caller has not reaped `pid`, so that its id cannot belong to another group.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def kill_tree(pid: int, number: int) -> None:
+    """Signal `number` goes to the group that `pid` leads and to all that left it below `pid`."""
+    below = descendants(pid)
+    kill_group(pid, number)
+    for process in below:
+        with suppress(OSError):
+            os.kill(process, number)
+
+
+class Strays:
+    """The children that a subreaper did not start itself, and when they may be killed."""
+
+    def __init__(self) -> None:
+        self._suspects: dict[int, frozenset[bytes]] = {}  # who may own a stray, by its pid
+        self._children = os.open(
+            f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC
+        )
+
+    def sweep(self, own: Iterable[int], running: dict[bytes, int], ended: bytes | None) -> bool:
+        """Kill and reap the strays whose owners have all ended; return whether none is left.
+
+        `own` are the children that are known, `running` the live attempts with their sessions, and
+        `ended` the attempt that is just ending. A stray that may belong to a running attempt does
+        not count as left.
+        """
+        is_clean = True
+        text = os.pread(self._children, 1 << 16, 0)
+        strays = [pid for pid in map(int, text.split()) if pid not in own]
+        if not strays:
+            self._suspects.clear()
+            return True
+        for pid in strays:
+            owners = self._suspects.get(pid)
+            if owners is None:
+                owners = self._suspects[pid] = _owners(pid, running, ended)
+            if not owners.isdisjoint(running):
+                continue
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            if not _reap(pid):
+                is_clean = False
+            else:
+                self._suspects.pop(pid, None)
+        return is_clean and not self._has_fresh(own, strays)
+
+    def _has_fresh(self, own: Iterable[int], seen: list[int]) -> bool:
+        """Whether the death of strays has made orphans that were not looked at yet."""
+        text = os.pread(self._children, 1 << 16, 0)
+        known = {*own, *seen}
+        return any(pid not in known for pid in map(int, text.split()))
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._children)
+
+
+def _owners(pid: int, running: dict[bytes, int], ended: bytes | None) -> frozenset[bytes]:
+    """Return the attempts that may own a stray: one by mark or session, else all there are."""
+    marked = read_environment(pid).get(ATTEMPT.encode(), b"")
+    with suppress(ValueError):
+        attempt = bytes.fromhex(marked.decode("ascii", "replace").replace("-", ""))
+        if attempt:
+            return frozenset((attempt,))
+    with suppress(OSError):
+        session = os.getsid(pid)
+        for attempt, leader in running.items():
+            if leader == session:
+                return frozenset((attempt,))
+    return frozenset(running) | ({ended} if ended else frozenset())
+
+
+def _reap(pid: int) -> bool:
+    """Whether the child is gone."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

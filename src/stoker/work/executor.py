@@ -1,0 +1,307 @@
+"""Owns the attempts in hand: starts them, waits for them, ends them, and concludes them.
+
+It knows processes, places and results, and nothing of the store but how to reserve a path. All of it
+runs in the worker's main thread, except for concluding what needs slow I/O, which threads do.
+"""
+
+import logging
+import os
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stoker.errors import StokerError
+from stoker.failpoints import hit
+from stoker.model.pipeline import Verdict
+from stoker.model.states import AttemptState
+from stoker.work import contain
+from stoker.work.checks import Ending
+from stoker.work.closing import Closing
+from stoker.work.conclude import Desk, Exit, failure_of, unstarted
+from stoker.work.slot import Place, Running, Seat
+from stoker.work.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stoker.model.task import AttemptId, Result
+
+GRACE_S = 5.0  # between TERM and KILL
+_SWEEP_S = 0.005  # between looks at strays that do not die
+_GIVE_UP_S = 10.0  # on strays that cannot be killed
+
+_log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Carries out attempts. `results` are the ends not yet recorded."""
+
+    def __init__(self, desk: Desk, watcher: Watcher, *, slots: int) -> None:
+        self.results: list[Result] = []
+        self.running: dict[AttemptId, Running] = {}
+        self.cpus_used = 0
+        self.memory_used = 0
+        self.desk = desk
+        self.watcher = watcher
+        self.own: set[int] = set()  # the processes that were started here
+        self.on_left: Callable[[Running], None] = lambda _: None
+        self._closing = Closing(desk, watcher, self.results, slots=slots)
+        self._places: list[Place] = []
+        self._made = 0
+        self._sessions: dict[bytes, int] = {}
+        self._strays = contain.Strays()
+        self._sweeping: list[tuple[Running, Exit, float]] = []
+        self._ended: list[tuple[Running, Exit]] = []
+
+    # ------------------------------------------------------------------------------- what there is
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any attempt is in hand."""
+        return bool(self.running or self._sweeping or self._ended or self._closing.count)
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether so many ends wait for slow I/O that nothing more should be started."""
+        return self._closing.is_full
+
+    # ------------------------------------------------------------------------------------ starting
+
+    def start(self, running: Running) -> None:
+        """The attempt runs, or, where something is wrong with it, has its result already."""
+        try:
+            place = self._take_place()
+        except OSError as problem:
+            self.fail(running, problem)
+            return
+        running.place, running.seat, running.release = place, place.seat, self._give_place
+        try:
+            self._spawn(running, place)
+        except (OSError, StokerError, ValueError) as problem:
+            self.fail(running, problem)
+
+    def fail(self, running: Running, problem: Exception) -> None:
+        """The attempt has failed before its process started, and its seat is free again."""
+        self.results.append(unstarted(running.claimed, failure_of(running.claimed, problem)))
+        if running.seat is not None:
+            running.release(running, running.seat.clean(self.desk.folder))
+
+    def is_needless(self, running: Running) -> bool:
+        """Whether the attempt has its result without a process: false condition, missing file."""
+        ending = self._needless(running)
+        if ending is not None:
+            self.results.append(unstarted(running.claimed, ending))
+        return ending is not None
+
+    def _needless(self, running: Running) -> Ending | None:
+        """Return how the attempt ends without a process; None if it needs one."""
+        claimed, recipe = running.claimed, running.recipe
+        if recipe.broken is not None:
+            return Ending(AttemptState.FAILED, Verdict.RETRY, recipe.broken, "prepare failed")
+        if recipe.condition is not None:
+            try:
+                holds = recipe.condition.holds(
+                    params=claimed.params,
+                    meta=claimed.meta,
+                    values={step: left.values for step, left in claimed.produced.items()},
+                    key=claimed.key,
+                    item=claimed.path,
+                )
+            except (StokerError, ValueError) as problem:
+                return failure_of(claimed, problem)
+            if not holds:
+                reason = f"`when` is false: {recipe.step.when}"
+                return Ending(AttemptState.CANCELLED, Verdict.SKIP, reason, "`when` is false")
+        if claimed.path is not None and not os.path.lexists(claimed.path):
+            reason = f"the item's file `{claimed.path}` is gone"
+            return Ending(AttemptState.FAILED, Verdict.RETRY, reason, "the item's file is gone")
+        return None
+
+    def _take_place(self) -> Place:
+        if self._places:
+            return self._places.pop()
+        self._made += 1
+        return Place(os.path.join(self.desk.folder.path, str(self._made)))
+
+    def _give_place(self, running: Running, is_clean: bool) -> None:  # noqa: FBT001 - a callback
+        place = running.place
+        if place is None:
+            return
+        if is_clean:
+            self._places.append(place)
+        else:
+            warn_of_scratch(place.seat.scratch)
+            place.close()
+
+    def _spawn(self, running: Running, place: Place) -> None:
+        claimed, recipe = running.claimed, running.recipe
+        seat_outputs(running, place.seat, self.desk)
+        start = recipe.command(claimed, place.seat, running.made)
+        running.command = start.shown
+        pid = place.launcher.start(
+            start.argv,
+            start.env,
+            path=recipe.path,
+            folder=place.seat.scratch,
+            stdout=place.stdout.descriptor,
+            stderr=place.stderr.descriptor,
+        )
+        self.enter(running, pid)
+        self.own.add(pid)
+        self._sessions[claimed.attempt] = pid
+        self.watcher.watch_process(pid, running)
+        hit("started")
+
+    def enter(self, running: Running, pid: int) -> None:
+        """The attempt runs in process `pid` and fills its cpus."""
+        running.begin(pid)
+        claimed = running.claimed
+        self.running[claimed.attempt] = running
+        self.cpus_used += claimed.cpus
+        self.memory_used += claimed.memory_bytes or 0
+
+    def leave(self, running: Running, end: Exit) -> None:
+        """The attempt runs no more: its cpus are free, and it is to be concluded."""
+        claimed = running.claimed
+        if self.running.pop(claimed.attempt, None) is not None:
+            self.cpus_used -= claimed.cpus
+            self.memory_used -= claimed.memory_bytes or 0
+            running.ended_s = time.monotonic()
+            self.on_left(running)
+        self._ended.append((running, end))
+
+    # ------------------------------------------------------------------------------------- waiting
+
+    def poll(self, timeout_s: float) -> None:
+        """What has happened within the time is taken in; `conclude` brings it to results."""
+        if self._sweeping:
+            timeout_s = min(timeout_s, _SWEEP_S)
+        for owner, pid in self.watcher.poll(timeout_s):
+            if isinstance(owner, Running):
+                self._reap(owner)
+            else:
+                owner(pid)
+        if self._sweeping:
+            self.sweep()
+
+    def conclude(self) -> None:
+        """What has ended is brought to results, or to the threads that will."""
+        ended, self._ended = self._ended, []
+        for running, end in ended:
+            self._closing.take(running, end)
+        self._closing.collect()
+
+    def _reap(self, running: Running) -> None:
+        """The attempt's process has ended."""
+        end = self.reap(running.pid)
+        hit("exited")
+        if end.exit_code == 255 and running.place is not None:
+            failure = running.place.launcher.failure(end.exit_code)
+            if failure is not None:
+                end = replace(end, exit_code=None, problem=_not_started(running, failure))
+        self.settle(running, end)
+
+    def settle(self, running: Running, end: Exit) -> None:
+        """The attempt is over once none of its descendants is left."""
+        attempt = running.claimed.attempt
+        self._sessions.pop(attempt, None)
+        if self._strays.sweep(self.own, self._sessions, attempt):
+            self.leave(running, end)
+        else:
+            self._sweeping.append((running, end, time.monotonic() + _GIVE_UP_S))
+
+    def sweep(self) -> None:
+        """Strays are looked at again: of attempts that are ending, and of none in particular."""
+        waiting, self._sweeping = self._sweeping, []
+        for running, end, until_s in waiting:
+            is_clean = self._strays.sweep(self.own, self._sessions, running.claimed.attempt)
+            if is_clean or time.monotonic() > until_s:
+                if not is_clean:
+                    _log.error("a process cannot be killed", extra={"event": "unkillable"})
+                self.leave(running, end)
+            else:
+                self._sweeping.append((running, end, until_s))
+        if not waiting:
+            self._strays.sweep(self.own, self._sessions, None)
+
+    def reap(self, pid: int) -> Exit:
+        """Return how the process ended; what was left of its group is killed."""
+        contain.kill_group(pid, signal.SIGKILL)  # not reaped yet, so the id is still its own
+        self.watcher.forget_process(pid)
+        _, status, used = os.wait4(pid, 0)
+        self.own.discard(pid)
+        code = os.waitstatus_to_exitcode(status)
+        return Exit(
+            exit_code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            user_us=int(used.ru_utime * 1e6),
+            system_us=int(used.ru_stime * 1e6),
+            max_rss_bytes=used.ru_maxrss * 1024,
+            ended_us=time.time_ns() // 1000,
+        )
+
+    # -------------------------------------------------------------------------------------- ending
+
+    def stop(self, running: Running, ending: Ending, *, grace_s: float = GRACE_S) -> None:
+        """The attempt ends as `ending`: by TERM now and by KILL after the grace, the whole tree."""
+        now_s = time.monotonic()
+        if running.stopped is None:
+            running.stopped = ending
+            running.kill_s = now_s + grace_s
+            contain.kill_tree(running.pid, signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
+        elif running.kill_s is not None and grace_s <= 0:
+            running.kill_s = now_s
+            contain.kill_tree(running.pid, signal.SIGKILL)
+
+    def next_limit_s(self) -> float | None:
+        """Return when the next limit of a running attempt is due, by the monotonic clock."""
+        due = None
+        for running in self.running.values():
+            at_s = running.kill_s if running.stopped is not None else running.deadline_s
+            if at_s is not None and (due is None or at_s < due):
+                due = at_s
+        return due
+
+    def hold_limits(self) -> None:
+        """What has run into its time limit, or outlived its grace, is ended. Called often."""
+        now_s = time.monotonic()
+        for running in list(self.running.values()):
+            if running.stopped is not None:
+                if running.kill_s is not None and now_s >= running.kill_s:
+                    contain.kill_tree(running.pid, signal.SIGKILL)
+                    running.kill_s = now_s + 1.0
+            elif running.deadline_s is not None and now_s >= running.deadline_s:
+                limit_s = running.recipe.step.timeout_s
+                reason = f"it ran into its time limit of {limit_s:g} s"
+                ending = Ending(AttemptState.TIMED_OUT, Verdict.RETRY, reason, "time limit reached")
+                self.stop(running, ending)
+
+    def close(self) -> None:
+        """Threads have ended and descriptors are given back; nothing is in hand any more."""
+        self._closing.close()
+        for place in self._places:
+            place.close()
+        self._strays.close()
+
+
+def seat_outputs(running: Running, seat: Seat, desk: Desk) -> None:
+    """The seat is ready for the attempt, with the folders that its outputs go to."""
+    seat.make_ready()
+    if running.recipe.step.outputs:
+        running.targets = running.recipe.targets(running.claimed, seat)
+        mark = running.claimed.attempt.hex()
+        running.made = seat.make_outputs(running.recipe, running.targets, desk.folder, mark)
+
+
+def warn_of_scratch(path: str) -> None:
+    """The log says that a scratch could not be wiped."""
+    _log.warning(
+        "a scratch could not be wiped and is left", extra={"event": "scratch_left", "path": path}
+    )
+
+
+def _not_started(running: Running, failure: OSError) -> str:
+    """Return why the attempt's program could not be executed, in words."""
+    program = running.command.split(" ")[0] if running.command else "the command"
+    return f"`{program}` could not be started: {failure.strerror}"

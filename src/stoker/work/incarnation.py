@@ -1,0 +1,390 @@
+"""One incarnation of a worker: from enlisting to retiring, or to the loss of its lease.
+
+The loop of a worker stands here: start what is claimed, wait, conclude what ended, deliver results,
+claim more. Everything that belongs to an incarnation (its row, lease, folder, mark, processes) is
+made with it and gone with it, so that a worker that was declared dead simply begins another.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from stoker.errors import StaleAttempt, StokerError, Unavailable
+from stoker.model.pipeline import Verdict
+from stoker.model.settings import Settings
+from stoker.model.states import AttemptState
+from stoker.model.task import Claimed, WorkerId
+from stoker.store import claim, finish, fleet, publications, reap
+from stoker.store.connect import Store
+from stoker.work import contain, usage
+from stoker.work.checks import Ending
+from stoker.work.claims import Claims
+from stoker.work.conclude import Desk, unstarted
+from stoker.work.executor import Executor
+from stoker.work.lease import LEASE_S, Lease
+from stoker.work.preparation import Preparation
+from stoker.work.recipe import Recipe
+from stoker.work.reports import Counts, Reports
+from stoker.work.scratch import Owner, WorkerFolder, boot_id, process_start
+from stoker.work.slot import Running
+from stoker.work.warmers import Warmers
+from stoker.work.watch import Watcher
+
+TICK_S = 0.25
+MEMORY_TICK_S = 0.5
+NOTE_AFTER_S = 1.0  # an attempt that runs for longer shows its pid in the store
+WAIT_MOST_S = 1.0
+REAP_S = 5.0
+PROMOTE_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+_CANCELLED = Ending(AttemptState.CANCELLED, Verdict.FAIL, "cancelled", "cancelled")
+_TAKEN = Ending(AttemptState.CANCELLED, Verdict.FAIL, "the task was taken away", "taken away")
+STOPPED = Ending(AttemptState.CANCELLED, Verdict.LATER, "worker was stopped", "worker was stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """Where a worker works: what stays the same from one incarnation to the next."""
+
+    store: Store
+    store_id: str
+    settings: Settings
+    name: str
+    slots: int
+    cpus: int
+    memory_bytes: int
+    scratch_root: str
+    lease_s: float = LEASE_S
+
+
+class Incarnation:
+    """A worker's row in the store, and all that it holds."""
+
+    def __init__(self, post: Post, watcher: Watcher, counts: Counts) -> None:
+        self._post = post
+        self._store = post.store
+        self.is_stopping = False
+        boot, pid = boot_id(), os.getpid()
+        self.id: WorkerId = fleet.enlist(
+            post.store,
+            host=post.store.host,
+            name=post.name,
+            pid=pid,
+            slots=post.slots,
+            cpus=post.cpus,
+            memory_bytes=post.memory_bytes,
+            scratch=post.scratch_root,
+            boot_id=boot,
+            lease_s=post.lease_s,
+        )
+        started = process_start(pid) or 0
+        self._mark = str(
+            contain.Mark(
+                store=post.store_id,
+                host=post.store.host,
+                boot=boot,
+                pid=pid,
+                started=started,
+                worker=self.id,
+            )
+        )
+        owner = Owner(
+            host=post.store.host,
+            boot_id=boot,
+            pid=pid,
+            started=started,
+            worker=self.id,
+            store=post.store_id,
+        )
+        self._folder = WorkerFolder(post.scratch_root, owner)
+        self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)
+        desk = Desk(self._folder, str(post.store.folder / "logs"), self._reserve)
+        self.executor = Executor(desk, watcher, slots=post.slots)
+        self.executor.on_left = self._note_elapsed
+        self.warmers = Warmers(self.executor, most=4 * post.slots)
+        self.claims = Claims(
+            post.store,
+            self.id,
+            self._recipe_of,
+            slots=post.slots,
+            memory_bytes=post.memory_bytes,
+        )
+        self.reports = Reports(post.store, self.executor.results, counts)
+        self._recipes: dict[tuple[int, str], Recipe] = {}
+        self._preparing: dict[tuple[int, str], tuple[Preparation, list[Running]]] = {}
+        self._tick_s = self._memory_s = self._noted_s = 0.0
+        self._promoted_s = self._reaped_s = 0.0
+
+    # ------------------------------------------------------------------------------------ the loop
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease is."""
+        return self._lease.is_held
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is claimed, running, or waiting to be recorded."""
+        return not (
+            self.claims.queue
+            or self._preparing
+            or self.executor.is_busy
+            or self.executor.results
+            or self.warmers.returned
+        )
+
+    def turn(self, wait_most_s: float) -> None:
+        """Go once through the loop: start, conclude, deliver, claim, wait. StaleAttempt if dead."""
+        self._take_orders()
+        self._dispatch()
+        self.executor.conclude()
+        due_s = self.reports.due_s()
+        is_due = due_s is not None and (due_s <= time.monotonic() or not self._is_working)
+        if is_due and self.reports.flush():
+            self.claims.hurry()
+        if not self.is_stopping and not self.claims.is_doubtful:
+            cpus, memory = self.executor.cpus_used, self.executor.memory_used
+            if self.claims.refill(cpus_used=cpus, memory_used=memory):
+                self._lease.serial = self.claims.serial
+                self._dispatch()
+        self.executor.poll(self._wait_s(wait_most_s))
+        if time.monotonic() >= self._tick_s:
+            self._tick()
+
+    @property
+    def _is_working(self) -> bool:
+        return self.executor.is_busy or bool(self.claims.queue)
+
+    def _wait_s(self, most_s: float) -> float:
+        now_s = time.monotonic()
+        due = now_s + min(most_s, WAIT_MOST_S)
+        flush_s, limit_s = self.reports.due_s(), self.executor.next_limit_s()
+        if flush_s is not None:
+            due = min(due, flush_s)
+        if limit_s is not None:
+            due = min(due, limit_s)
+        if self.executor.is_busy or self._preparing:
+            due = min(due, self._tick_s)
+        if not self.is_stopping and self.executor.cpus_used < self._post.slots:
+            due = min(due, self.claims.next_s or now_s)
+        return max(0.0, due - now_s)
+
+    def _dispatch(self) -> None:
+        """What is claimed and fits is started, in order."""
+        claims, executor = self.claims, self.executor
+        if self.warmers.returned:
+            claims.push_back(self.warmers.returned)
+            self.warmers.returned.clear()
+        while claims.queue and not self.is_stopping and not executor.is_backed_up:
+            running = claims.queue[0]
+            recipe = running.recipe
+            if recipe.prepared is None:
+                self._prepare(claims.pop())
+            elif self._fits(running):
+                claims.pop()
+                if not executor.is_needless(running):
+                    (self.warmers.start if recipe.is_python else executor.start)(running)
+            elif recipe.is_python and recipe.condition is None:
+                expected_s = claims.appetite.expected_s(recipe.key)
+                if not self.warmers.give_ahead(running, expected_s):
+                    return
+                claims.pop()
+                if self.warmers.returned:
+                    return
+            else:
+                return
+
+    def _fits(self, running: Running) -> bool:
+        executor, claimed = self.executor, running.claimed
+        if not executor.running:
+            return True
+        memory = executor.memory_used + (claimed.memory_bytes or 0)
+        return (
+            executor.cpus_used + claimed.cpus <= self._post.slots
+            and memory <= self._post.memory_bytes
+        )
+
+    def _prepare(self, running: Running) -> None:
+        """The task waits for its step's `prepare`, which runs now."""
+        recipe = running.recipe
+        if recipe.key not in self._preparing:
+            name = f"prepare-{len(self._recipes)}-{recipe.step.name}"
+            folder = os.path.join(self._folder.path, name)
+            self._preparing[recipe.key] = (Preparation(recipe, self.executor, folder), [])
+        self._preparing[recipe.key][1].append(running)
+
+    def _recipe_of(self, claimed: Claimed) -> Recipe:
+        key = (claimed.version_id, claimed.step)
+        recipe = self._recipes.get(key)
+        if recipe is None:
+            pipeline = claim.pipeline_of(self._store, claimed.version_id)
+            step = pipeline.step(claimed.step)
+            recipe = Recipe(pipeline, claimed.version_id, step, self._post.settings, self._mark)
+            self._recipes[key] = recipe
+        return recipe
+
+    def _reserve(self, claimed: Claimed, paths: Mapping[str, bool]) -> frozenset[str]:
+        return publications.reserve(self._store, claimed.attempt, claimed.task_id, paths)
+
+    def _note_elapsed(self, running: Running) -> None:
+        self.claims.appetite.note(running.recipe.key, running.ended_s - running.started_s)
+
+    # ------------------------------------------------------------------------------------- the tick
+
+    def _tick(self) -> None:
+        """What has to be looked at a few times a second, whatever else goes on."""
+        now_s = time.monotonic()
+        self._tick_s = now_s + TICK_S
+        self.executor.hold_limits()
+        self.executor.sweep()
+        self.warmers.tend()
+        is_brisk = False
+        for running in self.executor.running.values():
+            is_brisk |= now_s - running.started_s > NOTE_AFTER_S
+            if running.place is not None:
+                running.place.stdout.bound()
+                running.place.stderr.bound()
+        self._lease.is_brisk = is_brisk
+        for key, (preparation, waiting) in list(self._preparing.items()):
+            preparation.hold_limit()
+            if preparation.is_over:
+                del self._preparing[key]
+                self.claims.push_back(waiting)
+        self.look_around()
+        if now_s >= self._memory_s:
+            self._memory_s = now_s + MEMORY_TICK_S
+            self._hold_memory()
+        if is_brisk and now_s >= self._noted_s:
+            self._noted_s = now_s + NOTE_AFTER_S
+            self._note_started(now_s)
+
+    def _hold_memory(self) -> None:
+        """An attempt that takes more memory than its step has is ended."""
+        for running in list(self.executor.running.values()):
+            limit = running.claimed.memory_bytes
+            if limit is None or running.stopped is not None:
+                continue
+            used = usage.tree_memory_bytes(running.pid)
+            if used > limit:
+                mib = 1024 * 1024
+                reason = f"it took {used / mib:.0f} MiB of memory and has {limit / mib:.0f} MiB"
+                ending = Ending(
+                    AttemptState.OUT_OF_MEMORY, Verdict.RETRY, reason, "memory limit reached"
+                )
+                self.executor.stop(running, ending, grace_s=0.0)
+
+    def _note_started(self, now_s: float) -> None:
+        """Attempts that run for a while show in the store what they are."""
+        fresh = [
+            running
+            for running in self.executor.running.values()
+            if not running.is_noted and now_s - running.started_s > NOTE_AFTER_S
+        ]
+        if not fresh:
+            return
+        with suppress(Unavailable):
+            finish.note_started(
+                self._store,
+                [
+                    (running.claimed.attempt, running.pid, running.started_us, running.command)
+                    for running in fresh
+                ],
+            )
+            for running in fresh:
+                running.is_noted = True
+
+    def look_around(self) -> None:
+        """Tasks whose back-off is over can be claimed, and what dead workers held is ready.
+
+        Any worker does this for all, now and then, so that nothing depends on a service.
+        """
+        now_s, now_us = time.monotonic(), time.time_ns() // 1000
+        with suppress(Unavailable):
+            if now_s >= self._reaped_s:
+                self._reaped_s = now_s + REAP_S
+                if reap.reap(self._store).attempts:
+                    self.claims.hurry()
+            if now_s < self._promoted_s:
+                return
+            self._promoted_s = now_s + PROMOTE_S
+            due_us = fleet.next_due_us(self._store)
+            if due_us is not None and due_us <= now_us and reap.promote_due(self._store):
+                self.claims.hurry()
+
+    # -------------------------------------------------------------------------------------- orders
+
+    def _take_orders(self) -> None:
+        """What the store wants stopped, or gave to others, is stopped."""
+        cancel, told = self._lease.take_orders()
+        stop = dict.fromkeys(cancel, _CANCELLED)
+        if told is not None:
+            serial, known = told
+            held = [*self.executor.running.values(), *self.claims.queue]
+            for running in held:
+                if running.serial <= serial and running.claimed.attempt not in known:
+                    stop[running.claimed.attempt] = _TAKEN
+        if not stop:
+            return
+        self.warmers.withdraw_all()
+        self._dispatch()
+        for running in self.claims.remove(stop):
+            ending = stop[running.claimed.attempt]
+            self.executor.results.append(unstarted(running.claimed, ending))
+        for attempt, ending in stop.items():
+            if attempt in self.executor.running:
+                self.executor.stop(self.executor.running[attempt], ending)
+
+    def give_back_queue(self) -> None:
+        """What is claimed and has not begun is ready again."""
+        self.warmers.withdraw_all()
+        self.claims.push(self.warmers.returned)
+        self.warmers.returned.clear()
+        for preparation, waiting in self._preparing.values():
+            preparation.kill()
+            self.claims.push(waiting)
+            waiting.clear()
+        self.claims.give_back(self.claims.clear())
+
+    def stop_all(self, ending: Ending, *, grace_s: float) -> None:
+        """Every running attempt ends."""
+        for running in list(self.executor.running.values()):
+            self.executor.stop(running, ending, grace_s=grace_s)
+
+    # ----------------------------------------------------------------------------------------- end
+
+    def end(self, *, is_lost: bool) -> None:
+        """Nothing of this incarnation is left: no process, no folder, no right.
+
+        If its lease was lost nothing is recorded any more; otherwise the store is told.
+        """
+        self._lease.end()
+        self._kill_what_is_left()
+        self.executor.close()
+        left = self._folder.remove()
+        if left:
+            _log.warning(
+                "scratch could not be removed", extra={"event": "scratch_left", "path": left[0]}
+            )
+        if not is_lost:
+            with suppress(StaleAttempt, StokerError):
+                fleet.retire(self._store, self.id)
+
+    def _kill_what_is_left(self) -> None:
+        for preparation, _ in self._preparing.values():
+            preparation.kill()
+        self.stop_all(STOPPED, grace_s=0.0)
+        self.warmers.dismiss_all()
+        until_s = time.monotonic() + 5.0
+        while (self.executor.own or self.executor.is_busy) and time.monotonic() < until_s:
+            self.executor.poll(0.05)
+            self.executor.conclude()
+            if time.monotonic() > until_s - 4.0:
+                for pid in list(self.executor.own):
+                    contain.kill_tree(pid, signal.SIGKILL)
+        self.executor.sweep()

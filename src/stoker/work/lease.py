@@ -1,0 +1,103 @@
+"""Owns the heartbeat: the worker's right to its attempts, renewed from a thread of its own.
+
+The thread does nothing but call the store and note what came back, so that no attempt's I/O can
+hold it up. Time is measured with the clock that goes on while the machine sleeps: a worker that was
+frozen knows at once that its lease has run out.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from stoker.errors import StaleAttempt, StokerError
+from stoker.model.task import AttemptId, WorkerId
+from stoker.store import fleet
+from stoker.store.connect import Store
+
+LEASE_S = 20.0
+RENEW_S = 5.0
+BRISK_S = 1.0  # while an attempt has been running for longer than a second
+MARGIN_S = 4.0  # before its end, at which the worker gives its attempts up by itself
+
+_log = logging.getLogger(__name__)
+
+
+def boot_clock_s() -> float:
+    """Seconds that went by since some moment, the machine's sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """One incarnation's lease. `wake` is called from the thread when there is something to look at.
+
+    `serial` is set by the worker: the number of its claims so far. `told` and `told_serial` are the
+    attempts that the store believed to be this worker's after that many claims, so that an attempt
+    missing there has been taken away.
+    """
+
+    def __init__(
+        self, store: Store, worker_id: WorkerId, wake: Callable[[], None], *, lease_s: float
+    ) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._wake = wake
+        self._lease_s = lease_s
+        self._renewed_at = boot_clock_s()
+        self._is_dead = False
+        self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self._lock = threading.Lock()
+        self._cancel: set[AttemptId] = set()
+        self._told: tuple[int, frozenset[AttemptId]] | None = None
+        self.serial = 0
+        self.is_brisk = False
+        self._thread = threading.Thread(target=self._beat, name="stoker-lease", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this worker may still act for its attempts."""
+        margin = min(MARGIN_S, self._lease_s / 4)
+        return not self._is_dead and boot_clock_s() < self._renewed_at + self._lease_s - margin
+
+    def take_orders(self) -> tuple[frozenset[AttemptId], tuple[int, frozenset[AttemptId]] | None]:
+        """Return the attempts to cancel, and what the store was last heard to count as ours."""
+        with self._lock:
+            orders, self._cancel = frozenset(self._cancel), set()
+            told, self._told = self._told, None
+        return orders, told
+
+    def end(self) -> None:
+        """No more renewals; returns when the thread has stopped, or at once if a call hangs."""
+        self._stop.set()
+        self._thread.join(timeout=2.0)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._pause_s()):
+            began, serial = boot_clock_s(), self.serial
+            try:
+                renewal = fleet.renew(self._store, self._worker_id, lease_s=self._lease_s)
+            except StaleAttempt:
+                self._declare_dead()
+                return
+            except StokerError:
+                _log.warning(
+                    "the lease could not be renewed", extra={"event": "renew_failed"}, exc_info=True
+                )
+                continue
+            if not renewal.is_alive:
+                self._declare_dead()
+                return
+            self._renewed_at = began
+            with self._lock:
+                self._cancel |= renewal.cancel
+                self._told = (serial, renewal.running)
+            self._wake()
+
+    def _pause_s(self) -> float:
+        return min(BRISK_S if self.is_brisk else RENEW_S, self._lease_s / 4)
+
+    def _declare_dead(self) -> None:
+        self._is_dead = True
+        self._wake()

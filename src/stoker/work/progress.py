@@ -1,0 +1,42 @@
+"""What a worker tells whoever watches it, and what it says at its end."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """One attempt that runs now."""
+
+    pipeline: str
+    step: str
+    key: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A snapshot of a worker, made at most ten times a second. `rate` counts ends per second."""
+
+    done: int
+    failed: int
+    skipped: int
+    cancelled: int
+    running: tuple[Current, ...]
+    queued: int
+    rate: float
+    elapsed_s: float
+    is_stopping: bool = False
+    trouble: str | None = None  # why nothing is claimed just now, if something is wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a worker did, from its start to its end. `failed` counts attempts, not tasks."""
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+    stale: int = 0
+    elapsed_s: float = 0.0
+    was_interrupted: bool = False

@@ -1,0 +1,153 @@
+"""Owns what a worker keeps of a step: compiled once a version, then used for every attempt.
+
+What attempts of one step share (most of the environment, often the whole command) is encoded for
+the kernel once.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+
+from stoker.model.pipeline import Pipeline, Python, Step
+from stoker.model.settings import Settings
+from stoker.model.task import Claimed, VersionId
+from stoker.spec.condition import Condition
+from stoker.spec.environment import attempt_env, base_environment
+from stoker.spec.template import Context, compile_step
+from stoker.work.contain import MARK
+from stoker.work.pyfunc import WarmKey
+from stoker.work.slot import Seat
+from stoker.work.spawn import encode_env
+
+_NOTHING: Mapping[str, str] = {}
+
+
+class Recipe:
+    """A step of one version, ready to be carried out by this worker.
+
+    `prepared` is the environment after the step's `prepare`; the worker sets it before the first
+    attempt, and `broken` instead when `prepare` failed.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, version: VersionId, step: Step, settings: Settings, mark: str
+    ) -> None:
+        self.pipeline = pipeline
+        self.version = version
+        self.step = step
+        self.plan = compile_step(pipeline, step)
+        self.condition = None if step.when is None else Condition(step.when)
+        self.is_python = isinstance(step.action, Python)
+        self.key = (version, step.name)
+        self.prepared: Mapping[str, str] | None = None if step.prepare else os.environ
+        self.broken: str | None = None
+        self._settings = settings
+        self._gpu_pools = tuple(pool.name for pool in settings.pools if pool.kind == "gpu")
+        self._mark = mark
+        self._shared: dict[str, str] | None = None
+        self._encoded: list[bytes] = []
+        self._argv: list[bytes] | None = None
+        self._shown = ""
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """The environment that all attempts share: the worker's, less secrets and less our own."""
+        if self._shared is None:
+            hidden = set(self._settings.secrets) - set(self.step.secrets)
+            hidden |= self.step.env.keys()
+            base = os.environ if self.prepared is None else self.prepared
+            shared = {
+                name: value for name, value in base_environment(base).items() if name not in hidden
+            }
+            shared[MARK] = self._mark
+            self._shared = shared
+            self._encoded = encode_env(shared)
+        return self._shared
+
+    @property
+    def path(self) -> bytes:
+        """The PATH on which the step's program is looked up."""
+        return os.fsencode(self.step.env.get("PATH") or self.shared.get("PATH", os.defpath))
+
+    def _own_environment(
+        self, claimed: Claimed, seat: Seat, extra: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return what only this attempt's environment has."""
+        return attempt_env(
+            claimed,
+            scratch=seat.scratch,
+            base=_NOTHING,
+            secrets=(),
+            step=self.step,
+            values_file=seat.values,
+            reason_file=seat.reason,
+            extra=extra,
+            gpu_pools=self._gpu_pools,
+        )
+
+    def command(self, claimed: Claimed, seat: Seat, made: Mapping[str, str]) -> "Start":
+        """Return what to start for this attempt. UserError where a value cannot be given."""
+        self.shared  # noqa: B018 - encodes what all attempts share, once
+        context = Context(claimed=claimed, scratch=seat.scratch, out=made)
+        command = self.plan.command(context)
+        if self._argv is not None:
+            argv, shown = self._argv, self._shown
+        else:
+            argv = [os.fsencode(word) for word in command.argv]
+            shown = shlex.join(command.argv)
+            if self.plan.is_constant:
+                self._argv, self._shown = argv, shown
+        own = self._own_environment(claimed, seat, command.env)
+        return Start(argv, self._encoded + encode_env(own), shown)
+
+    @property
+    def warm_environment(self) -> dict[str, str]:
+        """The environment of a warm process: it serves several steps, so it has no secrets."""
+        base = os.environ if self.prepared is None else self.prepared
+        hidden = set(self._settings.secrets)
+        shared = {
+            name: value for name, value in base_environment(base).items() if name not in hidden
+        }
+        return {**shared, MARK: self._mark}
+
+    def call_environment(
+        self, claimed: Claimed, seat: Seat, made: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return what a warm process must set for this attempt, on top of its own environment."""
+        extra: Mapping[str, str] = _NOTHING
+        if self.step.env:
+            context = Context(claimed=claimed, scratch=seat.scratch, out=made)
+            extra = self.plan.command(context).env
+        own = self._own_environment(claimed, seat, extra)
+        for name in self.step.secrets:
+            if name in os.environ:
+                own.setdefault(name, os.environ[name])
+        return own
+
+    def targets(self, claimed: Claimed, seat: Seat) -> dict[str, str]:
+        """Return where each output is to be published."""
+        if not self.step.outputs:
+            return {}
+        context = Context(claimed=claimed, scratch=seat.scratch)
+        return self.plan.targets(context)
+
+    @property
+    def warm_key(self) -> WarmKey:
+        """What a warm process must be to serve this step."""
+        action = self.step.action
+        interpreter = action.interpreter if isinstance(action, Python) else None
+        return WarmKey(
+            self.version, self.pipeline.folder, interpreter or sys.executable, self.step.prepare
+        )
+
+
+class Start:
+    """A command as the kernel takes it; `shown` is for people."""
+
+    __slots__ = ("argv", "env", "shown")
+
+    def __init__(self, argv: list[bytes], env: list[bytes], shown: str) -> None:
+        self.argv = argv
+        self.env = env
+        self.shown = shown

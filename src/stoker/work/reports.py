@@ -1,0 +1,97 @@
+"""Owns the delivery of results to the store: in batches, soon, and again until it takes them."""
+
+import logging
+import time
+
+from stoker.errors import StokerError, Unavailable
+from stoker.failpoints import hit
+from stoker.model.pipeline import Verdict
+from stoker.model.states import AttemptState
+from stoker.model.task import AttemptId, Result
+from stoker.store import finish
+from stoker.store.connect import Store
+
+BATCH = 64
+DELAY_S = 0.02  # that a result may wait for others
+RETRY_S = 1.0  # after the store could not be reached
+
+_log = logging.getLogger(__name__)
+
+
+class Counts:
+    """How many attempts ended how, over the life of a worker."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = self.skipped = self.cancelled = self.stale = 0
+
+    def add(self, result: Result) -> None:
+        """Count one recorded result."""
+        if result.verdict is Verdict.SKIP:
+            self.skipped += 1
+        elif result.state is AttemptState.SUCCEEDED:
+            self.done += 1
+        elif result.state is AttemptState.CANCELLED:
+            self.cancelled += result.verdict is not Verdict.LATER
+        else:
+            self.failed += 1
+
+    @property
+    def total(self) -> int:
+        """All that ended."""
+        return self.done + self.failed + self.skipped + self.cancelled
+
+
+class Reports:
+    """Delivers `results`, a list that others append to."""
+
+    def __init__(self, store: Store, results: list[Result], counts: Counts) -> None:
+        self.trouble: str | None = None
+        self._store = store
+        self._results = results
+        self._counts = counts
+        self._oldest_s: float | None = None
+        self._not_before_s = 0.0
+
+    def due_s(self) -> float | None:
+        """Return when results should be delivered, by the monotonic clock; None without any."""
+        if not self._results:
+            return None
+        if self._oldest_s is None:
+            self._oldest_s = time.monotonic()
+        due = 0.0 if len(self._results) >= BATCH else self._oldest_s + DELAY_S
+        return max(due, self._not_before_s)
+
+    def flush(self) -> bool:
+        """Whether the store has recorded all results there were, or they no longer counted."""
+        batch = self._results[:]
+        if not batch or time.monotonic() < self._not_before_s:
+            return not batch
+        try:
+            stale = finish.finish(self._store, batch)
+        except Unavailable as problem:
+            self.trouble = str(problem)
+            self._not_before_s = time.monotonic() + RETRY_S
+            return False
+        except StokerError:
+            stale = self._one_by_one(batch)
+        hit("recorded")
+        self.trouble = None
+        del self._results[: len(batch)]
+        self._oldest_s = None
+        for result in batch:
+            if result.attempt in stale:
+                self._counts.stale += 1
+            else:
+                self._counts.add(result)
+        return True
+
+    def _one_by_one(self, batch: list[Result]) -> frozenset[AttemptId]:
+        """Deliver results singly, as one of them is refused; it is logged and counts as stale."""
+        stale: set[AttemptId] = set()
+        for result in batch:
+            try:
+                stale |= finish.finish(self._store, [result])
+            except StokerError:
+                _log.exception("a result was refused", extra={"event": "result_refused"})
+                stale.add(result.attempt)
+        return frozenset(stale)

@@ -1,0 +1,294 @@
+"""Owns the folder of a worker under the scratch root, and the removal of what attempts leave there.
+
+    <root>/<host>-<worker>/
+        owner            who this belongs to: host, boot, process, worker, store
+        elsewhere        hidden files and folders that the worker makes on other file systems
+        <place>/         one for each attempt that can run at a time
+            scratch/     the attempt's working directory
+            values       STOKER_VALUES, if the attempt wrote it
+            reason       STOKER_REASON, likewise
+            stdout stderr
+
+Nothing here follows a symbolic link, crosses into another file system, or removes anything that is
+not below the folder it was given. What cannot be removed is reported, never ignored silently.
+"""
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stoker.failpoints import hit
+
+HIDDEN = ".stoker-"  # begins the name of everything that a worker makes beside an output
+_OWNER = "owner"
+_ELSEWHERE = "elsewhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who made a worker's folder. `pid` with `started` (clock ticks after boot) names one process."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: int
+    worker: int
+    store: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs; only meaningful on its own host and boot."""
+        return process_start(self.pid) == self.started
+
+
+def boot_id() -> str:
+    """Return what names this boot of this host."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def process_start(pid: int) -> int | None:
+    """Return when process `pid` started, in clock ticks after boot; None if it is gone or dead."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = line.rpartition(b")")[2].split()  # the name before may hold anything
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+class WorkerFolder:
+    """The folder of one worker. Made with its owner file before anything else is put into it."""
+
+    def __init__(self, root: str, owner: Owner) -> None:
+        self.path = os.path.join(root, f"{owner.host}-{owner.worker}")
+        os.makedirs(root, exist_ok=True)
+        os.mkdir(self.path, 0o700)
+        text = json.dumps(asdict(owner)).encode()
+        hidden = os.path.join(self.path, "." + _OWNER)
+        _write(hidden, text)
+        os.rename(hidden, os.path.join(self.path, _OWNER))
+        self._elsewhere = os.open(
+            os.path.join(self.path, _ELSEWHERE),
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+            0o600,
+        )
+        self._outstanding = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hidden(self, path: str) -> Iterator[None]:
+        """While inside, `path` may exist: whoever clears this folder after a crash removes it too.
+
+        Called by the threads that publish. The caller itself removes or renames what it made.
+        """
+        self.note_elsewhere(path)
+        try:
+            yield
+        finally:
+            self.forget_elsewhere()
+
+    def note_elsewhere(self, path: str) -> None:
+        """Remember a hidden path, before it is made."""
+        with self._lock:
+            self._outstanding += 1
+            os.write(self._elsewhere, os.fsencode(path) + b"\0")
+
+    def forget_elsewhere(self) -> None:
+        """One of the noted paths is gone; when all are, the note is emptied."""
+        with self._lock:
+            self._outstanding -= 1
+            if not self._outstanding:
+                os.ftruncate(self._elsewhere, 0)
+
+    def remove(self) -> list[str]:
+        """Remove the folder and what it noted elsewhere; return what could not be removed."""
+        os.close(self._elsewhere)
+        return _remove_worker_folder(self.path)
+
+
+def read_owner(folder: str) -> Owner | None:
+    """Return who owns a worker's folder; None if it has no owner file that can be read."""
+    try:
+        return Owner(**json.loads(Path(folder, _OWNER).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def dead_folders(root: str, *, host: str, boot: str, store: str) -> Iterator[tuple[str, Owner]]:
+    """Yield the folders under `root` that workers of this store and host left when they died.
+
+    A folder of an earlier boot is dead too: none of its processes can be left. Folders of other
+    hosts (the root may be shared) and other stores are not ours to judge.
+    """
+    try:
+        names = os.listdir(root)
+    except OSError:
+        return
+    for name in names:
+        folder = os.path.join(root, name)
+        owner = read_owner(folder)
+        if owner is None or owner.host != host or owner.store != store:
+            continue
+        if owner.boot_id != boot or not owner.is_alive:
+            yield folder, owner
+
+
+def clear_dead(root: str, *, host: str, boot: str, store: str) -> list[str]:
+    """Remove what dead workers left under `root`; return what could not be removed."""
+    left: list[str] = []
+    for folder, _ in dead_folders(root, host=host, boot=boot, store=store):
+        left += _remove_worker_folder(folder)
+    return left
+
+
+def _remove_worker_folder(folder: str) -> list[str]:
+    left: list[str] = []
+    with suppress(OSError):
+        noted = Path(folder, _ELSEWHERE).read_bytes()
+        for entry in filter(None, noted.split(b"\0")):
+            path = os.fsdecode(entry)
+            if os.path.basename(path).startswith(HIDDEN):
+                left += wipe(path)
+    for name in os.listdir(folder):  # the owner file last: without it nobody would clear the rest
+        if name != _OWNER:
+            left += wipe(os.path.join(folder, name))
+    return left or wipe(folder)
+
+
+def _write(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_scratch(path: str) -> None:
+    """There is an empty, private folder at `path`, whatever was there before."""
+    if is_pristine(path):
+        return
+    left = wipe(path)
+    if left:
+        raise OSError(f"scratch `{left[0]}` of an earlier attempt cannot be removed")
+    os.mkdir(path, 0o700)
+    os.chmod(path, 0o700)  # whatever the umask
+    hit("scratch_made")
+
+
+def is_pristine(path: str) -> bool:
+    """Whether `path` is an empty folder as `make_scratch` leaves it, fit for the next attempt."""
+    try:
+        found = os.lstat(path)
+        return (
+            stat.S_ISDIR(found.st_mode)
+            and stat.S_IMODE(found.st_mode) == 0o700
+            and found.st_uid == os.geteuid()
+            and not os.listdir(path)
+        )
+    except OSError:
+        return False
+
+
+def wipe(path: str) -> list[str]:
+    """Remove `path` with all below it; return what could not be removed, deepest first.
+
+    However deep the tree, neither stack nor descriptors grow: a folder found below another one is
+    first moved up beside it. Another file system mounted inside is left alone and reported.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [path]
+    if not stat.S_ISDIR(found.st_mode):
+        return _unlink(path)
+    left = _Wipe(path, found.st_dev).run()
+    return left or _rmdir(path)
+
+
+def _unlink(path: str) -> list[str]:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [path]
+    return []
+
+
+def _rmdir(path: str) -> list[str]:
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [path]
+    return []
+
+
+class _Wipe:
+    """The removal of all that is below one folder, flattening it on the way."""
+
+    def __init__(self, top: str, device: int) -> None:
+        self._top = top
+        self._device = device
+        self._moved = 0
+        self._left: list[str] = []
+
+    def run(self) -> list[str]:
+        """Remove all; return what could not be removed."""
+        _open_up(self._top)
+        while folders := self._remove_files(self._top):
+            before = len(self._left)
+            for folder in folders:
+                self._flatten(folder)
+            if len(self._left) > before:
+                break  # what is left would be found again and again
+        return self._left
+
+    def _remove_files(self, folder: str) -> list[str]:
+        """Remove the files in `folder`; return its folders."""
+        folders: list[str] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        self._left += _unlink(entry.path)
+        except OSError:
+            self._left.append(folder)
+        return folders
+
+    def _flatten(self, folder: str) -> None:
+        """Remove `folder`, a child of the top, after moving the folders in it up beside it."""
+        try:
+            if os.lstat(folder).st_dev != self._device:
+                self._left.append(folder)
+                return
+        except OSError:
+            return
+        _open_up(folder)
+        for inner in self._remove_files(folder):
+            _open_up(inner)
+            self._moved += 1
+            try:
+                os.rename(inner, os.path.join(self._top, f".wiped-{os.getpid()}-{self._moved}"))
+            except OSError:
+                self._left.append(inner)
+        with suppress(OSError):
+            os.rmdir(folder)
+
+
+def _open_up(folder: str) -> None:
+    """Our own folder can be listed and changed, if its attempt took the rights away."""
+    with suppress(OSError):
+        if stat.S_IMODE(os.lstat(folder).st_mode) & 0o700 != 0o700:
+            os.chmod(folder, 0o700)

@@ -1,0 +1,129 @@
+"""Owns what an attempt occupies while it runs: a place with folders and streams, and its state.
+
+Places are kept from one attempt to the next: an empty scratch and empty stream files serve again,
+which spares most of the file system's work. A place whose scratch cannot be wiped is given up.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stoker.model.states import AttemptState
+from stoker.model.task import Claimed
+from stoker.work.capture import StreamFile
+from stoker.work.checks import Ending
+from stoker.work.publish import OUT
+from stoker.work.scratch import HIDDEN, WorkerFolder, is_pristine, make_scratch, wipe
+from stoker.work.spawn import Launcher
+
+if TYPE_CHECKING:
+    from stoker.work.recipe import Recipe
+
+
+class Seat:
+    """The folders of one attempt: its scratch, and beside it the files in which it may answer."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.scratch = os.path.join(folder, "scratch")
+        self.values = os.path.join(folder, "values")
+        self.reason = os.path.join(folder, "reason")
+        self.beside: list[str] = []  # hidden folders on the targets' file systems
+        os.mkdir(folder, 0o700)
+
+    def make_ready(self) -> None:
+        """The scratch is there and empty. OSError if it cannot be."""
+        make_scratch(self.scratch)
+
+    def make_outputs(
+        self, recipe: "Recipe", targets: Mapping[str, str], folder: WorkerFolder, mark: str
+    ) -> dict[str, str]:
+        """Return the path for each output that the tool writes to; the folders for them are there."""
+        made: dict[str, str] = {}
+        for output in recipe.step.outputs:
+            if output.pick is not None:
+                continue
+            target = targets[output.name].rstrip("/")
+            if output.stage_beside:
+                parent = os.path.join(os.path.dirname(target), f"{HIDDEN}{mark}-{output.name}")
+                folder.note_elsewhere(parent)
+                self.beside.append(parent)
+            else:
+                parent = os.path.join(self.scratch, OUT, output.name)
+            os.makedirs(parent, exist_ok=True)
+            made[output.name] = os.path.join(parent, os.path.basename(target))
+        return made
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the attempt wrote neither values nor a reason, and nothing was staged beside."""
+        return not (self.beside or os.path.lexists(self.values) or os.path.lexists(self.reason))
+
+    def clean(self, folder: WorkerFolder) -> bool:
+        """Whether nothing of the attempt is left, so that the next may sit here."""
+        left: list[str] = []
+        for path in self.beside:
+            left += wipe(path)
+            folder.forget_elsewhere()
+        self.beside.clear()
+        for path in (self.values, self.reason):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        if not is_pristine(self.scratch):
+            left += wipe(self.scratch)
+        return not left
+
+
+class Place:
+    """Room for one attempt that is a process of its own."""
+
+    def __init__(self, folder: str) -> None:
+        self.seat = Seat(folder)
+        self.stdout = StreamFile(os.path.join(folder, "stdout"))
+        self.stderr = StreamFile(os.path.join(folder, "stderr"))
+        self.launcher = Launcher()
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.stdout.close()
+        self.stderr.close()
+        self.launcher.close()
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """An attempt in hand, from its claim's turn to the record of its end."""
+
+    claimed: Claimed
+    recipe: "Recipe"
+    serial: int
+    place: Place | None = None
+    seat: Seat | None = None
+    pid: int = 0
+    command: str | None = None
+    started_us: int = 0
+    started_s: float = 0.0  # by the monotonic clock
+    deadline_s: float | None = None
+    stopped: Ending | None = None  # why the worker ends it
+    kill_s: float | None = None  # when TERM has had its grace
+    is_noted: bool = False  # whether the store knows pid and start
+    made: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
+    ended_s: float = 0.0
+    release: "Callable[[Running, bool], None]" = lambda _running, _is_clean: None
+
+    def begin(self, pid: int) -> None:
+        """The process has been started just now."""
+        self.pid = pid
+        self.started_us = time.time_ns() // 1000
+        self.started_s = time.monotonic()
+        timeout_s = self.recipe.step.timeout_s
+        self.deadline_s = None if timeout_s is None else self.started_s + timeout_s
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it is being stopped for another reason than a limit of its own."""
+        return self.stopped is not None and self.stopped.state is AttemptState.CANCELLED

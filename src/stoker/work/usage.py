@@ -1,0 +1,56 @@
+"""What this machine has for attempts, and what a running attempt takes of it."""
+
+import os
+from contextlib import suppress
+
+from stoker.work.contain import descendants
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_UNLIMITED = 1 << 60  # version 1 of cgroups says no limit by a huge number
+
+
+def host_cpus() -> int:
+    """Return how many cpus this process may use: of its affinity mask and of its control group."""
+    cpus = len(os.sched_getaffinity(0))
+    quota = _cgroup_value("cpu.max", "cpu/cpu.cfs_quota_us")
+    period = _cgroup_value("cpu.max", "cpu/cpu.cfs_period_us", field=1)
+    if quota is not None and period and quota > 0:
+        cpus = min(cpus, max(1, quota // period))
+    return cpus
+
+
+def host_memory_bytes() -> int:
+    """Return how much memory attempts may use together: of the machine and of the control group."""
+    total = os.sysconf("SC_PHYS_PAGES") * _PAGE
+    limit = _cgroup_value("memory.max", "memory/memory.limit_in_bytes")
+    return total if limit is None or not 0 < limit < _UNLIMITED else min(total, limit)
+
+
+def _cgroup_value(unified: str, split: str, *, field: int = 0) -> int | None:
+    """Return a number of this process's control group, version 2 first; None if there is none."""
+    for path in (*_group_files(unified), f"/sys/fs/cgroup/{split}"):
+        with suppress(OSError, ValueError, IndexError), open(path, encoding="ascii") as file:
+            return int(file.read().split()[field])
+    return None
+
+
+def _group_files(name: str) -> list[str]:
+    """Return where version 2 may have a file for this process: its group and all above it."""
+    found: list[str] = []
+    with suppress(OSError), open("/proc/self/cgroup", encoding="utf-8") as file:
+        for line in file:
+            number, _, group = line.strip().split(":", 2)
+            while number == "0" and group not in ("", "/"):
+                found.append(f"/sys/fs/cgroup{group}/{name}")
+                group = os.path.dirname(group)
+    return found
+
+
+def tree_memory_bytes(pid: int) -> int:
+    """Return the resident memory of a process and all below it; shared pages count each time."""
+    total = 0
+    for process in (pid, *descendants(pid)):
+        name = f"/proc/{process}/statm"
+        with suppress(OSError, IndexError, ValueError), open(name, "rb") as file:
+            total += int(file.read().split()[1]) * _PAGE
+    return total

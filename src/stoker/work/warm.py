@@ -1,0 +1,327 @@
+"""The child side of `python` steps: a process that imports once and calls for many tasks.
+
+Run as a script by the step's own interpreter, which need not have Stoker, or anything but the
+standard library of Python 3.8. It talks with its worker in messages of JSON over the socket that it
+finds as standard input: a task comes in, a reply goes out as soon as the task has ended, so that
+whatever kills this process costs no more than one task. It must never print to the user's streams
+except for a traceback, and never go on after a task that left processes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # the folder of this file, which is no place for the user's imports
+
+import fcntl
+import importlib
+import json
+import os
+import resource
+import socket
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Message = Any  # a dict; 3.8 cannot say of what
+
+TEXT_BYTES = 8192  # a longer stream goes to the worker in a file
+KEPT_BYTES = 10 * 1024 * 1024  # of one stream
+NAMES = {1: "stdout", 2: "stderr"}
+VALUES_BYTES = 65536
+
+
+class Channel:
+    """Messages of JSON in both directions.
+
+    One that was read is one that has begun: until then the worker can take it back.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+
+    def receive(self) -> Any:
+        """Return the next message; None when the worker has gone."""
+        data = self._socket.recv(1 << 20)
+        if not data:
+            return None
+        message = json.loads(data)
+        if "file" in message:  # too big for the socket
+            message = json.loads(Path(message["file"]).read_bytes())
+        return message
+
+    def send(self, message: Message) -> None:
+        """Write a message, whole."""
+        self._socket.sendall(json.dumps(message).encode())
+
+
+class Streams:
+    """Stdout and stderr of the process, which are files that the worker made."""
+
+    def __init__(self) -> None:
+        self._kept = [(number, _above(number)) for number in (1, 2)]
+        self._own = (sys.stdout, sys.stderr)
+
+    def restore(self) -> None:
+        """Both are again what they were at the start, whatever a task did to them."""
+        sys.stdout, sys.stderr = self._own
+        for number, kept in self._kept:
+            try:
+                same = os.path.sameopenfile(number, kept)
+            except OSError:
+                same = False
+            if not same:
+                os.dup2(kept, number)
+
+    def collect(self, seat: str) -> Sequence[Any]:
+        """Return what was written, and empty the files: nothing, or an entry for each stream.
+
+        An entry is a short stream's text, or `[size, head, tail]`, with as many bytes from either
+        end in a file in the seat's folder.
+        """
+        for stream in (sys.stdout, sys.stderr, *self._own):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        sizes = [os.fstat(kept).st_size for _, kept in self._kept]
+        if not any(sizes):
+            return ()
+        found: list[Any] = []
+        for (number, kept), size in zip(self._kept, sizes):  # noqa: B905 - 3.8 has no `strict`
+            if size > TEXT_BYTES:
+                found.append(_move(kept, size, os.path.join(seat, NAMES[number])))
+            else:
+                found.append(os.pread(kept, size, 0).decode("latin-1"))
+            if size:
+                os.ftruncate(kept, 0)
+        return found
+
+
+def _move(descriptor: int, size: int, path: str) -> list[int]:
+    """Write the stream's head and tail to `path`; return its size and theirs."""
+    half = KEPT_BYTES // 2
+    head = size if size <= KEPT_BYTES else half
+    tail = 0 if size <= KEPT_BYTES else half
+    with open(path, "wb") as file:
+        for start, length in ((0, head), (size - tail, tail)):
+            file.writelines(
+                os.pread(descriptor, min(length - offset, 1 << 20), start + offset)
+                for offset in range(0, length, 1 << 20)
+            )
+    return [size, head, tail]
+
+
+def _above(number: int) -> int:
+    """Return a copy of a descriptor that no child of ours inherits, out of the way of the user's."""
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100)
+
+
+def _plain(value: Any) -> Any:
+    """Return what stands for a value that JSON does not know: a path's text, an array's numbers."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    for name in ("tolist", "isoformat"):  # of numpy and of dates
+        if hasattr(value, name):
+            return getattr(value, name)()
+    raise TypeError(f"a value of type `{type(value).__name__}` cannot be written as JSON")
+
+
+def _encode(values: Any) -> str | None:
+    """Return the JSON of the returned values; ValuesError says what is wrong with them.
+
+    JSON has no words for NaN and the infinities: they become null.
+    """
+    if values is None:
+        return None
+    if not isinstance(values, dict):
+        raise ValuesError(
+            f"it returned `{type(values).__name__}`; a dict of values or None is wanted"
+        )
+    try:
+        text = json.dumps(values, default=_plain)
+        if "NaN" in text or "Infinity" in text:
+            text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+    except (TypeError, ValueError) as problem:
+        raise ValuesError(f"its values are no JSON: {problem}") from problem
+    if len(text) > VALUES_BYTES:
+        raise ValuesError(f"its values take {len(text)} bytes as JSON; {VALUES_BYTES} are allowed")
+    return text
+
+
+def _paths(found: Any) -> Any:
+    return [Path(path) for path in found] if isinstance(found, list) else Path(found)
+
+
+def _task(message: Message) -> SimpleNamespace:
+    """Return the object that the user's function gets."""
+    item = message["item"]
+    return SimpleNamespace(
+        item=Path(item) if item is not None else None,
+        key=message["key"],
+        params=message["params"],
+        meta=message["meta"],
+        inputs={
+            step: {name: _paths(found) for name, found in outputs.items()}
+            for step, outputs in message["inputs"].items()
+        },
+        values=message["values"],
+        outputs={name: Path(path) for name, path in message["outputs"].items()},
+        scratch=Path(message["scratch"]),
+    )
+
+
+class Server:
+    """Serves tasks until the worker goes away."""
+
+    def __init__(self, channel: Channel, streams: Streams, folder: str) -> None:
+        self._channel = channel
+        self._streams = streams
+        self._folder = folder
+        self._functions: dict[str, Callable[[Any], Any]] = {}
+        self._environment = dict(os.environ)
+        self._set: tuple[str, ...] = ()
+        self._imported = 0
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Call the functions for all tasks that come, each in its own scratch."""
+        message = self._channel.receive()
+        while message is not None:
+            reply = self._run(message)
+            is_last = _has_children()
+            if is_last:
+                reply["leave"] = True
+            self._channel.send(reply)
+            message = None if is_last else self._channel.receive()
+
+    def _run(self, message: Message) -> Message:
+        """Return the reply for one task."""
+        self._streams.restore()
+        self._enter(message)
+        reply = {"id": message["id"], "exit": None, "error": None, "problem": None}
+        before = _usage()
+        reply["started"] = time.time()
+        try:
+            function = self._function(message["function"])
+            reply["values"] = _encode(function(_task(message)))
+        except SystemExit as end:
+            reply["exit"] = _exit_code(end.code)
+        except ValuesError as problem:
+            reply["problem"] = str(problem)
+        except BaseException as problem:  # noqa: BLE001 - whatever the user's function raises
+            reply["error"] = "".join(
+                traceback.format_exception_only(type(problem), problem)
+            ).strip()
+            _show(problem)
+        finally:
+            if os.getpid() != self._pid:
+                os._exit(1)  # a process that the function forked came back from it
+        reply["ended"] = time.time()
+        after = _usage()
+        reply["user"] = after[0] - before[0]
+        reply["system"] = after[1] - before[1]
+        reply["rss"] = after[2]
+        reply["text"] = self._streams.collect(message["seat"])
+        if len(sys.modules) != self._imported:
+            self._imported = len(sys.modules)
+            reply["files"] = _files(self._folder)
+        return reply
+
+    def _enter(self, message: Message) -> None:
+        """Environment and working directory are those of the task, and of no task before it."""
+        environment = message["env"]
+        for name in self._set:
+            if name not in environment:
+                if name in self._environment:
+                    os.environ[name] = self._environment[name]
+                else:
+                    os.environ.pop(name, None)
+        os.environ.update(environment)
+        self._set = tuple(environment)
+        os.chdir(message["scratch"])
+
+    def _function(self, name: str) -> Callable[[Any], Any]:
+        """Return the function `module:name`, imported once."""
+        if name not in self._functions:
+            module_name, _, attribute = name.partition(":")
+            found: Any = importlib.import_module(module_name)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+            self._functions[name] = found
+        return self._functions[name]
+
+
+class ValuesError(Exception):
+    """What the function returned cannot be values."""
+
+
+def _show(problem: BaseException) -> None:
+    """The traceback stands on stderr, without the frames of this file."""
+    frames = problem.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    traceback.print_exception(type(problem), problem, frames)
+
+
+def _exit_code(code: Any) -> int:
+    """Return the exit code that `sys.exit(code)` would give the process."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    sys.stderr.write(f"{code}\n")
+    return 1
+
+
+def _usage() -> tuple[float, float, int]:
+    """Return user and system time of this process and its children, and its peak memory."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (
+        own.ru_utime + children.ru_utime,
+        own.ru_stime + children.ru_stime,
+        max(own.ru_maxrss, children.ru_maxrss) * 1024,
+    )
+
+
+def _has_children() -> bool:
+    """Whether any process started by this one is left, running or not."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _files(folder: str) -> list[str]:
+    """Return the files of imported modules that lie in the pipeline's folder."""
+    found = []
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and os.path.abspath(file).startswith(folder + os.sep):
+            found.append(file)
+    return found
+
+
+def main() -> None:
+    """Take the socket from standard input, the folder from the command line, and serve."""
+    channel = Channel(_above(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    folder = sys.argv[1]
+    sys.path.insert(0, folder)
+    sys.argv = [""]
+    Server(channel, Streams(), folder).serve()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

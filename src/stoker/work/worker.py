@@ -1,0 +1,273 @@
+"""A worker: claims tasks of a store and carries them out on this host, until told or done.
+
+Owns the order of things from start to end: clear what dead workers left, enlist, work, and leave
+nothing. What it does in between stands in `incarnation`.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from typing import Any
+
+import xxhash
+
+from stoker.errors import StaleAttempt, Unavailable
+from stoker.model.settings import Settings
+from stoker.store import claim, reap
+from stoker.store.connect import Store
+from stoker.work import contain, scratch, spawn, usage
+from stoker.work.incarnation import STOPPED, Incarnation, Post
+from stoker.work.lease import LEASE_S
+from stoker.work.progress import Current, Event, Summary
+from stoker.work.reports import Counts
+from stoker.work.watch import Watcher
+
+PATIENCE_S = 10.0  # that running attempts get to end by themselves once the worker is to stop
+EVENT_S = 0.1
+LOOK_S = 0.5  # between looks at what is left, for a worker that drains
+REJOIN_S = 1.0  # between attempts to reach a store that does not answer
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker on this host. `work` is called once, in the main thread.
+
+    `slots` is how many cpus it fills (None: all it may use); with `drain` it ends when nothing is
+    left that it could do; after `time_limit_s` it stops as on a first signal. `on_event` gets a
+    snapshot at most ten times a second, from the loop itself: it must be quick.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        slots: int | None = None,
+        name: str | None = None,
+        drain: bool = False,
+        time_limit_s: float | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        cpus = usage.host_cpus()
+        self._post = Post(
+            store=store,
+            store_id=store_id(store),
+            settings=settings,
+            name=name or f"{store.host}-{os.getpid()}",
+            slots=slots or cpus,
+            cpus=cpus,
+            memory_bytes=usage.host_memory_bytes(),
+            scratch_root=scratch_root(store, settings),
+            lease_s=lease_s,
+        )
+        self._store = store
+        self._is_draining = drain
+        self._time_limit_s = time_limit_s
+        self._on_event = on_event
+        self._counts = Counts()
+        self._watcher = Watcher()
+        self._signals = 0
+        self._began_s = time.monotonic()
+        self._stop_s: float | None = None
+        self._is_hurried = False
+        self._event_s = self._look_s = self._due_s = 0.0
+        self._rate_from = (self._began_s, 0)
+        self._rate = 0.0
+
+    def stop(self) -> None:
+        """Stop as on a signal: the first time in order, the second at once. From any thread."""
+        self._signals += 1
+        self._watcher.wake()
+
+    def work(self) -> Summary:
+        """Work until the end that was asked for; return what was done. Nothing is left running."""
+        with self._inheritance_and_signals():
+            self._clear_the_dead()
+            while not self._live_once():
+                _log.warning("the lease was lost; beginning anew", extra={"event": "lease_lost"})
+        self._watcher.close()
+        counts = self._counts
+        return Summary(
+            done=counts.done,
+            failed=counts.failed,
+            skipped=counts.skipped,
+            cancelled=counts.cancelled,
+            stale=counts.stale,
+            elapsed_s=time.monotonic() - self._began_s,
+            was_interrupted=self._signals > 0,
+        )
+
+    # ------------------------------------------------------------------------------ beginning, end
+
+    @contextmanager
+    def _inheritance_and_signals(self) -> Iterator[None]:
+        """Children inherit nothing by chance, and signals to this process stop it in order."""
+        contain.become_subreaper()
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = [
+            number
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN
+        ]
+        spawn.clean_inheritance()
+        spawn.use_short_slice()
+        before: dict[signal.Signals, Any] = {}
+        for number in numbers:
+            before[number] = signal.signal(number, self._on_signal)
+        descriptor = signal.set_wakeup_fd(self._watcher.wake_descriptor, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(descriptor)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._signals += 1
+
+    def _clear_the_dead(self) -> None:
+        """Nothing is left of workers of this store that died on this host."""
+        post, boot = self._post, scratch.boot_id()
+        host = self._store.host
+        contain.kill_marked(store=post.store_id, host=host, boot=boot)
+        found = scratch.dead_folders(post.scratch_root, host=host, boot=boot, store=post.store_id)
+        workers = [owner.worker for _, owner in found]
+        left = scratch.clear_dead(post.scratch_root, host=host, boot=boot, store=post.store_id)
+        if left:
+            _log.warning("scratch is left", extra={"event": "scratch_left", "path": left[0]})
+        reap.reap(self._store, dead_workers=workers)
+
+    def _live_once(self) -> bool:
+        """Work as one incarnation; return whether that is the end of the worker too."""
+        try:
+            incarnation = Incarnation(self._post, self._watcher, self._counts)
+        except Unavailable:
+            if self._signals:
+                return True
+            self._watcher.poll(REJOIN_S)
+            return False
+        is_lost = True
+        try:
+            is_lost = not self._loop(incarnation)
+        except StaleAttempt:
+            is_lost = True
+        finally:
+            incarnation.end(is_lost=is_lost)
+        return not is_lost and not incarnation.claims.is_doubtful
+
+    def _loop(self, incarnation: Incarnation) -> bool:
+        """Return whether it ended in order: True; False if the lease was lost."""
+        while True:
+            if not incarnation.is_held:
+                return False
+            self._mind_stop(incarnation)
+            incarnation.turn(self._wait_most_s())
+            self._emit(incarnation)
+            if incarnation.is_idle and self._is_over(incarnation):
+                return True
+
+    def _wait_most_s(self) -> float:
+        return 0.05 if self._stop_s is not None else EVENT_S if self._on_event else 1.0
+
+    def _is_over(self, incarnation: Incarnation) -> bool:
+        """Whether an incarnation that has nothing in hand has nothing to come either."""
+        if incarnation.is_stopping or incarnation.claims.is_doubtful:
+            return True
+        if not incarnation.claims.found_nothing or time.monotonic() < self._look_s:
+            return False
+        self._look_s = time.monotonic() + LOOK_S
+        if not self._is_draining:
+            return False
+        with suppress(Unavailable):
+            left = claim.anything_left(self._store)
+            if not (left.running or left.waiting):
+                # What is ready and was not given to us needs more than this worker has.
+                return not left.ready or self._asked_again(incarnation)
+        return False
+
+    def _asked_again(self, incarnation: Incarnation) -> bool:
+        """Whether another claim, after seeing that nothing runs anywhere, finds nothing either."""
+        incarnation.claims.hurry()
+        incarnation.claims.refill(cpus_used=0, memory_used=0)
+        return incarnation.claims.found_nothing
+
+    # ------------------------------------------------------------------------------------- stopping
+
+    def _mind_stop(self, incarnation: Incarnation) -> None:
+        """What signals and the time limit ask for is under way."""
+        now_s = time.monotonic()
+        limit_s = self._time_limit_s
+        if limit_s is not None and now_s - self._began_s >= limit_s and not self._signals:
+            self._signals = 1
+            self._time_limit_s = None
+        if not self._signals:
+            return
+        if not incarnation.is_stopping:
+            incarnation.is_stopping = True
+            incarnation.give_back_queue()
+        if self._stop_s is None:
+            self._stop_s = now_s
+        if self._signals > 1:
+            incarnation.stop_all(STOPPED, grace_s=0.0)
+        elif now_s - self._stop_s >= PATIENCE_S and not self._is_hurried:
+            self._is_hurried = True
+            incarnation.stop_all(STOPPED, grace_s=5.0)
+
+    # ------------------------------------------------------------------------------------- watching
+
+    def _emit(self, incarnation: Incarnation) -> None:
+        """Whoever watches gets a snapshot, if it is time."""
+        now_s = time.monotonic()
+        if self._on_event is None or now_s < self._event_s:
+            return
+        self._event_s = now_s + EVENT_S
+        since_s, count = self._rate_from
+        if now_s - since_s >= 2.0:
+            self._rate = (self._counts.total - count) / (now_s - since_s)
+            self._rate_from = (now_s, self._counts.total)
+        counts = self._counts
+        running = tuple(
+            Current(
+                pipeline=one.claimed.pipeline,
+                step=one.claimed.step,
+                key=one.claimed.key,
+                elapsed_s=now_s - one.started_s,
+            )
+            for one in incarnation.executor.running.values()
+        )
+        event = Event(
+            done=counts.done,
+            failed=counts.failed,
+            skipped=counts.skipped,
+            cancelled=counts.cancelled,
+            running=running,
+            queued=len(incarnation.claims.queue),
+            rate=self._rate,
+            elapsed_s=now_s - self._began_s,
+            is_stopping=incarnation.is_stopping,
+            trouble=incarnation.claims.trouble or incarnation.reports.trouble,
+        )
+        self._on_event(event)
+
+
+def store_id(store: Store) -> str:
+    """Return what names a store in marks and owner files; the same for all its workers."""
+    return xxhash.xxh3_64_hexdigest(os.fsencode(f"{store.url}\0{store.folder}"))
+
+
+def scratch_root(store: Store, settings: Settings) -> str:
+    """Return the folder for the workers' scratch on this host."""
+    found = settings.worker.scratch
+    for pattern, own in settings.worker.hosts.items():
+        if fnmatchcase(store.host, pattern):
+            found = own.get("scratch", found)
+    return found or str(store.folder / "scratch")
