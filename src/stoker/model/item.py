@@ -13,8 +13,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewItem:
-    """One datum to register. `path` is absolute as the system decodes it (surrogate escapes stand
-    for bytes that are no UTF-8); None for a record. `fingerprint` tells new content from known."""
+    """One datum to register.
+
+    `path` is absolute as the system decodes it (surrogate escapes stand for bytes that are no
+    UTF-8); None for a record. `fingerprint` tells new content from known.
+    """
 
     key: str
     path: str | None = None

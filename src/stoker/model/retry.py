@@ -13,8 +13,11 @@ MAX_LOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The transition to make; `wait_s` before the task may be claimed again; and whether the
-    attempt counts against `retries`."""
+    """The transition to make, and what comes with it.
+
+    The task may be claimed again after `wait_s`; `uses_retry` says whether the attempt counts
+    against `retries`.
+    """
 
     transition: Transition
     wait_s: float = 0.0

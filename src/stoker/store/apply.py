@@ -114,8 +114,10 @@ def _update(
         )
 
 
-_OPEN_FIELDS = ("id", "task_id", "number", "kind", "worker_id", "generation", "version_id")
-_OPEN_FIELDS += ("consumed", "claimed_us", "cancel_requested")
+_OPEN_FIELDS = (
+    "id", "task_id", "number", "kind", "worker_id", "generation", "version_id", "consumed",
+    "claimed_us", "cancel_requested",
+)  # fmt: skip
 _OPEN = Prepared(
     insert(_A).values(
         state=param("state"), site=param("site"), **{name: param(name) for name in _OPEN_FIELDS}
@@ -134,13 +136,12 @@ def open_attempts(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-_END_FIELDS = ("started_us", "ended_us", "pid", "command", "exit_code", "signal", "user_us")
-_END_FIELDS += ("system_us", "max_rss_bytes", "step_values", "reason", "cause")
-_END_FIELDS += tuple(
-    f"{stream}_{what}"
-    for stream in ("stdout", "stderr")
-    for what in ("size", "truncated", "path", "text")
-)
+_END_FIELDS = (
+    "started_us", "ended_us", "pid", "command", "exit_code", "signal", "user_us", "system_us",
+    "max_rss_bytes", "step_values", "reason", "cause",
+    "stdout_size", "stdout_truncated", "stdout_path", "stdout_text",
+    "stderr_size", "stderr_truncated", "stderr_path", "stderr_text",
+)  # fmt: skip
 END_COLUMNS = dict.fromkeys(_END_FIELDS)
 _END = Prepared(
     update(_A)
@@ -159,9 +160,7 @@ _CLOSE = Prepared(
 )
 
 
-def end_attempts(
-    unit: Unit, rows: Sequence[tuple[bytes, AttemptState, Mapping[str, Any]]]
-) -> None:
+def end_attempts(unit: Unit, rows: Sequence[tuple[bytes, AttemptState, Mapping[str, Any]]]) -> None:
     """Running attempts have ended, with all that their workers reported of them."""
     _end(
         unit,
@@ -173,9 +172,7 @@ def end_attempts(
     )
 
 
-def close_attempts(
-    unit: Unit, attempts: Sequence[bytes], state: AttemptState, reason: str
-) -> None:
+def close_attempts(unit: Unit, attempts: Sequence[bytes], state: AttemptState, reason: str) -> None:
     """Running attempts have ended without a report: lost, or fenced off."""
     _end(
         unit,
@@ -224,9 +221,7 @@ def end_worker(
 
 
 _SET_ITEM = Prepared(
-    update(tables.item)
-    .where(tables.item.c.id == param("item_id"))
-    .values(state=param("new_state"))
+    update(tables.item).where(tables.item.c.id == param("item_id")).values(state=param("new_state"))
 )
 
 

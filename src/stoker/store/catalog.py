@@ -6,7 +6,6 @@ version's id tells.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
@@ -16,9 +15,6 @@ from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.unit import Prepared, Unit
-
-if TYPE_CHECKING:
-    from stoker.store.connect import Store
 
 _NEWEST = Prepared(select(func.max(tables.version.c.id)))
 
@@ -76,7 +72,9 @@ def pipeline_of(unit: Unit, version_id: VersionId) -> Pipeline:
     found = store.versions.get(version_id)
     if found is None:
         table = tables.version
-        text = unit.execute(select(table.c.spec).where(table.c.id == version_id)).scalar_one_or_none()
+        text = unit.execute(
+            select(table.c.spec).where(table.c.id == version_id)
+        ).scalar_one_or_none()
         if text is None:
             raise Bug(f"version {version_id} of a pipeline is not in the store")
         found = canon.load_pipeline(text)

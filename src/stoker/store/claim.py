@@ -165,7 +165,7 @@ def claim(
             return []
         produced = _produced(unit, known, taken)
         claimed = [_claimed(unit, known, one, produced) for one in taken]
-        _write(unit, worker_id, taken, claimed)
+        _write(unit, worker_id, claimed)
         hit("claim.before_commit")
     return claimed
 
@@ -192,9 +192,7 @@ def anything_left(store: "Store") -> Left:
     return Left(int(ready is not None), int(running is not None), int(waiting is not None))
 
 
-def _room(
-    unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None
-) -> tuple[int, int]:
+def _room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) -> tuple[int, int]:
     """Return the cpus and bytes that a task may need at most, the host's other workers counted."""
     state, host, cpus, memory, slots = unit.run(_WORKER, worker_id=worker_id).fetchone()
     if state != WorkerState.ALIVE:
@@ -207,18 +205,14 @@ def _room(
         _OTHERS, host=host, alive=WorkerState.ALIVE.value, worker_id=worker_id
     ).fetchall()
     for other, other_slots in others:
-        used, held = unit.run(
-            _HELD, worker_id=other, running=AttemptState.RUNNING.value
-        ).fetchone()
+        used, held = unit.run(_HELD, worker_id=other, running=AttemptState.RUNNING.value).fetchone()
         cpus -= min(int(used), other_slots)
         memory -= int(held)
     room = min(cpus_free, cpus - (slots - cpus_free))
     return room, memory if memory_free is None else min(memory, memory_free)
 
 
-def _take(
-    unit: Unit, known: Catalog, limit: int, cpus: int, memory: int
-) -> list[_Taken]:
+def _take(unit: Unit, known: Catalog, limit: int, cpus: int, memory: int) -> list[_Taken]:
     """Choose tasks in order from the lanes that fit, and take their slots of pools."""
     heads = [
         (row[3], row[0], row[1], row[2])
@@ -329,11 +323,9 @@ def _claimed(
     )
 
 
-def _write(
-    unit: Unit, worker_id: int, taken: Sequence[_Taken], claimed: Sequence[Claimed]
-) -> None:
+def _write(unit: Unit, worker_id: int, claimed: Sequence[Claimed]) -> None:
     rows, moves = [], []
-    for one, task in zip(taken, claimed, strict=True):
+    for task in claimed:
         consumed = {
             name: text_of(left.attempt)
             for name, left in task.produced.items()

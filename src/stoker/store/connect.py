@@ -6,17 +6,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import Connection, select
 
 from stoker.errors import NotFound, Refused
-from stoker.model.pipeline import Pipeline
-from stoker.model.task import VersionId
 from stoker.store import schema, tables
-from stoker.store.catalog import Catalog
 from stoker.store.dialects import Dialect, dialect_for
-from stoker.store.unit import Unit, transaction
+from stoker.store.unit import Unit, transaction, translated
+
+if TYPE_CHECKING:
+    from stoker.model.pipeline import Pipeline
+    from stoker.model.task import VersionId
+    from stoker.store.catalog import Catalog
 
 OWN_SITE = 1
 
@@ -70,7 +73,8 @@ class Store:
     def _connection(self) -> Connection:
         found: Connection | None = getattr(self._local, "connection", None)
         if found is None:
-            found = self.engine.connect()
+            with translated(self.dialect):
+                found = self.engine.connect()
             self._local.connection = found
             with self._lock:
                 self._connections.append(found)

@@ -32,8 +32,11 @@ FENCED_OFF = "fenced off: a step before it is to run again"
 
 @dataclass(slots=True)
 class Changed:
-    """What a verb changed, or would change. `changed` counts tasks by transition, `left` those of
-    the selection that were left as they are, by state; `examples` are the first few changed."""
+    """What a verb changed, or would change.
+
+    `changed` counts tasks by transition, `left` those of the selection that were left as they are,
+    by state; `examples` are the first few changed.
+    """
 
     changed: dict[str, int] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
@@ -63,9 +66,9 @@ class Who:
     user: str
     reason: str | None = None
 
-    def data(self) -> str:
+    def data(self) -> dict[str, Any]:
         """The same, for the journal."""
-        return to_json({"by": self.user} | ({"reason": self.reason} if self.reason else {}))
+        return {"by": self.user} | ({"reason": self.reason} if self.reason else {})
 
 
 def hold(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
@@ -142,7 +145,7 @@ def rerun(
     every few hundred items.
     """
     done = Changed()
-    chosen = _rerun_filter(store, selection, outdated)
+    chosen = _rerun_filter(selection, outdated=outdated)
     for rows in _selected(store, selection):
         with store.writing(dry_run=dry_run) as unit:
             wanted: dict[int, set[int]] = {}
@@ -170,7 +173,7 @@ def redo_item(unit: Unit, item_id: int, data: str, *, reason: str) -> None:
     append(unit, [Entry("change", row.name, row.key, generation=row.generation, data=data)])
     known = catalog(unit)
     steps = {entry.id for entry in known.of_pipeline(row.name)}
-    _redo(unit, known, item_id, steps, to_json({"reason": reason}), Changed(), raised=True)
+    _redo(unit, known, item_id, steps, {"reason": reason}, Changed(), raised=True)
 
 
 def _said(who: Who, what: str) -> str:
@@ -181,6 +184,7 @@ _COLUMNS = (
     _T.c.id, _T.c.state, _T.c.item_id, _T.c.step_id, _T.c.level, _T.c.waiting_on, _T.c.attempt,
     _T.c.body_id, _T.c.reason.label("said"), _I.c.key, _I.c.generation, _I.c.params, _I.c.meta,
     _I.c.size_bytes, _S.c.name.label("step"), _P.c.name.label("pipeline"), _A.c.step_values,
+    _A.c.started_us,
 )  # fmt: skip
 
 
@@ -243,10 +247,12 @@ def _fresh(unit: Unit, rows: Sequence[Any]) -> Sequence[Any]:
     return fresh
 
 
-def _move(row: Any, columns: Mapping[str, Any], data: str, body: str | None = None) -> Move:
+def _move(row: Any, columns: Mapping[str, Any], data: Mapping[str, Any]) -> Move:
+    """A move of a task by a person; the journal learns of a fresh allowance of retries."""
+    counts = {name: columns[name] for name in ("tries", "lost") if name in columns}
     return Move(
-        row.id, row.state, row.pipeline, row.key, row.step, row.generation, None, columns, body,
-        data,
+        row.id, row.state, row.pipeline, row.key, row.step, row.generation, None, columns, None,
+        to_json({**data, **counts}),
     )  # fmt: skip
 
 
@@ -259,9 +265,7 @@ def _request_cancel(unit: Unit, tasks: Sequence[int]) -> None:
         )
 
 
-def _rerun_filter(
-    store: "Store", selection: Selection, outdated: bool
-) -> Callable[[Any, Catalog], bool]:
+def _rerun_filter(selection: Selection, *, outdated: bool) -> Callable[[Any, Catalog], bool]:
     if not outdated:
         return lambda row, _known: row.state != TaskState.BLOCKED or bool(selection.steps)
     return lambda row, known: (
@@ -274,16 +278,15 @@ def _redo(
     known: Catalog,
     item_id: int,
     steps: set[int],
-    data: str,
+    data: Mapping[str, Any],
     done: Changed,
     *,
     raised: bool = False,
 ) -> None:
-    """Set these steps of an item, and all that follow from them, back to the beginning."""
-    if not raised:
-        unit.execute(
-            update(_I).where(_I.c.id == item_id).values(generation=_I.c.generation + 1)
-        )
+    """Set these steps of an item, and all that follow from them, back to the beginning.
+
+    The item's generation goes up with it, unless the caller has `raised` it.
+    """
     query = selections.task_query(Selection(), *_COLUMNS).where(_T.c.item_id == item_id)
     rows = {row.step_id: row for row in unit.execute(query).fetchall()}
     affected = set(steps)
@@ -300,6 +303,13 @@ def _redo(
             if before in rows
         )
         _redo_task(unit, known, row, waiting_on, data, moves, done)
+    if moves and not raised:
+        raise_generation = _I.c.generation + 1
+        unit.execute(update(_I).where(_I.c.id == item_id).values(generation=raise_generation))
+        moves = {
+            name: [one._replace(generation=one.generation + 1) for one in several]
+            for name, several in moves.items()
+        }
     for name, several in moves.items():
         move(unit, transitions.BY_NAME[name], several)
 
@@ -309,7 +319,7 @@ def _redo_task(
     known: Catalog,
     row: Any,
     waiting_on: int,
-    data: str,
+    data: Mapping[str, Any],
     moves: dict[str, list[Move]],
     done: Changed,
 ) -> None:
@@ -324,14 +334,17 @@ def _redo_task(
         # Its slots stay with the attempt until its worker says that the process is gone.
         close_attempts(unit, [row.attempt], AttemptState.CANCELLED, FENCED_OFF)
         transition = transitions.REVOKE if waiting_on else transitions.REVOKE_READY
-        data = to_json({"state": AttemptState.CANCELLED.word, "reason": FENCED_OFF})
+        data = {
+            "state": AttemptState.CANCELLED.word, "reason": FENCED_OFF, "cause": FENCED_OFF,
+            "started_us": row.started_us, "ended_us": unit.now_us,
+        }  # fmt: skip
         one = _move(row, fresh, data)._replace(attempt=row.attempt)
     elif row.state == TaskState.BLOCKED:
         unit.execute(update(_T).where(_T.c.id == row.id).values(waiting_on=waiting_on))
         return
     else:
         transition = transitions.BLOCK if waiting_on else transitions.RERUN
-        one = _move(row, fresh, data, body)
+        one = _move(row, fresh, data)._replace(body=body)
     if not waiting_on:
         one = one._replace(columns={**fresh, "lane": entry.lane_at(0)})
     moves.setdefault(transition.name, []).append(one)

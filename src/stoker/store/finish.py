@@ -97,9 +97,7 @@ def give_back(store: "Store", claimed: Sequence[Claimed]) -> None:
     )
 
 
-def note_started(
-    store: "Store", started: Sequence[tuple[AttemptId, int, int, str | None]]
-) -> None:
+def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, str | None]]) -> None:
     """Attempts that have been running for a while show their pid, start and command."""
     with store.writing() as unit:
         unit.run_many(
@@ -137,9 +135,11 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
         entry = known.steps[row[2]]
         decision = _decide(entry, result, row)
         if result.state not in decision.transition.attempt_ends:
-            raise Bug(f"an attempt that ended {result.state.word} cannot {decision.transition.name}")
+            raise Bug(
+                f"an attempt that ended {result.state.word} cannot {decision.transition.name}"
+            )
         moves.setdefault(decision.transition.name, []).append(
-            _move(unit, entry, result, row, decision)
+            _move(unit, known, result, row, decision)
         )
         ends.append((result.attempt, result.state, _columns(result)))
         outputs += _output_rows(result)
@@ -168,9 +168,8 @@ def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
     return retry.decide(entry.spec, result.state, result.verdict, tries=row[4])
 
 
-def _move(
-    unit: Unit, entry: StepEntry, result: Result, row: Any, decision: Decision
-) -> Move:
+def _move(unit: Unit, known: Catalog, result: Result, row: Any, decision: Decision) -> Move:
+    entry = known.steps[row[2]]
     columns: dict[str, Any] = {"worker_id": None}
     target = decision.transition.target
     level = row[5]
@@ -188,16 +187,16 @@ def _move(
             columns["not_before_us"] = unit.now_us + int(decision.wait_s * 1_000_000)
     body = None
     if target is TaskState.DONE:
-        columns["body_id"], body = _body(unit, entry, row[10])
+        columns["body_id"], body = _body(unit, known, entry, row[10])
     return Move(
         row[0], TaskState.RUNNING, entry.pipeline, row[6], entry.name, row[7], result.attempt,
         columns, body, _data(result, columns),
     )  # fmt: skip
 
 
-def _body(unit: Unit, entry: StepEntry, version_id: int) -> tuple[int, str]:
+def _body(unit: Unit, known: Catalog, entry: StepEntry, version_id: int) -> tuple[int, str]:
     """The body of the step that the attempt ran: that of the version current at its claim."""
-    if version_id == catalog(unit).current[entry.pipeline]:
+    if version_id == known.current[entry.pipeline]:
         return entry.body_id, entry.body_hash
     pipeline = pipeline_of(unit, VersionId(version_id))
     body_hash = canon.body_hash(pipeline.step(entry.name))
@@ -344,4 +343,3 @@ def followers(known: Catalog, entry: StepEntry) -> list[int]:
             found.add(step)
             todo += known.steps[step].successors
     return sorted(found, key=lambda step: known.steps[step].position)
-

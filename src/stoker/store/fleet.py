@@ -43,7 +43,7 @@ class Renewal:
     lease_until_us: int
 
 
-def enlist(
+def enlist(  # noqa: PLR0913 - each is a column of the worker's row
     store: "Store",
     *,
     host: str,
@@ -85,15 +85,17 @@ def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
             _RENEW, worker_id=worker_id, alive=WorkerState.ALIVE.value, until_us=until_us
         )
         if done.rowcount == 0:
-            return Renewal(False, frozenset(), frozenset(), 0)
+            return Renewal(
+                is_alive=False, running=frozenset(), cancel=frozenset(), lease_until_us=0
+            )
         rows = unit.run(
             _RUNNING, worker_id=worker_id, running=AttemptState.RUNNING.value
         ).fetchall()
     return Renewal(
-        True,
-        frozenset(AttemptId(bytes(row[0])) for row in rows),
-        frozenset(AttemptId(bytes(row[0])) for row in rows if row[1]),
-        until_us,
+        is_alive=True,
+        running=frozenset(AttemptId(bytes(row[0])) for row in rows),
+        cancel=frozenset(AttemptId(bytes(row[0])) for row in rows if row[1]),
+        lease_until_us=until_us,
     )
 
 

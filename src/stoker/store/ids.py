@@ -23,9 +23,7 @@ def new_attempt_id() -> AttemptId:
         _last_us = now_us
     milliseconds, microseconds = divmod(now_us, 1000)
     random = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
-    value = (
-        milliseconds << 80 | 0x7 << 76 | (microseconds << 2) << 64 | 0b10 << 62 | random
-    )
+    value = milliseconds << 80 | 0x7 << 76 | (microseconds << 2) << 64 | 0b10 << 62 | random
     return AttemptId(value.to_bytes(16, "big"))
 
 

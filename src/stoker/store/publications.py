@@ -63,9 +63,7 @@ def _name(unit: Unit, task_id: int) -> str:
     item, step = tables.item, tables.step
     row = unit.execute(
         select(item.c.key, step.c.name)
-        .select_from(
-            _T.join(item, item.c.id == _T.c.item_id).join(step, step.c.id == _T.c.step_id)
-        )
+        .select_from(_T.join(item, item.c.id == _T.c.item_id).join(step, step.c.id == _T.c.step_id))
         .where(_T.c.id == task_id)
     ).one_or_none()
     return f"step `{row.name}` of `{row.key}`" if row else "an item that was pruned since"

@@ -90,7 +90,7 @@ def _lose_some(unit: Unit) -> int:
         select(
             _A.c.id.label("attempt"), _A.c.cancel_requested, _T.c.id, _T.c.step_id, _T.c.state,
             _T.c.attempt.label("carried"), _T.c.level, _T.c.lost, _I.c.key, _I.c.generation,
-            _W.c.host, _W.c.name, _A.c.worker_id,
+            _W.c.host, _W.c.name, _A.c.started_us,
         )
         .select_from(
             _A.join(_T, _T.c.id == _A.c.task_id)
@@ -114,8 +114,7 @@ def _lose_some(unit: Unit) -> int:
         if decision.transition.target is TaskState.READY:
             columns["lane"] = entry.lane_at(row.level)
         data = {"state": AttemptState.LOST.word, "reason": _reason(row), "lost": row.lost + 1}
-        data["cause"] = data["reason"]
-        data["ended_us"] = unit.now_us
+        data |= {"cause": _reason(row), "started_us": row.started_us, "ended_us": unit.now_us}
         moves.setdefault(decision.transition.name, []).append(
             Move(
                 row.id, TaskState.RUNNING, entry.pipeline, row.key, entry.name, row.generation,
@@ -140,9 +139,7 @@ def _free_orphaned_slots(store: "Store") -> None:
     """Slots of attempts that have ended, and whose worker cannot give them back, are free."""
     orphaned = (
         select(_S.c.pool, _S.c.name, _S.c.attempt)
-        .select_from(
-            _S.join(_A, _A.c.id == _S.c.attempt).outerjoin(_W, _W.c.id == _A.c.worker_id)
-        )
+        .select_from(_S.join(_A, _A.c.id == _S.c.attempt).outerjoin(_W, _W.c.id == _A.c.worker_id))
         .where(
             _A.c.state != AttemptState.RUNNING.value,
             or_(_W.c.id.is_(None), _W.c.state != WorkerState.ALIVE.value),
@@ -153,7 +150,5 @@ def _free_orphaned_slots(store: "Store") -> None:
             return
     with store.writing() as unit:
         for row in unit.execute(orphaned).fetchall():
-            where = and_(
-                _S.c.pool == row.pool, _S.c.name == row.name, _S.c.attempt == row.attempt
-            )
+            where = and_(_S.c.pool == row.pool, _S.c.name == row.name, _S.c.attempt == row.attempt)
             unit.execute(update(_S).where(where).values(attempt=None))

@@ -36,14 +36,17 @@ _OTHER_KEY = Prepared(
         _I.c.pipeline_id == param("pipeline_id"), _I.c.path.in_(param_list("paths"))
     )
 )
-_ITEM_FIELDS = ("id", "pipeline_id", "key", "state", "generation", "home_site", "path", "params")
-_ITEM_FIELDS += ("meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user")
-_ITEM_FIELDS += ("registered_us",)
+_ITEM_FIELDS = (
+    "id", "pipeline_id", "key", "state", "generation", "home_site", "path", "params", "meta",
+    "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
+)  # fmt: skip
 _INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
+_TASK_FIELDS = [
+    "item_id", "step_id", "state", "lane", "okey", "waiting_on", "number", "tries", "lost", "level",
+]  # fmt: skip
 _TASKS = Prepared(
     insert(_T).from_select(
-        ["item_id", "step_id", "state", "lane", "okey", "waiting_on", "number", "tries", "lost"]
-        + ["level"],
+        _TASK_FIELDS,
         select(
             _I.c.id, param("step_id"), param("state"), param("lane"), -_I.c.priority * ORDER_STEP,
             param("waiting_on"), param("zero"), param("zero"), param("zero"), param("zero"),
@@ -105,10 +108,10 @@ def register(
             continue
         chunk[item.key] = item
         if len(chunk) >= CHUNK:
-            _register_chunk(store, pipeline, chunk, done, by_user, dry_run)
+            _register_chunk(store, pipeline, chunk, done, by_user, dry_run=dry_run)
             chunk = {}
     if chunk:
-        _register_chunk(store, pipeline, chunk, done, by_user, dry_run)
+        _register_chunk(store, pipeline, chunk, done, by_user, dry_run=dry_run)
     return done
 
 
@@ -126,6 +129,7 @@ def _register_chunk(
     chunk: dict[str, NewItem],
     done: Registered,
     by_user: str,
+    *,
     dry_run: bool,
 ) -> None:
     with store.writing(dry_run=dry_run) as unit:
@@ -281,5 +285,3 @@ def _data(item: NewItem) -> str:
 
 def _bytes(path: str | None) -> bytes | None:
     return os.fsencode(path) if path is not None else None
-
-

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect
 
 from stoker.errors import Refused
+from stoker.store.unit import translated
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -19,10 +20,11 @@ def bring_up(store: "Store") -> None:
     Each migration is one transaction with the note of its version, so that a crash leaves the store
     at one version or the next.
     """
-    with store.engine.connect() as connection:
-        if version_of(connection) == HEAD:
-            return
-    _upgrade(store)
+    with translated(store.dialect):
+        with store.engine.connect() as connection:
+            if version_of(connection) == HEAD:
+                return
+        _upgrade(store)
 
 
 def version_of(connection: Connection) -> str | None:

@@ -1,7 +1,7 @@
 """Selections as SQL: the one place where the grammar of selection becomes a query."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
@@ -23,8 +23,11 @@ _GLOB = frozenset("*?[")
 
 
 def task_query(selection: Selection, *columns: Any) -> Select[Any]:
-    """Return the query for these columns of the selected tasks, over task, item, step, pipeline and
-    the task's latest attempt. Steps that were removed are left out."""
+    """Return the query for these columns of the selected tasks.
+
+    It runs over task, item, step, pipeline and the task's latest attempt; steps that were removed
+    are left out.
+    """
     joined = (
         _T.join(_I, _I.c.id == _T.c.item_id)
         .join(_S, _S.c.id == _T.c.step_id)
@@ -49,9 +52,7 @@ def item_query(selection: Selection, *columns: Any) -> Select[Any]:
     if selection.states:
         conditions.append(_I.c.state.in_(_states(ItemState, selection.states)))
     if selection.steps or selection.match is not None:
-        inner = task_query(
-            Selection(steps=selection.steps, match=selection.match), _T.c.item_id
-        )
+        inner = task_query(Selection(steps=selection.steps, match=selection.match), _T.c.item_id)
         conditions.append(_I.c.id.in_(inner))
     return select(*columns).select_from(joined).where(and_(*conditions))
 
@@ -98,29 +99,40 @@ def where_filter(selection: Selection) -> "WhereFilter | None":
 
 
 class WhereFilter:
-    """A CEL condition over an item's `key`, `params`, `meta`, `size` and a task's `values`, `state`."""
+    """A CEL condition over an item's `key`, `params`, `meta`, `size` and a task's `values`, `state`.
+
+    UserError at once for a text that is no condition or speaks of anything else.
+    """
+
+    NAMES = ("key", "params", "meta", "values", "state", "size")
 
     def __init__(self, text: str) -> None:
-        self._condition = Condition(
-            text, names=("key", "params", "meta", "values", "state", "size")
-        )
+        try:
+            self._condition = Condition(text)
+        except ValueError as error:
+            raise UserError(f"`--where {text}` is no condition: {error}") from None
+        for name in self._condition.names:
+            if name not in self.NAMES:
+                raise UserError(
+                    f"`--where {text}` speaks of `{name}`; "
+                    f"a condition is over {', '.join(self.NAMES)}"
+                )
 
     def holds(
         self, *, key: str, params: str, meta: str, size: int | None, values: str | None, state: str
     ) -> bool:
         """Whether it is true of these; a name that is missing in the data makes it false."""
-        data: Mapping[str, Any] = {
-            "key": key,
-            "params": json.loads(params),
-            "meta": json.loads(meta),
-            "size": size or 0,
-            "values": json.loads(values) if values else {},
-            "state": state,
-        }
         try:
-            return self._condition.evaluate(data)
-        except KeyError:
-            return False
+            return self._condition.holds(
+                key=key,
+                params=json.loads(params),
+                meta=json.loads(meta),
+                size=size or 0,
+                state=state,
+                values=json.loads(values) if values else {},
+            )
+        except UserError:
+            return False  # this row lacks what the condition asks about
 
 
 def _of_items(selection: Selection) -> list[ColumnElement[bool]]:

@@ -58,7 +58,9 @@ head = Table(
     metadata,
     Column("origin", ForeignKey("site.id"), primary_key=True),
     Column("epoch", Integer, primary_key=True),
-    Column("seq", Big, nullable=False, doc="the last number given or received; the journal to here"),
+    Column(
+        "seq", Big, nullable=False, doc="the last number given or received; the journal to here"
+    ),
 )
 
 peer = Table(
@@ -158,7 +160,9 @@ item = Table(
     Column("id", Big, primary_key=True),
     Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
     Column("key", Bytewise, nullable=False),
-    Column("state", SmallInteger, nullable=False, doc="follows from the tasks, by the journal's fold"),
+    Column(
+        "state", SmallInteger, nullable=False, doc="follows from the tasks, by the journal's fold"
+    ),
     Column("generation", Integer, nullable=False, doc="raised when the item is to be done anew"),
     Column("home_site", ForeignKey("site.id"), nullable=False),
     Column("path", LargeBinary, doc="the true path, as bytes"),
@@ -346,7 +350,6 @@ journal = Table(
         sqlite_where=text("seq IS NULL"),
         postgresql_where=text("seq IS NULL"),
     ),
-    sqlite_autoincrement=True,
 )
 
 tally = Table(
@@ -354,7 +357,9 @@ tally = Table(
     metadata,
     Column("step_id", ForeignKey("step.id"), primary_key=True),
     Column("state", SmallInteger, primary_key=True, doc="a task state"),
-    Column("body_id", Integer, primary_key=True, doc="for done tasks what they were done with; or 0"),
+    Column(
+        "body_id", Integer, primary_key=True, doc="for done tasks what they were done with; or 0"
+    ),
     Column("n", Big, nullable=False),
 )
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from stoker.errors import Bug
+from stoker.store.dialects import Dialect
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -35,6 +37,8 @@ class Prepared:
         found = self._compiled.get(store.dialect.name)
         if found is None:
             compiled = self._statement.compile(dialect=store.engine.dialect)
+            if not isinstance(compiled, SQLCompiler):
+                raise Bug("only statements can be prepared")
             constants = {n: v for n, v in compiled.params.items() if v is not None}
             found = (str(compiled), tuple(compiled.positiontup or ()), constants)
             self._compiled[store.dialect.name] = found
@@ -93,6 +97,19 @@ class Unit:
 
 
 @contextmanager
+def translated(dialect: Dialect) -> Iterator[None]:
+    """Raise what the database's errors mean to people, for those that people can do something about."""
+    known_errors: tuple[type[Exception], ...] = (SQLAlchemyError, *dialect.driver_errors)
+    try:
+        yield
+    except known_errors as error:
+        known = dialect.translate(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+@contextmanager
 def transaction(
     store: "Store", connection: Connection, *, writes: bool, dry_run: bool = False
 ) -> Iterator[Unit]:
@@ -105,18 +122,13 @@ def transaction(
         raise Bug("the store's connection has no driver connection")
     cursor = driver.cursor()
     try:
-        (store.dialect.begin_write if writes else store.dialect.begin_read)(cursor)
-        try:
+        with translated(store.dialect):
+            (store.dialect.begin_write if writes else store.dialect.begin_read)(cursor)
             yield Unit(store, connection, cursor, store.dialect.now_us(connection))
             cursor.execute("ROLLBACK" if dry_run else "COMMIT")
-        except BaseException:
-            store.dialect.roll_back(cursor)
-            raise
-    except (SQLAlchemyError, *store.dialect.driver_errors) as error:
-        known = store.dialect.translate(error)
-        if known is None:
-            raise
-        raise known from error
+    except BaseException:
+        store.dialect.roll_back(cursor)
+        raise
     finally:
         cursor.close()
 

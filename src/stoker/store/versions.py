@@ -148,9 +148,7 @@ class _Change:
     def _journal(self, number: int, spec: str) -> None:
         data = {"number": number, "spec": spec, "host": self.host, "path": os.fsdecode(self.path)}
         data["bodies"] = {step.name: canon.body_hash(step) for step in self.pipeline.steps}
-        append(
-            self.unit, [Entry("set_version", pipeline=self.pipeline.name, data=to_json(data))]
-        )
+        append(self.unit, [Entry("set_version", pipeline=self.pipeline.name, data=to_json(data))])
 
     def _steps(self, pipeline_id: int) -> None:
         """Bring steps, bodies, edges and lanes to what the pipeline says."""
@@ -260,7 +258,8 @@ class _Change:
             .select_from(task.join(item, item.c.id == task.c.item_id))
             .where(task.c.step_id == entry.id, task.c.state.in_(states))
         )  # fmt: skip
-        return self.unit.execute(query).fetchall()
+        rows: Sequence[Any] = self.unit.execute(query).fetchall()
+        return rows
 
     def _create(self, entry: StepEntry) -> None:
         """Insert a task of this step for every item that has none."""
@@ -286,8 +285,8 @@ class _Change:
             chosen.c.waiting,
             *(literal(0) for _ in range(4)),
         )
-        columns = ("item_id", "step_id", "state", "lane", "okey", "waiting_on")
-        columns += ("number", "tries", "lost", "level")
+        columns = ["item_id", "step_id", "state", "lane", "okey", "waiting_on"]
+        columns += ["number", "tries", "lost", "level"]
         counts = self._count_tasks(entry)
         self.unit.execute(insert(task).from_select(columns, query))
         entries = []
@@ -295,7 +294,7 @@ class _Change:
             fresh = n - counts.get(state, 0)
             if fresh:
                 entries.append(
-                    Entry("create_tasks", entry.pipeline, step=entry.name, to_state=state, n=fresh)
+                    Entry("add_tasks", entry.pipeline, step=entry.name, to_state=state, n=fresh)
                 )
                 self.created[entry.name] = self.created.get(entry.name, 0) + fresh
         append(self.unit, entries)
@@ -304,7 +303,7 @@ class _Change:
         task = tables.task
         query = select(task.c.state, func.count()).where(task.c.step_id == entry.id)
         rows = self.unit.execute(query.group_by(task.c.state)).fetchall()
-        return {state: n for state, n in rows}
+        return dict(tuple(row) for row in rows)
 
     def _recount(self, entry: StepEntry) -> None:
         """Where predecessors were added or removed, tasks wait for what they now depend on."""
@@ -319,9 +318,7 @@ class _Change:
             elif state is TaskState.READY and n > 0:
                 moves.setdefault("block", []).append(one._replace(columns={"waiting_on": n}))
             elif n != row.waiting_on:
-                self.unit.execute(
-                    update(task).where(task.c.id == row.id).values(waiting_on=n)
-                )
+                self.unit.execute(update(task).where(task.c.id == row.id).values(waiting_on=n))
         for name, rows in moves.items():
             move(self.unit, transitions.BY_NAME[name], rows)
 

@@ -27,7 +27,7 @@ class SqliteDialect:
 
     name = "sqlite"
     placeholder = "?"
-    driver_errors = (sqlite3.Error,)
+    driver_errors: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def engine(self, url: str) -> Engine:
         """Return an engine on the file in `url`, whose folder is made if it is missing."""
@@ -91,7 +91,9 @@ class SqliteDialect:
         if "full" in words:
             return Unavailable(f"the store cannot grow ({words}); make room on its disk")
         if "readonly" in words or "unable to open" in words:
-            return Unavailable(f"the store cannot be opened for writing ({words}); check its rights")
+            return Unavailable(
+                f"the store cannot be opened for writing ({words}); check its rights"
+            )
         if "disk I/O" in words or "malformed" in words or "not a database" in words:
             return Unavailable(f"the store cannot be read ({words}); see `stoker doctor`")
         return None

@@ -1,6 +1,429 @@
+"""The first schema: every table of the store, and views with words and times for people."""
+
+import sqlalchemy as sa
 from alembic import op
-from stoker.store.tables import metadata
+
 revision = "0001"
 down_revision = None
-def upgrade():
-    metadata.create_all(op.get_bind())
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+BYTEWISE = sa.String(length=1000).with_variant(sa.String(1000, collation="C"), "postgresql")
+
+_TASK = ("blocked", "ready", "running", "held", "done", "skipped", "failed", "cancelled")
+_ATTEMPT = ("running", "succeeded", "failed", "timed_out", "out_of_memory", "cancelled", "lost")
+_ITEM = ("quarantined", "running", "held", "failed", "cancelled", "waiting", "done")
+_WORKER = ("alive", "ended", "dead")
+
+
+def _word(column: str, words: tuple[str, ...]) -> str:
+    """The number in `column` as the word that people know it by."""
+    cases = " ".join(f"WHEN {number} THEN '{word}'" for number, word in enumerate(words))
+    return f"CASE {column} {cases} END"
+
+
+def _time(column: str) -> str:
+    """Microseconds since the epoch as a time in UTC."""
+    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000000.0, 'unixepoch')"
+
+
+VIEWS = {
+    "items": f"""
+        SELECT p.name AS pipeline, i.key, {_word("i.state", _ITEM)} AS state,
+            CAST(i.path AS TEXT) AS path, i.params, i.meta, i.size_bytes, i.generation, i.priority,
+            i.by_user, {_time("i.registered_us")} AS registered_at, i.id
+        FROM item i JOIN pipeline p ON p.id = i.pipeline_id""",
+    "tasks": f"""
+        SELECT p.name AS pipeline, i.key, s.name AS step, {_word("t.state", _TASK)} AS state,
+            t.number AS attempts, t.waiting_on, {_time("t.not_before_us")} AS not_before,
+            lower(hex(t.attempt)) AS attempt, coalesce(a.reason, t.reason) AS reason, t.id
+        FROM task t JOIN item i ON i.id = t.item_id JOIN pipeline p ON p.id = i.pipeline_id
+            JOIN step s ON s.id = t.step_id LEFT JOIN attempt a ON a.id = t.attempt""",
+    "attempts": f"""
+        SELECT lower(hex(a.id)) AS attempt, p.name AS pipeline, i.key, s.name AS step, a.number,
+            {_word("a.state", _ATTEMPT)} AS state, w.host, w.name AS worker, a.pid,
+            {_time("a.claimed_us")} AS claimed_at, {_time("a.started_us")} AS started_at,
+            {_time("a.ended_us")} AS ended_at, a.exit_code, a.signal,
+            a.user_us / 1000000.0 AS user_s, a.system_us / 1000000.0 AS system_s,
+            a.max_rss_bytes, a.command, a.reason, a.cause, a.step_values,
+            CAST(a.stdout_text AS TEXT) AS stdout, CAST(a.stderr_text AS TEXT) AS stderr
+        FROM attempt a JOIN task t ON t.id = a.task_id JOIN item i ON i.id = t.item_id
+            JOIN pipeline p ON p.id = i.pipeline_id JOIN step s ON s.id = t.step_id
+            LEFT JOIN worker w ON w.id = a.worker_id""",
+    "outputs": """
+        SELECT lower(hex(o.attempt)) AS attempt, o.name, CAST(o.path AS TEXT) AS path,
+            o.size_bytes, o.checksum
+        FROM output o""",
+    "workers": f"""
+        SELECT w.id, w.name, w.host, w.pid, {_word("w.state", _WORKER)} AS state, w.slots,
+            {_time("w.started_us")} AS started_at, {_time("w.lease_until_us")} AS lease_until
+        FROM worker w""",
+    "events": f"""
+        SELECT j.seq, {_time("j.at_us")} AS at, j.event, j.pipeline, j.key, j.step,
+            {_word("j.from_state", _TASK)} AS from_state, {_word("j.to_state", _TASK)} AS to_state,
+            lower(hex(j.attempt)) AS attempt, j.n, j.data
+        FROM journal j""",
+}
+
+
+def upgrade() -> None:
+    """Make every table, and on SQLite the views."""
+    op.create_table(
+        "attempt",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("task_id", BIG, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("worker_id", sa.Integer(), nullable=True),
+        sa.Column("site", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("version_id", sa.Integer(), nullable=False),
+        sa.Column("consumed", sa.Text(), nullable=True),
+        sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("claimed_us", BIG, nullable=False),
+        sa.Column("started_us", BIG, nullable=True),
+        sa.Column("ended_us", BIG, nullable=True),
+        sa.Column("pid", sa.Integer(), nullable=True),
+        sa.Column("batch_id", sa.String(length=200), nullable=True),
+        sa.Column("command", sa.Text(), nullable=True),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("signal", sa.SmallInteger(), nullable=True),
+        sa.Column("user_us", BIG, nullable=True),
+        sa.Column("system_us", BIG, nullable=True),
+        sa.Column("max_rss_bytes", BIG, nullable=True),
+        sa.Column("stdout_size", BIG, nullable=True),
+        sa.Column("stdout_truncated", sa.Boolean(), nullable=True),
+        sa.Column("stdout_path", sa.LargeBinary(), nullable=True),
+        sa.Column("stdout_text", sa.LargeBinary(), nullable=True),
+        sa.Column("stderr_size", BIG, nullable=True),
+        sa.Column("stderr_truncated", sa.Boolean(), nullable=True),
+        sa.Column("stderr_path", sa.LargeBinary(), nullable=True),
+        sa.Column("stderr_text", sa.LargeBinary(), nullable=True),
+        sa.Column("step_values", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("attempt_pkey")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "attempt_running",
+        "attempt",
+        ["worker_id"],
+        unique=False,
+        sqlite_where=sa.text("state = 0"),
+        postgresql_where=sa.text("state = 0"),
+    )
+    op.create_index(op.f("attempt_task_id"), "attempt", ["task_id"], unique=False)
+    op.create_table(
+        "journal",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("origin", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("seq", BIG, nullable=True),
+        sa.Column("at_us", BIG, nullable=False),
+        sa.Column("received_us", BIG, nullable=True),
+        sa.Column("event", sa.String(length=200), nullable=False),
+        sa.Column("v", sa.SmallInteger(), nullable=False),
+        sa.Column("pipeline", sa.String(length=200), nullable=True),
+        sa.Column("key", BYTEWISE, nullable=True),
+        sa.Column("step", sa.String(length=200), nullable=True),
+        sa.Column("attempt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("generation", sa.Integer(), nullable=True),
+        sa.Column("from_state", sa.SmallInteger(), nullable=True),
+        sa.Column("to_state", sa.SmallInteger(), nullable=True),
+        sa.Column("body", sa.String(length=64), nullable=True),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("journal_pkey")),
+        sa.UniqueConstraint("origin", "epoch", "seq", name=op.f("journal_origin_epoch_seq_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "journal_unsequenced",
+        "journal",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("seq IS NULL"),
+        postgresql_where=sa.text("seq IS NULL"),
+    )
+    op.create_table(
+        "output",
+        sa.Column("attempt", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("size_bytes", BIG, nullable=False),
+        sa.Column("checksum", sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("output_pkey")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "peer",
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("uid", sa.String(length=36), nullable=False),
+        sa.Column("acked_seq", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("peer_pkey")),
+        sa.UniqueConstraint("uid", name=op.f("peer_uid_key")),
+    )
+    op.create_table(
+        "pipeline",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("version_id", sa.Integer(), nullable=True),
+        sa.Column("items", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pipeline_pkey")),
+        sa.UniqueConstraint("name", name=op.f("pipeline_name_key")),
+    )
+    op.create_table(
+        "publication",
+        sa.Column("path", sa.LargeBinary(length=3000), nullable=False),
+        sa.Column("task_id", BIG, nullable=False),
+        sa.Column("attempt", sa.LargeBinary(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("path", name=op.f("publication_pkey")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "site",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uid", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("machine", sa.String(length=200), nullable=True),
+        sa.Column("path", sa.LargeBinary(), nullable=True),
+        sa.Column("created_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("site_pkey")),
+        sa.UniqueConstraint("uid", name=op.f("site_uid_key")),
+    )
+    op.create_table(
+        "slot",
+        sa.Column("pool", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("attempt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("is_retired", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("pool", "name", name=op.f("slot_pkey")),
+    )
+    op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False)
+    op.create_table(
+        "worker",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("boot_id", sa.String(length=200), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column("cpus", sa.Integer(), nullable=False),
+        sa.Column("memory_bytes", BIG, nullable=False),
+        sa.Column("scratch", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("started_us", BIG, nullable=False),
+        sa.Column("lease_until_us", BIG, nullable=False),
+        sa.Column("ended_us", BIG, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("worker_pkey")),
+    )
+    op.create_index(
+        "worker_alive",
+        "worker",
+        ["host"],
+        unique=False,
+        sqlite_where=sa.text("state = 0"),
+        postgresql_where=sa.text("state = 0"),
+    )
+    op.create_table(
+        "head",
+        sa.Column("origin", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("seq", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["origin"], ["site.id"], name=op.f("head_origin_fkey")),
+        sa.PrimaryKeyConstraint("origin", "epoch", name=op.f("head_pkey")),
+    )
+    op.create_table(
+        "item",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("pipeline_id", sa.Integer(), nullable=False),
+        sa.Column("key", BYTEWISE, nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("home_site", sa.Integer(), nullable=False),
+        sa.Column("path", sa.LargeBinary(), nullable=True),
+        sa.Column("params", sa.Text(), nullable=False),
+        sa.Column("meta", sa.Text(), nullable=False),
+        sa.Column("size_bytes", BIG, nullable=True),
+        sa.Column("mtime_us", BIG, nullable=True),
+        sa.Column("fingerprint", sa.String(length=200), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("by_user", sa.String(length=200), nullable=False),
+        sa.Column("registered_us", BIG, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["home_site"], ["site.id"], name=op.f("item_home_site_fkey")),
+        sa.ForeignKeyConstraint(
+            ["pipeline_id"], ["pipeline.id"], name=op.f("item_pipeline_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("item_pkey")),
+        sa.UniqueConstraint("pipeline_id", "key", name=op.f("item_pipeline_id_key_key")),
+    )
+    op.create_index(
+        "item_path",
+        "item",
+        ["path", "pipeline_id"],
+        unique=False,
+        mysql_length={"path": 700},
+        sqlite_where=sa.text("path IS NOT NULL"),
+        postgresql_where=sa.text("path IS NOT NULL"),
+    )
+    op.create_table(
+        "item_tally",
+        sa.Column("pipeline_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("n", BIG, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pipeline_id"], ["pipeline.id"], name=op.f("item_tally_pipeline_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("pipeline_id", "state", name=op.f("item_tally_pkey")),
+    )
+    op.create_table(
+        "step",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("pipeline_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("waits_for", sa.SmallInteger(), nullable=False),
+        sa.Column("site", sa.Integer(), nullable=False),
+        sa.Column("body_id", sa.Integer(), nullable=True),
+        sa.Column("is_removed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pipeline_id"], ["pipeline.id"], name=op.f("step_pipeline_id_fkey")
+        ),
+        sa.ForeignKeyConstraint(["site"], ["site.id"], name=op.f("step_site_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("step_pkey")),
+        sa.UniqueConstraint("pipeline_id", "name", name=op.f("step_pipeline_id_name_key")),
+    )
+    op.create_table(
+        "version",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("pipeline_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("interface_hash", sa.String(length=64), nullable=False),
+        sa.Column("body_hash", sa.String(length=64), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.Column("folder", sa.LargeBinary(), nullable=False),
+        sa.Column("set_by_host", sa.String(length=200), nullable=False),
+        sa.Column("set_by_path", sa.LargeBinary(), nullable=False),
+        sa.Column("at_us", BIG, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pipeline_id"], ["pipeline.id"], name=op.f("version_pipeline_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("version_pkey")),
+        sa.UniqueConstraint("pipeline_id", "number", name=op.f("version_pipeline_id_number_key")),
+    )
+    op.create_table(
+        "body",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("step_id", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("body_step_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("body_pkey")),
+        sa.UniqueConstraint("step_id", "hash", name=op.f("body_step_id_hash_key")),
+    )
+    op.create_table(
+        "edge",
+        sa.Column("step_id", sa.Integer(), nullable=False),
+        sa.Column("successor_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("edge_step_id_fkey")),
+        sa.ForeignKeyConstraint(["successor_id"], ["step.id"], name=op.f("edge_successor_id_fkey")),
+        sa.PrimaryKeyConstraint("step_id", "successor_id", name=op.f("edge_pkey")),
+    )
+    op.create_table(
+        "lane",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("step_id", sa.Integer(), nullable=False),
+        sa.Column("level", sa.SmallInteger(), nullable=False),
+        sa.Column("cpus", sa.Integer(), nullable=False),
+        sa.Column("memory_bytes", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("lane_step_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("lane_pkey")),
+        sa.UniqueConstraint("step_id", "level", name=op.f("lane_step_id_level_key")),
+    )
+    op.create_table(
+        "tally",
+        sa.Column("step_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("body_id", sa.Integer(), nullable=False),
+        sa.Column("n", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("tally_step_id_fkey")),
+        sa.PrimaryKeyConstraint("step_id", "state", "body_id", name=op.f("tally_pkey")),
+    )
+    op.create_table(
+        "task",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("item_id", BIG, nullable=False),
+        sa.Column("step_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("lane", sa.Integer(), nullable=True),
+        sa.Column("okey", BIG, nullable=False),
+        sa.Column("attempt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("worker_id", sa.Integer(), nullable=True),
+        sa.Column("waiting_on", sa.SmallInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("tries", sa.SmallInteger(), nullable=False),
+        sa.Column("lost", sa.SmallInteger(), nullable=False),
+        sa.Column("level", sa.SmallInteger(), nullable=False),
+        sa.Column("not_before_us", BIG, nullable=True),
+        sa.Column("body_id", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("task_item_id_fkey")),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("task_step_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("task_pkey")),
+        sa.UniqueConstraint("item_id", "step_id", name=op.f("task_item_id_step_id_key")),
+    )
+    op.create_index(
+        "task_cancelled",
+        "task",
+        ["step_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 7"),
+        postgresql_where=sa.text("state = 7"),
+    )
+    op.create_index(
+        "task_failed",
+        "task",
+        ["step_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 6"),
+        postgresql_where=sa.text("state = 6"),
+    )
+    op.create_index(
+        "task_held",
+        "task",
+        ["step_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 3"),
+        postgresql_where=sa.text("state = 3"),
+    )
+    op.create_index(
+        "task_lane",
+        "task",
+        ["lane", "okey", "id"],
+        unique=False,
+        sqlite_where=sa.text("lane IS NOT NULL"),
+        postgresql_where=sa.text("lane IS NOT NULL"),
+    )
+    op.create_index(
+        "task_not_before",
+        "task",
+        ["not_before_us"],
+        unique=False,
+        sqlite_where=sa.text("not_before_us IS NOT NULL"),
+        postgresql_where=sa.text("not_before_us IS NOT NULL"),
+    )
+    op.create_table(
+        "lane_need",
+        sa.Column("lane_id", sa.Integer(), nullable=False),
+        sa.Column("pool", sa.String(length=200), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["lane_id"], ["lane.id"], name=op.f("lane_need_lane_id_fkey")),
+        sa.PrimaryKeyConstraint("lane_id", "pool", name=op.f("lane_need_pkey")),
+    )
+
+    if op.get_bind().dialect.name == "sqlite":
+        for name, query in VIEWS.items():
+            op.execute(f"CREATE VIEW {name} AS {query}")

@@ -1,0 +1,161 @@
+"""The fold: numbers the journal's committed rows, and keeps what is counted from them.
+
+It sees only what is committed, so that numbers are dense and in the order of commits, and a reader
+that remembers the last number it saw misses nothing (a reader of ids would: rows commit late). It
+keeps the counts that `status` shows, and the states of items, off the way of claims and finishes.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, insert, select, update
+
+from stoker.model.states import ItemState, TaskState
+from stoker.store import tables
+from stoker.store.apply import set_item_states
+from stoker.store.catalog import Catalog, catalog
+from stoker.store.unit import Prepared, Unit, param, param_list
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+FOLD_ROWS = 5_000
+_KEYS_AT_ONCE = 500
+
+_J = tables.journal
+_UNSEQUENCED = Prepared(
+    select(
+        _J.c.id, _J.c.event, _J.c.pipeline, _J.c.key, _J.c.step,
+        _J.c.from_state, _J.c.to_state, _J.c.body, _J.c.n,
+    )
+    .where(_J.c.seq.is_(None))
+    .order_by(_J.c.id)
+    .limit(param("rows"))
+)  # fmt: skip
+_NUMBER = Prepared(update(_J).where(_J.c.id == param("row_id")).values(seq=param("number")))
+_HEAD = select(tables.head.c.seq).with_for_update()
+_TASKS_OF = Prepared(
+    select(tables.item.c.id, tables.item.c.state, tables.task.c.state)
+    .select_from(
+        tables.item.join(tables.task, tables.task.c.item_id == tables.item.c.id).join(
+            tables.step, tables.step.c.id == tables.task.c.step_id
+        )
+    )
+    .where(
+        ~tables.step.c.is_removed,
+        tables.item.c.pipeline_id == param("pipeline_id"),
+        tables.item.c.key.in_(param_list("keys")),
+    )
+)
+
+
+def fold(store: "Store", *, limit_s: float = 60.0) -> bool:
+    """Number the committed rows and fold them into the tallies and the items' states.
+
+    Works in transactions of a few thousand rows until nothing is left or `limit_s` has passed;
+    returns whether nothing was left. May be called by any process at any time.
+    """
+    until = time.monotonic() + limit_s
+    with store.reading() as unit:
+        if not unit.run(_UNSEQUENCED, rows=1).fetchone():
+            return True
+    while True:
+        with store.writing() as unit:
+            folded = _fold_some(unit)
+        if folded < FOLD_ROWS:
+            return True
+        if time.monotonic() >= until:
+            return False
+
+
+def _fold_some(unit: Unit) -> int:
+    table = tables.head
+    own = and_(table.c.origin == 1, table.c.epoch == unit.store.epoch)
+    seq = unit.execute(_HEAD.where(own)).scalar_one()
+    rows = unit.run(_UNSEQUENCED, rows=FOLD_ROWS).fetchall()
+    if not rows:
+        return 0
+    numbered = [
+        {"row_id": row[0], "number": number} for number, row in enumerate(rows, start=seq + 1)
+    ]
+    unit.run_many(_NUMBER, numbered)
+    unit.execute(update(table).where(own).values(seq=seq + len(rows)))
+    _count(unit, rows)
+    return len(rows)
+
+
+def _count(unit: Unit, rows: Sequence[Any]) -> None:
+    """Add what these rows changed to the tallies."""
+    known = catalog(unit)
+    bodies = {(row.step_id, row.hash): row.id for row in unit.execute(select(tables.body))}
+    tasks: Counter[tuple[int, int, int]] = Counter()
+    items: Counter[tuple[int, int]] = Counter()
+    touched: dict[str, set[str]] = {}
+    for _id, event, pipeline, key, step, from_state, to_state, body, n in rows:
+        if step is not None:
+            entry = known.by_name.get((pipeline, step))
+            if entry is None:
+                continue  # the pipeline was pruned since
+            for state, change in ((from_state, -n), (to_state, n)):
+                if state is not None:
+                    body_id = bodies.get((entry.id, body), 0) if state == TaskState.DONE else 0
+                    tasks[entry.id, state, body_id] += change
+            if key is not None:
+                touched.setdefault(pipeline, set()).add(key)
+            elif event == "add_tasks":
+                touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
+        elif event in ("register", "forget"):
+            change = n if event == "register" else -n
+            items[known.pipeline_ids[pipeline], to_state] += change
+    _project_items(unit, known, touched, items)
+    _add(unit, tables.tally, ("step_id", "state", "body_id"), tasks)
+    _add(unit, tables.item_tally, ("pipeline_id", "state"), items)
+
+
+def _all_keys(unit: Unit, pipeline: str) -> Sequence[str]:
+    """Keys of all items of a pipeline: a new step may have undone them all."""
+    item, of = tables.item, tables.pipeline
+    query = select(item.c.key).join(of, of.c.id == item.c.pipeline_id)
+    keys: Sequence[str] = unit.execute(query.where(of.c.name == pipeline)).scalars().all()
+    return keys
+
+
+def _project_items(
+    unit: Unit,
+    known: Catalog,
+    touched: Mapping[str, set[str]],
+    items: Counter[tuple[int, int]],
+) -> None:
+    """Bring the states of these items up to their tasks', counting the moves in `items`."""
+    for pipeline, keys in touched.items():
+        pipeline_id = known.pipeline_ids[pipeline]
+        listed = sorted(keys)
+        for at in range(0, len(listed), _KEYS_AT_ONCE):
+            chunk = listed[at : at + _KEYS_AT_ONCE]
+            for old, new in set_item_states(unit, _tasks_of(unit, pipeline_id, chunk)):
+                items[pipeline_id, old] -= 1
+                items[pipeline_id, new] += 1
+
+
+def _tasks_of(
+    unit: Unit, pipeline_id: int, keys: list[str]
+) -> dict[int, tuple[ItemState, set[TaskState]]]:
+    found: dict[int, tuple[ItemState, set[TaskState]]] = {}
+    for item_id, of_item, of_task in unit.run(
+        _TASKS_OF, pipeline_id=pipeline_id, keys=keys
+    ).fetchall():
+        found.setdefault(item_id, (of_item, set()))[1].add(of_task)
+    return found
+
+
+def _add(unit: Unit, table: Any, keys: tuple[str, ...], changes: Counter[Any]) -> None:
+    """Add to a tally's counts; a row that is not there begins at nought."""
+    for key, change in changes.items():
+        if change == 0:
+            continue
+        where = and_(*(table.c[name] == value for name, value in zip(keys, key, strict=True)))
+        done = unit.execute(update(table).where(where).values(n=table.c.n + change))
+        if done.rowcount == 0:
+            unit.execute(insert(table).values(n=change, **dict(zip(keys, key, strict=True))))

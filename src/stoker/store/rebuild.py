@@ -1,0 +1,219 @@
+"""Items, tasks and attempts made again from the journal alone: the proof that it is complete.
+
+`replay` reads only the journal; `snapshot` reads only the tables. For a store whose journal was
+never pruned the two are equal after every transaction, which a property test holds, and which
+`stoker doctor` can look at. Peers derive foreign states by the same rules.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+
+from stoker.model.pipeline import Pipeline
+from stoker.model.states import AttemptState, TaskState
+from stoker.model.transitions import BY_NAME
+from stoker.spec import canon
+from stoker.store import tables
+from stoker.store.ids import text_of
+from stoker.store.unit import Unit
+
+TaskKey = tuple[str, str, str]  # pipeline, key, step
+
+
+@dataclass(slots=True)
+class Picture:
+    """The state of a store in natural names: items, tasks and attempts as plain mappings."""
+
+    items: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    tasks: dict[TaskKey, dict[str, Any]] = field(default_factory=dict)
+    attempts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+_ATTEMPT_FACTS = (
+    "exit_code", "signal", "started_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
+    "reason", "cause",
+)  # fmt: skip
+
+
+def replay(unit: Unit) -> Picture:
+    """Return what the own journal, in the order of its rows, says the store must hold."""
+    picture = Picture()
+    pipelines: dict[str, Pipeline] = {}
+    query = select(tables.journal).where(tables.journal.c.origin == 1)
+    for row in unit.execute(query.order_by(tables.journal.c.id)):
+        data = json.loads(row.data) if row.data else {}
+        if row.event == "set_version":
+            _set_version(picture, pipelines, row, data)
+        elif row.event in ("register", "change"):
+            _register(picture, pipelines, row, data)
+        elif row.event == "forget":
+            _forget(picture, row)
+        elif row.event in BY_NAME:
+            _transition(picture, row, data)
+    return picture
+
+
+def snapshot(unit: Unit) -> Picture:
+    """Return what the tables hold."""
+    picture = Picture()
+    item, task, attempt = tables.item, tables.task, tables.attempt
+    pipeline, step = tables.pipeline, tables.step
+    rows = unit.execute(
+        select(item, pipeline.c.name.label("pipeline")).join(
+            pipeline, pipeline.c.id == item.c.pipeline_id
+        )
+    )
+    names = {}
+    for row in rows:
+        names[row.id] = (row.pipeline, row.key)
+        picture.items[row.pipeline, row.key] = {
+            "path": os.fsdecode(row.path) if row.path is not None else None,
+            "params": json.loads(row.params),
+            "meta": json.loads(row.meta),
+            "size_bytes": row.size_bytes,
+            "mtime_us": row.mtime_us,
+            "fingerprint": row.fingerprint,
+            "generation": row.generation,
+        }
+    steps = {row.id: row.name for row in unit.execute(select(step))}
+    keys = {}
+    for row in unit.execute(select(task)):
+        keys[row.id] = (*names[row.item_id], steps[row.step_id])
+        picture.tasks[keys[row.id]] = {
+            "state": TaskState(row.state).word,
+            "attempt": text_of(row.attempt) if row.attempt else None,
+            "number": row.number,
+            "tries": row.tries,
+            "lost": row.lost,
+        }
+    for row in unit.execute(select(attempt)):
+        picture.attempts[text_of(row.id)] = _attempt_of(row, keys[row.task_id])
+    _outputs(unit, picture)
+    return picture
+
+
+def differences(journal: Picture, store: Picture) -> Iterable[str]:
+    """Yield a line for everything in which the two pictures differ."""
+    for what in ("items", "tasks", "attempts"):
+        one, other = getattr(journal, what), getattr(store, what)
+        for key in sorted({*one, *other}, key=str):
+            if one.get(key) != other.get(key):
+                yield f"{what} {key}: journal {one.get(key)}, store {other.get(key)}"
+
+
+def _attempt_of(row: Any, key: TaskKey) -> dict[str, Any]:
+    found = {
+        "task": key,
+        "number": row.number,
+        "kind": row.kind,
+        "state": AttemptState(row.state).word,
+        "generation": row.generation,
+        "consumed": json.loads(row.consumed) if row.consumed else {},
+        "values": json.loads(row.step_values) if row.step_values else {},
+        "outputs": [],
+    }
+    ended = row.state != AttemptState.RUNNING
+    found |= {name: getattr(row, name) or None for name in _ATTEMPT_FACTS if ended}
+    if ended and row.exit_code == 0:
+        found["exit_code"] = 0
+    return found
+
+
+def _outputs(unit: Unit, picture: Picture) -> None:
+    table = tables.output
+    query = select(table).order_by(table.c.attempt, table.c.name, table.c.position)
+    for row in unit.execute(query):
+        picture.attempts[text_of(row.attempt)]["outputs"].append(
+            [row.name, os.fsdecode(row.path), row.size_bytes, row.checksum]
+        )
+
+
+def _set_version(
+    picture: Picture, pipelines: dict[str, Pipeline], row: Any, data: Mapping[str, Any]
+) -> None:
+    pipeline = canon.load_pipeline(data["spec"])
+    pipelines[row.pipeline] = pipeline
+    for name, key in [found for found in picture.items if found[0] == row.pipeline]:
+        _add_tasks(picture, pipeline, name, key)
+
+
+def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> None:
+    """Give the item a task for every step that it has none for."""
+    for step in pipeline.steps:
+        if (name, key, step.name) in picture.tasks:
+            continue
+        before = (picture.tasks[name, key, other]["state"] for other in step.after)
+        is_blocked = any(not TaskState.of(state).is_satisfied for state in before)
+        picture.tasks[name, key, step.name] = {
+            "state": (TaskState.BLOCKED if is_blocked else TaskState.READY).word,
+            "attempt": None,
+            "number": 0,
+            "tries": 0,
+            "lost": 0,
+        }
+
+
+def _register(
+    picture: Picture, pipelines: Mapping[str, Pipeline], row: Any, data: Mapping[str, Any]
+) -> None:
+    picture.items[row.pipeline, row.key] = {
+        "path": data.get("path"),
+        "params": data.get("params", {}),
+        "meta": data.get("meta", {}),
+        "size_bytes": data.get("size_bytes"),
+        "mtime_us": data.get("mtime_us"),
+        "fingerprint": data["fingerprint"],
+        "generation": row.generation,
+    }
+    _add_tasks(picture, pipelines[row.pipeline], row.pipeline, row.key)
+
+
+def _forget(picture: Picture, row: Any) -> None:
+    picture.items.pop((row.pipeline, row.key), None)
+    gone = [key for key in picture.tasks if key[:2] == (row.pipeline, row.key)]
+    for key in gone:
+        del picture.tasks[key]
+    for name in [a for a, of in picture.attempts.items() if of["task"] in gone]:
+        del picture.attempts[name]
+
+
+def _transition(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
+    transition = BY_NAME[row.event]
+    key = (row.pipeline, row.key, row.step)
+    task = picture.tasks[key]
+    task["state"] = transition.target.word
+    picture.items[key[:2]]["generation"] = row.generation
+    for name in ("tries", "lost"):
+        task[name] = data.get(name, task[name])
+    if row.event in ("claim", "adopt"):
+        _open(picture, row, key, task, data)
+    if row.attempt is not None and row.event != "claim":
+        _end(picture.attempts[text_of(row.attempt)], data)
+
+
+def _open(
+    picture: Picture, row: Any, key: TaskKey, task: dict[str, Any], data: Mapping[str, Any]
+) -> None:
+    task["attempt"] = text_of(row.attempt)
+    task["number"] = data["number"]
+    picture.attempts[task["attempt"]] = {
+        "task": key,
+        "number": data["number"],
+        "kind": int(row.event == "adopt"),
+        "state": AttemptState.RUNNING.word,
+        "generation": row.generation,
+        "consumed": data.get("consumed", {}),
+        "values": {},
+        "outputs": [],
+    }
+
+
+def _end(attempt: dict[str, Any], data: Mapping[str, Any]) -> None:
+    attempt["state"] = data["state"]
+    attempt["values"] = data.get("values", {})
+    attempt["outputs"] = sorted(map(list, data.get("outputs", [])), key=lambda one: one[0])
+    attempt |= {name: data.get(name) for name in _ATTEMPT_FACTS}

@@ -1,0 +1,244 @@
+"""What a person changes: hold, release, cancel, retry, rerun; and versions of the pipeline."""
+
+import pytest
+from stoker.errors import NotFound, UserError, VersionConflict
+from stoker.model.item import NewItem
+from stoker.model.pipeline import OnChange, Pipeline, Run, Step
+from stoker.model.states import AttemptState
+from stoker.store import control, fleet, register
+
+from store.rig import ME
+
+
+@pytest.fixture
+def line(rig, pipeline):
+    rig.apply(pipeline(one=(), two=("one",), three=("two",)))
+    rig.push("a", "b", "c")
+    return rig
+
+
+def test_held_tasks_are_not_claimed_until_released(line):
+    done = control.hold(line.store, line.select(keys=("a",)), ME)
+    assert done.changed == {"hold": 3}
+    assert sorted(task.key for task in line.claim(line.worker(), 9)) == ["b", "c"]
+    done = control.release(line.store, line.select(keys=("a",)), ME)
+    assert done.changed == {"release": 1, "release_blocked": 2}
+    assert [task.key for task in line.claim(line.worker(host="x"), 9)] == ["a"]
+    line.check()
+
+
+def test_a_held_successor_counts_its_predecessors_down(line):
+    control.hold(line.store, line.select(keys=("a",), steps=("two",)), ME)
+    line.work(line.worker())
+    assert line.states()["a", "two"] == "held"
+    done = control.release(line.store, line.select(), ME)
+    assert done.changed == {"release": 1}
+    line.work(line.worker())
+    assert set(line.states().values()) == {"done"}
+    line.check()
+
+
+def test_cancelled_tasks_are_not_claimed(line):
+    done = control.cancel(line.store, line.select(keys=("[ab]",)), ME)
+    assert done.changed == {"cancel": 6}
+    assert [task.key for task in line.claim(line.worker(), 9)] == ["c"]
+    assert line.counts()[1] == {"cancelled": 2, "running": 1}
+    line.check()
+
+
+def test_cancelling_what_runs_asks_its_worker(line):
+    worker = line.worker()
+    (task,) = line.claim(worker)
+    done = control.cancel(line.store, line.select(keys=(task.key,), steps=("one",)), ME)
+    assert done.changed == {"stop": 1}
+    assert line.states()[task.key, "one"] == "running"
+    assert fleet.renew(line.store, worker, lease_s=9).cancel == {task.attempt}
+    assert line.end(task, AttemptState.CANCELLED)
+    assert line.states()[task.key, "one"] == "cancelled"
+    line.check()
+
+
+def test_rehearsing_changes_nothing(line):
+    before = line.states()
+    for verb in (control.hold, control.cancel, control.rerun, control.retry):
+        verb(line.store, line.select(), ME, dry_run=True)
+    assert line.states() == before
+    line.check()
+
+
+def test_retry_gives_a_fresh_allowance(rig, pipeline):
+    rig.apply(pipeline(Step(name="one", action=Run(text="x"), retries=1, backoff_s=0)))
+    rig.push("a")
+    worker = rig.worker()
+    for _ in range(2):
+        (task,) = rig.claim(worker)
+        rig.end(task, AttemptState.FAILED, cause="no license", reason="no license at 3")
+    assert control.retry(rig.store, rig.select(match="LICENSE"), ME).changed == {"retry": 1}
+    (task,) = rig.claim(worker)
+    assert (task.number, task.tries) == (3, 0)
+    rig.check()
+
+
+def test_retry_by_match_leaves_other_causes(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    for task, cause in zip(rig.claim(rig.worker(), 2), ("disk full", "bad header"), strict=True):
+        rig.end(task, AttemptState.FAILED, cause=cause)
+    control.retry(rig.store, rig.select(match="header"), ME)
+    assert rig.states() == {("a", "one"): "failed", ("b", "one"): "ready"}
+
+
+def test_rerun_does_anew_what_follows(line):
+    worker = line.worker()
+    line.work(worker)
+    done = control.rerun(line.store, line.select(keys=("a",), steps=("two",)), ME)
+    assert done.changed == {"rerun": 1, "block": 1}
+    states = line.states()
+    assert (states["a", "one"], states["a", "two"], states["a", "three"]) == (
+        "done",
+        "ready",
+        "blocked",
+    )
+    assert line.work(worker) == [("a", "two"), ("a", "three")]
+    line.check()
+
+
+def test_rerun_fences_off_a_running_follower(line):
+    worker = line.worker()
+    (one, *_) = line.claim(worker, 1)
+    line.end(one)
+    two = next(task for task in line.claim(worker, 9) if task.step == "two")
+    control.rerun(line.store, line.select(keys=(one.key,), steps=("one",)), ME)
+    assert line.states()[one.key, "two"] == "blocked"
+    assert not line.end(two)
+    line.work(worker)
+    line.check()
+
+
+def test_rerun_leaves_a_selected_running_task(line):
+    worker = line.worker()
+    line.claim(worker)
+    done = control.rerun(line.store, line.select(keys=("a",), steps=("one",)), ME)
+    assert done.left == {"running": 1}
+    assert done.total == 0
+    line.check()
+
+
+def test_selection_by_range_state_and_condition(line):
+    register.register(line.store, "line", [NewItem(key="d", path="/d", params={"gain": 3})])
+    select = line.select
+    assert control.hold(line.store, select(from_key="b", to_key="c"), ME).total == 6
+    assert control.release(line.store, select(states=("held",), keys=("b",)), ME).total == 3
+    assert control.hold(line.store, select(where="params.gain > 2"), ME).total == 3
+    line.check()
+
+
+def test_selecting_what_is_not_there_is_told(line):
+    with pytest.raises(NotFound, match="did you mean `three`"):
+        control.hold(line.store, line.select(steps=("thre",)), ME)
+    with pytest.raises(UserError, match="the states are"):
+        control.hold(line.store, line.select(states=("redy",)), ME)
+
+
+def test_a_key_of_two_pipelines_is_refused(line):
+    other = Pipeline(name="other", folder="/p", steps=(Step(name="s", action=Run(text="x")),))
+    line.apply(other)
+    line.push("a", pipeline="other")
+    with pytest.raises(UserError, match="`line` and of `other`"):
+        control.hold(line.store, line.select(keys=("a",)), ME)
+    assert control.hold(line.store, line.select(keys=("a",), pipeline="other"), ME).total == 1
+
+
+def test_changed_content_is_done_anew(line):
+    worker = line.worker()
+    line.work(worker)
+    new = NewItem(key="a", path="/data/a", fingerprint="2", size_bytes=9, mtime_us=1)
+    assert register.register(line.store, "line", [new]).changed == 1
+    assert len(line.work(worker)) == 3
+    line.check()
+
+
+@pytest.mark.parametrize(("on_change", "field"), [("ignore", "known"), ("fail", "conflicts")])
+def test_changed_content_follows_on_change(rig, on_change, field):
+    step = Step(name="s", action=Run(text="x"))
+    rig.apply(Pipeline(name="line", folder="/p", steps=(step,), on_change=OnChange(on_change)))
+    rig.push("a")
+    done = register.register(rig.store, "line", [NewItem(key="a", path="/data/a", fingerprint="2")])
+    assert getattr(done, field) == 1
+    rig.check()
+
+
+def test_the_same_content_is_no_new_version(line, pipeline):
+    assert not line.apply(pipeline(one=(), two=("one",), three=("two",))).is_new
+
+
+def test_a_new_step_gets_tasks_for_every_item(line, pipeline):
+    line.work(line.worker())
+    change = line.apply(
+        pipeline(one=(), two=("one",), three=("two",), after=("one",), last=("after", "three"))
+    )
+    assert change.tasks_created == {"after": 3, "last": 3}
+    assert line.states()["a", "after"] == "ready"
+    assert line.states()["a", "last"] == "blocked"
+    assert line.counts()[1] == {"waiting": 3}
+    assert len(line.work(line.worker())) == 6
+    line.check()
+
+
+def test_a_removed_steps_open_tasks_are_cancelled_and_history_stays(line, pipeline):
+    worker = line.worker()
+    (task,) = line.claim(worker)
+    line.end(task)
+    change = line.apply(pipeline(one=(), three=("one",)))
+    assert change.tasks_cancelled == {"two": 3}
+    assert line.states()["a", "three"] == "ready"
+    line.work(worker)
+    assert line.counts()[1] == {"done": 3}
+    line.check()
+
+
+def test_a_changed_command_outdates_done_tasks_only(line, pipeline):
+    worker = line.worker()
+    line.work(worker)
+    steps = (
+        Step(name="one", action=Run(text="true")),
+        Step(name="two", after=("one",), action=Run(text="changed")),
+        Step(name="three", after=("two",), action=Run(text="true")),
+    )
+    assert line.apply(pipeline(*steps)).bodies_changed == ("two",)
+    done = control.rerun(line.store, line.select(), ME, outdated=True)
+    assert done.changed == {"rerun": 3, "block": 3}
+    line.work(worker)
+    assert control.rerun(line.store, line.select(), ME, outdated=True).total == 0
+    line.check()
+
+
+def test_an_attempt_counts_for_the_version_of_its_claim(line, pipeline):
+    tasks = line.claim(line.worker(), 3)
+    steps = (
+        Step(name="one", action=Run(text="changed")),
+        Step(name="two", after=("one",), action=Run(text="true")),
+        Step(name="three", after=("two",), action=Run(text="true")),
+    )
+    line.apply(pipeline(*steps))
+    for task in tasks:
+        line.end(task)
+    assert control.rerun(line.store, line.select(), ME, outdated=True, dry_run=True).total == 6
+    line.check()
+
+
+def test_a_version_from_elsewhere_must_be_taken_over(line, pipeline):
+    other = pipeline(one=(), two=("one",))
+    with pytest.raises(VersionConflict, match="h:/f"):
+        line.apply(other, host="elsewhere")
+    assert line.apply(other, host="elsewhere", take_over=True).is_new
+
+
+def test_rehearsing_a_version_tells_and_changes_nothing(line, pipeline):
+    before = line.states()
+    change = line.apply(pipeline(one=(), new=()), dry_run=True)
+    assert change.tasks_created == {"new": 3}
+    assert change.tasks_cancelled == {"two": 3, "three": 3}
+    assert line.states() == before
+    assert line.apply(pipeline(one=(), two=("one",), three=("two",))).is_new is False
+    line.check()

@@ -1,0 +1,201 @@
+"""Attempts that come too late, workers that die: nothing counts twice, nothing is lost."""
+
+import pytest
+from stoker.errors import OutputConflict, StaleAttempt, WrongState
+from stoker.model import transitions
+from stoker.model.pipeline import Run, Step
+from stoker.model.settings import Pool
+from stoker.model.states import AttemptState, TaskState
+from stoker.store import fleet, pools, publications, reap, tables
+from stoker.store.apply import Move, move
+
+
+@pytest.fixture
+def line(rig, pipeline):
+    rig.apply(pipeline(one=(), two=("one",)))
+    rig.push("a")
+    return rig
+
+
+def test_a_result_counts_once(line):
+    (task,) = line.claim(line.worker())
+    assert line.end(task)
+    assert not line.end(task)
+    assert line.events().count("succeed") == 1
+    line.check()
+
+
+def test_a_result_delivered_twice_in_one_batch_counts_once(line):
+    from stoker.store import finish
+
+    (task,) = line.claim(line.worker())
+    finish.finish(line.store, [line.result(task), line.result(task)])
+    assert line.events().count("succeed") == 1
+    line.check()
+
+
+def test_a_lapsed_lease_gives_the_task_to_another(line):
+    first, second = line.worker(), line.worker(host="other")
+    (task,) = line.claim(first)
+    line.lapse(first)
+    assert reap.reap(line.store) == reap.Reaped(workers=1, attempts=1)
+    (again,) = line.claim(second)
+    assert again.number == 2
+    assert again.tries == 0
+    assert not line.end(task)
+    assert line.states()["a", "one"] == "running"
+    assert line.end(again)
+    line.check()
+
+
+def test_a_dead_worker_claims_nothing_and_is_told(line):
+    worker = line.worker()
+    line.lapse(worker)
+    reap.reap(line.store)
+    with pytest.raises(StaleAttempt):
+        line.claim(worker)
+    assert not fleet.renew(line.store, worker, lease_s=10).is_alive
+
+
+def test_a_renewed_lease_is_not_reaped(line):
+    worker = line.worker(lease_s=0.001)
+    assert fleet.renew(line.store, worker, lease_s=60).is_alive
+    assert reap.reap(line.store).workers == 0
+
+
+def test_a_worker_known_to_be_dead_is_not_waited_for(line):
+    worker = line.worker()
+    line.claim(worker)
+    assert reap.reap(line.store, dead_workers=[worker]).attempts == 1
+    line.check()
+
+
+def test_an_item_that_kills_its_workers_is_stopped(line):
+    for _ in range(3):
+        worker = line.worker()
+        line.claim(worker)
+        line.lapse(worker)
+        reap.reap(line.store)
+    assert line.states()["a", "one"] == "failed"
+    line.check()
+
+
+def test_renewing_tells_what_is_still_the_workers(line):
+    worker = line.worker()
+    (task,) = line.claim(worker)
+    renewal = fleet.renew(line.store, worker, lease_s=10)
+    assert renewal.running == {task.attempt}
+    assert renewal.cancel == frozenset()
+
+
+def test_only_what_carries_the_task_may_publish(line):
+    worker = line.worker()
+    (task,) = line.claim(worker)
+    assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False}) == set()
+    line.lapse(worker)
+    reap.reap(line.store)
+    with pytest.raises(StaleAttempt):
+        publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
+    (again,) = line.claim(line.worker())
+    owned = publications.reserve(line.store, again.attempt, again.task_id, {"/o/x": False})
+    assert owned == {"/o/x"}
+
+
+def test_a_published_path_stays_its_tasks(line):
+    line.push("b")
+    first, second = line.claim(line.worker(), 2)
+    publications.reserve(line.store, first.attempt, first.task_id, {"/o/x": False})
+    paths = {"/o/mine": False, "/o/x": True}
+    with pytest.raises(OutputConflict, match="step `one` of `a`"):
+        publications.reserve(line.store, second.attempt, second.task_id, paths)
+    third = publications.reserve(line.store, first.attempt, first.task_id, {"/o/mine": False})
+    assert third == set(), "a refused reservation must leave nothing reserved"
+
+
+def test_the_writer_of_states_refuses_what_the_table_does_not_have(line):
+    (task,) = line.claim(line.worker())
+    one = Move(task.task_id, TaskState.DONE, "line", "a", "one", 1, task.attempt)
+    with pytest.raises(WrongState, match="is done"), line.store.writing() as unit:
+        move(unit, transitions.FAIL, [one])
+
+
+def test_the_writer_of_states_changes_nothing_where_one_row_is_off(line):
+    line.push("b")
+    worker = line.worker()
+    first, second = line.claim(worker, 2)
+    rows = [
+        Move(first.task_id, TaskState.RUNNING, "line", "a", "one", 1, first.attempt),
+        Move(second.task_id, TaskState.RUNNING, "line", "b", "one", 1, first.attempt),
+    ]
+    with pytest.raises(StaleAttempt), line.store.writing() as unit:
+        move(unit, transitions.FAIL, rows)
+    assert set(line.states().values()) == {"running", "blocked"}
+    line.check()
+
+
+@pytest.fixture
+def pooled(rig, pipeline):
+    step = Step(name="one", action=Run(text="x"), pools={"ram": 1, "gpu": 2})
+    rig.apply(pipeline(step))
+    pools.set_pools(
+        rig.store,
+        [Pool(name="ram", slots=("0", "1")), Pool(name="gpu", slots=("a", "b", "c", "d"))],
+    )
+    rig.push("a", "b", "c")
+    return rig
+
+
+def test_pools_bound_what_runs(pooled):
+    worker = pooled.worker()
+    tasks = pooled.claim(worker, 10)
+    assert [dict(task.slots) for task in tasks] == [
+        {"gpu": ("a", "b"), "ram": ("0",)},
+        {"gpu": ("c", "d"), "ram": ("1",)},
+    ]
+    assert pooled.claim(worker, 10) == []
+    pooled.end(tasks[0])
+    assert len(pooled.claim(worker, 10)) == 1
+    pooled.check()
+
+
+def test_slots_of_the_dead_come_back(pooled):
+    worker = pooled.worker()
+    assert len(pooled.claim(worker, 10)) == 2
+    pooled.lapse(worker)
+    reap.reap(pooled.store)
+    assert len(pooled.claim(pooled.worker(), 10)) == 2
+    pooled.check()
+
+
+def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
+    from stoker.store import control, register
+    from stoker.model.item import NewItem
+
+    worker = pooled.worker()
+    first, _second = pooled.claim(worker, 2)
+    changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
+    assert register.register(pooled.store, "line", [changed]).changed == 1
+    assert pooled.claim(worker, 5) == []
+    renewal = fleet.renew(pooled.store, worker, lease_s=10)
+    assert first.attempt not in renewal.running
+    assert not pooled.end(first, AttemptState.CANCELLED)
+    assert len(pooled.claim(worker, 5)) == 1
+    assert control is not None
+    pooled.check()
+
+
+def test_slots_of_a_fenced_attempt_of_a_dead_worker_come_back(pooled):
+    from stoker.model.item import NewItem
+    from stoker.store import register
+
+    worker = pooled.worker()
+    first, _second = pooled.claim(worker, 2)
+    changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
+    register.register(pooled.store, "line", [changed])
+    pooled.lapse(worker)
+    reap.reap(pooled.store)
+    with pooled.store.reading() as unit:
+        slot = tables.slot
+        held = unit.execute(slot.select().where(slot.c.attempt.is_not(None))).fetchall()
+    assert held == []
+    pooled.check()
