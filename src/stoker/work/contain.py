@@ -12,7 +12,7 @@ session, and where both were shed, those that ran when it was first seen.
 import ctypes
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,21 +22,24 @@ MARK = "STOKER_WORKER"  # in the environment of everything a worker starts
 ATTEMPT = "STOKER_ATTEMPT"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become_subreaper() -> bool:
-    """Whether orphans below this process become its children from now on."""
-    return bool(_prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0)
+def become_subreaper(*, wanted: bool = True) -> bool:
+    """Orphans below this process become its children from now on; return whether they did before.
+
+    With `wanted` false they go to the next reaper above again.
+    """
+    before = ctypes.c_int(0)
+    _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
+    return bool(before.value)
 
 
 def die_with_parent(number: int) -> None:
     """From now on the caller gets signal `number` when the thread that started it ends."""
-    _prctl(_PR_SET_PDEATHSIG, number)
-
-
-def _prctl(option: int, value: int) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    return int(libc.prctl(option, value, 0, 0, 0))
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +167,19 @@ def kill_tree(pid: int, number: int) -> None:
 
 
 class Strays:
-    """The children that a subreaper did not start itself, and when they may be killed."""
+    """The children that a subreaper did not start itself, and when they may be killed.
+
+    Children that the process had before, when a notebook or a test works itself, are no strays.
+    """
 
     def __init__(self) -> None:
+        self._spared = frozenset(children(os.getpid()))
         self._suspects: dict[int, frozenset[bytes]] = {}  # who may own a stray, by its pid
         self._children = os.open(
             f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC
         )
 
-    def sweep(self, own: Iterable[int], running: dict[bytes, int], ended: bytes | None) -> bool:
+    def sweep(self, own: Container[int], running: dict[bytes, int], ended: bytes | None) -> bool:
         """Kill and reap the strays whose owners have all ended; return whether none is left.
 
         `own` are the children that are known, `running` the live attempts with their sessions, and
@@ -180,8 +187,7 @@ class Strays:
         not count as left.
         """
         is_clean = True
-        text = os.pread(self._children, 1 << 16, 0)
-        strays = [pid for pid in map(int, text.split()) if pid not in own]
+        strays = self._unknown(own)
         if not strays:
             self._suspects.clear()
             return True
@@ -199,11 +205,14 @@ class Strays:
                 self._suspects.pop(pid, None)
         return is_clean and not self._has_fresh(own, strays)
 
-    def _has_fresh(self, own: Iterable[int], seen: list[int]) -> bool:
+    def _has_fresh(self, own: Container[int], seen: list[int]) -> bool:
         """Whether the death of strays has made orphans that were not looked at yet."""
+        return any(pid not in seen for pid in self._unknown(own))
+
+    def _unknown(self, own: Container[int]) -> list[int]:
         text = os.pread(self._children, 1 << 16, 0)
-        known = {*own, *seen}
-        return any(pid not in known for pid in map(int, text.split()))
+        found = map(int, text.split())
+        return [pid for pid in found if pid not in own and pid not in self._spared]
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -109,7 +109,15 @@ class Worker:
     @contextmanager
     def _inheritance_and_signals(self) -> Iterator[None]:
         """Children inherit nothing by chance, and signals to this process stop it in order."""
-        contain.become_subreaper()
+        was_subreaper = contain.become_subreaper()
+        try:
+            with self._signals_taken():
+                yield
+        finally:
+            contain.become_subreaper(wanted=was_subreaper)
+
+    @contextmanager
+    def _signals_taken(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,0 +1,115 @@
+"""How fast short real processes are carried out, with full records, beside `xargs -P2 -n1`.
+
+Runs both in turns in one go, so that both see the same machine, and prints rates and their ratio:
+`python benchmarks/dispatch.py [--tasks N] [--rounds N] [--slots N]`. GNU parallel with a job log
+runs beside them where it is installed.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAM = "/bin/true"
+WORK = """
+import sys, time
+from pathlib import Path
+from stoker.model.item import NewItem
+from stoker.spec.load import load_project
+from stoker.store import register, versions
+from stoker.store.connect import open_store
+from stoker.work.worker import Worker
+
+folder, tasks, slots = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+loaded = load_project(folder / "stoker.toml")
+store = open_store(loaded.settings.store_url)
+for pipeline in loaded.pipelines.values():
+    versions.apply_version(store, pipeline, host="here", path=str(folder))
+register.register(store, "p", (NewItem(key=f"k{n:07}") for n in range(tasks)))
+began = time.perf_counter()
+summary = Worker(store, loaded.settings, slots=slots, drain=True).work()
+assert summary.done == tasks, summary
+print(tasks / (time.perf_counter() - began))
+"""
+
+
+def run_stoker(step: str, tasks: int, slots: int, files: dict[str, str] | None = None) -> float:
+    """Return tasks a second of one worker in a fresh project with the one step."""
+    with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
+        folder = Path(name)
+        for path, text in (files or {}).items():
+            (folder / path).write_text(text)
+        (folder / ".stoker").mkdir()
+        (folder / "stoker.toml").write_text(
+            f'[project]\nname = "bench"\n[pipelines.p]\nitems = "records"\n'
+            f"[pipelines.p.steps.s]\n{step}\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", WORK, name, str(tasks), str(slots)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    return float(done.stdout)
+
+
+def run_command(argv: list[str], tasks: int) -> float:
+    """Return tasks a second of a program that starts one process for each line of its input."""
+    lines = "".join(f"{n}\n" for n in range(tasks))
+    began = time.perf_counter()
+    subprocess.run(argv, input=lines, text=True, check=True, stdout=subprocess.DEVNULL)
+    return tasks / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure in turns and print medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    tasks, slots = options.tasks, options.slots
+    contestants: dict[str, Callable[[], float]] = {
+        "xargs": lambda: run_command(["xargs", f"-P{slots}", "-n1", PROGRAM], tasks),
+        "stoker": lambda: run_stoker(f'argv = ["{PROGRAM}"]', tasks, slots),
+    }
+    if shutil.which("parallel"):
+        log = tempfile.NamedTemporaryFile(prefix="joblog-")  # noqa: SIM115 - until we end
+        argv = ["parallel", f"-j{slots}", "--joblog", log.name, PROGRAM]
+        contestants["parallel"] = lambda: run_command(argv, tasks // 5)
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(options.rounds):
+        for name, run in contestants.items():
+            rates[name].append(run())
+        print(
+            f"round {turn + 1}: "
+            + "  ".join(f"{name} {found[-1]:7.0f}/s" for name, found in rates.items())
+            + f"  ratio {rates['stoker'][-1] / rates['xargs'][-1]:.2f}",
+            file=sys.stderr,
+        )
+    ratios = {
+        name: statistics.median(
+            mine / base for mine, base in zip(found, rates["xargs"], strict=True)
+        )
+        for name, found in rates.items()
+    }
+    if options.json:
+        print(json.dumps({"rates": rates, "ratios": ratios}))
+        return
+    for name, found in rates.items():
+        median = statistics.median(found)
+        print(f"{name:9} {median:8.0f} tasks/s   {ratios[name]:.2f} of xargs (median of ratios)")
+
+
+if __name__ == "__main__":
+    main()
