@@ -1,6 +1,8 @@
 """The tutorial works: its files are written and its commands typed, as a newcomer would."""
 
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,3 +91,27 @@ def test_a_page_that_tells_the_truth_has_no_problems(tmp_path):
 def test_a_page_that_is_wrong_is_found(tmp_path, command, problem):
     (found,) = transcript.perform([command], tmp_path, environment(tmp_path))
     assert problem in found
+
+
+def test_the_notebook_goes_on_where_the_tutorial_ended(tmp_path):
+    page = (ROOT / "docs" / "howto" / "notebook.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    transcript.perform(
+        transcript.read(TUTORIAL.read_text(encoding="utf-8")), tmp_path, environment(tmp_path)
+    )
+    checks = (
+        "assert sorted(means.values()) == [14.3, 17.5, 25.1]\n"
+        "assert len(attempts) == 3 and str(attempts['started_at'].dt.tz) == 'UTC'\n"
+        "assert made.item.endswith('oslo.csv')\n"
+        "project.close()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"{code}\n{checks}"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
