@@ -75,7 +75,14 @@ def test_people_read_the_views(rig, pipeline, url):
         )
         assert shell.execute("SELECT state FROM workers").fetchone() == ("alive",)
         events = [row[0] for row in shell.execute("SELECT event FROM events ORDER BY seq")]
-        assert events == ["set_version", "create_tasks", "create_tasks", "register", "claim", "fail"]
+        assert events == [
+            "set_version",
+            "create_tasks",
+            "create_tasks",
+            "register",
+            "claim",
+            "fail",
+        ]
     finally:
         shell.close()
 

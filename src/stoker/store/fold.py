@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FOLD_ROWS = 5_000
 _KEYS_AT_ONCE = 500
 
+_TOUCHES_ALL = ("add_tasks", "remove_step")  # which steps an item has is another
+
 _J = tables.journal
 _UNSEQUENCED = Prepared(
     select(
@@ -104,7 +106,7 @@ def _count(unit: Unit, rows: Sequence[Any]) -> None:
                     tasks[entry.id, state, body_id] += change
             if key is not None:
                 touched.setdefault(pipeline, set()).add(key)
-            elif event == "add_tasks":
+            elif event in _TOUCHES_ALL:
                 touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
         elif event in ("register", "forget"):
             change = n if event == "register" else -n

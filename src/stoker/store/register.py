@@ -13,11 +13,11 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange
 from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
+from stoker.store.aftermath import ORDER_STEP
 from stoker.store.catalog import StepEntry, catalog, pipeline_of
 from stoker.store.control import redo_item
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.unit import Prepared, Unit, param, param_list
-from stoker.store.versions import ORDER_STEP
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store

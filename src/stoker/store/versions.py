@@ -5,25 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, literal, select, update
+from sqlalchemy import and_, delete, insert, select, update
 
 from stoker.errors import VersionConflict
-from stoker.model import transitions
 from stoker.model.pipeline import Pipeline, Step
-from stoker.model.states import TaskState
 from stoker.spec import canon
 from stoker.store import tables
-from stoker.store.apply import Move, move
+from stoker.store.aftermath import TaskChanges
 from stoker.store.catalog import StepEntry, catalog
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
-
-_CHUNK = 1_000
-_SATISFIED = tuple(state.value for state in TaskState if state.is_satisfied)
-_WAITING = (TaskState.BLOCKED.value, TaskState.READY.value, TaskState.HELD.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +64,6 @@ class _Change:
         self.pipeline = pipeline
         self.host = host
         self.path = os.fsencode(path)
-        self.created: dict[str, int] = {}
-        self.cancelled: dict[str, int] = {}
         self.changed: list[str] = []
         self.after: dict[str, set[str]] = {}  # of each step, in the version before
 
@@ -100,13 +92,14 @@ class _Change:
         self._steps(pipeline_id)
         self.unit.store.catalog = None
         self._journal(number, spec)
-        self._tasks()
+        follow = TaskChanges(self.unit, self.pipeline, self.after)
+        follow.run()
         return VersionChange(
             pipeline=self.pipeline.name,
             number=number,
             is_new=True,
-            tasks_created=self.created,
-            tasks_cancelled=self.cancelled,
+            tasks_created=follow.created,
+            tasks_cancelled=follow.cancelled,
             bodies_changed=tuple(self.changed),
             set_before=before,
         )
@@ -223,121 +216,3 @@ class _Change:
             needs = [{"lane_id": lane_id, "pool": p, "n": n} for p, n in step.pools.items()]
             if needs:
                 self.unit.execute(insert(need), needs)
-
-    def _tasks(self) -> None:
-        known = catalog(self.unit)
-        mine = [entry for entry in known.steps.values() if entry.pipeline == self.pipeline.name]
-        for entry in mine:
-            if entry.spec is None:
-                self._cancel_open(entry)
-        for entry in known.of_pipeline(self.pipeline.name):
-            after = self.after.get(entry.name)
-            if after is None:
-                self._create(entry)
-            if after != set(self.pipeline.step(entry.name).after):
-                self._recount(entry)
-
-    def _cancel_open(self, entry: StepEntry) -> None:
-        """Cancel what a removed step still has to do; what runs of it may end."""
-        for state in (*transitions.CANCEL.sources,):
-            rows = self._tasks_in(entry, (state.value,))
-            moves = [
-                Move(row.id, row.state, entry.pipeline, row.key, entry.name, row.generation,
-                     columns={"reason": "its step was removed from the pipeline"})
-                for row in rows
-            ]  # fmt: skip
-            move(self.unit, transitions.CANCEL, moves)
-            if moves:
-                self.cancelled[entry.name] = self.cancelled.get(entry.name, 0) + len(moves)
-
-    def _tasks_in(self, entry: StepEntry, states: tuple[int, ...]) -> Sequence[Any]:
-        task, item = tables.task, tables.item
-        query = (
-            select(task.c.id, task.c.state, task.c.waiting_on, task.c.level, item.c.key,
-                   item.c.generation, _unsatisfied(entry, item.c.id).label("unsatisfied"))
-            .select_from(task.join(item, item.c.id == task.c.item_id))
-            .where(task.c.step_id == entry.id, task.c.state.in_(states))
-        )  # fmt: skip
-        rows: Sequence[Any] = self.unit.execute(query).fetchall()
-        return rows
-
-    def _create(self, entry: StepEntry) -> None:
-        """Insert a task of this step for every item that has none."""
-        task, item = tables.task, tables.item
-        waiting = _unsatisfied(entry, item.c.id)
-        missing = ~(
-            select(task.c.id)
-            .where(task.c.item_id == item.c.id, task.c.step_id == entry.id)
-            .exists()
-        )
-        chosen = (
-            select(item.c.id, item.c.priority, waiting.label("waiting"))
-            .where(item.c.pipeline_id == entry.pipeline_id, missing)
-            .subquery()
-        )
-        is_ready = chosen.c.waiting == 0
-        query = select(
-            chosen.c.id,
-            literal(entry.id),
-            case((is_ready, TaskState.READY.value), else_=TaskState.BLOCKED.value),
-            case((is_ready, bindparam("lane", entry.lane_at(0))), else_=None),
-            -chosen.c.priority * ORDER_STEP,
-            chosen.c.waiting,
-            *(literal(0) for _ in range(4)),
-        )
-        columns = ["item_id", "step_id", "state", "lane", "okey", "waiting_on"]
-        columns += ["number", "tries", "lost", "level"]
-        counts = self._count_tasks(entry)
-        self.unit.execute(insert(task).from_select(columns, query))
-        entries = []
-        for state, n in self._count_tasks(entry).items():
-            fresh = n - counts.get(state, 0)
-            if fresh:
-                entries.append(
-                    Entry("add_tasks", entry.pipeline, step=entry.name, to_state=state, n=fresh)
-                )
-                self.created[entry.name] = self.created.get(entry.name, 0) + fresh
-        append(self.unit, entries)
-
-    def _count_tasks(self, entry: StepEntry) -> dict[int, int]:
-        task = tables.task
-        query = select(task.c.state, func.count()).where(task.c.step_id == entry.id)
-        rows = self.unit.execute(query.group_by(task.c.state)).fetchall()
-        return dict(tuple(row) for row in rows)
-
-    def _recount(self, entry: StepEntry) -> None:
-        """Where predecessors were added or removed, tasks wait for what they now depend on."""
-        task = tables.task
-        moves: dict[str, list[Move]] = {}
-        for row in self._tasks_in(entry, _WAITING):
-            state, n = TaskState(row.state), row.unsatisfied
-            one = Move(row.id, row.state, entry.pipeline, row.key, entry.name, row.generation)
-            if state is TaskState.BLOCKED and n == 0:
-                columns = {"waiting_on": 0, "lane": entry.lane_at(row.level)}
-                moves.setdefault("unblock", []).append(one._replace(columns=columns))
-            elif state is TaskState.READY and n > 0:
-                moves.setdefault("block", []).append(one._replace(columns={"waiting_on": n}))
-            elif n != row.waiting_on:
-                self.unit.execute(update(task).where(task.c.id == row.id).values(waiting_on=n))
-        for name, rows in moves.items():
-            move(self.unit, transitions.BY_NAME[name], rows)
-
-
-ORDER_STEP = 1 << 40  # how far one priority class is from the next in `okey`
-
-
-def _unsatisfied(entry: StepEntry, item_id: Any) -> Any:
-    """The number of an item's predecessors of this step that are neither done nor skipped."""
-    if not entry.predecessors:
-        return literal(0)
-    before = tables.task.alias("before")
-    return (
-        select(func.count())
-        .select_from(before)
-        .where(
-            before.c.item_id == item_id,
-            before.c.step_id.in_(entry.predecessors),
-            before.c.state.not_in(_SATISFIED),
-        )
-        .scalar_subquery()
-    )

@@ -1,0 +1,173 @@
+"""What a new version of a pipeline does to the tasks of its items."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, insert, literal, select, update
+
+from stoker.model import transitions
+from stoker.model.pipeline import Pipeline
+from stoker.model.states import TaskState
+from stoker.store import tables
+from stoker.store.apply import Move, move
+from stoker.store.catalog import StepEntry, catalog
+from stoker.store.journal import Entry, append
+from stoker.store.unit import Unit
+
+REMOVED = "its step was removed from the pipeline"
+ORDER_STEP = 1 << 40  # how far one priority class is from the next in `okey`
+
+_SATISFIED = tuple(state.value for state in TaskState if state.is_satisfied)
+_WAITING = (TaskState.BLOCKED.value, TaskState.READY.value, TaskState.HELD.value)
+
+
+class TaskChanges:
+    """Brings the tasks to what the current version says; part of the caller's transaction.
+
+    `after` has the predecessors of each step in the version before, by name. `created` and
+    `cancelled` count tasks by step.
+    """
+
+    def __init__(self, unit: Unit, pipeline: Pipeline, after: Mapping[str, set[str]]) -> None:
+        self.unit = unit
+        self.pipeline = pipeline
+        self.after = after
+        self.created: dict[str, int] = {}
+        self.cancelled: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Cancel what is left of removed steps, create what new ones need, recount the rest."""
+        known = catalog(self.unit)
+        mine = [entry for entry in known.steps.values() if entry.pipeline == self.pipeline.name]
+        for entry in mine:
+            if entry.spec is None and entry.name in self.after:
+                self._cancel_open(entry)
+        for entry in known.of_pipeline(self.pipeline.name):
+            after = self.after.get(entry.name)
+            if after is None:
+                self._create(entry)
+                self._reopen(entry)
+            if after != set(self.pipeline.step(entry.name).after):
+                self._recount(entry)
+
+    def _cancel_open(self, entry: StepEntry) -> None:
+        """Cancel what a removed step still has to do; what runs of it may end."""
+        states = tuple(state.value for state in transitions.CANCEL.sources)
+        columns = {"reason": REMOVED}
+        moves = [_move(entry, row, columns) for row in self._tasks_in(entry, states)]
+        move(self.unit, transitions.CANCEL, moves)
+        if moves:
+            self.cancelled[entry.name] = len(moves)
+        append(self.unit, [Entry("remove_step", entry.pipeline, step=entry.name, n=0)])
+
+    def _reopen(self, entry: StepEntry) -> None:
+        """Where a removed step came back, what its removal cancelled is to be done after all."""
+        moves: dict[str, list[Move]] = {}
+        for row in self._tasks_in(entry, (TaskState.CANCELLED.value,)):
+            if row.reason != REMOVED:
+                continue
+            columns: dict[str, Any] = {"reason": None, "waiting_on": row.unsatisfied}
+            transition = transitions.BLOCK if row.unsatisfied else transitions.RERUN
+            if not row.unsatisfied:
+                columns["lane"] = entry.lane_at(row.level)
+            moves.setdefault(transition.name, []).append(_move(entry, row, columns))
+        for name, several in moves.items():
+            move(self.unit, transitions.BY_NAME[name], several)
+            self.created[entry.name] = self.created.get(entry.name, 0) + len(several)
+
+    def _tasks_in(self, entry: StepEntry, states: tuple[int, ...]) -> Sequence[Any]:
+        task, item = tables.task, tables.item
+        query = (
+            select(
+                task.c.id, task.c.state, task.c.waiting_on, task.c.level, task.c.reason,
+                item.c.key, item.c.generation,
+                _unsatisfied(entry, item.c.id).label("unsatisfied"),
+            )
+            .select_from(task.join(item, item.c.id == task.c.item_id))
+            .where(task.c.step_id == entry.id, task.c.state.in_(states))
+        )  # fmt: skip
+        rows: Sequence[Any] = self.unit.execute(query).fetchall()
+        return rows
+
+    def _create(self, entry: StepEntry) -> None:
+        """Insert a task of this step for every item that has none."""
+        task, item = tables.task, tables.item
+        waiting = _unsatisfied(entry, item.c.id)
+        missing = ~(
+            select(task.c.id)
+            .where(task.c.item_id == item.c.id, task.c.step_id == entry.id)
+            .exists()
+        )
+        chosen = (
+            select(item.c.id, item.c.priority, waiting.label("waiting"))
+            .where(item.c.pipeline_id == entry.pipeline_id, missing)
+            .subquery()
+        )
+        is_ready = chosen.c.waiting == 0
+        query = select(
+            chosen.c.id,
+            literal(entry.id),
+            case((is_ready, TaskState.READY.value), else_=TaskState.BLOCKED.value),
+            case((is_ready, bindparam("lane", entry.lane_at(0))), else_=None),
+            -chosen.c.priority * ORDER_STEP,
+            chosen.c.waiting,
+            *(literal(0) for _ in range(4)),
+        )
+        columns = ["item_id", "step_id", "state", "lane", "okey", "waiting_on"]
+        columns += ["number", "tries", "lost", "level"]
+        counts = self._count_tasks(entry)
+        self.unit.execute(insert(task).from_select(columns, query))
+        entries = [Entry("add_tasks", entry.pipeline, step=entry.name, n=0)]
+        for state, n in self._count_tasks(entry).items():
+            fresh = n - counts.get(state, 0)
+            if fresh:
+                entries.append(
+                    Entry("add_tasks", entry.pipeline, step=entry.name, to_state=state, n=fresh)
+                )
+                self.created[entry.name] = self.created.get(entry.name, 0) + fresh
+        append(self.unit, entries)
+
+    def _count_tasks(self, entry: StepEntry) -> dict[int, int]:
+        task = tables.task
+        query = select(task.c.state, func.count()).where(task.c.step_id == entry.id)
+        rows = self.unit.execute(query.group_by(task.c.state)).fetchall()
+        return dict(tuple(row) for row in rows)
+
+    def _recount(self, entry: StepEntry) -> None:
+        """Where predecessors were added or removed, tasks wait for what they now depend on."""
+        task = tables.task
+        moves: dict[str, list[Move]] = {}
+        for row in self._tasks_in(entry, _WAITING):
+            state, n = TaskState(row.state), row.unsatisfied
+            if state is TaskState.BLOCKED and n == 0:
+                columns = {"waiting_on": 0, "lane": entry.lane_at(row.level)}
+                moves.setdefault("unblock", []).append(_move(entry, row, columns))
+            elif state is TaskState.READY and n > 0:
+                moves.setdefault("block", []).append(_move(entry, row, {"waiting_on": n}))
+            elif n != row.waiting_on:
+                self.unit.execute(update(task).where(task.c.id == row.id).values(waiting_on=n))
+        for name, rows in moves.items():
+            move(self.unit, transitions.BY_NAME[name], rows)
+
+
+def _move(entry: StepEntry, row: Any, columns: Mapping[str, Any]) -> Move:
+    return Move(
+        row.id, row.state, entry.pipeline, row.key, entry.name, row.generation, columns=columns
+    )
+
+
+def _unsatisfied(entry: StepEntry, item_id: Any) -> Any:
+    """The number of an item's predecessors of this step that are neither done nor skipped."""
+    if not entry.predecessors:
+        return literal(0)
+    before = tables.task.alias("before")
+    return (
+        select(func.count())
+        .select_from(before)
+        .where(
+            before.c.item_id == item_id,
+            before.c.step_id.in_(entry.predecessors),
+            before.c.state.not_in(_SATISFIED),
+        )
+        .scalar_subquery()
+    )
