@@ -24,7 +24,8 @@ _WAITING = (TaskState.BLOCKED.value, TaskState.READY.value, TaskState.HELD.value
 class TaskChanges:
     """Brings the tasks to what the current version says; part of the caller's transaction.
 
-    `after` has the predecessors of each step in the version before, by name. `created` and
+    `after` has the predecessors of each step in the version before, by name; it is empty for the
+    first version, when there are no items yet. `created` and
     `cancelled` count tasks by step.
     """
 
@@ -44,10 +45,10 @@ class TaskChanges:
                 self._cancel_open(entry)
         for entry in known.of_pipeline(self.pipeline.name):
             after = self.after.get(entry.name)
-            if after is None:
+            if after is None and self.after:
                 self._create(entry)
                 self._reopen(entry)
-            if after != set(self.pipeline.step(entry.name).after):
+            if self.after and after != set(self.pipeline.step(entry.name).after):
                 self._recount(entry)
 
     def _cancel_open(self, entry: StepEntry) -> None:
