@@ -343,7 +343,15 @@ journal = Table(
     Column("body", String(64), doc="hash of the step's body, where from_state or to_state is done"),
     Column("n", Integer, nullable=False, doc="how many tasks the row speaks of"),
     Column("data", Json),
-    UniqueConstraint("origin", "epoch", "seq"),
+    Index(
+        "journal_seq",
+        "origin",
+        "epoch",
+        "seq",
+        unique=True,
+        sqlite_where=text("seq IS NOT NULL"),
+        postgresql_where=text("seq IS NOT NULL"),
+    ),
     Index(
         "journal_unsequenced",
         "id",

@@ -135,8 +135,14 @@ def upgrade() -> None:
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("data", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("journal_pkey")),
-        sa.UniqueConstraint("origin", "epoch", "seq", name=op.f("journal_origin_epoch_seq_key")),
-        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "journal_seq",
+        "journal",
+        ["origin", "epoch", "seq"],
+        unique=True,
+        sqlite_where=sa.text("seq IS NOT NULL"),
+        postgresql_where=sa.text("seq IS NOT NULL"),
     )
     op.create_index(
         "journal_unsequenced",
