@@ -77,8 +77,7 @@ def _check_syntax(
     fault = find_syntax_error(compile_script(pipeline, step, action))
     if fault is None:
         return False
-    line = min(fault[0], action.text.rstrip().count("\n") + 1)
-    findings.add((*path, "run"), f"bash cannot read this: {fault[1]}", line=line)
+    findings.add((*path, "run"), f"bash cannot read this: {fault[1]}", line=fault[0])
     return True
 
 

@@ -46,10 +46,7 @@ def check_python(pipeline: Pipeline) -> tuple[str, ...]:
 
 
 def is_there(function: str, folder: Path) -> bool:
-    """Whether the module of `function`, written `module:function`.
-
-    Lies in `folder` or is installed, and has that function.
-    """
+    """Whether `function`, written `module:function`, is in `folder` or installed."""
     module, _, name = function.partition(":")
     if module.partition(".")[0] in sys.stdlib_module_names:
         return True

@@ -55,7 +55,7 @@ class Reference:
     step: str | None = None  # the predecessor that the value comes from
 
 
-class BadName(Exception):
+class BadName(UserError):
     """A placeholder's name means nothing here; carries a message and a hint."""
 
     def __init__(self, message: str, hint: str = "") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.model.pipeline import ParamType
+from stoker.spec.locations import absolute
 from stoker.spec.problems import suggest
 
 if TYPE_CHECKING:
@@ -21,12 +22,17 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 def check_params(
-    declared: tuple[Param, ...], given: Mapping[str, object], *, where: str
+    declared: tuple[Param, ...],
+    given: Mapping[str, object],
+    *,
+    where: str,
+    folder: str | None = None,
 ) -> dict[str, Any]:
     """Return the values of all declared parameters, converted and checked, defaults filled in.
 
     `given` holds texts (a command line, a cell of a table) or typed values (JSON). `where` names
-    what they belong to, for the message. UserError names every mistake at once.
+    what they belong to, for the message. UserError names every mistake at once. With `folder`, paths
+    (defaults too) are made absolute against it: a command runs in its scratch, not there.
     """
     values: dict[str, Any] = {}
     mistakes: list[str] = []
@@ -41,14 +47,23 @@ def check_params(
             if param.required:
                 mistakes.append(f"parameter `{param.name}` is required")
             values[param.name] = param.default
-            continue
-        try:
-            values[param.name] = check_value(param, value)
-        except ValueError as error:
-            mistakes.append(f"parameter `{param.name}` {error}")
+        else:
+            try:
+                values[param.name] = check_value(param, value)
+            except ValueError as error:
+                mistakes.append(f"parameter `{param.name}` {error}")
+                continue
+        if folder is not None and ParamType.PATH in (param.type, param.items):
+            values[param.name] = _place_paths(values[param.name], folder)
     if mistakes:
         raise UserError(f"{where}: {'; '.join(mistakes)}")
     return values
+
+
+def _place_paths(value: Any, folder: str) -> Any:
+    if isinstance(value, list):
+        return [_place_paths(element, folder) for element in value]
+    return absolute(value, folder) if isinstance(value, str) else value
 
 
 def check_value(param: Param, value: object) -> Any:

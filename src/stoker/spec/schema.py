@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema
 from stoker.spec.quantities import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 RESERVED_SECTIONS = ("sites", "batch", "notify", "retention", "shares")
 RESERVED_STEP_KEYS = ("site", "serve", "together", "per", "group", "needs")
@@ -139,9 +140,6 @@ class PoolTable(ShortTable):
         return _SLOTS_SCHEMA
 
 
-SHORT_KEYS: dict[type[Table], str] = {OutputTable: "to", PoolTable: "slots"}
-
-
 def _long_output(value: object) -> object:
     return {"to": value} if isinstance(value, str) else value
 
@@ -186,7 +184,7 @@ class CauseTable(Table):
 class DefaultsTable(Table):
     """What holds for every step of a pipeline unless the step says otherwise."""
 
-    env: dict[str, str] = {}
+    env: dict[Annotated[str, Field(pattern=VARIABLE_PATTERN)], str] = {}
     prepare: str | None = Field(default=None, description="shell text, run once a worker and step")
     interpreter: str | None = Field(
         default=None, description="the Python that a `python` step runs under"
@@ -255,7 +253,7 @@ class WorkerTable(HostTable):
 class SecretsTable(Table):
     """Environment variables that only those steps get which list them."""
 
-    names: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = []
+    names: list[Annotated[str, Field(pattern=VARIABLE_PATTERN)]] = []
 
 
 class IncludedFile(Table):

@@ -224,7 +224,8 @@ def _first_error(node: Node) -> Node | None:
 def find_syntax_error(script: str) -> tuple[int, str] | None:
     """Return line and message of bash's own complaint about a text.
 
-    None if there is none, or no bash to ask. Nothing of the text is run.
+    None if there is none, or no bash to ask. Nothing of the text is run. A complaint about the end
+    of the text is one about its last line.
     """
     import subprocess
 
@@ -242,4 +243,4 @@ def find_syntax_error(script: str) -> tuple[int, str] | None:
     found = re.search(r"line (\d+): (.*)", complaint)
     if found is None:
         return None if done.returncode == 0 else (1, complaint)
-    return int(found[1]), found[2]
+    return min(int(found[1]), script.rstrip().count("\n") + 1), found[2]

@@ -7,7 +7,6 @@ can be checked further.
 
 from __future__ import annotations
 
-import copy
 import re
 import types
 import typing
@@ -17,8 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from stoker.spec.problems import Problem, suggest
 from stoker.spec.schema import (
+    NAME_PATTERN,
     RESERVED_SECTIONS,
     RESERVED_STEP_KEYS,
+    VARIABLE_PATTERN,
     DefaultsTable,
     ProjectFile,
     Table,
@@ -97,7 +98,7 @@ class Findings:
 
 def validate(raw: dict[str, Any], shape: type[_Shape], findings: Findings) -> _Shape:
     """Return the file in its shape, with what did not fit reported in `findings` and left out."""
-    raw = copy.deepcopy(raw)
+    raw = _without_nul(raw, (), findings)
     for _ in range(_MAX_PASSES):
         try:
             return shape.model_validate(raw)
@@ -107,6 +108,18 @@ def validate(raw: dict[str, Any], shape: type[_Shape], findings: Findings) -> _S
                 _mend(raw, detail["loc"])
             _sweep(raw)
     return shape.model_validate({})
+
+
+def _without_nul(value: Any, path: Path, findings: Findings) -> Any:
+    """Return a copy of what stands at `path` without NUL characters, which are reported."""
+    if isinstance(value, dict):
+        return {key: _without_nul(inner, (*path, key), findings) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(inner, (*path, n), findings) for n, inner in enumerate(value)]
+    if isinstance(value, str) and "\0" in value:
+        findings.add(path, f"`{_name(path)}` has a NUL character", "no program can be given one")
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value
 
 
 def _report(detail: ErrorDetails, shape: type[Table], findings: Findings) -> None:
@@ -119,12 +132,13 @@ def _report(detail: ErrorDetails, shape: type[Table], findings: Findings) -> Non
 
 def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str, str]:
     """Return message and hint for one of pydantic's findings."""
-    kind, given, key = detail["type"], detail["input"], str(path[-1])
+    kind, given = detail["type"], detail["input"]
+    key = str(next(part for part in reversed(path) if isinstance(part, str)))
     what, hint = f"`{_name(path)}`", ""
     if kind == "extra_forbidden":
         return _describe_unknown(key, path, shape)
     if detail["loc"][-1] == "[key]":
-        message, hint = f"`{key}` is not a name", "a name is lower-case letters, digits and `_`"
+        message, hint = f"`{key}` is not a name", _NAME_HINTS[detail["ctx"]["pattern"]]
     elif kind in _WANTED:
         message = f"{what} must be {_WANTED[kind]}, not {_show(given)}"
     elif kind == "literal_error":
@@ -144,9 +158,15 @@ def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str
 
 _LIMITS = {"greater_than_equal": ("at least", "ge"), "greater_than": ("above", "gt")}
 
+_NAME_HINTS = {
+    NAME_PATTERN: "a name is lower-case letters, digits and `_`",
+    VARIABLE_PATTERN: "the name of a variable is letters, digits and `_`",
+}
+
 _PATTERN_HINTS = {
     "python": "write it as `module:function`",
     "between": "write hours as in `20:00-08:00`",
+    "names": _NAME_HINTS[VARIABLE_PATTERN],
 }
 
 
@@ -232,6 +252,8 @@ def _mend(raw: dict[str, Any], path: Path) -> None:
         if not isinstance(parent, dict | list):
             break
         inner = _get(parent, part)
+        if inner is _REMOVED:
+            break
         if depth == len(path) - 1 or not isinstance(inner, dict | list):
             is_named = _is_named(path[: depth + 1]) and not is_bad_key
             is_word = depth > 0 and path[depth - 1] == "argv"
@@ -241,7 +263,7 @@ def _mend(raw: dict[str, Any], path: Path) -> None:
 
 
 def _get(parent: dict[str | int, Any] | list[Any], part: str | int) -> Any:
-    return parent[part] if isinstance(parent, dict) else parent[int(part)]
+    return parent.get(part, _REMOVED) if isinstance(parent, dict) else parent[int(part)]
 
 
 def _set(parent: dict[str | int, Any] | list[Any], part: str | int, value: Any) -> None:

@@ -1,0 +1,185 @@
+import dataclasses
+import json
+
+import pytest
+
+from stoker.errors import Bug
+from stoker.model.pipeline import (
+    Argv,
+    Cause,
+    ItemKind,
+    OnChange,
+    Output,
+    Param,
+    ParamType,
+    Pipeline,
+    Python,
+    Run,
+    Source,
+    Step,
+    Verdict,
+)
+from stoker.spec.canon import (
+    body_hash,
+    dump_pipeline,
+    interface_hash,
+    load_pipeline,
+    pipeline_body_hash,
+)
+
+STEP = Step(
+    name="b",
+    action=Argv(words=("t", ("-x", "{key}"), "ä\u2028")),
+    after=("a",),
+    when="key == 'x'",
+    outputs=(Output(name="o", to="r/{key}", pick="*", optional=True, stage_beside=True),),
+    env={"B": "1", "A": "{key}"},
+    prepare="module load x",
+    cpus=2,
+    memory_bytes=(2**30, 2**31),
+    pools={"ram": 1},
+    secrets=("TOKEN",),
+    timeout_s=7200.0,
+    retries=2,
+    backoff_s=1.5,
+    exits={0: Verdict.DONE, 75: Verdict.LATER},
+    error_markers=("(?i)^error",),
+    causes=(Cause(match="x", say="y", do="z"),),
+)
+PIPELINE = Pipeline(
+    name="p",
+    folder="/lab/\udcff",
+    title="T",
+    items=ItemKind.RECORDS,
+    key="{params.block}",
+    on_change=OnChange.FAIL,
+    priority=3,
+    params=(
+        Param(name="block", required=True, pattern="Pen.*"),
+        Param(name="l", type=ParamType.LIST, items=ParamType.INTEGER, default=[1, 2]),
+        Param(name="c", type=ParamType.CHOICE, choices=("a", "b"), default="a"),
+        Param(name="g", type=ParamType.NUMBER, minimum=0.0, maximum=1e10, default=1.0),
+    ),
+    sources=(
+        Source(name="s", folder="/data", exclude=("*.tmp",)),
+        Source(name="t", table="/t.tsv"),
+    ),
+    steps=(
+        Step(name="a", action=Run(text="echo {key}\n")),
+        STEP,
+        Step(name="c", action=Python(function="m:f", interpreter="/x/python"), after=("a",)),
+        Step(name="d", action=Python(function="m:f")),
+    ),
+)
+
+
+def test_text_leads_back_to_the_same_pipeline():
+    text = dump_pipeline(PIPELINE)
+    assert load_pipeline(text) == PIPELINE
+    assert dump_pipeline(load_pipeline(text)) == text
+    assert interface_hash(load_pipeline(text)) == interface_hash(PIPELINE)
+    assert pipeline_body_hash(load_pipeline(text)) == pipeline_body_hash(PIPELINE)
+    assert [type(step.action) for step in load_pipeline(text).steps] == [Run, Argv, Python, Python]
+
+
+def test_text_is_canonical_and_leaves_defaults_out():
+    small = Pipeline(name="p", folder="/f", steps=(Step(name="a", action=Run(text=":")),))
+    assert dump_pipeline(small) == (
+        '{"folder":"/f","name":"p","steps":[{"action":{"text":":"},"name":"a"}]}'
+    )
+    assert json.loads(dump_pipeline(PIPELINE))["steps"][1]["exits"] == {"0": "done", "75": "later"}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name":1,"folder":"/","steps":[]}'])
+def test_text_of_something_else_is_a_bug(text):
+    with pytest.raises(Bug, match="cannot be read"):
+        load_pipeline(text)
+
+
+CHANGES = {
+    "action": Argv(words=("other",)),
+    "prepare": None,
+    "outputs": (dataclasses.replace(STEP.outputs[0], to="elsewhere/{key}"),),
+    "env": {"A": "2"},
+    "when": None,
+    "exits": {},
+    "error_markers": (),
+}
+HARMLESS = {
+    "cpus": 8,
+    "memory_bytes": (),
+    "pools": {},
+    "secrets": (),
+    "timeout_s": None,
+    "retries": 0,
+    "backoff_s": 2.0,
+    "causes": (),
+    "after": (),
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_body_changes_with_what_decides_on_results(field):
+    changed = dataclasses.replace(STEP, **{field: CHANGES[field]})
+    assert body_hash(changed) != body_hash(STEP)
+    steps = tuple(changed if step is STEP else step for step in PIPELINE.steps)
+    other = dataclasses.replace(PIPELINE, steps=steps)
+    assert pipeline_body_hash(other) != pipeline_body_hash(PIPELINE)
+    assert interface_hash(other) == interface_hash(PIPELINE)
+
+
+@pytest.mark.parametrize("field", HARMLESS)
+def test_body_stays_with_everything_else(field):
+    assert body_hash(dataclasses.replace(STEP, **{field: HARMLESS[field]})) == body_hash(STEP)
+
+
+def test_every_field_of_a_step_is_on_one_side():
+    names = {field.name for field in dataclasses.fields(Step)}
+    assert names == {"name", *CHANGES, *HARMLESS}
+
+
+def test_kinds_of_action_differ():
+    run = Step(name="a", action=Run(text="x"))
+    assert body_hash(run) != body_hash(dataclasses.replace(run, action=Python(function="x")))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "q"},
+        {"key": None},
+        {"items": ItemKind.FILES},
+        {"params": PIPELINE.params[:2]},
+        {"params": (dataclasses.replace(PIPELINE.params[0], pattern=None), *PIPELINE.params[1:])},
+        {"steps": PIPELINE.steps[:3]},
+        {"steps": (*PIPELINE.steps[:3], dataclasses.replace(PIPELINE.steps[3], after=("a",)))},
+        {"steps": (PIPELINE.steps[0], dataclasses.replace(STEP, outputs=()), *PIPELINE.steps[2:])},
+    ],
+)
+def test_interface_changes(changes):
+    assert interface_hash(dataclasses.replace(PIPELINE, **changes)) != interface_hash(PIPELINE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"folder": "/moved"},
+        {"title": "other"},
+        {"priority": 0},
+        {"on_change": OnChange.RERUN},
+        {"sources": ()},
+        {"steps": (PIPELINE.steps[3], *PIPELINE.steps[:3])},
+        {"params": PIPELINE.params[::-1]},
+    ],
+)
+def test_interface_stays(changes):
+    other = dataclasses.replace(PIPELINE, **changes)
+    assert interface_hash(other) == interface_hash(PIPELINE)
+    assert pipeline_body_hash(other) == pipeline_body_hash(PIPELINE)
+
+
+def test_hashes_are_what_stores_already_hold():
+    """Changing how hashes are made would call every task of every store outdated."""
+    assert interface_hash(PIPELINE) == "32ada76adf7f35e3"
+    assert body_hash(STEP) == "ad204562e9898226"
+    assert pipeline_body_hash(PIPELINE) == "831ba9eb342cec11"
