@@ -100,9 +100,11 @@ def human_bytes(size: int | None) -> str:
 
 
 def human_seconds(seconds: float | None) -> str:
-    """Return a duration as `2h05m`, `3m20s` or `1.4s`; `-` for none."""
+    """Return a duration as `2h05m`, `3m20s`, `1.4s` or `9ms`; `-` for none."""
     if seconds is None:
         return "-"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = round(seconds)

@@ -99,15 +99,17 @@ class Key(click.ParamType):
 KEY = Key()
 
 
-def selection_options(*, with_keys: bool = True) -> Callable[[Decorated], Decorated]:
+def selection_options(
+    *, with_keys: bool = True, with_pipeline: bool = True
+) -> Callable[[Decorated], Decorated]:
     """The one grammar of selection, handed to the command as `selection`."""
 
     def decorate(function: Decorated) -> Decorated:
         @wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             selection = Selection(
-                keys=tuple(kwargs.pop("keys", ())),
-                pipeline=kwargs.pop("pipeline"),
+                keys=tuple(kwargs.pop("keys")) if with_keys else (),
+                pipeline=kwargs.pop("pipeline", None),
                 steps=tuple(kwargs.pop("steps")),
                 states=_words(kwargs.pop("states")),
                 from_key=kwargs.pop("from_key"),
@@ -119,7 +121,6 @@ def selection_options(*, with_keys: bool = True) -> Callable[[Decorated], Decora
             return function(*args, selection=selection, **kwargs)
 
         options = [
-            click.option("--pipeline", metavar="NAME", help="Of this pipeline."),
             click.option("--step", "steps", metavar="NAME", multiple=True, help="Of these steps."),
             click.option(
                 "--state", "states", metavar="STATE", multiple=True, help="In these states."
@@ -136,6 +137,8 @@ def selection_options(*, with_keys: bool = True) -> Callable[[Decorated], Decora
             ),
             click.option("--by", metavar="USER", help="Registered by this person."),
         ]
+        if with_pipeline:
+            options.insert(0, click.option("--pipeline", metavar="NAME", help="Of this pipeline."))
         if with_keys:
             options.insert(0, click.argument("keys", nargs=-1, type=KEY, metavar="[KEY|GLOB]..."))
         decorated: Any = wrapped

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from stoker.model.settings import Settings
     from stoker.project.adoption import Adopted
     from stoker.project.checkup import Finding
+    from stoker.project.rehearsal import Rehearsal
     from stoker.project.running import OnEvent, RunSummary
+    from stoker.store.attempts import StoredStream
     from stoker.store.connect import Store
     from stoker.store.control import Changed
     from stoker.store.pools import PoolChange
@@ -205,7 +207,7 @@ class Project:
         from stoker.project.adoption import adopt
 
         self.follow_file(pipeline)
-        chosen = select(keys, selection, {**narrow, "pipeline": pipeline})
+        chosen = replace(select(keys, selection, narrow), pipeline=pipeline)
         return adopt(self.store, chosen, reason=reason, dry_run=dry_run)
 
     # -------------------------------------------------------------------------------------- working
@@ -307,11 +309,44 @@ class Project:
 
         return why(self.store, key, step, pipeline=pipeline)
 
+    def attempt(self, name: str) -> "AttemptRow":
+        """Return the attempt of that id, or of the only one that begins so."""
+        from stoker.store.attempts import attempt_by_id
+
+        return attempt_by_id(self.store, name)
+
+    def streams(self, attempt: str) -> "Mapping[str, StoredStream]":
+        """Return what is kept of an attempt's `stdout` and `stderr`."""
+        from stoker.store.attempts import streams_of
+
+        return streams_of(self.store, attempt)
+
     def which(self, path: str | os.PathLike[str]) -> "AttemptRow":
         """Return the attempt that made the file; NotFound if none did."""
         from stoker.store.attempts import maker_of
 
         return maker_of(self.store, os.fspath(path))
+
+    def rehearse(
+        self,
+        key: str,
+        step: str,
+        *,
+        scratch: str,
+        pipeline: str | None = None,
+        attempt: str | None = None,
+    ) -> "Rehearsal":
+        """Return what it takes to do a task by hand in `scratch`: as an attempt of it was given
+        it, or as one would be given it now."""
+        from stoker.project.rehearsal import rehearse
+        from stoker.store import attempts, repeat
+
+        if attempt is None:
+            claimed, spec = repeat.as_claimed(self.store, key, step, pipeline=pipeline)
+        else:
+            found = attempts.attempt_by_id(self.store, attempt)
+            claimed, spec = repeat.as_attempted(self.store, found)
+        return rehearse(self.settings, spec, claimed, scratch=scratch)
 
     def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
         """Return the workers that are alive, or all that ever were."""
@@ -332,6 +367,12 @@ class Project:
         from stoker.project.checkup import check_up
 
         return check_up(self)
+
+    def take_over_store(self) -> str:
+        """The store, moved here from another host for good, is this host's; return its name."""
+        from stoker.store.integrity import take_over
+
+        return take_over(self.settings.store_url)
 
     # ------------------------------------------------------------------------------------- changing
 

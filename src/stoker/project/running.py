@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stoker.project.janitor import Janitor
 from stoker.store import reports
 from stoker.store.claim import Left, anything_left
 from stoker.store.reap import promote_due, reap
@@ -60,7 +61,8 @@ def work_off(
         from stoker.work.worker import Worker
 
         worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)
-        was_interrupted = worker.work().was_interrupted
+        with Janitor(store):
+            was_interrupted = worker.work().was_interrupted
     return summarise(
         store,
         pipeline=pipeline,

@@ -28,7 +28,8 @@ _SLOT, _A, _T, _I, _P, _S, _W = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolChange:
     """One pool whose slots changed: how many there were and are, and how many are still held
-    though they are no longer wanted."""
+    though they are no longer wanted.
+    """
 
     pool: str
     before: int
@@ -36,9 +37,7 @@ class PoolChange:
     retired_but_held: int
 
 
-def set_pools(
-    store: "Store", pools: Sequence[Pool], *, dry_run: bool = False
-) -> list[PoolChange]:
+def set_pools(store: "Store", pools: Sequence[Pool], *, dry_run: bool = False) -> list[PoolChange]:
     """The store's pools have exactly these slots to give out; return those that changed."""
     with store.reading() as unit:
         if not _wanted_differs(unit, pools):
@@ -82,9 +81,7 @@ def _set_pool(
             unit.execute(update(_SLOT).where(_is(pool, name)).values(is_retired=True))
         else:
             unit.execute(delete(_SLOT).where(_is(pool, name)))
-    return PoolChange(
-        pool=pool, before=len(before), after=len(wanted), retired_but_held=len(held)
-    )
+    return PoolChange(pool=pool, before=len(before), after=len(wanted), retired_but_held=len(held))
 
 
 def _is(pool: str, name: str) -> object:

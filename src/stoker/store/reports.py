@@ -14,9 +14,8 @@ from sqlalchemy import and_, case, func, select
 
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import fold
+from stoker.store import fold, tables
 from stoker.store import selection as selections
-from stoker.store import tables
 from stoker.store.catalog import Catalog, StepEntry, catalog
 from stoker.store.moments import moment
 from stoker.store.pools import pool_counts
@@ -223,9 +222,7 @@ def _pipeline_status(
     of_items = items.get(known.pipeline_ids[name], {})
     return PipelineStatus(
         items={state.word: of_items.get(state.value, 0) for state in ItemState},
-        tasks={
-            word: sum(counts[word] for counts in steps.values()) for word in TaskState.words()
-        },
+        tasks={word: sum(counts[word] for counts in steps.values()) for word in TaskState.words()},
         steps=steps,
         outdated=outdated,
         eta_s=_eta_s(entries, steps, taken, slots),
@@ -247,9 +244,7 @@ def _eta_s(
 ) -> float | None:
     """The cpu time that is left, spread over all slots. A step never seen counts as the others."""
     durations = [taken[entry.id] for entry in entries if entry.id in taken]
-    left = {
-        entry.id: sum(steps[entry.name][state.word] for state in _OPEN) for entry in entries
-    }
+    left = {entry.id: sum(steps[entry.name][state.word] for state in _OPEN) for entry in entries}
     if not durations or not slots or not any(left.values()):
         return None
     otherwise = sum(durations) / len(durations)

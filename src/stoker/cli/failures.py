@@ -1,0 +1,60 @@
+"""`stoker failures`, and the list of causes from which `stoker retry` lets a person choose."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stoker.cli.render import data, json_line, plural, say, visible
+from stoker.cli.scope import Scope, command, json_option, selection_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stoker.model.selection import Selection
+    from stoker.store.rows import FailureRow
+
+
+@command()
+@selection_options()
+@json_option
+def failures(scope: Scope, selection: "Selection", as_json: bool) -> None:
+    """Group failed tasks by step and cause, most frequent first.
+
+    A cause is an entry of the step's `causes`, the line an attempt wrote to STOKER_REASON, an error
+    marker, or the last words on stderr with what differs from item to item left out.
+    """
+    with scope.project() as project:
+        rows = project.failures(selection=selection)
+    if as_json:
+        for row in rows:
+            json_line(row)
+        return
+    if not rows:
+        say("no task has failed")
+        return
+    total = sum(row.n for row in rows)
+    say(f"{plural(total, 'failed task')} of {plural(len(rows), 'cause')}")
+    show_causes(rows)
+
+
+def show_causes(rows: "Sequence[FailureRow]", *, numbered: bool = False) -> None:
+    """Print causes with counts, what to do, and a few keys."""
+    width = max(len(f"{row.n:,}") for row in rows)
+    several = len({row.pipeline for row in rows}) > 1
+    for at, row in enumerate(rows, start=1):
+        number = f"{at:>3}  " if numbered else ""
+        step = f"{row.pipeline}: {row.step}" if several else row.step
+        n = click.style(f"{row.n:>{width},}", fg="red", bold=True)
+        data(f"{number}{n}  {click.style(step, bold=True)}  {visible(row.cause)}")
+        indent = " " * (len(number) + width + 2)
+        if row.reason and not _says_it_all(row.cause, row.reason):
+            data(f"{indent}{click.style(visible(row.reason), dim=True)}")
+        if row.do:
+            data(f"{indent}{click.style('do:', fg='cyan')} {visible(row.do)}")
+        more = f" and {row.n - len(row.examples):,} more" if row.n > len(row.examples) else ""
+        data(f"{indent}{', '.join(visible(key) for key in row.examples)}{more}")
+
+
+def _says_it_all(cause: str, reason: str) -> bool:
+    """Whether the cause is the reason, but for what differs from item to item."""
+    return all(part.strip() in reason for part in cause.split("…"))

@@ -1,0 +1,58 @@
+"""`stoker shell`."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import click
+
+from stoker.cli.render import say, visible
+from stoker.cli.scope import KEY, Scope, command
+
+
+@command()
+@click.argument("key", type=KEY, metavar="KEY")
+@click.argument("step", metavar="STEP")
+@click.option("--pipeline", metavar="NAME", help="Of this pipeline, if several have the key.")
+@click.option("--command", "line", metavar="TEXT", help="Run this instead of a shell to type in.")
+def shell(scope: Scope, key: str, step: str, pipeline: str | None, line: str | None) -> int:
+    """Open a shell as an attempt would see it; nothing is recorded.
+
+    The shell begins in a fresh scratch with the exact inputs and environment, `prepare` done; the
+    step's command stands in the file `$STOKER_COMMAND` (`bash "$STOKER_COMMAND"` runs it). Nothing
+    is published. The scratch is wiped when the shell ends. Ends with the shell's exit code.
+    """
+    with scope.project() as project:
+        root = tempfile.mkdtemp(prefix="stoker-shell-")
+        try:
+            rehearsal = project.rehearse(
+                key, step, scratch=os.path.join(root, "scratch"), pipeline=pipeline
+            )
+            rehearsal.make_folders()
+            script = Path(root, "command")
+            script.write_bytes(os.fsencode(rehearsal.script + "\n"))
+            say(f"step {step} of {rehearsal.claimed.key}, in {rehearsal.scratch}")
+            say('`bash "$STOKER_COMMAND"` does what the step does; nothing is recorded')
+            for name, (made, target) in rehearsal.outputs.items():
+                where = made if made is not None else "what it makes here"
+                say(f"output {name}: {visible(where)} (published at {visible(target)})")
+            rc = Path(root, "rc")
+            rc.write_text(_rc(rehearsal.step.prepare), encoding="utf-8")
+            words = ["-c", f'. "$STOKER_RC"\n{line}'] if line else ["--rcfile", str(rc), "-i"]
+            environment = {
+                **rehearsal.env,
+                "STOKER_COMMAND": str(script),
+                "STOKER_RC": str(rc),
+            }
+            done = subprocess.run(
+                ["bash", *words], cwd=rehearsal.scratch, env=environment, check=False
+            )
+            return done.returncode if done.returncode >= 0 else 128 - done.returncode
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _rc(prepare: str | None) -> str:
+    return f"{prepare or ''}\nPS1='(stoker) \\w\\$ '\n"

@@ -1,0 +1,179 @@
+"""`stoker show`."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+from stoker.cli.render import (
+    COLOURS,
+    data,
+    human_bytes,
+    human_seconds,
+    human_time,
+    json_line,
+    say,
+    table,
+    to_json,
+    visible,
+)
+from stoker.cli.scope import KEY, Scope, command, json_option
+from stoker.errors import NotFound
+
+if TYPE_CHECKING:
+    from stoker.store.rows import AttemptRow, Happening, Story
+
+# What the attempts or the tasks' states tell already, or what follows from another event.
+_TOLD_ELSEWHERE = frozenset(
+    {"claim", "succeed", "fail", "requeue", "skip", "stop", "unblock", "block", "adopt", "register"}
+)
+_WORDS = {
+    "change": "new content",
+    "pass_over": "passed over: a step ended the item early",
+    "release_blocked": "release",
+    "revoke": "stopped, as a step before it is to run again",
+    "revoke_ready": "stopped, to be done anew",
+}
+
+
+@command()
+@click.argument("key", type=KEY, metavar="KEY")
+@click.argument("step", required=False, metavar="[STEP]")
+@click.option("--pipeline", metavar="NAME", help="Of this pipeline, if several have the key.")
+@click.option("--as-command", is_flag=True, help="Print what reproduces an attempt by hand.")
+@click.option("--attempt", metavar="ID", help="With --as-command: of this attempt.")
+@json_option
+def show(
+    scope: Scope,
+    key: str,
+    step: str | None,
+    pipeline: str | None,
+    as_command: bool,
+    attempt: str | None,
+    as_json: bool,
+) -> None:
+    """Tell the whole story of an item in order.
+
+    What it is, every attempt with its reason and its outputs, and what people did to it. With
+    `--as-command`: a bash script that does the latest attempt of STEP (or of the last step that was
+    tried) by hand, with the same environment and inputs, without publishing or recording anything.
+    """
+    with scope.project() as project:
+        found = project.show(key, pipeline=pipeline)
+        if as_command:
+            chosen = _chosen(found, step, attempt)
+            scratch = f"/tmp/stoker-{chosen.id[-12:]}/scratch"  # noqa: S108 - shown, not used
+            rehearsal = project.rehearse(
+                found.item.item,
+                chosen.step,
+                scratch=scratch,
+                pipeline=found.item.pipeline,
+                attempt=chosen.id,
+            )
+            data(rehearsal.as_text().rstrip("\n"))
+            return
+    if as_json:
+        json_line(found)
+    else:
+        _tell(found, step)
+
+
+def _chosen(found: "Story", step: str | None, attempt: str | None) -> "AttemptRow":
+    for one in reversed(found.attempts):
+        is_asked = one.id.startswith(attempt) if attempt else one.started_at is not None
+        if is_asked and step in (None, one.step):
+            return one
+    raise NotFound(f"`{found.item.item}` has no attempt{f' of step `{step}`' if step else ''} yet")
+
+
+def _tell(found: "Story", step: str | None) -> None:
+    item = found.item
+    data(f"{click.style(visible(item.item), bold=True)}  {item.pipeline}  {_state(item.state)}")
+    facts = [visible(item.path)] if item.path is not None else []
+    if item.size_bytes is not None:
+        facts.append(human_bytes(item.size_bytes))
+    if item.priority:
+        facts.append(f"priority {item.priority}")
+    if facts:
+        data("  " + ", ".join(facts))
+    for name, values in (("params", item.params), ("meta", item.meta)):
+        if values:
+            data(f"  {name}: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in values.items()))
+    data()
+    moments = [(item.registered_at, f"registered by {item.by}")]
+    moments += _attempt_lines(found, step)
+    moments += _happening_lines(found.happenings, step)
+    for at, text in sorted(moments, key=lambda one: one[0]):
+        first, *rest = text.split("\n")
+        data(f"{human_time(at)}  {first}")
+        for line in rest:
+            data(f"{' ' * 21}{line}")
+    data()
+    table(
+        ["step", "state", "attempts", "reason"],
+        [[t.step, t.state, str(t.attempts), t.reason or ""] for t in found.tasks],
+        right=("attempts",),
+    )
+    if any(task.state == "failed" for task in found.tasks):
+        say("`stoker logs` shows what was written, `stoker show --as-command` how to try by hand")
+
+
+def _attempt_lines(found: "Story", step: str | None) -> Iterator[tuple[datetime, str]]:
+    for one in found.attempts:
+        if step not in (None, one.step) or (one.started_at is None and one.reason is None):
+            continue
+        yield one.started_at or one.claimed_at, "\n".join(_about(one))
+
+
+def _about(one: "AttemptRow") -> Iterator[str]:
+    took = f" in {human_seconds(one.elapsed_s)}" if one.elapsed_s is not None else ""
+    where = f" on {one.host}" if one.host else ""
+    parts = [f"{one.step} #{one.number} {_state(one.state)}{took}{where}"]
+    if one.kind != "run":
+        parts.append(one.kind)
+    if one.exit_code:
+        parts.append(f"exit code {one.exit_code}")
+    if one.signal:
+        parts.append(f"signal {one.signal}")
+    if one.user_s is not None and one.user_s + (one.system_s or 0) >= 0.01:
+        parts.append(f"cpu {human_seconds(one.user_s + (one.system_s or 0))}")
+    if one.max_rss_bytes:
+        parts.append(f"memory {human_bytes(one.max_rss_bytes)}")
+    yield ", ".join(parts) + click.style(f"  {one.id}", dim=True)
+    if one.reason:
+        yield f"  {visible(one.reason)}"
+    for name, stream in (("stdout", one.stdout), ("stderr", one.stderr)):
+        if stream.size_bytes:
+            cut = ", cut" if stream.truncated else ""
+            yield f"  {name}: {human_bytes(stream.size_bytes)}{cut}"
+    for output in one.outputs:
+        yield f"  {output.name}: {visible(output.path)} ({human_bytes(output.size_bytes)})"
+    if one.values:
+        yield "  values: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in one.values.items())
+
+
+def _happening_lines(
+    happenings: "tuple[Happening, ...]", step: str | None
+) -> Iterator[tuple[datetime, str]]:
+    """One line for what one command did, whatever number of steps it touched."""
+    told = [
+        one
+        for one in happenings
+        if one.event not in _TOLD_ELSEWHERE and (step is None or one.step in (None, step))
+    ]
+    for (at, event, by, reason), several in groupby(
+        told, key=lambda one: (one.at, one.event, one.by, one.reason)
+    ):
+        steps = ", ".join(one.step for one in several if one.step)
+        text = _WORDS.get(event, event)
+        if steps:
+            text += f" {steps}"
+        if by:
+            text += f" by {by}"
+        yield at, text + (f": {visible(reason)}" if reason else "")
+
+
+def _state(word: str) -> str:
+    return click.style(word, fg=COLOURS.get(word))

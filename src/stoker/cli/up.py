@@ -1,0 +1,40 @@
+"""`stoker up`."""
+
+import click
+
+from stoker.cli.apply import tell_applied
+from stoker.cli.render import human_seconds, say
+from stoker.cli.scope import Scope, command
+
+
+@command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the web page listens.")
+@click.option("--port", type=int, default=8420, show_default=True, help="0 takes a free one.")
+@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@click.option("--no-web", is_flag=True, help="Without the web page.")
+@click.option("--once", is_flag=True, help="Tidy up once and end; for cron.")
+def up(scope: Scope, host: str, port: int, slots: int | None, no_web: bool, once: bool) -> None:  # noqa: ARG001 - the contract's options
+    """Run the service: a worker and housekeeping, until stopped.
+
+    It takes the project's file over when that changes. Stop it with Ctrl-C or TERM: what runs gets
+    a few seconds. With `--once` it takes back what dead workers held, lets waiting tasks go on,
+    brings the counts up to date, and ends.
+    """
+    from stoker import daemon
+    from stoker.cli.progress import progress_for
+
+    with scope.project() as project:
+        if once:
+            daemon.serve_once(project, on_apply=tell_applied)
+            say("tidied up")
+            return
+        if not no_web:
+            say("this release has no web page yet; `stoker status` and `stoker report` show it all")
+        with progress_for(project) as progress:
+            summary = daemon.serve(
+                project, slots=slots, on_event=progress.update, on_apply=tell_applied
+            )
+    say(
+        f"stopped after {human_seconds(summary.elapsed_s)}: "
+        f"{summary.done:,} done, {summary.failed:,} failed"
+    )

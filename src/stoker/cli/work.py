@@ -1,0 +1,39 @@
+"""`stoker work`."""
+
+import click
+
+from stoker.cli.render import human_seconds, say
+from stoker.cli.run import EXIT_INTERRUPTED
+from stoker.cli.scope import DURATION, Scope, command
+
+
+@command()
+@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@click.option("--drain", is_flag=True, help="End when nothing is left for it.")
+@click.option("--time-limit", type=DURATION, metavar="T", help="Stop after this time, as `2h`.")
+@click.option("--name", metavar="NAME", help="What to call it; by default host and process.")
+def work(
+    scope: Scope, slots: int | None, drain: bool, time_limit: float | None, name: str | None
+) -> int:
+    """Run one more worker on this host.
+
+    It works on the pipelines as the store has them, until it is stopped by Ctrl-C or TERM. By
+    default it fills all cpus that this host may use; what other workers here fill is left to them.
+    """
+    from stoker import daemon
+    from stoker.cli.progress import progress_for
+
+    with scope.project() as project, progress_for(project) as progress:
+        summary = daemon.work(
+            project,
+            slots=slots,
+            drain=drain,
+            time_limit_s=time_limit,
+            name=name,
+            on_event=progress.update,
+        )
+    say(
+        f"{summary.done:,} done, {summary.failed:,} failed, {summary.skipped:,} skipped "
+        f"in {human_seconds(summary.elapsed_s)}"
+    )
+    return EXIT_INTERRUPTED if summary.was_interrupted else 0

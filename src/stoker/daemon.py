@@ -1,0 +1,119 @@
+"""A site's service: which loops run, in what order they start and stop.
+
+`stoker up` is one worker in the main thread, and beside it the janitor, which also takes over the
+project's file when it changes. On a signal the worker stops first, in order, then the janitor.
+"""
+
+import glob
+import logging
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stoker.errors import StokerError
+from stoker.project.janitor import Janitor, tidy_once
+
+if TYPE_CHECKING:
+    from stoker.project import Project
+    from stoker.project.project import Applied
+    from stoker.work.progress import Event, Summary
+
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    project: "Project",
+    *,
+    slots: int | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
+    on_apply: "Callable[[Applied], None] | None" = None,
+) -> "Summary":
+    """Work and tidy up until a signal comes; return what the worker did."""
+    from stoker.work.worker import Worker
+
+    project.follow_file(on_apply=on_apply)
+    watch = FileWatch(project, on_apply)
+    worker = Worker(project.store, project.settings, slots=slots, on_event=on_event)
+    with Janitor(project.store, also=watch.look):
+        return worker.work()
+
+
+def serve_once(project: "Project", *, on_apply: "Callable[[Applied], None] | None" = None) -> None:
+    """Take over the file, tidy up once, and start nothing; for cron."""
+    project.follow_file(on_apply=on_apply)
+    tidy_once(project.store)
+
+
+def work(
+    project: "Project",
+    *,
+    slots: int | None = None,
+    drain: bool = False,
+    time_limit_s: float | None = None,
+    name: str | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Summary":
+    """Be one more worker on the store, which has its pipelines already; return what it did."""
+    from stoker.work.worker import Worker
+
+    worker = Worker(
+        project.store,
+        project.settings,
+        slots=slots,
+        drain=drain,
+        time_limit_s=time_limit_s,
+        name=name,
+        on_event=on_event,
+    )
+    with Janitor(project.store):
+        return worker.work()
+
+
+class FileWatch:
+    """Takes over the project's file, and those that it includes, when they change."""
+
+    def __init__(
+        self, project: "Project", on_apply: "Callable[[Applied], None] | None" = None
+    ) -> None:
+        self._project = project
+        self._on_apply = on_apply
+        self._seen = self._stamps()
+
+    def look(self) -> None:
+        """Take the file over if it has changed; one with problems is left until it is right."""
+        from stoker.project import open_project
+
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return
+        self._seen = stamps
+        try:
+            fresh = open_project(self._project.file)
+            with fresh:
+                fresh.follow_file(on_apply=self._on_apply)
+        except StokerError as error:
+            _log.warning(
+                "the changed file is not taken over; `stoker check` says why",
+                extra={"event": "file_refused", "error": str(error)},
+            )
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        """Return size and time of the file and all that it includes."""
+        file = self._project.file
+        names = [str(file)]
+        try:
+            patterns = tomllib.loads(file.read_text(encoding="utf-8")).get("include", [])
+        except (OSError, ValueError):
+            patterns = []
+        for pattern in patterns if isinstance(patterns, list) else []:
+            names += glob.glob(str(pattern), root_dir=file.parent, recursive=True)
+        stamps = {}
+        for name in names:
+            try:
+                found = os.stat(Path(file.parent, name))
+            except OSError:
+                continue
+            stamps[name] = (found.st_size, found.st_mtime_ns)
+        return stamps

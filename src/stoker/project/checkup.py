@@ -1,0 +1,210 @@
+"""Checking an installation: what may go wrong here, and what to do about it.
+
+Every check stands alone: one that cannot be made is itself a finding, and the rest goes on.
+"""
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stoker.errors import StokerError
+
+if TYPE_CHECKING:
+    from stoker.project.project import Project
+
+LOW_BYTES = 2 * 2**30
+VERY_LOW_BYTES = 200 * 2**20
+LOW_INODES = 10_000
+OLDEST_SQLITE = (3, 35)
+SKEW_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check found. `state` is ok, warn or fail; `do` is what to do about it."""
+
+    check: str
+    state: str
+    text: str
+    do: str | None = None
+
+
+def check_up(project: "Project") -> list[Finding]:
+    """Return what every check found, in order."""
+    checks: tuple[Callable[[Project], Iterator[Finding]], ...] = (
+        _versions,
+        _file,
+        _store_place,
+        _room,
+        _rights,
+        _clock,
+        _database,
+        _containment,
+    )
+    found: list[Finding] = []
+    for check in checks:
+        try:
+            found += check(project)
+        except (StokerError, OSError) as error:
+            name = check.__name__.strip("_").replace("_", " ")
+            found.append(Finding(check=name, state="fail", text=str(error)))
+    return found
+
+
+def _versions(_project: "Project") -> Iterator[Finding]:
+    from stoker import __version__
+
+    text = f"Stoker {__version__}, Python {platform.python_version()}, {sys.executable}"
+    yield Finding(check="versions", state="ok", text=text)
+    known = sqlite3.sqlite_version_info >= OLDEST_SQLITE
+    yield Finding(
+        check="sqlite",
+        state="ok" if known else "fail",
+        text=f"SQLite {sqlite3.sqlite_version}",
+        do=None if known else "install a Python with SQLite 3.35 or newer",
+    )
+
+
+def _file(project: "Project") -> Iterator[Finding]:
+    problems = project.loaded.problems
+    yield Finding(
+        check="project",
+        state="fail" if problems else "ok",
+        text=f"{project.file}: {len(project.pipelines)} pipelines"
+        + (f", {len(problems)} problems" if problems else ""),
+        do="`stoker check` lists them" if problems else None,
+    )
+
+
+def _store_path(project: "Project") -> Path | None:
+    """Return the store's file; None for a database server."""
+    scheme, _, rest = project.settings.store_url.partition(":///")
+    return Path(rest) if scheme == "sqlite" else None
+
+
+def _folders(project: "Project") -> dict[str, Path]:
+    """Return the folders that Stoker writes to, by what they are for, as far as they exist."""
+    store = _store_path(project)
+    folders = {"store": store.parent if store is not None else Path(project.settings.folder)}
+    scratch = project.settings.worker.scratch
+    if scratch is not None:
+        folders["scratch"] = Path(scratch)
+    return {name: _existing(path) for name, path in folders.items()}
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _store_place(project: "Project") -> Iterator[Finding]:
+    from stoker.store.dialects.sqlite import NETWORK_FILE_SYSTEMS, file_system_of
+
+    path = _store_path(project)
+    if path is None:
+        return
+    kind = file_system_of(_existing(path.parent))
+    is_network = kind in NETWORK_FILE_SYSTEMS
+    yield Finding(
+        check="file system",
+        state="fail" if is_network else "ok",
+        text=f"the store lies on {kind or 'an unknown file system'} ({path})",
+        do="set `[store] url` to a path on a local disk of one host" if is_network else None,
+    )
+
+
+def _room(project: "Project") -> Iterator[Finding]:
+    for name, folder in _folders(project).items():
+        free = shutil.disk_usage(folder).free
+        inodes = os.statvfs(folder).f_favail
+        total_inodes = os.statvfs(folder).f_files
+        state = "fail" if free < VERY_LOW_BYTES else "warn" if free < LOW_BYTES else "ok"
+        text = f"{free / 2**30:.1f}G free for the {name} in {folder}"
+        if total_inodes and inodes < LOW_INODES:
+            state, text = "warn", f"{text}, but only {inodes:,} more files"
+        yield Finding(
+            check="disk", state=state, text=text, do="make room there" if state != "ok" else None
+        )
+
+
+def _rights(project: "Project") -> Iterator[Finding]:
+    for name, folder in _folders(project).items():
+        may = os.access(folder, os.W_OK | os.X_OK)
+        yield Finding(
+            check="rights",
+            state="ok" if may else "fail",
+            text=f"{'may' if may else 'may not'} write the {name} in {folder}",
+            do=None if may else "let this account write there, or set another place",
+        )
+
+
+def _clock(project: "Project") -> Iterator[Finding]:
+    """The host's clock against that of the file system, which may be another host's."""
+    folder = _folders(project)["store"]
+    probe = folder / f".stoker-clock-{os.getpid()}"
+    try:
+        probe.touch()
+        skew_s = probe.stat().st_mtime - time.time()
+    finally:
+        probe.unlink(missing_ok=True)
+    is_right = abs(skew_s) < SKEW_S and time.gmtime().tm_year >= 2024
+    yield Finding(
+        check="clock",
+        state="ok" if is_right else "warn",
+        text=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        + ("" if is_right else f", {skew_s:+.1f} s off from the disk's"),
+        do=None if is_right else "set the clock (NTP); leases and times in the record go by it",
+    )
+
+
+def _database(project: "Project") -> Iterator[Finding]:
+    from stoker.store.integrity import quick_check
+
+    path = _store_path(project)
+    if path is not None and not path.exists():
+        yield Finding(check="store", state="ok", text="there is no store yet")
+        return
+    problems = quick_check(project.store)
+    yield Finding(
+        check="store",
+        state="fail" if problems else "ok",
+        text="; ".join(problems[:3]) if problems else "the database is whole",
+        do="stop all workers and restore the store from a backup" if problems else None,
+    )
+
+
+def _containment(_project: "Project") -> Iterator[Finding]:
+    from stoker.work import contain
+
+    was = contain.become_subreaper()
+    contain.become_subreaper(wanted=was)
+    yield Finding(
+        check="processes",
+        state="ok",
+        text="what an attempt leaves running is found and ended (child subreaper)",
+    )
+    root = Path("/sys/fs/cgroup")
+    if not (root / "cgroup.controllers").exists():
+        yield Finding(
+            check="cgroups",
+            state="ok",
+            text="no cgroup v2 here; process groups and marks are used instead",
+        )
+        return
+    own = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition(":")[2]
+    place = root / own.lstrip("/")
+    may = os.access(place, os.W_OK) and os.access(place / "cgroup.procs", os.W_OK)
+    yield Finding(
+        check="cgroups",
+        state="ok",
+        text=f"cgroup v2 {'can' if may else 'cannot'} be written in {place}"
+        + ("" if may else "; process groups and marks are used instead"),
+    )

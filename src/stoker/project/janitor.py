@@ -1,0 +1,73 @@
+"""The thread that keeps counts and the store's file in order while a worker has its hands full."""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from stoker.errors import StokerError
+from stoker.store import fold
+from stoker.store.reap import promote_due, reap
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+TICK_S = 3.0
+FOLD_LIMIT_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Janitor:
+    """Tidies every few seconds until the block ends; `also` is called with each tick.
+
+    A store that does not answer is tried again with the next tick.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        *,
+        tick_s: float = TICK_S,
+        also: Callable[[], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._tick_s = tick_s
+        self._also = also
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="janitor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._over.wait(self._tick_s):
+            try:
+                fold.fold(self._store, limit_s=FOLD_LIMIT_S)
+                self._store.checkpoint()
+                if self._also is not None:
+                    self._also()
+            except StokerError as error:
+                _log.warning(
+                    "housekeeping has to wait",
+                    extra={"event": "housekeeping_failed", "error": str(error)},
+                )
+
+
+def tidy_once(store: "Store") -> None:
+    """What dead workers held is ready again, what waited long enough is due, counts are right."""
+    reap(store)
+    promote_due(store)
+    fold.fold(store)
+    store.checkpoint()

@@ -1,0 +1,141 @@
+"""An attempt made by hand: its exact environment and command in a fresh scratch, nothing recorded."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stoker.model.pipeline import Pipeline, Python, Step
+from stoker.model.task import Claimed
+from stoker.spec.environment import attempt_env, base_environment
+from stoker.spec.template import Context, compile_step
+from stoker.work.publish import OUT
+
+if TYPE_CHECKING:
+    from stoker.model.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What it takes to do an attempt by hand.
+
+    `env` is the whole environment, `own` what Stoker and the step set of it. `outputs` maps each
+    output's name to where the tool writes it (None: picked up after the end) and where it would be
+    published. `script` is the command as bash text, `python` steps included.
+    """
+
+    claimed: Claimed
+    step: Step
+    folder: str
+    scratch: str
+    env: Mapping[str, str]
+    own: Mapping[str, str]
+    outputs: Mapping[str, tuple[str | None, str]]
+    script: str
+
+    def make_folders(self) -> None:
+        """The scratch and the folders for the outputs are there."""
+        os.makedirs(self.scratch, mode=0o700, exist_ok=True)
+        for made, _ in self.outputs.values():
+            if made is not None:
+                os.makedirs(os.path.dirname(made), exist_ok=True)
+
+    def as_text(self) -> str:
+        """Return a bash script that does it all: folders, environment, `prepare`, the command."""
+        lines = [
+            f"# step {self.step.name} of {shlex.quote(self.claimed.key)}, as Stoker runs it",
+            f"mkdir -p {shlex.quote(self.scratch)} && cd {shlex.quote(self.scratch)}",
+        ]
+        folders = [os.path.dirname(made) for made, _ in self.outputs.values() if made is not None]
+        if folders:
+            lines.append(shlex.join(["mkdir", "-p", *dict.fromkeys(folders)]))
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in self.own.items()]
+        if self.step.prepare:
+            lines.append(self.step.prepare)
+        lines.append(self.script)
+        for name, (made, target) in self.outputs.items():
+            where = shlex.quote(made) if made is not None else "what matches its pattern here"
+            lines.append(f"# output {name}: {where} would be published at {shlex.quote(target)}")
+        return "\n".join(lines) + "\n"
+
+
+def rehearse(
+    settings: "Settings", pipeline: Pipeline, claimed: Claimed, *, scratch: str
+) -> Rehearsal:
+    """Return what it takes to do this attempt in `scratch`. Touches nothing."""
+    step = pipeline.step(claimed.step)
+    plan = compile_step(pipeline, step)
+    targets = plan.targets(Context(claimed=claimed, scratch=scratch))
+    outputs = {
+        output.name: (
+            None
+            if output.pick is not None
+            else os.path.join(
+                scratch, OUT, output.name, os.path.basename(targets[output.name].rstrip("/"))
+            ),
+            targets[output.name],
+        )
+        for output in step.outputs
+    }
+    made = {name: path for name, (path, _) in outputs.items() if path is not None}
+    command = plan.command(Context(claimed=claimed, scratch=scratch, out=made))
+    base = base_environment(os.environ)
+    parent = os.path.dirname(scratch)
+    env = attempt_env(
+        claimed,
+        scratch=scratch,
+        base=base,
+        secrets=settings.secrets,
+        step=step,
+        values_file=os.path.join(parent, "values"),
+        reason_file=os.path.join(parent, "reason"),
+        extra=command.env,
+        gpu_pools=[pool.name for pool in settings.pools if pool.kind == "gpu"],
+    )
+    is_python = isinstance(step.action, Python)
+    return Rehearsal(
+        claimed=claimed,
+        step=step,
+        folder=pipeline.folder,
+        scratch=scratch,
+        env=env,
+        own={name: value for name, value in env.items() if base.get(name) != value},
+        outputs=outputs,
+        script=(
+            _python_script(step.action, pipeline.folder, claimed, made, scratch)
+            if is_python
+            else shlex.join(command.argv)
+        ),
+    )
+
+
+def _python_script(
+    action: object, folder: str, claimed: Claimed, made: Mapping[str, str], scratch: str
+) -> str:
+    """Return bash text that calls a step's function as a warm process would."""
+    if not isinstance(action, Python):
+        return ""
+    module, _, function = action.function.partition(":")
+    inputs = {
+        step: {name: paths[0] if len(paths) == 1 else list(paths) for name, paths in of.items()}
+        for step, produced in claimed.produced.items()
+        for of in [produced.outputs]
+    }
+    values = {step: dict(produced.values) for step, produced in claimed.produced.items()}
+    text = "\n".join(
+        (
+            "import sys",
+            "from types import SimpleNamespace",
+            f"sys.path.insert(0, {folder!r})",
+            f"import {module}",
+            "task = SimpleNamespace(",
+            f"    item={claimed.path!r}, key={claimed.key!r},",
+            f"    params={dict(claimed.params)!r}, meta={dict(claimed.meta)!r},",
+            f"    inputs={inputs!r}, values={values!r},",
+            f"    outputs={dict(made)!r}, scratch={scratch!r},",
+            ")",
+            f"print({module}.{function}(task))",
+        )
+    )
+    return shlex.join([action.interpreter or "python3", "-c", text])

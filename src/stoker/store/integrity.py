@@ -1,0 +1,33 @@
+"""Whether a store is whole, and taking it over on another host."""
+
+from sqlalchemy import update
+
+from stoker.store import schema, tables
+from stoker.store.connect import OWN_SITE, Store, machine
+from stoker.store.dialects import dialect_for
+
+
+def quick_check(store: Store) -> list[str]:
+    """Return what the database itself finds wrong with its file; nothing for a whole one."""
+    if store.dialect.name != "sqlite":
+        return []
+    with store.reading() as unit:
+        rows = unit.connection.exec_driver_sql("PRAGMA quick_check(5)").fetchall()
+    return [str(row[0]) for row in rows if row[0] != "ok"]
+
+
+def take_over(url: str) -> str:
+    """The store at `url` belongs to this host from now on; return its site's name.
+
+    For a file that was moved here for good: nothing may use the old one any more.
+    """
+    store = Store(url, dialect_for(url))
+    try:
+        schema.bring_up(store)
+        with store.writing() as unit:
+            own = tables.site
+            unit.execute(update(own).where(own.c.id == OWN_SITE).values(machine=machine()))
+            row = unit.execute(own.select().where(own.c.id == OWN_SITE)).one()
+    finally:
+        store.close()
+    return str(row.name)

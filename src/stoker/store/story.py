@@ -1,0 +1,101 @@
+"""The story of one item: what it is, what was tried, and what people did to it."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, select
+
+from stoker.errors import NotFound, UserError
+from stoker.model.selection import Selection
+from stoker.store import fold, tables
+from stoker.store import selection as selections
+from stoker.store.attempts import attempts_of_item
+from stoker.store.ids import text_of
+from stoker.store.moments import moment
+from stoker.store.reports import TASK, item_columns, item_row, seconds_lately, task_row
+from stoker.store.rows import Happening, Story
+from stoker.store.unit import Unit
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+_I, _P, _S, _T, _J = tables.item, tables.pipeline, tables.step, tables.task, tables.journal
+_NEAR = 3
+
+
+def find_item(unit: Unit, key: str, *, pipeline: str | None = None) -> Any:
+    """Return the row of the item of that key, or whose path that is.
+
+    NotFound names keys that are near; UserError where two pipelines have it.
+    """
+    query = select(_I.c.id, _I.c.pipeline_id, _P.c.name.label("pipeline"), *item_columns())
+    query = query.join(_P, _P.c.id == _I.c.pipeline_id)
+    if pipeline is not None:
+        selections.check(unit, Selection(pipeline=pipeline))
+        query = query.where(_P.c.name == pipeline)
+    path = os.fsencode(os.path.realpath(key)) if "\0" not in key else b""
+    for condition in (_I.c.key == key, _I.c.path == path):
+        rows = unit.execute(query.where(condition).order_by(_P.c.name)).fetchall()
+        if len(rows) > 1:
+            names = " and of ".join(f"`{row.pipeline}`" for row in rows)
+            raise UserError(f"`{key}` is an item of {names}; say which with `--pipeline`")
+        if rows:
+            return rows[0]
+    raise NotFound(f"there is no item `{key}`{_near(unit, key)}")
+
+
+def _near(unit: Unit, key: str) -> str:
+    """Return keys that end or begin like this one, as the end of a message."""
+    name = key.rstrip("/").rpartition("/")[2]
+    ends = _I.c.key.endswith(f"/{name}", autoescape=True)
+    begins = and_(_I.c.key > key, _I.c.key < key + "\U0010ffff")
+    for condition in (begins, ends):
+        near = unit.execute(select(_I.c.key).where(condition).limit(_NEAR)).scalars().all()
+        if near:
+            return "; did you mean " + " or ".join(f"`{one}`" for one in near) + "?"
+    return "; `stoker items` lists them"
+
+
+def story(store: "Store", key: str, *, pipeline: str | None = None) -> Story:
+    """Return everything that is known of an item, in order."""
+    fold.fold(store, limit_s=10.0)
+    with store.reading() as unit:
+        item = find_item(unit, key, pipeline=pipeline)
+        query = selections.task_query(Selection(), *TASK).where(_T.c.item_id == item.id)
+        taken = seconds_lately(unit)
+        return Story(
+            item=item_row(item),
+            tasks=tuple(
+                task_row(row, taken) for row in unit.execute(query.order_by(_S.c.position))
+            ),
+            attempts=tuple(attempts_of_item(unit, item.id)),
+            happenings=tuple(_happenings(unit, item)),
+        )
+
+
+def _happenings(unit: Unit, item: Any) -> list[Happening]:
+    """What the journal says of the item since it was registered; it may have been known before."""
+    query = (
+        select(_J.c.at_us, _J.c.event, _J.c.step, _J.c.attempt, _J.c.data)
+        .where(
+            _J.c.pipeline == item.pipeline, _J.c.key == item.key,
+            _J.c.at_us >= item.registered_us,
+        )
+        .order_by(_J.c.id)
+    )  # fmt: skip
+    found = []
+    for row in unit.execute(query):
+        data: Mapping[str, Any] = json.loads(row.data) if row.data else {}
+        found.append(
+            Happening(
+                at=moment(row.at_us),
+                event=row.event,
+                step=row.step,
+                attempt=text_of(row.attempt) if row.attempt is not None else None,
+                by=data.get("by"),
+                reason=data.get("reason"),
+            )
+        )
+    return found
