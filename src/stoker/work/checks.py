@@ -186,8 +186,15 @@ def _names_of(key: str) -> tuple[str, ...]:
     return tuple(form for form in dict.fromkeys((key, name, stem)) if len(form) > 3)
 
 
+def shown(text: str) -> str:
+    r"""Return `text` with `\xNN` for bytes that are no UTF-8, as the store and terminals want it."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _one_line(text: str) -> str:
     """Return `text` on one line of bearable length, without control characters."""
-    line = " ".join(text.split())
+    line = " ".join(shown(text).split())
     line = "".join(character for character in line if character.isprintable())
     return line if len(line) <= 500 else line[:499] + "…"

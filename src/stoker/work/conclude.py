@@ -17,7 +17,7 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
 from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
-from stoker.work.checks import Ending, Facts, classify, normalise
+from stoker.work.checks import Ending, Facts, classify, normalise, shown
 from stoker.work.publish import OutputError, find_pieces, publish
 from stoker.work.scratch import WorkerFolder
 from stoker.work.slot import Running, Seat
@@ -123,9 +123,10 @@ def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publis
     except StaleAttempt:
         raise
     except OutputConflict as conflict:
-        return (), Ending(AttemptState.FAILED, Verdict.FAIL, str(conflict), "output_conflict")
+        reason = shown(str(conflict))
+        return (), Ending(AttemptState.FAILED, Verdict.FAIL, reason, "output_conflict")
     except (OutputError, OSError) as problem:
-        reason = str(problem)
+        reason = shown(str(problem))
         return (), Ending(
             AttemptState.FAILED, Verdict.RETRY, reason, normalise(reason, claimed.key)
         )
@@ -218,5 +219,6 @@ def failure_of(claimed: Claimed, problem: Exception) -> Ending:
         reason = f"{problem.strerror}{where}"
     else:
         reason = str(problem) or type(problem).__name__
+    reason = shown(reason)
     verdict = Verdict.FAIL if isinstance(problem, StokerError) else Verdict.RETRY
     return Ending(AttemptState.FAILED, verdict, reason, normalise(reason, claimed.key))

@@ -107,10 +107,10 @@ def kill_marked(*, store: str, host: str, boot: str, spare: Iterable[int] = ()) 
     Repeats until nothing is found, as a process may fork while we look. A batch system may have
     exported a mark to another host or a later boot: those are not ours to kill.
     """
-    killed = 0
+    killed: set[int] = set()
     spared = {os.getpid(), *spare}
     for _ in range(50):
-        found = 0
+        found = False
         for pid, mark in marked_processes():
             if (mark.store, mark.host, mark.boot) != (store, host, boot) or pid in spared:
                 continue
@@ -118,11 +118,11 @@ def kill_marked(*, store: str, host: str, boot: str, spare: Iterable[int] = ()) 
                 continue
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-                found += 1
-        killed += found
+                found = True
+                killed.add(pid)
         if not found:
             break
-    return killed
+    return len(killed)
 
 
 def children(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.work import contain
-from stoker.work.checks import Ending
+from stoker.work.checks import Ending, shown
 from stoker.work.closing import Closing
 from stoker.work.conclude import Desk, Exit, failure_of, unstarted
 from stoker.work.slot import Place, Running, Seat
@@ -114,7 +114,7 @@ class Executor:
                 reason = f"`when` is false: {recipe.step.when}"
                 return Ending(AttemptState.CANCELLED, Verdict.SKIP, reason, "`when` is false")
         if claimed.path is not None and not os.path.lexists(claimed.path):
-            reason = f"the item's file `{claimed.path}` is gone"
+            reason = f"the item's file `{shown(claimed.path)}` is gone"
             return Ending(AttemptState.FAILED, Verdict.RETRY, reason, "the item's file is gone")
         return None
 

@@ -135,11 +135,18 @@ def publish(
 ) -> tuple[Published, ...]:
     """Return the outputs as they lie at their published paths.
 
-    `reserve` asks the store for the paths, before anything is changed, and returns those at which
-    this task had published already. OutputConflict if one belongs to somebody else; OutputError
-    if a path cannot be written. What was published before a failure stays: the task owns it.
+    `reserve` asks the store for the paths before anything is changed, and returns those that the
+    task owned already. It is told for each whether it may be taken by one that does not own it yet:
+    not where there is a file already, unless `overwrite` is set. OutputConflict if one belongs to
+    somebody else; OutputError if a path cannot be written. What was published before a failure
+    stays: the task owns it.
     """
-    ours = reserve({piece.target: piece.output.overwrite for piece in pieces})
+    ours = reserve(
+        {
+            piece.target: piece.output.overwrite or not os.path.lexists(piece.target)
+            for piece in pieces
+        }
+    )
     hit("reserved")
     published: list[Published] = []
     for piece in pieces:

@@ -15,6 +15,7 @@ from stoker.model.task import Claimed, VersionId
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
 from stoker.spec.template import Context, compile_step
+from stoker.work.checks import shown
 from stoker.work.contain import MARK
 from stoker.work.pyfunc import WarmKey
 from stoker.work.slot import Seat
@@ -92,14 +93,14 @@ class Recipe:
         context = Context(claimed=claimed, scratch=seat.scratch, out=made)
         command = self.plan.command(context)
         if self._argv is not None:
-            argv, shown = self._argv, self._shown
+            argv, text = self._argv, self._shown
         else:
             argv = [os.fsencode(word) for word in command.argv]
-            shown = shlex.join(command.argv)
+            text = shown(shlex.join(command.argv))
             if self.plan.is_constant:
-                self._argv, self._shown = argv, shown
+                self._argv, self._shown = argv, text
         own = self._own_environment(claimed, seat, command.env)
-        return Start(argv, self._encoded + encode_env(own), shown)
+        return Start(argv, self._encoded + encode_env(own), text)
 
     @property
     def warm_environment(self) -> dict[str, str]:

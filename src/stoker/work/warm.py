@@ -185,6 +185,7 @@ class Server:
         self._folder = folder
         self._functions: dict[str, Callable[[Any], Any]] = {}
         self._environment = dict(os.environ)
+        self._raw = _raw_environment()
         self._set: tuple[str, ...] = ()
         self._imported = 0
         self._pid = os.getpid()
@@ -237,11 +238,13 @@ class Server:
         """Environment and working directory are those of the task, and of no task before it."""
         environment = message["env"]
         for name in self._set:
-            if name not in environment:
-                if name in self._environment:
-                    os.environ[name] = self._environment[name]
-                else:
-                    os.environ.pop(name, None)
+            if name in self._environment:
+                os.environ[name] = self._environment[name]
+            else:
+                os.environ.pop(name, None)
+        if _raw_environment() != self._raw:  # the task before it changed something else
+            os.environ.clear()
+            os.environ.update(self._environment)
         os.environ.update(environment)
         self._set = tuple(environment)
         os.chdir(message["scratch"])
@@ -277,6 +280,11 @@ def _exit_code(code: Any) -> int:
         return code & 0xFF
     sys.stderr.write(f"{code}\n")
     return 1
+
+
+def _raw_environment() -> dict[Any, Any]:
+    """Return a copy of the environment, undecoded where this Python lets us: that is quick."""
+    return dict(getattr(os.environ, "_data", os.environ))
 
 
 def _usage() -> tuple[float, float, int]:

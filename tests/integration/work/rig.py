@@ -1,0 +1,190 @@
+"""A project in a temporary folder, worked on by a real worker, and what the store says of it."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from stoker.model.item import NewItem
+from stoker.model.states import AttemptState, TaskState
+from stoker.spec.load import load_project
+from stoker.store import register, tables, versions
+from stoker.store.connect import Store, open_store
+from stoker.work import contain
+from stoker.work.progress import Summary
+from stoker.work.worker import Worker
+
+
+def wait_until(holds: Callable[[], Any], what: str, *, within_s: float = 20.0) -> Any:
+    """Return what `holds` returns as soon as it is true; fail, saying `what`, if it never is."""
+    until = time.monotonic() + within_s
+    while not (found := holds()):
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {within_s} s: {what}")
+        time.sleep(0.01)
+    return found
+
+
+@dataclass
+class Seen:
+    """An attempt as the store has it."""
+
+    key: str
+    step: str
+    task: str
+    state: str
+    row: Any
+
+    @property
+    def reason(self) -> str:
+        return self.row.reason or ""
+
+    @property
+    def stdout(self) -> bytes:
+        return self._stream("stdout")
+
+    @property
+    def stderr(self) -> bytes:
+        return self._stream("stderr")
+
+    def _stream(self, name: str) -> bytes:
+        path = getattr(self.row, f"{name}_path")
+        if path is not None:
+            return Path(os.fsdecode(path)).read_bytes()
+        return getattr(self.row, f"{name}_text") or b""
+
+
+class Rig:
+    """A project with one pipeline `p`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store: Store | None = None
+
+    def write(self, steps: str, *, items: str = "records", extra: str = "") -> None:
+        """Write `stoker.toml`; `steps` are TOML tables below `[pipelines.p]`."""
+        text = f'[project]\nname = "rig"\n{extra}\n[pipelines.p]\nitems = "{items}"\n{steps}\n'
+        (self.folder / "stoker.toml").write_text(text)
+        loaded = load_project(self.folder / "stoker.toml")
+        assert not loaded.broken, loaded.broken
+        self.settings = loaded.settings
+        (self.folder / ".stoker").mkdir(exist_ok=True)
+        if self.store is None:
+            self.store = open_store(self.settings.store_url)
+        for pipeline in loaded.pipelines.values():
+            versions.apply_version(self.store, pipeline, host="h", path=str(self.folder))
+
+    def push(self, *keys: str, **more: Any) -> None:
+        register.register(self.store, "p", [NewItem(key=key, **more) for key in keys])
+
+    def push_file(self, path: Path, key: str) -> None:
+        register.register(self.store, "p", [NewItem(key=key, path=str(path))])
+
+    def worker(self, **more: Any) -> Worker:
+        return Worker(self.store, self.settings, **{"slots": 2, "drain": True} | more)
+
+    def work(self, **more: Any) -> Summary:
+        summary = self.worker(**more).work()
+        assert self.leftovers() == []
+        return summary
+
+    def run(self, steps: str, *keys: str, **more: Any) -> dict[str, Seen]:
+        """Write, push, work; return the last attempt by key, or `key/step` with several steps."""
+        self.write(steps, **more)
+        self.push(*(keys or ("k",)))
+        self.work()
+        return self.attempts()
+
+    def attempts(self) -> dict[str, Seen]:
+        return {f"{seen.key}": seen for seen in self.all_attempts()}
+
+    def all_attempts(self) -> list[Seen]:
+        attempt, task, item, step = tables.attempt, tables.task, tables.item, tables.step
+        query = (
+            select(
+                attempt,
+                item.c.key.label("item_key"),
+                step.c.name.label("step_name"),
+                task.c.state.label("task_state"),
+            )
+            .select_from(
+                attempt.join(task, task.c.id == attempt.c.task_id)
+                .join(item, item.c.id == task.c.item_id)
+                .join(step, step.c.id == task.c.step_id)
+            )
+            .order_by(attempt.c.id)
+        )
+        with self.store.reading() as unit:
+            rows = unit.execute(query).fetchall()
+        return [
+            Seen(
+                row.item_key,
+                row.step_name,
+                TaskState(row.task_state).word,
+                AttemptState(row.state).word,
+                row,
+            )
+            for row in rows
+        ]
+
+    def task_states(self) -> dict[str, str]:
+        task, item, step = tables.task, tables.item, tables.step
+        query = select(task.c.state, item.c.key, step.c.name).select_from(
+            task.join(item, item.c.id == task.c.item_id).join(step, step.c.id == task.c.step_id)
+        )
+        with self.store.reading() as unit:
+            rows = unit.execute(query).fetchall()
+        return {f"{row.key}/{row.name}": TaskState(row.state).word for row in rows}
+
+    def outputs(self) -> dict[str, Any]:
+        with self.store.reading() as unit:
+            rows = unit.execute(select(tables.output)).fetchall()
+        return {os.fsdecode(row.path): row for row in rows}
+
+    def values(self, seen: Seen) -> Any:
+        return json.loads(seen.row.step_values or "{}")
+
+    def leftovers(self) -> list[str]:
+        """What a worker must not leave: processes with its mark, and scratch."""
+        left = [f"process {pid}" for pid, _ in self.marked()]
+        scratch = self.folder / ".stoker" / "scratch"
+        if scratch.exists():
+            left += [str(path) for path in scratch.iterdir()]
+        left += [str(path) for path in self.folder.rglob(".stoker-*")]
+        return left
+
+    def marked(self) -> Iterator[tuple[int, contain.Mark]]:
+        from stoker.work.worker import store_id
+
+        own = store_id(self.store)
+        return ((pid, mark) for pid, mark in contain.marked_processes() if mark.store == own)
+
+    def close(self) -> None:
+        if self.store is not None:
+            self.store.close()
+
+
+WORK = """
+import sys
+from pathlib import Path
+from stoker.spec.load import load_project
+from stoker.store.connect import open_store
+from stoker.work.worker import Worker
+
+loaded = load_project(Path(sys.argv[1]) / "stoker.toml")
+store = open_store(loaded.settings.store_url)
+options = eval(sys.argv[2])
+print(Worker(store, loaded.settings, **options).work(), flush=True)
+store.close()
+"""
+
+
+def worker_command(rig: Rig, **options: Any) -> list[str]:
+    """Return the command of a worker that is a process of its own."""
+    return [sys.executable, "-c", WORK, str(rig.folder), repr({"slots": 2} | options)]

@@ -1,0 +1,619 @@
+"""A real worker on real commands: what it does, what it records, and what it leaves (nothing)."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from integration.work.rig import wait_until
+from stoker.work.scratch import process_start
+
+
+def test_a_command_runs_and_its_end_is_recorded(rig):
+    seen = rig.run('[pipelines.p.steps.s]\nrun = "echo out; echo err >&2"')["k"]
+    assert (seen.task, seen.state) == ("done", "succeeded")
+    assert (seen.stdout, seen.stderr) == (b"out\n", b"err\n")
+    row = seen.row
+    assert (row.exit_code, row.signal, row.reason) == (0, None, None)
+    assert row.pid > 0
+    assert row.command.startswith("bash -euo pipefail -c")
+    assert row.claimed_us <= row.started_us <= row.ended_us
+    assert row.max_rss_bytes > 100_000
+
+
+def test_an_attempt_sees_its_item_and_its_own_empty_scratch(rig):
+    rig.write(
+        """
+        [pipelines.p.params]
+        gain = { type = "number", default = 1.5 }
+        omit = { type = "list", items = "string", default = ["a b", "c"] }
+        [pipelines.p.steps.s]
+        run = '''
+        test "$PWD" = "$STOKER_SCRATCH" && test -z "$(ls -A)"
+        for v in ATTEMPT ITEM KEY STEP PIPELINE CPUS PARAM_GAIN PARAM_OMIT; do
+            n=STOKER_$v; printf '%s=%s\\n' $v "${!n-unset}"
+        done
+        stat -c %a .
+        '''
+        """,
+        items="files",
+    )
+    path = rig.folder / "a file"
+    path.touch()
+    rig.push_file(path, "the key")
+    rig.work()
+    seen = rig.attempts()["the key"]
+    lines = seen.stdout.decode().splitlines()
+    assert seen.state == "succeeded", seen.stderr
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert found["ITEM"] == str(path)
+    assert found["KEY"] == "the key"
+    assert (found["STEP"], found["PIPELINE"], found["CPUS"]) == ("s", "p", "1")
+    assert found["PARAM_GAIN"] in ("1.5", "unset")
+    assert lines[-1] == "700"
+
+
+def test_outputs_reach_the_next_step(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.one]
+        run = "echo {key} > {out.a}"
+        outputs.a = "results/{key}.txt"
+        [pipelines.p.steps.two]
+        run = "cat {in.one.a}"
+        """
+    )
+    rig.push("x", "y")
+    rig.work()
+    ends = {(seen.key, seen.step): seen for seen in rig.all_attempts()}
+    assert {seen.task for seen in ends.values()} == {"done"}
+    assert ends["x", "two"].stdout == b"x\n"
+    path = rig.folder / "results" / "x.txt"
+    recorded = rig.outputs()[str(path)]
+    assert (recorded.size_bytes, path.read_text()) == (2, "x\n")
+
+
+def test_values_reach_the_next_step(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.one]
+        run = 'echo "{\\"n\\": 3, \\"bad\\": NaN}" > "$STOKER_VALUES"'
+        [pipelines.p.steps.two]
+        run = "echo {in.one.values.n}"
+        when = "values.one.n == 3"
+        """
+    )
+    rig.push("x")
+    rig.work()
+    one, two = rig.all_attempts()
+    assert rig.values(one) == {"n": 3, "bad": None}
+    assert two.stdout == b"3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("no json", "no JSON"), ("[1]", "no JSON object"), (f'{{"a": "{"x" * 70_000}"}}', "65536")],
+    ids=["text", "list", "long"],
+)
+def test_values_that_are_none_fail_the_attempt(rig, text, says):
+    (rig.folder / "values").write_text(text)
+    seen = rig.run(f'[pipelines.p.steps.s]\nrun = "cat {rig.folder}/values > $STOKER_VALUES"')["k"]
+    assert seen.state == "failed"
+    assert says in seen.reason
+
+
+def test_a_false_condition_skips_without_a_process(rig):
+    rig.write('[pipelines.p.steps.s]\nrun = "touch {key}"\nwhen = "key == \\"x\\""')
+    rig.push("x", "y")
+    rig.work()
+    assert rig.task_states() == {"x/s": "done", "y/s": "skipped"}
+    assert rig.attempts()["y"].row.pid is None
+    assert rig.attempts()["y"].reason.startswith("`when` is false")
+
+
+def test_a_condition_that_cannot_be_decided_fails_and_says_so(rig):
+    seen = rig.run('[pipelines.p.steps.s]\nrun = "true"\nwhen = "meta.kind == 1"')["k"]
+    assert (seen.task, seen.state) == ("failed", "failed")
+    assert "meta.kind" in seen.reason
+
+
+def test_a_missing_file_fails_before_anything_starts(rig):
+    rig.write('[pipelines.p.steps.s]\nrun = "true"', items="files")
+    rig.push_file(rig.folder / "gone", "k")
+    rig.work()
+    seen = rig.attempts()["k"]
+    assert (seen.state, seen.row.pid) == ("failed", None)
+    assert seen.reason == f"the item's file `{rig.folder}/gone` is gone"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "it's",
+        'say "hi"',
+        "-rf",
+        "$(touch pwned)",
+        "`touch pwned`",
+        "new\nline",
+        "*",
+        "a;b",
+        os.fsdecode(b"\xff\xfe"),
+    ],
+)
+def test_no_name_of_a_file_does_any_harm(rig, name):
+    rig.write(
+        """
+        [pipelines.p.steps.one]
+        run = 'cat -- {item} > {out.a}; ls'
+        outputs.a = "results/{key}.txt"
+        [pipelines.p.steps.two]
+        argv = ["cat", "--", "{item}", "{in.one.a}"]
+        """,
+        items="files",
+    )
+    path = rig.folder / "data" / name
+    path.parent.mkdir()
+    path.write_text("content")
+    rig.push_file(path, "k%" + name.encode("utf-8", "surrogateescape").hex())
+    rig.work()
+    assert {seen.state for seen in rig.all_attempts()} == {"succeeded"}
+    assert rig.all_attempts()[0].stdout == b"out\n"
+    assert rig.all_attempts()[1].stdout == b"contentcontent"
+
+
+# ------------------------------------------------------------------------------------------ failures
+
+
+def test_a_program_that_is_not_there_is_named(rig):
+    seen = rig.run('[pipelines.p.steps.s]\nargv = ["no-such-tool"]')["k"]
+    assert (seen.state, seen.row.exit_code) == ("failed", None)
+    assert seen.reason == "`no-such-tool` could not be started: No such file or directory"
+
+
+def test_a_signal_is_recorded(rig):
+    seen = rig.run('[pipelines.p.steps.s]\nrun = "kill -SEGV $$"')["k"]
+    assert (seen.state, seen.row.exit_code, seen.row.signal) == ("failed", None, signal.SIGSEGV)
+    assert "SIGSEGV" in seen.reason
+
+
+def test_the_steps_exits_and_reason_are_heeded(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.s]
+        run = 'echo "lamp {key} is dark" > "$STOKER_REASON"; exit {key}'
+        exits = { 3 = "skip", 4 = "fail" }
+        retries = 3
+        """
+    )
+    rig.push("3", "4")
+    rig.work()
+    assert rig.task_states() == {"3/s": "skipped", "4/s": "failed"}
+    assert rig.attempts()["4"].reason == "lamp 4 is dark"
+    assert rig.attempts()["4"].row.cause == "lamp … is dark"
+
+
+def test_a_failed_task_is_tried_again_after_its_back_off(rig):
+    rig.write('[pipelines.p.steps.s]\nrun = "exit 1"\nretries = 2\nbackoff = "0.1s"')
+    rig.push("k")
+    rig.work()
+    assert [seen.state for seen in rig.all_attempts()] == ["failed"] * 3
+    assert rig.task_states() == {"k/s": "failed"}
+
+
+def test_a_time_limit_ends_the_whole_tree_though_term_is_ignored(rig, monkeypatch):
+    monkeypatch.setattr("stoker.work.executor.GRACE_S", 0.2)
+    script = "trap '' TERM; sleep 1000 & echo $! > {here}/pid; while true; do sleep 1; done"
+    rig.write(
+        f"[pipelines.p.steps.s]\nrun = '''{script.replace('{here}', str(rig.folder))}'''\n"
+        'timeout = "0.3s"'
+    )
+    rig.push("k")
+    began = time.monotonic()
+    rig.work()
+    seen = rig.attempts()["k"]
+    assert seen.state == "timed_out"
+    assert "time limit" in seen.reason
+    assert time.monotonic() - began < 8
+    assert process_start(int((rig.folder / "pid").read_text())) is None
+
+
+def test_a_memory_limit_ends_the_attempt(rig):
+    code = "x = bytearray(200 << 20); import time; time.sleep(60)"
+    seen = rig.run(f'[pipelines.p.steps.s]\nargv = ["python3", "-c", "{code}"]\nmemory = \'50M\'')[
+        "k"
+    ]
+    assert seen.state == "out_of_memory"
+    assert "has 50 MiB" in seen.reason
+
+
+def test_a_flood_on_stderr_is_survived_and_bounded(rig):
+    seen = rig.run(
+        """
+        [pipelines.p.steps.s]
+        run = 'echo first >&2; head -c 300M /dev/zero | tr "\\0" y >&2; echo last >&2'
+        """
+    )["k"]
+    assert seen.state == "succeeded"
+    assert seen.row.stderr_size == 300 * 1024 * 1024 + 11
+    assert seen.row.stderr_truncated
+    text = seen.stderr
+    assert len(text) < 11 * 1024 * 1024
+    assert text.startswith(b"first\nyy")
+    assert text.endswith(b"yylast\n")
+
+
+def test_a_step_may_delete_its_own_scratch(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.s]
+        run = 'rm -rf "$STOKER_SCRATCH"; echo gone'
+        [pipelines.p.steps.t]
+        run = 'rm -rf "$STOKER_SCRATCH"; echo {out.a}'
+        outputs.a = "a.txt"
+        """
+    )
+    rig.push("k")
+    rig.work()
+    one, two = rig.all_attempts()
+    assert (one.state, one.stdout) == ("succeeded", b"gone\n")
+    assert two.state == "failed"
+    assert two.reason.startswith("output `a` was not made")
+
+
+def test_a_step_may_put_a_link_in_place_of_its_scratch(rig):
+    precious = rig.folder / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("keep")
+    rig.run(
+        f'[pipelines.p.steps.s]\nrun = \'cd /; rm -r "$STOKER_SCRATCH"; '
+        f'ln -s {precious} "$STOKER_SCRATCH"\'',
+        "a",
+        "b",
+    )
+    assert (precious / "file").read_text() == "keep"
+
+
+def test_files_of_one_attempt_are_not_seen_by_the_next(rig):
+    rig.write("[pipelines.p.steps.s]\nrun = 'ls -A; touch left .hidden; mkdir -p a/b'")
+    rig.push(*(f"k{n}" for n in range(10)))
+    rig.work(slots=1)
+    assert {seen.stdout for seen in rig.all_attempts()} == {b""}
+
+
+DAEMONS = {
+    "in the background": "sleep 1000 &",
+    "in its own session": "setsid sleep 1000 &",
+    "forked twice": "(setsid sleep 1000 & ) &",
+    "ignoring TERM": "(trap '' TERM HUP; setsid sleep 1000 &)",
+    "without environment": "env -i setsid sleep 1000 &",
+    "without streams": "setsid sleep 1000 > /dev/null 2>&1 < /dev/null &",
+    "renamed": "(exec -a innocent setsid sleep 1000) &",
+}
+
+
+@pytest.mark.parametrize("daemon", DAEMONS.values(), ids=DAEMONS.keys())
+def test_nothing_that_an_attempt_started_outlives_it(rig, daemon):
+    before = sleepers()
+    seen = rig.run(f"[pipelines.p.steps.s]\nrun = '''{daemon}\nsleep 0.1'''")["k"]
+    assert seen.state == "succeeded"
+    assert sleepers() - before == set()
+
+
+def sleepers() -> set[int]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"1000" in words and process_start(int(entry.name)) is not None:
+                found.add(int(entry.name))
+    return found
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(rig):
+    (rig.folder / "a.txt").write_text("precious")
+    seen = rig.run(
+        "[pipelines.p.steps.s]\nrun = 'echo new > {out.a}'\noutputs.a = 'a.txt'\nretries = 2"
+    )["k"]
+    assert (seen.task, seen.row.cause) == ("failed", "output_conflict")
+    assert (rig.folder / "a.txt").read_text() == "precious"
+
+
+def test_two_items_cannot_publish_to_one_path(rig):
+    rig.write("[pipelines.p.steps.s]\nrun = 'echo {key} > {out.a}'\noutputs.a = 'a.txt'")
+    rig.push("x", "y")
+    rig.work()
+    assert sorted(rig.task_states().values()) == ["done", "failed"]
+    loser = next(seen for seen in rig.all_attempts() if seen.task == "failed")
+    assert loser.row.cause == "output_conflict"
+    assert "step `s` of" in loser.reason
+
+
+def test_an_output_staged_beside_its_target_leaves_nothing_hidden(rig):
+    seen = rig.run(
+        """
+        [pipelines.p.steps.s]
+        run = 'echo {out.a} >&2; echo x > {out.a}; test {key} = good'
+        outputs.a = { to = "results/{key}.txt", stage = "beside" }
+        """,
+        "good",
+        "bad",
+    )
+    assert f"{rig.folder}/results/.stoker-".encode() in seen["good"].stderr
+    assert os.listdir(rig.folder / "results") == ["good.txt"]  # noqa: PTH208
+
+
+# --------------------------------------------------------------------------------------- python steps
+
+
+@pytest.fixture
+def python(rig):
+    """Write a module with function `f` and run it for some keys."""
+
+    def run(body: str, *keys: str, more: str = ""):
+        code = "import os, sys, time\n" + body
+        (rig.folder / "steps.py").write_text(code)
+        return rig.run(f'[pipelines.p.steps.s]\npython = "steps:f"\n{more}', *keys)
+
+    return run
+
+
+def test_one_warm_process_serves_many_tasks(rig, python):
+    python(
+        "def f(task):\n"
+        "    print(task.key)\n"
+        "    return {'pid': os.getpid(), 'key': task.key, 'here': os.getcwd()}\n",
+        *(f"k{n:02}" for n in range(40)),
+    )
+    seen = rig.all_attempts()
+    assert {one.state for one in seen} == {"succeeded"}
+    assert len({rig.values(one)["pid"] for one in seen}) <= 2
+    for one in seen:
+        assert one.stdout.decode() == f"{one.key}\n"
+        assert rig.values(one)["key"] == one.key
+        assert rig.values(one)["here"].startswith(str(rig.folder / ".stoker" / "scratch"))
+
+
+def test_a_function_gets_paths_and_what_came_before(rig):
+    (rig.folder / "steps.py").write_text(
+        "def one(task):\n"
+        "    task.outputs['a'].write_text(task.item.read_text() + task.key)\n"
+        "    return {'n': 3, 'where': task.outputs['a'], 'nan': float('nan')}\n"
+        "def two(task):\n"
+        "    assert task.inputs['one']['a'].read_text() == 'contentk'\n"
+        "    return {'n': task.values['one']['n'] + 1, 'params': task.params}\n"
+    )
+    rig.write(
+        """
+        [pipelines.p.steps.one]
+        python = "steps:one"
+        outputs.a = "results/{key}.txt"
+        [pipelines.p.steps.two]
+        python = "steps:two"
+        after = ["one"]
+        """,
+        items="files",
+    )
+    (rig.folder / "in put").write_text("content")
+    rig.push_file(rig.folder / "in put", "k")
+    rig.work()
+    one, two = rig.all_attempts()
+    assert (one.state, two.state) == ("succeeded", "succeeded"), (one.reason, two.reason)
+    assert rig.values(one)["nan"] is None
+    assert rig.values(two)["n"] == 4
+    assert (rig.folder / "results" / "k.txt").read_text() == "contentk"
+
+
+BAD = {
+    "raises": ("raise ValueError('bad head')", "ValueError: bad head"),
+    "exits": ("sys.exit(3)", "exit code 3"),
+    "exits with words": ("sys.exit('no lamp')", "exit code 1: no lamp"),
+    "leaves at once": ("os._exit(7)", "exit code 7"),
+    "leaves at once, well": ("os._exit(0)", "before the function returned"),
+    "crashes": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+    "kills itself": ("os.kill(os.getpid(), 9)", "SIGKILL"),
+    "closes all files": ("os.closerange(0, 1000); raise OSError", "exit"),
+    "returns a list": ("return [1]", "it returned `list`"),
+    "returns no JSON": ("return {'x': object()}", "no JSON"),
+    "returns too much": ("return {'x': 'y' * 70000}", "65536 are allowed"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+}
+
+
+@pytest.mark.parametrize(("line", "says"), BAD.values(), ids=BAD.keys())
+def test_what_a_function_does_costs_only_its_own_task(rig, python, line, says):
+    python(
+        f"def f(task):\n    if task.key == 'k03':\n        {line}\n    return {{'n': 1}}\n",
+        *(f"k{n:02}" for n in range(8)),
+    )
+    seen = {one.key: one for one in rig.all_attempts()}
+    assert len(rig.all_attempts()) == 8
+    bad = seen.pop("k03")
+    assert (bad.state, bad.task) == ("failed", "failed")
+    assert says in bad.reason
+    assert {one.state for one in seen.values()} == {"succeeded"}
+
+
+def test_a_traceback_is_on_stderr_without_our_own_frames(python):
+    seen = python("def f(task):\n    return deeper()\ndef deeper():\n    return 1 / 0\n")["k"]
+    assert seen.row.cause == "ZeroDivisionError: division by zero"
+    assert b"steps.py" in seen.stderr
+    assert b"warm.py" not in seen.stderr
+
+
+def test_a_module_that_cannot_be_imported_is_a_clear_failure(python):
+    seen = python("import no_such_module_at_all\ndef f(task):\n    pass\n")["k"]
+    assert seen.reason == "ModuleNotFoundError: No module named 'no_such_module_at_all'"
+
+
+def test_a_function_that_hangs_runs_into_its_time_limit(rig, python):
+    seen = python(
+        "def f(task):\n    while task.key == 'b':\n        time.sleep(1)\n",
+        *"abcde",
+        more='timeout = "0.5s"',
+    )
+    assert seen.pop("b").state == "timed_out"
+    assert {one.state for one in seen.values()} == {"succeeded"}
+
+
+def test_processes_that_a_function_left_are_gone_after_it(rig, python):
+    before = sleepers()
+    python(
+        "import subprocess\n"
+        "def f(task):\n"
+        "    subprocess.Popen(['setsid', 'sleep', '1000'])\n"
+        "    return {'pid': os.getpid()}\n",
+        *"abc",
+    )
+    assert sleepers() - before == set()
+    assert len({rig.values(one)["pid"] for one in rig.all_attempts()}) == 3
+
+
+def test_a_fork_that_comes_back_from_the_function_does_no_harm(rig, python):
+    python("def f(task):\n    return {'child': os.fork() == 0}\n", *"abcd")
+    assert [rig.values(one) for one in rig.all_attempts()] == [{"child": False}] * 4
+
+
+def test_a_function_may_print_more_than_the_store_takes(rig, python):
+    python("def f(task):\n    print('x' * 100_000)\n    print('tail', file=sys.stderr)\n", *"abcd")
+    for one in rig.all_attempts():
+        assert one.state == "succeeded"
+        assert len(one.stdout) == 100_001
+        assert one.stderr == b"tail\n"
+
+
+def test_streams_and_environment_are_put_right_after_each_task(rig, python):
+    python(
+        "def f(task):\n"
+        "    assert 'LEFT' not in os.environ and os.environ['STOKER_KEY'] == task.key\n"
+        "    os.environ['LEFT'] = '1'; os.environ.pop('STOKER_ITEM'); os.chdir('/')\n"
+        "    sys.stdout = open(os.devnull, 'w')\n"
+        "    os.write(1, task.key.encode())\n"
+        "    os.close(1)\n",
+        *(f"k{n}" for n in range(6)),
+    )
+    seen = rig.all_attempts()
+    assert {one.state for one in seen} == {"succeeded"}, [one.reason for one in seen]
+    assert [one.stdout.decode() for one in seen] == [one.key for one in seen]
+
+
+def test_a_changed_module_is_taken_up(rig, python):
+    first = python("def f(task):\n    return {'n': 1}\n", "a")
+    assert rig.values(first["a"]) == {"n": 1}
+    (rig.folder / "steps.py").write_text("def f(task):\n    return {'n': 2}\n")
+    rig.push("b")
+    rig.work()
+    assert rig.values(rig.attempts()["b"]) == {"n": 2}
+
+
+# -------------------------------------------------------------------------------------------- prepare
+
+
+def test_the_environment_after_prepare_is_what_attempts_get(rig):
+    rig.write(
+        f"""
+        [pipelines.p.steps.s]
+        prepare = "export LAMP='on  fire'; echo once >> {rig.folder}/count"
+        run = 'echo "$LAMP"'
+        """
+    )
+    rig.push(*"abcdef")
+    rig.work()
+    assert {one.stdout for one in rig.all_attempts()} == {b"on  fire\n"}
+    assert (rig.folder / "count").read_text() == "once\n"
+
+
+def test_a_failed_prepare_fails_the_attempts_with_its_words(rig):
+    seen = rig.run(
+        "[pipelines.p.steps.s]\nprepare = 'echo no such module >&2; false'\nrun = 'true'"
+    )["k"]
+    assert (seen.state, seen.reason) == ("failed", "prepare failed: no such module")
+
+
+def test_no_secret_reaches_a_step_that_does_not_ask_for_it(rig, monkeypatch):
+    monkeypatch.setenv("TOKEN_A", "secret")
+    monkeypatch.setenv("PLAIN_A", "plain")
+    rig.write(
+        """
+        [pipelines.p.steps.one]
+        run = 'echo "${TOKEN_A-none} ${PLAIN_A-none}"'
+        [pipelines.p.steps.two]
+        run = 'echo "${TOKEN_A-none}"'
+        secrets = ["TOKEN_A"]
+        """,
+        extra='[secrets]\nnames = ["TOKEN_A"]',
+    )
+    rig.push("k")
+    rig.work()
+    ends = {seen.step: seen.stdout for seen in rig.all_attempts()}
+    assert ends == {"one": b"none plain\n", "two": b"secret\n"}
+
+
+def test_a_worker_never_runs_more_at_once_than_it_has_slots(rig):
+    rig.write(
+        f"""
+        [pipelines.p.steps.s]
+        run = '''
+        touch {rig.folder}/now.$$; ls {rig.folder} | grep -c '^now' ; sleep 0.05
+        rm {rig.folder}/now.$$
+        '''
+        """
+    )
+    rig.push(*(f"k{n}" for n in range(24)))
+    rig.work(slots=3)
+    assert max(int(seen.stdout) for seen in rig.all_attempts()) == 3
+
+
+def test_wide_tasks_take_their_slots(rig):
+    rig.write(
+        f"""
+        [pipelines.p.steps.s]
+        cpus = 2
+        run = '''
+        touch {rig.folder}/now.$$; ls {rig.folder} | grep -c '^now' ; sleep 0.05
+        rm {rig.folder}/now.$$
+        '''
+        """
+    )
+    rig.push(*(f"k{n}" for n in range(6)))
+    rig.work(slots=2)
+    assert {seen.stdout for seen in rig.all_attempts()} == {b"1\n"}
+
+
+def test_events_tell_how_it_goes(rig):
+    rig.write("[pipelines.p.steps.s]\nrun = 'sleep 0.3'")
+    rig.push(*"abcd")
+    events = []
+    rig.worker(on_event=events.append).work()
+    assert any(len(event.running) == 2 for event in events)
+    assert events[-1].done >= 2
+    assert all(event.failed == 0 for event in events)
+
+
+def test_nothing_to_do_ends_at_once(rig):
+    rig.write("[pipelines.p.steps.s]\nrun = 'true'")
+    began = time.monotonic()
+    assert rig.work().done == 0
+    assert time.monotonic() - began < 3
+
+
+def test_the_store_shows_pid_and_command_of_a_long_attempt(rig):
+    rig.write(f"[pipelines.p.steps.s]\nrun = 'until test -e {rig.folder}/go; do sleep 0.1; done'")
+    rig.push("k")
+    noted = []
+
+    def look(_event):
+        (seen,) = rig.all_attempts() or [None]
+        if seen is not None and seen.row.pid is not None:
+            noted.append(seen.row.command)
+            (rig.folder / "go").touch()
+
+    rig.worker(on_event=look).work()
+    assert noted
+    assert "bash" in noted[0]
+    assert wait_until(lambda: rig.task_states() == {"k/s": "done"}, "done")
