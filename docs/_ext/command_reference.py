@@ -36,6 +36,7 @@ def _options(command: click.Command, context: click.Context, heading: str = "") 
     records = [
         record
         for parameter in command.get_params(context)
+        if isinstance(parameter, click.Option) and parameter.name != "help"
         if (record := parameter.get_help_record(context))
     ]
     if not records:
