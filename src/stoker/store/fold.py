@@ -37,6 +37,11 @@ _UNSEQUENCED = Prepared(
     .limit(param("rows"))
 )  # fmt: skip
 _NUMBER = Prepared(update(_J).where(_J.c.id == param("row_id")).values(seq=param("number")))
+_NUMBER_ALL = Prepared(
+    update(_J)
+    .where(_J.c.id.between(param("lowest"), param("highest")))
+    .values(seq=_J.c.id + param("offset"))
+)
 _HEAD = select(tables.head.c.seq).with_for_update()
 _TASKS_OF = Prepared(
     select(tables.item.c.id, tables.item.c.state, tables.task.c.state)
@@ -79,13 +84,19 @@ def _fold_some(unit: Unit) -> int:
     rows = unit.run(_UNSEQUENCED, rows=FOLD_ROWS).fetchall()
     if not rows:
         return 0
-    numbered = [
-        {"row_id": row[0], "number": number} for number, row in enumerate(rows, start=seq + 1)
-    ]
-    unit.run_many(_NUMBER, numbered)
+    _number(unit, [row[0] for row in rows], first=seq + 1)
     unit.execute(update(table).where(own).values(seq=seq + len(rows)))
     _count(unit, rows)
     return len(rows)
+
+
+def _number(unit: Unit, ids: Sequence[int], *, first: int) -> None:
+    """Give these rows the numbers from `first` on; in one statement where no id is missing."""
+    if ids[-1] - ids[0] + 1 == len(ids):
+        unit.run(_NUMBER_ALL, lowest=ids[0], highest=ids[-1], offset=first - ids[0])
+        return
+    numbered = [{"row_id": id_, "number": number} for number, id_ in enumerate(ids, start=first)]
+    unit.run_many(_NUMBER, numbered)
 
 
 def _count(unit: Unit, rows: Sequence[Any]) -> None:
