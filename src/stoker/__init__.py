@@ -1,11 +1,11 @@
 """Stoker keeps machines fed with data: every item once, with a record of everything.
 
-    import stoker
+import stoker
 
-    with stoker.open("path/to/project") as project:
-        project.push("spikes", ["a.dat", "b.dat"])
-        print(project.run())
-        frame = pandas.DataFrame(project.tasks(state="failed"))
+with stoker.open("path/to/project") as project:
+    project.push("spikes", ["a.dat", "b.dat"])
+    print(project.run())
+    frame = pandas.DataFrame(project.tasks(state="failed"))
 """
 
 from typing import TYPE_CHECKING, Any

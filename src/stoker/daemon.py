@@ -6,9 +6,7 @@ project's file when it changes. On a signal the worker stops first, in order, th
 
 import glob
 import logging
-import os
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,8 @@ from stoker.errors import StokerError
 from stoker.project.janitor import Janitor, tidy_once
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stoker.project import Project
     from stoker.project.project import Applied
     from stoker.work.progress import Event, Summary
@@ -108,11 +108,11 @@ class FileWatch:
         except (OSError, ValueError):
             patterns = []
         for pattern in patterns if isinstance(patterns, list) else []:
-            names += glob.glob(str(pattern), root_dir=file.parent, recursive=True)
+            names += glob.glob(str(pattern), root_dir=file.parent, recursive=True)  # noqa: PTH207 - as `spec`
         stamps = {}
         for name in names:
             try:
-                found = os.stat(Path(file.parent, name))
+                found = Path(file.parent, name).stat()
             except OSError:
                 continue
             stamps[name] = (found.st_size, found.st_mtime_ns)

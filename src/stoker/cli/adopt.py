@@ -47,12 +47,14 @@ def adopt(
         chosen = replace(selection, keys=keys)
         done = project.adopt(name, selection=chosen, reason=reason, dry_run=dry_run)
     if as_json:
-        json_line({
-            "adopted": done.adopted,
-            "missing": done.missing,
-            "refused": done.refused,
-            "dry_run": dry_run,
-        })
+        json_line(
+            {
+                "adopted": done.adopted,
+                "missing": done.missing,
+                "refused": done.refused,
+                "dry_run": dry_run,
+            }
+        )
     else:
         _tell(done, dry_run=dry_run)
     for message in done.messages:

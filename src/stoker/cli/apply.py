@@ -51,9 +51,10 @@ def tell_applied(change: "Applied") -> None:
 
 
 def _tell_version(one: "VersionChange") -> None:
-    say(f"pipeline `{one.pipeline}`: version {one.number}" + (
-        f" (set before from {one.set_before})" if one.set_before else ""
-    ))
+    say(
+        f"pipeline `{one.pipeline}`: version {one.number}"
+        + (f" (set before from {one.set_before})" if one.set_before else "")
+    )
     for step, n in one.tasks_created.items():
         say(f"  new step `{step}`: {plural(n, 'task')} to do")
     for step, n in one.tasks_cancelled.items():

@@ -90,9 +90,7 @@ def rerun(
     with scope.project() as project:
         if not outdated:
             _be_sure(project, selection, "rerun", asked=yes or dry_run)
-        done = project.rerun(
-            selection=selection, outdated=outdated, dry_run=dry_run, reason=reason
-        )
+        done = project.rerun(selection=selection, outdated=outdated, dry_run=dry_run, reason=reason)
     _tell(done, "to be done anew", dry_run=dry_run, as_json=as_json)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from stoker.cli.render import data, json_line, plural, say
 from stoker.cli.scope import Scope, command, json_option
 from stoker.errors import SpecError
-from stoker.model.pipeline import Argv, Python, Run
+from stoker.model.pipeline import Python, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,12 +74,8 @@ def _missing_program(step: "Step") -> str | None:
     """Return the program that the step starts, if it can be known and is not on PATH."""
     if step.prepare or "PATH" in step.env:
         return None
-    match step.action:
-        case Run():
-            program: object = "bash"
-        case Argv(words=words):
-            program = words[0]
-        case Python():
-            return None
+    if isinstance(step.action, Python):
+        return None
+    program = "bash" if isinstance(step.action, Run) else step.action.words[0]
     is_known = isinstance(program, str) and "{" not in program
     return str(program) if is_known and shutil.which(str(program)) is None else None

@@ -51,8 +51,11 @@ def pool(scope: Scope, name: str | None, as_json: bool) -> None:
             json_line(row)
         return
     if not rows:
-        say("there are no pools; `[pools]` in `stoker.toml` declares them" if name is None else
-            f"there is no pool `{name}`; `stoker pool` lists them")
+        say(
+            "there are no pools; `[pools]` in `stoker.toml` declares them"
+            if name is None
+            else f"there is no pool `{name}`; `stoker pool` lists them"
+        )
         return
     table(
         ["pool", "slot", "held by", "step", "worker", "since"],

@@ -58,7 +58,9 @@ def tasks(scope: Scope, selection: "Selection", as_json: bool) -> None:
     with scope.project() as project:
         _show(
             project.each_task(selection),
-            Columns(["pipeline", "item", "step", "state", "attempts", "reason"], right=["attempts"]),
+            Columns(
+                ["pipeline", "item", "step", "state", "attempts", "reason"], right=["attempts"]
+            ),
             _task_cells,
             as_json=as_json,
         )

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from stoker.cli.scope import KEY, Scope, command
 from stoker.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stoker.project import Project
     from stoker.store.attempts import StoredStream
     from stoker.store.rows import AttemptRow
@@ -115,8 +116,7 @@ class _Follower:
         self._at = dict.fromkeys(streams, 0)
 
     def run(self, *, go_on: bool) -> None:
-        """Print what is there; with `go_on`, what comes until the end, and the rest from the
-        store."""
+        """Print what is there; with `go_on`, also what comes until the attempt has ended."""
         if not go_on:
             self._look()
             return
@@ -161,8 +161,7 @@ class _Follower:
 
 
 def live_streams(attempt: "AttemptRow") -> dict[str, str]:
-    """Return where the streams of a running attempt on this host can be read; none if it has not
-    started or is over.
+    """Return where the streams of a running attempt can be read: on its own host, while it runs.
 
     They are the files that the attempt's first process has open, found through /proc.
     """
@@ -172,9 +171,9 @@ def live_streams(attempt: "AttemptRow") -> dict[str, str]:
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         path = f"/proc/{attempt.pid}/fd/{descriptor}"
         try:
-            target = os.readlink(path)
+            target = Path(path).readlink()
         except OSError:
             continue
-        if os.path.basename(target).startswith(name):
+        if target.name.startswith(name):
             found[name] = path
     return found

@@ -126,7 +126,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _dispatch(arguments: Sequence[str] | None) -> int:
+def _dispatch(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one for each end
     try:
         result = cli.main(
             args=list(arguments) if arguments is not None else None,

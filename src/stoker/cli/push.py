@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--priority", type=int, default=0, metavar="N", help="Higher comes first.")
 @json_option
 @dry_run_option
-def push(
+def push(  # noqa: PLR0917 - click hands options over by keyword
     scope: Scope,
     pipeline: str,
     paths: tuple[str, ...],

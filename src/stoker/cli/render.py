@@ -99,7 +99,7 @@ def human_bytes(size: int | None) -> str:
     return "-"
 
 
-def human_seconds(seconds: float | None) -> str:
+def human_seconds(seconds: float | None) -> str:  # noqa: PLR0911 - one for each scale
     """Return a duration as `2h05m`, `3m20s`, `1.4s` or `9ms`; `-` for none."""
     if seconds is None:
         return "-"
@@ -199,7 +199,9 @@ def cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()
+) -> None:
     """Print a whole table."""
     Columns(titles, right=right).page(rows)
 

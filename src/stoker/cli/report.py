@@ -70,9 +70,7 @@ def _page(name: str, status: "Status", failures: "Sequence[FailureRow]") -> Iter
     yield "</body></html>\n"
 
 
-def _pipeline(
-    name: str, one: "PipelineStatus", failures: "Sequence[FailureRow]"
-) -> Iterator[str]:
+def _pipeline(name: str, one: "PipelineStatus", failures: "Sequence[FailureRow]") -> Iterator[str]:
     yield f"<h2>{_html(name)}</h2>"
     words = [f"{n:,} {word}" for word, n in one.items.items() if n]
     eta = f"; about {human_seconds(one.eta_s)} to go" if one.eta_s is not None else ""

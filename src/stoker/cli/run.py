@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1
 _CAUSES = 3
-_FIELDS = ("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked")
-_FIELDS += ("quarantined", "elapsed_s")
+_FIELDS = (
+    *("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked"),
+    *("quarantined", "elapsed_s"),
+)
 
 
 @command()
@@ -87,7 +89,7 @@ def _tell_causes(project: "Project", pipeline: str | None) -> None:
     """Say what most tasks failed of, and how to go on."""
     found = project.failures(pipeline=pipeline)
     for row in found[:_CAUSES]:
-        say(f"  {row.n:,} × {row.step}: {row.cause}")
+        say(f"  {row.n:,} of {row.step}: {row.cause}")
     if len(found) > _CAUSES:
         say(f"  and {plural(len(found) - _CAUSES, 'more cause')}")
     say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")

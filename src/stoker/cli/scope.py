@@ -70,7 +70,10 @@ def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         name = attributes.pop("name", function.__name__.removesuffix("_").replace("_", "-"))
-        return click.command(name, **attributes)(_project_again(click.pass_obj(function)))
+        made: click.Command = click.command(name, **attributes)(
+            _project_again(click.pass_obj(function))
+        )
+        return made
 
     return decorate
 
@@ -84,7 +87,14 @@ reason_option = click.option(
 )
 
 
-class Key(click.ParamType):
+if TYPE_CHECKING:  # generic since click 8.5 only
+    _StringType = click.ParamType[str]
+    _NumberType = click.ParamType[float]
+else:
+    _StringType = _NumberType = click.ParamType
+
+
+class Key(_StringType):
     """A key or glob; a name with control characters or odd bytes is written as its key."""
 
     name = "key"
@@ -127,9 +137,7 @@ def selection_options(
             ),
             click.option("--from-key", type=KEY, metavar="KEY", help="From this key on."),
             click.option("--to-key", type=KEY, metavar="KEY", help="Up to this key."),
-            click.option(
-                "--match", metavar="TEXT", help="Whose cause or reason holds this text."
-            ),
+            click.option("--match", metavar="TEXT", help="Whose cause or reason holds this text."),
             click.option(
                 "--where",
                 metavar="EXPR",
@@ -154,7 +162,7 @@ def _words(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for value in values for word in value.split(",") if word)
 
 
-class Duration(click.ParamType):
+class Duration(_NumberType):
     """A time such as `90s`, `2h` or `30d`, in seconds."""
 
     name = "time"

@@ -27,9 +27,7 @@ def shell(scope: Scope, key: str, step: str, pipeline: str | None, line: str | N
     with scope.project() as project:
         root = tempfile.mkdtemp(prefix="stoker-shell-")
         try:
-            rehearsal = project.rehearse(
-                key, step, scratch=os.path.join(root, "scratch"), pipeline=pipeline
-            )
+            rehearsal = project.rehearse(key, step, scratch=f"{root}/scratch", pipeline=pipeline)
             rehearsal.make_folders()
             script = Path(root, "command")
             script.write_bytes(os.fsencode(rehearsal.script + "\n"))

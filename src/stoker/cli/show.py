@@ -128,20 +128,7 @@ def _attempt_lines(found: "Story", step: str | None) -> Iterator[tuple[datetime,
 
 
 def _about(one: "AttemptRow") -> Iterator[str]:
-    took = f" in {human_seconds(one.elapsed_s)}" if one.elapsed_s is not None else ""
-    where = f" on {one.host}" if one.host else ""
-    parts = [f"{one.step} #{one.number} {_state(one.state)}{took}{where}"]
-    if one.kind != "run":
-        parts.append(one.kind)
-    if one.exit_code:
-        parts.append(f"exit code {one.exit_code}")
-    if one.signal:
-        parts.append(f"signal {one.signal}")
-    if one.user_s is not None and one.user_s + (one.system_s or 0) >= 0.01:
-        parts.append(f"cpu {human_seconds(one.user_s + (one.system_s or 0))}")
-    if one.max_rss_bytes:
-        parts.append(f"memory {human_bytes(one.max_rss_bytes)}")
-    yield ", ".join(parts) + click.style(f"  {one.id}", dim=True)
+    yield _how_it_went(one) + click.style(f"  {one.id}", dim=True)
     if one.reason:
         yield f"  {visible(one.reason)}"
     for name, stream in (("stdout", one.stdout), ("stderr", one.stderr)):
@@ -152,6 +139,24 @@ def _about(one: "AttemptRow") -> Iterator[str]:
         yield f"  {output.name}: {visible(output.path)} ({human_bytes(output.size_bytes)})"
     if one.values:
         yield "  values: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in one.values.items())
+
+
+def _how_it_went(one: "AttemptRow") -> str:
+    took = f" in {human_seconds(one.elapsed_s)}" if one.elapsed_s is not None else ""
+    where = f" on {one.host}" if one.host else ""
+    parts = [f"{one.step} #{one.number} {_state(one.state)}{took}{where}"]
+    if one.kind != "run":
+        parts.append(one.kind)
+    if one.exit_code:
+        parts.append(f"exit code {one.exit_code}")
+    if one.signal:
+        parts.append(f"signal {one.signal}")
+    cpu_s = (one.user_s or 0) + (one.system_s or 0)
+    if cpu_s >= 0.01:
+        parts.append(f"cpu {human_seconds(cpu_s)}")
+    if one.max_rss_bytes:
+        parts.append(f"memory {human_bytes(one.max_rss_bytes)}")
+    return ", ".join(parts)
 
 
 def _happening_lines(

@@ -56,6 +56,7 @@ class Listing:
         if self._params is None:
             self._params = self._checked(self.given, where="these items")
             self._mark = _mark_of(self._params)
+        make: Callable[[str], Iterator[NewItem]]
         if self.pipeline.items is ItemKind.RECORDS:
             make = self._records
         elif self.pipeline.items is ItemKind.FOLDERS:

@@ -19,8 +19,7 @@ class PathFilter:
         self._project_folder = os.path.realpath(project_folder)
 
     def below(self, folder: str, refuse: Callable[[str], None]) -> Iterator[str]:
-        """Yield the paths of the files in `folder` and its subfolders; `refuse` what cannot be
-        read."""
+        """Yield the paths of the files below `folder`; `refuse` what cannot be read."""
         top = os.path.realpath(folder)
         source = self._source_of(top)
 

@@ -37,8 +37,11 @@ _EXAMPLES = 5
 
 @dataclass(slots=True)
 class Adopted:
-    """What adopting did, or would do. `missing` counts tasks of which nothing is there, `refused`
-    those of which something is, but not as it must be; `examples` and `messages` are a few."""
+    """What adopting did, or would do.
+
+    `missing` counts tasks of which nothing is there, `refused` those of which something is, but not
+    as it must be; `examples` and `messages` are a few.
+    """
 
     adopted: dict[str, int] = field(default_factory=dict)
     missing: int = 0

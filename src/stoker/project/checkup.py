@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError
 
 if TYPE_CHECKING:
-    from stoker.project.project import Project
+    from stoker.project.opened import Opened
 
 LOW_BYTES = 2 * 2**30
 VERY_LOW_BYTES = 200 * 2**20
@@ -36,9 +36,9 @@ class Finding:
     do: str | None = None
 
 
-def check_up(project: "Project") -> list[Finding]:
+def check_up(project: "Opened") -> list[Finding]:
     """Return what every check found, in order."""
-    checks: tuple[Callable[[Project], Iterator[Finding]], ...] = (
+    checks: tuple[Callable[[Opened], Iterator[Finding]], ...] = (
         _versions,
         _file,
         _store_place,
@@ -58,7 +58,7 @@ def check_up(project: "Project") -> list[Finding]:
     return found
 
 
-def _versions(_project: "Project") -> Iterator[Finding]:
+def _versions(_project: "Opened") -> Iterator[Finding]:
     from stoker import __version__
 
     text = f"Stoker {__version__}, Python {platform.python_version()}, {sys.executable}"
@@ -72,7 +72,7 @@ def _versions(_project: "Project") -> Iterator[Finding]:
     )
 
 
-def _file(project: "Project") -> Iterator[Finding]:
+def _file(project: "Opened") -> Iterator[Finding]:
     problems = project.loaded.problems
     yield Finding(
         check="project",
@@ -83,13 +83,13 @@ def _file(project: "Project") -> Iterator[Finding]:
     )
 
 
-def _store_path(project: "Project") -> Path | None:
+def _store_path(project: "Opened") -> Path | None:
     """Return the store's file; None for a database server."""
     scheme, _, rest = project.settings.store_url.partition(":///")
     return Path(rest) if scheme == "sqlite" else None
 
 
-def _folders(project: "Project") -> dict[str, Path]:
+def _folders(project: "Opened") -> dict[str, Path]:
     """Return the folders that Stoker writes to, by what they are for, as far as they exist."""
     store = _store_path(project)
     folders = {"store": store.parent if store is not None else Path(project.settings.folder)}
@@ -105,7 +105,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _store_place(project: "Project") -> Iterator[Finding]:
+def _store_place(project: "Opened") -> Iterator[Finding]:
     from stoker.store.dialects.sqlite import NETWORK_FILE_SYSTEMS, file_system_of
 
     path = _store_path(project)
@@ -121,7 +121,7 @@ def _store_place(project: "Project") -> Iterator[Finding]:
     )
 
 
-def _room(project: "Project") -> Iterator[Finding]:
+def _room(project: "Opened") -> Iterator[Finding]:
     for name, folder in _folders(project).items():
         free = shutil.disk_usage(folder).free
         inodes = os.statvfs(folder).f_favail
@@ -135,7 +135,7 @@ def _room(project: "Project") -> Iterator[Finding]:
         )
 
 
-def _rights(project: "Project") -> Iterator[Finding]:
+def _rights(project: "Opened") -> Iterator[Finding]:
     for name, folder in _folders(project).items():
         may = os.access(folder, os.W_OK | os.X_OK)
         yield Finding(
@@ -146,7 +146,7 @@ def _rights(project: "Project") -> Iterator[Finding]:
         )
 
 
-def _clock(project: "Project") -> Iterator[Finding]:
+def _clock(project: "Opened") -> Iterator[Finding]:
     """The host's clock against that of the file system, which may be another host's."""
     folder = _folders(project)["store"]
     probe = folder / f".stoker-clock-{os.getpid()}"
@@ -165,7 +165,7 @@ def _clock(project: "Project") -> Iterator[Finding]:
     )
 
 
-def _database(project: "Project") -> Iterator[Finding]:
+def _database(project: "Opened") -> Iterator[Finding]:
     from stoker.store.integrity import quick_check
 
     path = _store_path(project)
@@ -181,7 +181,7 @@ def _database(project: "Project") -> Iterator[Finding]:
     )
 
 
-def _containment(_project: "Project") -> Iterator[Finding]:
+def _containment(_project: "Opened") -> Iterator[Finding]:
     from stoker.work import contain
 
     was = contain.become_subreaper()

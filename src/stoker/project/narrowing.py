@@ -7,10 +7,9 @@ from stoker.model.item import key_from_name
 from stoker.model.selection import Selection
 
 
-class Narrowing(TypedDict, total=False):
-    """The keywords that narrow a verb, as the command line's options of the same names."""
+class StepNarrowing(TypedDict, total=False):
+    """The keywords that narrow a verb on one pipeline, as the command line's options."""
 
-    pipeline: str | None
     step: str | Sequence[str]
     state: str | Sequence[str]
     from_key: str | None
@@ -18,6 +17,12 @@ class Narrowing(TypedDict, total=False):
     match: str | None
     where: str | None
     by: str | None
+
+
+class Narrowing(StepNarrowing, total=False):
+    """The keywords that narrow a verb, as the command line's options of the same names."""
+
+    pipeline: str | None
 
 
 def select(keys: Sequence[str], selection: Selection | None, narrow: Narrowing) -> Selection:

@@ -20,8 +20,11 @@ OnEvent = Callable[["Event"], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """Where everything stands after a run. All but `items`, `quarantined` and `elapsed_s` count
-    tasks. `was_idle`: there was nothing to do. `was_interrupted`: somebody stopped it."""
+    """Where everything stands after a run.
+
+    All but `items`, `quarantined` and `elapsed_s` count tasks. `was_idle`: there was nothing to do.
+    `was_interrupted`: somebody stopped it.
+    """
 
     items: int
     tasks: int
@@ -52,8 +55,10 @@ def work_off(
     slots: int | None,
     on_event: OnEvent | None,
 ) -> RunSummary:
-    """Nothing is ready, running or in back-off any more, unless somebody interrupted; the worker
-    is gone, and the counts are up to date."""
+    """Nothing is ready, running or in back-off any more, unless somebody interrupted.
+
+    The worker is gone, and the counts are up to date.
+    """
     started = time.monotonic()
     is_idle = left_to_do(store).is_nothing
     was_interrupted = False

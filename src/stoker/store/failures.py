@@ -1,6 +1,5 @@
 """Failed tasks, grouped by step and cause."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from stoker.store.catalog import catalog
 from stoker.store.rows import FailureRow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stoker.store.connect import Store
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
@@ -31,10 +32,7 @@ def failures(store: "Store", selection: Selection) -> list[FailureRow]:
     chosen = replace(selection, states=(TaskState.FAILED.word,))
     with store.reading() as unit:
         selections.check(unit, chosen)
-    if selection.where is None:
-        groups = _grouped(store, chosen)
-    else:
-        groups = _filtered(store, chosen)
+    groups = _grouped(store, chosen) if selection.where is None else _filtered(store, chosen)
     with store.reading() as unit:
         specs = {key: entry.spec for key, entry in catalog(unit).by_name.items()}
     rows = [

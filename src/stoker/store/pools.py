@@ -6,7 +6,7 @@ the attempt, and nobody gets it after.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, delete, func, insert, select, update
 
@@ -27,9 +27,7 @@ _SLOT, _A, _T, _I, _P, _S, _W = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolChange:
-    """One pool whose slots changed: how many there were and are, and how many are still held
-    though they are no longer wanted.
-    """
+    """One pool whose slots changed: before, after, and how many are held to the end of attempts."""
 
     pool: str
     before: int
@@ -84,7 +82,7 @@ def _set_pool(
     return PoolChange(pool=pool, before=len(before), after=len(wanted), retired_but_held=len(held))
 
 
-def _is(pool: str, name: str) -> object:
+def _is(pool: str, name: str) -> Any:
     return and_(_SLOT.c.pool == pool, _SLOT.c.name == name)
 
 

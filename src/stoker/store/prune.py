@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, or_, select
@@ -91,9 +92,7 @@ def _due(before_us: int, pipeline: str | None, last: int) -> Any:
     query = (
         select(_I.c.id, _I.c.key, _I.c.state, _P.c.name.label("pipeline"))
         .join(_P, _P.c.id == _I.c.pipeline_id)
-        .where(
-            _I.c.id > last, _I.c.state.in_(_OVER), _I.c.registered_us < before_us, ~recent
-        )
+        .where(_I.c.id > last, _I.c.state.in_(_OVER), _I.c.registered_us < before_us, ~recent)
         .order_by(_I.c.id)
         .limit(BATCH)
     )
@@ -121,12 +120,14 @@ def _forget(store: "Store", rows: Sequence[Any], done: Pruned, *, dry_run: bool)
         append(unit, _entries(unit, known, items, tasks))
     done.items += len(items)
     done.tasks += len(tasks)
-    done.examples += [f"{row.pipeline}: {row.key}" for row in items][: _EXAMPLES - len(done.examples)]
+    done.examples += [f"{row.pipeline}: {row.key}" for row in items][
+        : _EXAMPLES - len(done.examples)
+    ]
     for path in logs:
         with suppress(OSError):
-            done.log_bytes += os.stat(path).st_size
+            done.log_bytes += Path(path).stat().st_size
             if not dry_run:
-                os.unlink(path)
+                Path(path).unlink()
             done.log_files += 1
 
 
@@ -145,9 +146,7 @@ def _delete(unit: Unit, ids: Sequence[int], tasks: Sequence[int], done: Pruned) 
     return [os.fsdecode(path) for row in rows for path in row if path is not None]
 
 
-def _entries(
-    unit: Unit, known: Catalog, items: Sequence[Any], tasks: Sequence[Any]
-) -> list[Entry]:
+def _entries(unit: Unit, known: Catalog, items: Sequence[Any], tasks: Sequence[Any]) -> list[Entry]:
     """What the journal says of it: each item is forgotten, and so many tasks of each state."""
     hashes = {row.id: row.hash for row in unit.execute(select(tables.body))}
     counts: Counter[tuple[int, int, str | None]] = Counter()

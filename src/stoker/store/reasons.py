@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import func, select
 
 from stoker.errors import NotFound
-from stoker.model.pipeline import Step
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.spec.problems import suggest
@@ -19,6 +18,7 @@ from stoker.store.story import find_item
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
+    from stoker.model.pipeline import Step
     from stoker.store.connect import Store
 
 _T, _I, _S, _A, _W, _L, _SLOT = (
@@ -95,7 +95,7 @@ class _Reasons:
         self._known = known
         self._rows = rows
 
-    def of(self, row: Any) -> _Said:
+    def of(self, row: Any) -> _Said:  # noqa: PLR0911 - one for each state
         """Return why this task does not run."""
         match TaskState(row.state):
             case TaskState.DONE:

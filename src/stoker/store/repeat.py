@@ -43,9 +43,7 @@ def as_claimed(
         ).one_or_none()
         if row is None:
             raise NotFound(f"`{item.key}` has no task of step `{step}`: it is quarantined")
-        before = {
-            known.steps[one].name: _latest(unit, item.id, one) for one in entry.predecessors
-        }
+        before = {known.steps[one].name: _latest(unit, item.id, one) for one in entry.predecessors}
         version = known.current[item.pipeline]
         return (
             _claimed(unit, item, row, step, version, before, entry.spec.pools),

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, select
@@ -19,6 +18,8 @@ from stoker.store.rows import Happening, Story
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stoker.store.connect import Store
 
 _I, _P, _S, _T, _J = tables.item, tables.pipeline, tables.step, tables.task, tables.journal

@@ -1,0 +1,83 @@
+"""An opened project: its file, and its store."""
+
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Self
+
+from stoker.errors import NotFound, SpecError
+from stoker.spec.problems import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from stoker.model.pipeline import Pipeline
+    from stoker.model.settings import Settings
+    from stoker.spec.load import Loaded
+    from stoker.store.connect import Store
+
+
+class Opened:
+    """A file as it was when opened, and its store, which is opened when first needed."""
+
+    def __init__(self, file: Path, loaded: "Loaded") -> None:
+        self.file = file
+        self.loaded = loaded
+        self._store: Store | None = None
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.file)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: "TracebackType | None",
+    ) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> "Settings":
+        """What the file says outside its pipelines."""
+        return self.loaded.settings
+
+    @property
+    def pipelines(self) -> "Mapping[str, Pipeline]":
+        """The pipelines of the file that have no problem."""
+        return self.loaded.pipelines
+
+    @property
+    def store(self) -> "Store":
+        """The store; NotFound if nothing has been pushed or run here yet."""
+        return self.open_store(create=False)
+
+    def close(self) -> None:
+        """Close the store. The project can be used again; it opens the store anew."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def open_store(self, *, create: bool) -> "Store":
+        """Return the store; with `create` it is made if there is none, else NotFound says so."""
+        from stoker.store.connect import open_store
+
+        with self._lock:
+            if self._store is None:
+                url, name = self.settings.store_url, self.settings.name
+                self._store = open_store(url, site_name=name, create=create)
+            return self._store
+
+    def pipeline(self, name: str) -> "Pipeline":
+        """Return the file's pipeline of that name; SpecError if it is broken, NotFound if absent."""
+        if name in self.loaded.pipelines:
+            return self.loaded.pipelines[name]
+        if name in self.loaded.broken:
+            problems = self.loaded.broken[name]
+            raise SpecError(f"pipeline `{name}` cannot be used until this is put right:", problems)
+        hint = suggest(name, self.loaded.pipelines) or "`stoker.toml` declares none"
+        raise NotFound(f"`{self.file.name}` has no pipeline `{name}`; {hint}")

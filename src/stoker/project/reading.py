@@ -1,0 +1,158 @@
+"""The verbs of a project that read."""
+
+import os
+from typing import TYPE_CHECKING, Unpack
+
+from stoker.project.narrowing import Narrowing, select
+from stoker.project.opened import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stoker.model.selection import Selection
+    from stoker.project.checkup import Finding
+    from stoker.project.rehearsal import Rehearsal
+    from stoker.store.attempts import StoredStream
+    from stoker.store.rows import (
+        AttemptRow,
+        FailureRow,
+        ItemRow,
+        Rows,
+        SlotRow,
+        Status,
+        Story,
+        TaskRow,
+        Why,
+        WorkerRow,
+    )
+
+
+class Reading(Opened):
+    """What a project can be asked. Nothing here changes anything but the counts' being up to date."""
+
+    def status(self, *, pipeline: str | None = None) -> "Status":
+        """Return how many items and tasks stand where, pools and workers."""
+        from stoker.store import reports
+
+        return reports.status(self.store, pipeline=pipeline)
+
+    def each_item(self, selection: "Selection") -> "Iterator[ItemRow]":
+        """Yield the selected items one by one; for millions."""
+        from stoker.store import reports
+
+        return reports.items(self.store, selection)
+
+    def each_task(self, selection: "Selection") -> "Iterator[TaskRow]":
+        """Yield the selected tasks one by one."""
+        from stoker.store import reports
+
+        return reports.tasks(self.store, selection)
+
+    def each_attempt(self, selection: "Selection") -> "Iterator[AttemptRow]":
+        """Yield the attempts of the selected tasks one by one, oldest first."""
+        from stoker.store import attempts
+
+        return attempts.attempts(self.store, selection)
+
+    def items(
+        self, *keys: str, selection: "Selection | None" = None, **narrow: Unpack[Narrowing]
+    ) -> "Rows[ItemRow]":
+        """Return the selected items."""
+        from stoker.store.rows import Rows
+
+        return Rows(self.each_item(select(keys, selection, narrow)))
+
+    def tasks(
+        self, *keys: str, selection: "Selection | None" = None, **narrow: Unpack[Narrowing]
+    ) -> "Rows[TaskRow]":
+        """Return the selected tasks."""
+        from stoker.store.rows import Rows
+
+        return Rows(self.each_task(select(keys, selection, narrow)))
+
+    def attempts(
+        self, *keys: str, selection: "Selection | None" = None, **narrow: Unpack[Narrowing]
+    ) -> "Rows[AttemptRow]":
+        """Return the attempts of the selected tasks, oldest first."""
+        from stoker.store.rows import Rows
+
+        return Rows(self.each_attempt(select(keys, selection, narrow)))
+
+    def failures(
+        self, *keys: str, selection: "Selection | None" = None, **narrow: Unpack[Narrowing]
+    ) -> "Rows[FailureRow]":
+        """Return the failed tasks grouped by step and cause, most frequent first."""
+        from stoker.store.failures import failures
+        from stoker.store.rows import Rows
+
+        return Rows(failures(self.store, select(keys, selection, narrow)))
+
+    def show(self, key: str, *, pipeline: str | None = None) -> "Story":
+        """Return the whole story of an item."""
+        from stoker.store.story import story
+
+        return story(self.store, key, pipeline=pipeline)
+
+    def why(self, key: str, step: str | None = None, *, pipeline: str | None = None) -> "Why":
+        """Return the one reason why the item's task is not running."""
+        from stoker.store.reasons import why
+
+        return why(self.store, key, step, pipeline=pipeline)
+
+    def attempt(self, name: str) -> "AttemptRow":
+        """Return the attempt of that id, or of the only one that begins so."""
+        from stoker.store.attempts import attempt_by_id
+
+        return attempt_by_id(self.store, name)
+
+    def streams(self, attempt: str) -> "Mapping[str, StoredStream]":
+        """Return what is kept of an attempt's `stdout` and `stderr`."""
+        from stoker.store.attempts import streams_of
+
+        return streams_of(self.store, attempt)
+
+    def which(self, path: str | os.PathLike[str]) -> "AttemptRow":
+        """Return the attempt that made the file; NotFound if none did."""
+        from stoker.store.attempts import maker_of
+
+        return maker_of(self.store, os.fspath(path))
+
+    def rehearse(
+        self,
+        key: str,
+        step: str,
+        *,
+        scratch: str,
+        pipeline: str | None = None,
+        attempt: str | None = None,
+    ) -> "Rehearsal":
+        """Return what it takes to do a task by hand, as an attempt was given it or would be now."""
+        from stoker.project.rehearsal import rehearse
+        from stoker.store import attempts, repeat
+
+        if attempt is None:
+            claimed, spec = repeat.as_claimed(self.store, key, step, pipeline=pipeline)
+        else:
+            found = attempts.attempt_by_id(self.store, attempt)
+            claimed, spec = repeat.as_attempted(self.store, found)
+        return rehearse(self.settings, spec, claimed, scratch=scratch)
+
+    def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
+        """Return the workers that are alive, or all that ever were."""
+        from stoker.store import reports
+        from stoker.store.rows import Rows
+
+        return Rows(reports.workers(self.store, everyone=everyone))
+
+    def slots(self, *, pool: str | None = None) -> "Rows[SlotRow]":
+        """Return the slots of the pools, with who holds them."""
+        from stoker.store import pools
+        from stoker.store.rows import Rows
+
+        return Rows(pools.slots(self.store, pool=pool))
+
+    def doctor(self) -> "list[Finding]":
+        """Return what was found on checking this installation."""
+        from stoker.project.checkup import check_up
+
+        return check_up(self)
