@@ -243,9 +243,10 @@ class Executor:
 
     # -------------------------------------------------------------------------------------- ending
 
-    def stop(self, running: Running, ending: Ending, *, grace_s: float = GRACE_S) -> None:
+    def stop(self, running: Running, ending: Ending, *, grace_s: float | None = None) -> None:
         """The attempt ends as `ending`: by TERM now and by KILL after the grace, the whole tree."""
         now_s = time.monotonic()
+        grace_s = GRACE_S if grace_s is None else grace_s
         if running.stopped is None:
             running.stopped = ending
             running.kill_s = now_s + grace_s

@@ -250,7 +250,7 @@ class Incarnation:
             if running.place is not None:
                 running.place.stdout.bound()
                 running.place.stderr.bound()
-        self._lease.is_brisk = is_brisk
+        self._lease.be_brisk(wanted=is_brisk)
         for key, (preparation, waiting) in list(self._preparing.items()):
             preparation.hold_limit()
             if preparation.is_over:

@@ -46,12 +46,12 @@ class Lease:
         self._renewed_at = boot_clock_s()
         self._is_dead = False
         self._stop = threading.Event()
-        self._hurry = threading.Event()
+        self._bell = threading.Event()
         self._lock = threading.Lock()
         self._cancel: set[AttemptId] = set()
         self._told: tuple[int, frozenset[AttemptId]] | None = None
         self.serial = 0
-        self.is_brisk = False
+        self._is_brisk = False
         self._thread = threading.Thread(target=self._beat, name="stoker-lease", daemon=True)
         self._thread.start()
 
@@ -60,6 +60,12 @@ class Lease:
         """Whether this worker may still act for its attempts."""
         margin = min(MARGIN_S, self._lease_s / 4)
         return not self._is_dead and boot_clock_s() < self._renewed_at + self._lease_s - margin
+
+    def be_brisk(self, *, wanted: bool) -> None:
+        """Renew, and so hear of orders, every second from now on, or at leisure again."""
+        if wanted and not self._is_brisk:
+            self._bell.set()
+        self._is_brisk = wanted
 
     def take_orders(self) -> tuple[frozenset[AttemptId], tuple[int, frozenset[AttemptId]] | None]:
         """Return the attempts to cancel, and what the store was last heard to count as ours."""
@@ -71,10 +77,15 @@ class Lease:
     def end(self) -> None:
         """No more renewals; returns when the thread has stopped, or at once if a call hangs."""
         self._stop.set()
+        self._bell.set()
         self._thread.join(timeout=2.0)
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._pause_s()):
+        while True:
+            self._bell.wait(self._pause_s())
+            self._bell.clear()
+            if self._stop.is_set():
+                return
             began, serial = boot_clock_s(), self.serial
             try:
                 renewal = fleet.renew(self._store, self._worker_id, lease_s=self._lease_s)
@@ -96,7 +107,7 @@ class Lease:
             self._wake()
 
     def _pause_s(self) -> float:
-        return min(BRISK_S if self.is_brisk else RENEW_S, self._lease_s / 4)
+        return min(BRISK_S if self._is_brisk else RENEW_S, self._lease_s / 4)
 
     def _declare_dead(self) -> None:
         self._is_dead = True

@@ -170,6 +170,9 @@ class Worker:
             is_lost = True
         finally:
             incarnation.end(is_lost=is_lost)
+            if is_lost:  # all it ran is dead: nobody needs to wait for the lease to run out
+                with suppress(Unavailable):
+                    reap.reap(self._store, dead_workers=[incarnation.id])
         return not is_lost and not incarnation.claims.is_doubtful
 
     def _loop(self, incarnation: Incarnation) -> bool:

@@ -345,7 +345,7 @@ def test_an_output_staged_beside_its_target_leaves_nothing_hidden(rig):
         "bad",
     )
     assert f"{rig.folder}/results/.stoker-".encode() in seen["good"].stderr
-    assert os.listdir(rig.folder / "results") == ["good.txt"]  # noqa: PTH208
+    assert [path.name for path in (rig.folder / "results").iterdir()] == ["good.txt"]
 
 
 # --------------------------------------------------------------------------------------- python steps

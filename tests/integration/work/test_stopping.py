@@ -1,0 +1,298 @@
+"""How a worker ends: by signals, by its lease, by a crash; and how attempts are cancelled."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from integration.work.rig import wait_until, worker_command
+from stoker.model.selection import Selection
+from stoker.store import control, fleet
+from stoker.work import executor, lease
+from stoker.work import worker as module
+from stoker.work.scratch import process_start
+
+ME = control.Who("tester")
+
+
+@pytest.fixture
+def start(rig):
+    """Start a worker that is a process of its own; whatever happens it is gone at the end."""
+    started = []
+
+    def run(**options) -> subprocess.Popen:
+        environment = options.pop("env", {})
+        process = subprocess.Popen(
+            worker_command(rig, **options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+    for pid, _ in list(rig.marked()):
+        os.kill(pid, signal.SIGKILL)
+
+
+def is_running(rig) -> bool:
+    return "running" in rig.task_states().values() and (rig.folder / "pid").exists()
+
+
+LONG = """
+[pipelines.p.steps.s]
+run = '''
+echo $$ > {here}/pid
+until test -e {here}/go; do sleep 0.05; done
+'''
+"""
+
+
+@pytest.fixture
+def long(rig):
+    """One task that runs until `go` is there, and one more behind it."""
+    rig.write(LONG.replace("{here}", str(rig.folder)))
+    rig.push("a", "b")
+    return rig
+
+
+def pid_of(rig) -> int:
+    return int((rig.folder / "pid").read_text())
+
+
+def test_term_lets_attempts_end_and_takes_no_more(long, start):
+    process = start(slots=1)
+    wait_until(lambda: is_running(long), "the attempt runs")
+    process.send_signal(signal.SIGTERM)
+    (long.folder / "go").touch()
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "was_interrupted=True" in out
+    assert sorted(long.task_states().values()) == ["done", "ready"]
+    assert long.leftovers() == []
+
+
+def test_an_attempt_that_was_cut_off_is_ready_again_without_using_up_a_retry(long, start):
+    process = start(slots=1)
+    wait_until(lambda: is_running(long), "the attempt runs")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)  # two of one kind may arrive as one
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, (out, err)
+    assert process_start(pid_of(long)) is None
+    assert set(long.task_states().values()) == {"ready"}
+    (seen,) = long.all_attempts()
+    assert (seen.state, seen.reason) == ("cancelled", "worker was stopped")
+    assert long.leftovers() == []
+    (long.folder / "go").touch()
+    long.work()
+    assert set(long.task_states().values()) == {"done"}
+
+
+def test_patience_ends_and_the_attempt_with_it(long, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.3)
+    worker = long.worker(slots=1)
+    worker._on_event = lambda _event: is_running(long) and not worker._signals and worker.stop()
+    assert worker.work().was_interrupted
+    assert set(long.task_states().values()) == {"ready"}
+    assert long.leftovers() == []
+
+
+def test_a_time_limit_stops_in_order(long, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    began = time.monotonic()
+    long.worker(slots=1, time_limit_s=0.5).work()
+    assert time.monotonic() - began < 8
+    assert set(long.task_states().values()) == {"ready"}
+    assert long.leftovers() == []
+
+
+def test_a_cancelled_attempt_is_ended(long):
+    asked = []
+
+    def cancel(_event):
+        if is_running(long) and not asked:
+            asked.append(True)
+            control.cancel(long.store, Selection(), ME)
+
+    long.worker(slots=1, on_event=cancel).work()
+    assert set(long.task_states().values()) == {"cancelled"}
+    assert process_start(pid_of(long)) is None
+    assert {seen.state for seen in long.all_attempts()} <= {"cancelled"}
+    assert long.leftovers() == []
+
+
+def test_a_term_that_is_ignored_is_followed_by_a_kill(rig, monkeypatch):
+    monkeypatch.setattr(executor, "GRACE_S", 0.2)
+    rig.write(LONG.replace("echo $$", "trap '' TERM; echo $$").replace("{here}", str(rig.folder)))
+    rig.push("a")
+    asked = []
+
+    def cancel(_event):
+        if is_running(rig) and not asked:
+            asked.append(True)
+            control.cancel(rig.store, Selection(), ME)
+
+    rig.worker(on_event=cancel).work()
+    assert rig.all_attempts()[0].state == "cancelled"
+    assert rig.leftovers() == []
+
+
+def test_after_kill_9_the_next_worker_clears_and_goes_on(long, start):
+    process = start(slots=1)
+    wait_until(lambda: is_running(long), "the attempt runs")
+    orphan = pid_of(long)
+    process.kill()
+    process.wait()
+    assert process_start(orphan) is not None
+    (long.folder / "pid").unlink()
+    (long.folder / "go").touch()
+    long.work(slots=1)
+    assert process_start(orphan) is None
+    assert set(long.task_states().values()) == {"done"}
+    states = sorted(seen.state for seen in long.all_attempts())
+    assert states == ["lost", "succeeded", "succeeded"]
+
+
+def freeze(process, rig) -> None:
+    """Stop the process, but not in the middle of a transaction: nobody could write then."""
+
+    def is_free() -> bool:
+        process.send_signal(signal.SIGSTOP)
+        other = sqlite3.connect(rig.store.engine.url.database, timeout=0.5)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+        finally:
+            other.close()
+        return True
+
+    wait_until(is_free, "the store is not locked")
+
+
+def test_a_frozen_worker_records_nothing_over_its_successor(long, start):
+    process = start(slots=1, lease_s=2.0)
+    wait_until(lambda: is_running(long), "the attempt runs")
+    freeze(process, long)
+    attempts = len(long.all_attempts())
+    (long.folder / "go").touch()  # the frozen worker's attempt ends well meanwhile
+    successor = start(slots=1, drain=True, name="successor")
+    _, err = successor.communicate(timeout=40)
+    assert successor.returncode == 0, err
+    assert set(long.task_states().values()) == {"done"}
+    before = [(seen.state, seen.row.worker_id) for seen in long.all_attempts()]
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert [(seen.state, seen.row.worker_id) for seen in long.all_attempts()] == before
+    assert before[0][0] == "lost"
+    assert len(before) > attempts
+    assert long.leftovers() == []
+
+
+def test_a_worker_that_was_declared_dead_ends_its_attempts_and_begins_anew(long, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_S", 0.1)
+    renew = fleet.renew
+    told = []
+
+    def once_dead(store, worker_id, *, lease_s):
+        if is_running(long) and not told:
+            told.append(pid_of(long))
+            from stoker.store import reap
+
+            reap.reap(store, dead_workers=[worker_id])
+        if told and not (long.folder / "go").exists():
+            (long.folder / "go").touch()
+            return fleet.Renewal(False, frozenset(), frozenset(), 0)
+        return renew(store, worker_id, lease_s=lease_s)
+
+    monkeypatch.setattr(fleet, "renew", once_dead)
+    summary = long.worker(slots=1).work()
+    assert told
+    assert summary.done == 2
+    assert {seen.state for seen in long.all_attempts()} == {"lost", "succeeded"}
+    assert long.leftovers() == []
+
+
+def test_a_worker_that_cannot_renew_ends_its_attempts_itself(long, monkeypatch):
+    from stoker.errors import Unavailable
+
+    renew, gone = fleet.renew, []
+
+    def unreachable(store, worker_id, *, lease_s):
+        if is_running(long) and not gone:
+            gone.append(worker_id)
+        if gone and gone[0] == worker_id:
+            raise Unavailable("no answer")
+        (long.folder / "go").touch()
+        return renew(store, worker_id, lease_s=lease_s)
+
+    monkeypatch.setattr(fleet, "renew", unreachable)
+    summary = long.worker(slots=1, lease_s=1.0).work()
+    assert gone
+    assert summary.done >= 1
+    assert set(long.task_states().values()) == {"done"}
+    assert long.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "claimed",
+        "scratch_made",
+        "started",
+        "exited",
+        "checked",
+        "reserved",
+        "published",
+        "recorded",
+    ],
+)
+def test_a_worker_killed_between_any_two_effects_is_made_good(rig, start, point):
+    rig.write(
+        """
+        [pipelines.p.steps.s]
+        run = "echo {key} > {out.a}; echo {key} > {out.b}"
+        outputs.a = "results/{key}.a"
+        outputs.b = "results/{key}.b"
+        """
+    )
+    rig.push("x", "y", "z")
+    process = start(
+        env={"STOKER_FAILPOINTS": f"{point}=kill@{1 if point == 'recorded' else 2}"}, slots=2
+    )
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    rig.work()
+    assert set(rig.task_states().values()) == {"done"}
+    succeeded = [seen.key for seen in rig.all_attempts() if seen.state == "succeeded"]
+    assert sorted(succeeded) == ["x", "y", "z"]
+    names = sorted(path.name for path in (rig.folder / "results").iterdir())
+    assert names == ["x.a", "x.b", "y.a", "y.b", "z.a", "z.b"]
+    assert all((rig.folder / "results" / name).read_text() == f"{name[0]}\n" for name in names)
+
+
+def test_two_workers_share_the_work(rig, start):
+    rig.write("[pipelines.p.steps.s]\nrun = 'sleep 0.02'")
+    rig.push(*(f"k{n:03}" for n in range(60)))
+    both = [start(slots=1, drain=True, name=name) for name in ("one", "two")]
+    for process in both:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    seen = rig.all_attempts()
+    assert {one.state for one in seen if one.reason != "given back before it started"} == {
+        "succeeded"
+    }
+    assert set(rig.task_states().values()) == {"done"}
+    assert rig.leftovers() == []
