@@ -7,6 +7,7 @@ checked on the way.
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from stoker.model.pipeline import (
@@ -270,8 +271,10 @@ class Builder:
 def regex_fault(pattern: str) -> str:
     """Return what is wrong with a regular expression; empty if nothing is."""
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         return str(error)
     return ""
 

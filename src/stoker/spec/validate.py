@@ -254,12 +254,16 @@ def _mend(raw: dict[str, Any], path: Path) -> None:
         inner = _get(parent, part)
         if inner is _REMOVED:
             break
-        if depth == len(path) - 1 or not isinstance(inner, dict | list):
+        if depth == len(path) - 1 or not _can_hold(inner, path[depth + 1]):
             is_named = _is_named(path[: depth + 1]) and not is_bad_key
             is_word = depth > 0 and path[depth - 1] == "argv"
             _set(parent, part, {} if is_named else "" if is_word else _REMOVED)
             break
         parent = inner
+
+
+def _can_hold(value: Any, part: str | int) -> bool:
+    return isinstance(value, list if isinstance(part, int) else dict)
 
 
 def _get(parent: dict[str | int, Any] | list[Any], part: str | int) -> Any:

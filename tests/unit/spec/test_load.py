@@ -512,6 +512,7 @@ def test_cycle_through_three_steps_is_named(tmp_path):
         ('run = "true"\nneeds = ["a"]', "`needs` is reserved"),
         ('run = "true"\ntogether = 5', "`together` is reserved"),
         ('run = "true"\ncauses = [{ match = "x" }]', "a cause has no `say`"),
+        ('run = "true"\nerror_markers = ["[[]"]', "`[[]` is no regular expression"),
         ('run = "true"\noutputs.x = "{out.x}"', "`{out.x}` has no value in the path of an output"),
         ('run = "true"\nenv = { PS4 = "{key}" }', "run as code"),
         ('run = "true"\nsite = 1', "`site` is reserved"),
@@ -578,6 +579,13 @@ def test_pipeline_with_a_bad_name_and_bad_keys(tmp_path):
     assert sorted(line.partition(":")[2].partition(":")[0] for line in told) == ["1", "2", "3"]
 
 
+def test_list_where_a_short_form_or_a_table_is_wanted(tmp_path):
+    told = problems(
+        tmp_path, "[pools]\na = [[1], 2]\n[pipelines.p.steps.s]\nrun = 'x'\nmemory = { a = 1 }\n"
+    )
+    assert len(told) == 2
+
+
 def test_loading_well_formed_files_needs_no_positions(tmp_path, monkeypatch):
     import stoker.spec.locate
 
@@ -591,7 +599,29 @@ def test_loading_well_formed_files_needs_no_positions(tmp_path, monkeypatch):
 _LINES = MISTAKES.splitlines() + GOOD.splitlines() + initial_text("x").splitlines()
 _PIECES = st.sampled_from(
     [
-        *["{", "}", "[", "]", "=", '"', "'", "#", ".", ",", "5", "-1", "true", "{key}", "{in.make.x}", "'''", "\\", "é", "\\u0000", "1979-05-27", "inf"],
+        *[
+            "{",
+            "}",
+            "[",
+            "]",
+            "=",
+            '"',
+            "'",
+            "#",
+            ".",
+            ",",
+            "5",
+            "-1",
+            "true",
+            "{key}",
+            "{in.make.x}",
+            "'''",
+            "\\",
+            "é",
+            "\\u0000",
+            "1979-05-27",
+            "inf",
+        ],
         *["[[", "]]", "$((", "steps"],
         "\n",
         '"""',
