@@ -108,7 +108,7 @@ class FileWatch:
         except (OSError, ValueError):
             patterns = []
         for pattern in patterns if isinstance(patterns, list) else []:
-            names += glob.glob(str(pattern), root_dir=file.parent, recursive=True)  # noqa: PTH207 - as `spec`
+            names += glob.glob(str(pattern), root_dir=file.parent, recursive=True)
         stamps = {}
         for name in names:
             try:

@@ -142,7 +142,7 @@ class _Follower:
             path = paths.get(name)
             if path is None:
                 continue
-            with open(path, "rb") as file:  # noqa: PTH123 - a path below /proc
+            with open(path, "rb") as file:
                 file.seek(self._at[name])
                 while block := file.read(_BLOCK):
                     self._at[name] += len(block)

@@ -79,7 +79,7 @@ class Project(Reading, Changing):
             on_apply(change)
         return self.apply(*pipelines, take_over=False)
 
-    def push(  # noqa: PLR0913 - as many as the command has options
+    def push(
         self,
         pipeline: str,
         paths: Sequence[str | os.PathLike[str]] = (),

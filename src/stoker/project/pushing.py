@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stoker.store.connect import Store
 
 
-def push(  # noqa: PLR0913 - as many as the command has options
+def push(
     store: "Store",
     pipeline: Pipeline,
     names: Sequence[str],

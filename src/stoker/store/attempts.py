@@ -92,7 +92,7 @@ def maker_of(store: "Store", path: str) -> AttemptRow:
 
     NotFound if no attempt of this store did.
     """
-    whole = os.path.abspath(path)  # noqa: PTH100 - a link keeps its own name
+    whole = os.path.abspath(path)
     with store.reading() as unit:
         for candidate in _with_parents(whole):
             query = (
