@@ -56,7 +56,7 @@ def retry(
     They get a fresh allowance of retries; their history stays. Alone on a terminal it lists the
     causes with counts and asks which; elsewhere it takes all failed tasks.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         if selection.is_everything and is_interactive() and not (yes or dry_run):
             chosen = _ask_which(project)
         else:
@@ -87,7 +87,7 @@ def rerun(
     The selected tasks become ready, and those after them blocked; one that is running is left
     alone. With `--outdated`, only those done by an older version of their step.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         if not outdated:
             _be_sure(project, selection, "rerun", asked=yes or dry_run)
         done = project.rerun(selection=selection, outdated=outdated, dry_run=dry_run, reason=reason)
@@ -112,7 +112,7 @@ def cancel(
 
     A running attempt is stopped by its worker within seconds. `stoker rerun` takes it back.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         _be_sure(project, selection, "cancel", asked=yes or dry_run)
         done = project.cancel(selection=selection, dry_run=dry_run, reason=reason)
     _tell(done, "open or failed", dry_run=dry_run, as_json=as_json)
@@ -136,7 +136,7 @@ def hold(
 
     What is running goes on to its end.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         _be_sure(project, selection, "hold", asked=yes or dry_run)
         done = project.hold(selection=selection, dry_run=dry_run, reason=reason)
     _tell(done, "ready or blocked", dry_run=dry_run, as_json=as_json)
@@ -151,7 +151,7 @@ def release(
     scope: Scope, selection: Selection, dry_run: bool, reason: str | None, as_json: bool
 ) -> None:
     """Let held tasks go on."""
-    with scope.project() as project:
+    with scope.reading() as project:
         done = project.release(selection=selection, dry_run=dry_run, reason=reason)
     _tell(done, "held", dry_run=dry_run, as_json=as_json)
 

@@ -23,7 +23,7 @@ def failures(scope: Scope, selection: "Selection", as_json: bool) -> None:
     A cause is an entry of the step's `causes`, the line an attempt wrote to STOKER_REASON, an error
     marker, or the last words on stderr with what differs from item to item left out.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         rows = project.failures(selection=selection)
     if as_json:
         for row in rows:

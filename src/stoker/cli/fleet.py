@@ -11,7 +11,7 @@ from stoker.cli.scope import Scope, command, json_option
 @json_option
 def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
     """List workers."""
-    with scope.project() as project:
+    with scope.reading() as project:
         rows = project.workers(everyone=everyone)
     if as_json:
         for row in rows:
@@ -44,7 +44,7 @@ def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
 @json_option
 def pool(scope: Scope, name: str | None, as_json: bool) -> None:
     """Show pools and who holds their slots."""
-    with scope.project() as project:
+    with scope.reading() as project:
         rows = project.slots(pool=name)
     if as_json:
         for row in rows:

@@ -27,7 +27,7 @@ def items(scope: Scope, selection: "Selection", as_json: bool) -> None:
 
     States are those of items: quarantined, running, held, failed, cancelled, waiting, done.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         _show(
             project.each_item(selection),
             Columns(["pipeline", "item", "state", "size", "registered", "by"], right=["size"]),
@@ -55,7 +55,7 @@ def tasks(scope: Scope, selection: "Selection", as_json: bool) -> None:
 
     States are blocked, ready, running, held, done, skipped, failed, cancelled.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         _show(
             project.each_task(selection),
             Columns(
@@ -82,7 +82,7 @@ def attempts(scope: Scope, selection: "Selection", as_json: bool) -> None:
     States are running, succeeded, failed, timed_out, out_of_memory, cancelled, lost.
     """
     titles = ["started", "pipeline", "item", "step", "n", "state", "took", "memory", "reason"]
-    with scope.project() as project:
+    with scope.reading() as project:
         _show(
             project.each_attempt(selection),
             Columns(titles, right=["n", "took", "memory"]),

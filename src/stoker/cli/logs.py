@@ -52,7 +52,7 @@ def logs(
         for name, is_left_out in (("stdout", only_stderr), ("stderr", only_stdout))
         if not is_left_out
     ] or ["stdout", "stderr"]
-    with scope.project() as project:
+    with scope.reading() as project:
         found = project.show(key, pipeline=pipeline)
         chosen = _choose(found.attempts, found.item.item, step, attempt)
         say(f"{chosen.step} #{chosen.number}, {chosen.state}, {chosen.id}")

@@ -25,7 +25,7 @@ def prune(
     With their tasks, attempts and logs. Published results are never touched. An item that was
     forgotten is new if it is pushed again: `stoker adopt` then finds its results.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         done = project.prune(older_than_s=older_than, pipeline=pipeline, dry_run=dry_run)
     if as_json:
         json_line({"dry_run": dry_run, **{n: getattr(done, n) for n in done.__slots__}})

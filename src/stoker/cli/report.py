@@ -39,9 +39,9 @@ def report(scope: Scope, out: str) -> None:
     Counts of every pipeline and step, failures by cause, workers and pools: one HTML file without
     scripts, to be mailed or put on a web server.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         status, failures = project.status(), project.failures()
-        text = "".join(_page(project.settings.name, status, failures))
+        text = "".join(_page(project.file.parent.name, status, failures))
     try:
         Path(out).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

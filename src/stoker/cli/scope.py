@@ -23,6 +23,12 @@ class Scope:
 
     project_path: str | None = None
 
+    def reading(self) -> "Project":
+        """Return the project for a command that reads only the store."""
+        from stoker.project import open_project
+
+        return open_project(self.project_path, is_checked=False)
+
     def project(self, *, is_quiet: bool = False) -> "Project":
         """Return the project that the command is about; say what is wrong in included files."""
         from stoker.project import open_project

@@ -60,7 +60,7 @@ def show(
     `--as-command`: a bash script that does the latest attempt of STEP (or of the last step that was
     tried) by hand, with the same environment and inputs, without publishing or recording anything.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         found = project.show(key, pipeline=pipeline)
         if as_command:
             chosen = _chosen(found, step, attempt)

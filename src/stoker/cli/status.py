@@ -31,7 +31,7 @@ def status(scope: Scope, pipeline: str | None, as_json: bool) -> None:
     With the pools and the workers that are alive. It costs the same with a million tasks as with
     ten.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         found = project.status(pipeline=pipeline)
     if as_json:
         json_line(found)

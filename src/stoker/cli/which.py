@@ -19,7 +19,7 @@ def which(scope: Scope, file: str, as_json: bool) -> None:
 
     Also for a file in a folder that was published as a whole.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         found = project.which(file)
     if as_json:
         json_line(found)

@@ -18,7 +18,7 @@ def why(scope: Scope, key: str, step: str | None, pipeline: str | None, as_json:
     before the next try, a person who holds it, or no room yet. Without STEP: of the item's task that
     matters most just now.
     """
-    with scope.project() as project:
+    with scope.reading() as project:
         found = project.why(key, step, pipeline=pipeline)
     if as_json:
         json_line(found)

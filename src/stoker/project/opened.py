@@ -1,5 +1,7 @@
 """An opened project: its file, and its store."""
 
+import tomllib
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 
 
 class Opened:
-    """A file as it was when opened, and its store, which is opened when first needed."""
+    """A file as it was when it was needed first, and its store, opened likewise.
 
-    def __init__(self, file: Path, loaded: "Loaded") -> None:
+    A verb that only reads the store does not read the pipelines: it is quick, and works also while
+    somebody is in the middle of changing the file.
+    """
+
+    def __init__(self, file: Path) -> None:
         self.file = file
-        self.loaded = loaded
         self._store: Store | None = None
         self._lock = Lock()
 
@@ -39,6 +44,13 @@ class Opened:
         trace: "TracebackType | None",
     ) -> None:
         self.close()
+
+    @cached_property
+    def loaded(self) -> "Loaded":
+        """The whole file; SpecError if it cannot be used."""
+        from stoker.spec.load import load_project
+
+        return load_project(self.file)
 
     @property
     def settings(self) -> "Settings":
@@ -68,9 +80,21 @@ class Opened:
 
         with self._lock:
             if self._store is None:
-                url, name = self.settings.store_url, self.settings.name
-                self._store = open_store(url, site_name=name, create=create)
+                url = None if create else self._usual_url()
+                if url is not None:
+                    self._store = open_store(url, create=False)
+                else:
+                    url, name = self.settings.store_url, self.settings.name
+                    self._store = open_store(url, site_name=name, create=create)
             return self._store
+
+    def _usual_url(self) -> str | None:
+        """Return the store's URL where the file says nothing of it; None where it may."""
+        try:
+            raw = tomllib.loads(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return None if "store" in raw else f"sqlite:///{self.file.parent}/.stoker/stoker.db"
 
     def pipeline(self, name: str) -> "Pipeline":
         """Return the file's pipeline of that name; SpecError if it is broken, NotFound if absent."""

@@ -10,7 +10,6 @@ from stoker.errors import NotFound
 from stoker.project.changing import Changing
 from stoker.project.narrowing import Narrowing, StepNarrowing, select
 from stoker.project.reading import Reading
-from stoker.spec.load import find_project, load_project
 
 if TYPE_CHECKING:
     from stoker.model.selection import Selection
@@ -35,6 +34,7 @@ class Applied:
 
 
 OnApply = Callable[[Applied], None]
+FOLD_LIMIT_S = 30.0  # after a push, so that the next `status` is quick
 
 
 class Project(Reading, Changing):
@@ -94,11 +94,13 @@ class Project(Reading, Changing):
     ) -> "Registered":
         """Paths (for records: their texts), lists and tables are registered; twice registers once."""
         from stoker.project.pushing import push
+        from stoker.store import fold
 
         spec = self.pipeline(pipeline)
         self.follow_file(pipeline, on_apply=on_apply)
-        return push(
-            self.open_store(create=True),
+        store = self.open_store(create=True)
+        done = push(
+            store,
             spec,
             [os.fspath(path) for path in paths],
             project_folder=self.settings.folder,
@@ -109,6 +111,8 @@ class Project(Reading, Changing):
             priority=priority,
             dry_run=dry_run,
         )
+        fold.fold(store, limit_s=FOLD_LIMIT_S)
+        return done
 
     def adopt(
         self,
@@ -162,10 +166,11 @@ class Project(Reading, Changing):
         return take_over(self.settings.store_url)
 
 
-def open_project(path: str | os.PathLike[str] | None = None) -> Project:
+def open_project(path: str | os.PathLike[str] | None = None, *, is_checked: bool = True) -> Project:
     """Return the project at `path`, a folder or its `stoker.toml`.
 
     Without `path`: what `STOKER_PROJECT` names, else the nearest `stoker.toml` upwards from here.
+    SpecError if the file cannot be used; with `is_checked` false only once it is needed.
     """
     named = os.fspath(path) if path is not None else os.environ.get("STOKER_PROJECT")
     if named:
@@ -175,5 +180,10 @@ def open_project(path: str | os.PathLike[str] | None = None) -> Project:
         if not file.is_file():
             raise NotFound(f"there is no project at `{named}`; `stoker init` makes one")
     else:
+        from stoker.spec.load import find_project
+
         file = find_project(Path.cwd())
-    return Project(file, load_project(file))
+    project = Project(file)
+    if is_checked:
+        project.loaded  # noqa: B018 - reads the file
+    return project

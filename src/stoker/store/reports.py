@@ -6,7 +6,7 @@ as with ten. Lists are read in pages: a listing of millions needs the memory of 
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import fold, tables
 from stoker.store import selection as selections
-from stoker.store.catalog import Catalog, StepEntry, catalog
 from stoker.store.moments import moment
 from stoker.store.pools import pool_counts
 from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
@@ -37,18 +36,19 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
     """Return how many items and tasks stand where, after folding what has happened since."""
     fold.fold(store, limit_s=FOLD_LIMIT_S)
     with store.reading() as unit:
-        known = catalog(unit)
         if pipeline is not None:
             selections.check(unit, Selection(pipeline=pipeline))
+        steps = _steps(unit)
         workers = tuple(_workers(unit, only_alive=True))
         taken = seconds_lately(unit)
         tallies = _tallies(unit)
         items = _item_tallies(unit)
-        names = sorted(known.pipeline_ids) if pipeline is None else [pipeline]
         slots = sum(worker.slots for worker in workers)
         return Status(
             pipelines={
-                name: _pipeline_status(known, name, tallies, items, taken, slots) for name in names
+                name: _pipeline_status(of_steps, tallies, items.get(id_, {}), taken, slots)
+                for (name, id_), of_steps in steps.items()
+                if pipeline in (None, name)
             },
             pools=pool_counts(unit),
             workers=workers,
@@ -203,15 +203,33 @@ def _item_tallies(unit: Unit) -> dict[int, dict[int, int]]:
     return found
 
 
+def _steps(unit: Unit) -> dict[tuple[str, int], list[Any]]:
+    """Return the steps of every pipeline, by its name and id, without reading what they do."""
+    lane = tables.lane
+    query = (
+        select(_P.c.name.label("pipeline"), _P.c.id.label("pipeline_id"), _S, lane.c.cpus)
+        .select_from(
+            _P.outerjoin(_S, and_(_S.c.pipeline_id == _P.c.id, ~_S.c.is_removed)).outerjoin(
+                lane, and_(lane.c.step_id == _S.c.id, lane.c.level == 0)
+            )
+        )
+        .order_by(_P.c.name, _S.c.position)
+    )
+    found: dict[tuple[str, int], list[Any]] = {}
+    for row in unit.execute(query):
+        of_pipeline = found.setdefault((row.pipeline, row.pipeline_id), [])
+        if row.id is not None:
+            of_pipeline.append(row)
+    return found
+
+
 def _pipeline_status(
-    known: Catalog,
-    name: str,
+    entries: Sequence[Any],
     tallies: Mapping[int, Mapping[tuple[int, int], int]],
-    items: Mapping[int, Mapping[int, int]],
+    of_items: Mapping[int, int],
     taken: Mapping[int, float],
     slots: int,
 ) -> PipelineStatus:
-    entries = known.of_pipeline(name)
     steps = {entry.name: _by_state(tallies.get(entry.id, {})) for entry in entries}
     outdated = sum(
         n
@@ -219,7 +237,6 @@ def _pipeline_status(
         for (state, body), n in tallies.get(entry.id, {}).items()
         if state == TaskState.DONE and body != entry.body_id
     )
-    of_items = items.get(known.pipeline_ids[name], {})
     return PipelineStatus(
         items={state.word: of_items.get(state.value, 0) for state in ItemState},
         tasks={word: sum(counts[word] for counts in steps.values()) for word in TaskState.words()},
@@ -237,7 +254,7 @@ def _by_state(counts: Mapping[tuple[int, int], int]) -> dict[str, int]:
 
 
 def _eta_s(
-    entries: tuple[StepEntry, ...],
+    entries: Sequence[Any],
     steps: Mapping[str, Mapping[str, int]],
     taken: Mapping[int, float],
     slots: int,
@@ -249,8 +266,7 @@ def _eta_s(
         return None
     otherwise = sum(durations) / len(durations)
     work_s = sum(
-        left[entry.id] * taken.get(entry.id, otherwise) * (entry.spec.cpus if entry.spec else 1)
-        for entry in entries
+        left[entry.id] * taken.get(entry.id, otherwise) * (entry.cpus or 1) for entry in entries
     )
     return round(work_s / slots, 3)
 

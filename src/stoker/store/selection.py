@@ -140,9 +140,9 @@ def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.pipeline is not None:
         conditions.append(_P.c.name == selection.pipeline)
     if selection.keys:
-        exact = [key for key in selection.keys if not is_glob(key)]
+        exact = list(selection.keys)  # a key may have a glob's characters
         globs = [_I.c.key.op("GLOB")(key) for key in selection.keys if is_glob(key)]
-        conditions.append(or_(_I.c.key.in_(exact), *globs) if exact else or_(*globs))
+        conditions.append(or_(_I.c.key.in_(exact), *globs))
     if selection.from_key is not None:
         conditions.append(_I.c.key >= selection.from_key)
     if selection.to_key is not None:
