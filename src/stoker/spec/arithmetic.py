@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 COMPARING = frozenset(("-eq", "-ne", "-lt", "-le", "-gt", "-ge"))
 ARITHMETIC = ("((", "$((", "$[")
+_SUBSCRIPT = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]", re.ASCII)
+_BREAK = re.compile(r"(?<!\\)\n")
+_BLANK = re.compile(r"(?:[ \t]|\\\n)*")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -82,21 +85,61 @@ def calculated_names(root: Node) -> set[str]:
     """
     options = declared_options(root)
     names: set[str] = set()
+    for array, index in _SUBSCRIPT.findall(text_of(root)):
+        if "A" not in options.get(array, ""):
+            names.update(_IDENTIFIER.findall(index))
     for node in _walk(root):
-        names.update(*(_IDENTIFIER.findall(text) for text in _calculated_texts(node, options)))
+        for text in _calculated_texts(node, options):
+            names.update(_IDENTIFIER.findall(text))
     return names
 
 
 def _calculated_texts(node: Node, options: dict[str, str]) -> list[str]:
     if node.type == "c_style_for_statement":
         return [text_of(part) for part in node.children if is_calculated(node, part)]
-    if is_calculated(node, None):
+    if is_calculated(node, None) or is_let(node):
         return [text_of(node)]
     if node.type == "binary_expression" and operator_of(node) in COMPARING:
         return [text_of(node)]
-    if node.type == "subscript":
-        array, _, index = text_of(node).partition("[")
-        return [] if "A" in options.get(array, "") else [index]
+    if node.type == "variable_assignment":
+        name, _, value = text_of(node).partition("=")
+        return [value] if "i" in options.get(name.partition("[")[0].rstrip("+"), "") else []
     if node.type == "expansion" and any(text_of(part) == ":" for part in node.children):
         return [text_of(node).partition(":")[2]]
     return []
+
+
+def is_let(node: Node) -> bool:
+    """Whether `node` is a command that calculates its words."""
+    return node.type == "command" and "let" in text_of(node).split()
+
+
+def first_doubt(root: Node) -> Node | None:
+    """Return the first place where the grammar is at a loss, or joins lines that bash does not.
+
+    It takes a line that begins with a backslash for another word of the line before.
+    """
+    if root.has_error:
+        for node in _walk(root):
+            if node.is_error or node.is_missing:
+                return node
+        return root
+    for node in _walk(root):
+        if node.type == "word" and _BREAK.search(text_of(node)):
+            return node
+        if node.type in ("command", "declaration_command", "unset_command"):
+            between = _gaps(node)
+            if any(not _BLANK.fullmatch(gap) for gap in between):
+                return node
+    return None
+
+
+def _gaps(node: Node) -> Iterator[str]:
+    """Yield what stands between the words of a command."""
+    whole = node.text or b""
+    end = node.start_byte
+    for child in node.children:
+        yield whole[end - node.start_byte : child.start_byte - node.start_byte].decode(
+            "utf-8", "replace"
+        )
+        end = child.end_byte

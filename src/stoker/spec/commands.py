@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,23 @@ _FINE = Verdict()
 _SHELLS = frozenset(
     ["bash", "sh", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "fish", "csh", "tcsh", "busybox"]
 )
-_WRAPPERS = frozenset(("command", "builtin", "exec", "time", "coproc"))
+# Commands that run the command after them, with the letters of their options that take a word.
+_WRAPPERS = {
+    "command": "",
+    "builtin": "",
+    "exec": "a",
+    "time": "of",
+    "coproc": "",
+    "env": "uSC",
+    "nice": "n",
+    "ionice": "cnp",
+    "nohup": "",
+    "setsid": "",
+    "stdbuf": "ioe",
+    "sudo": "ughpCDRTUrt",
+    "xargs": "IinPLdaEs",
+}
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _RUN_WORDS = frozenset(
     ["eval", "trap", "let", "alias", "compgen", "complete", "bind", "fc", "enable"]
 )
@@ -34,6 +51,7 @@ _NAME_WORDS = frozenset(
     ["read", "mapfile", "readarray", "getopts", "unset", "wait", "local", "declare", "typeset"]
 )
 _HAND_ON = frozenset(["ssh", "rsh", "su", "watch", "parallel"])
+_CLOSING = ("]", "]]")
 _TEST_UNARY = frozenset(f"-{letter}" for letter in "bcdefghkprsuwxGLNOSzn")
 _TEST_BINARY = frozenset(
     ["=", "==", "!=", "<", ">", "-nt", "-ot", "-ef", "-eq", "-ne", "-lt", "-le", "-gt", "-ge"]
@@ -44,6 +62,8 @@ def check_words(words: Sequence[str], at: int) -> Verdict:
     """Return what holds for a value in word `at` of a simple command."""
     words = [_plain(word) for word in words]
     start = _skip_wrappers(words)
+    if at < start and _ASSIGNMENT.match(words[at]):
+        return _FINE
     if at <= start:
         return Verdict(needs_program=True)
     name = _base(words[start])
@@ -90,8 +110,10 @@ def _check_special(name: str, words: Sequence[str], start: int, at: int) -> Verd
         return Verdict(needs_program=at == start + 1)
     if name == "printf":
         return _check_printf(words, start, at)
-    if name == "test":
-        return _check_test(words[start + 1 :], at - start - 1)
+    if name in ("test", "[", "[["):
+        return _check_test(
+            [word for word in words[start + 1 :] if word not in _CLOSING], at - start - 1
+        )
     for position in range(start, at):
         if _base(words[position]) in _SHELLS:
             return _check_shell(words, position, at)
@@ -101,11 +123,18 @@ def _check_special(name: str, words: Sequence[str], start: int, at: int) -> Verd
 def _skip_wrappers(words: Sequence[str]) -> int:
     """Return the position of the word that names the command, past `exec` and its like."""
     position = 0
-    while position < len(words) - 1 and words[position] in _WRAPPERS:
+    while position < len(words) - 1 and _base(words[position]) in _WRAPPERS:
+        letters = _WRAPPERS[_base(words[position])]
         position += 1
-        while position < len(words) - 1 and words[position].startswith("-"):
-            position += 1
+        while position < len(words) - 1 and _is_option(words[position]):
+            option = words[position]
+            takes_next = len(option) == 2 and option[0] == "-" and option[1] in letters
+            position = min(position + 1 + takes_next, len(words) - 1)
     return position
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") or _ASSIGNMENT.match(word) is not None
 
 
 def _check_printf(words: Sequence[str], start: int, at: int) -> Verdict:

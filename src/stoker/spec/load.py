@@ -159,7 +159,7 @@ class _Including:
     def include(self, pattern: str, main: _File, main_path: Path) -> None:
         """Read all files that `pattern` matches, relative to the main file."""
         folder = main_path.parent
-        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 takes absolute ones
+        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
         if not names and not glob.has_magic(pattern):
             main.findings.add(("include",), f"there is no file `{pattern}` to include")
         for name in names:

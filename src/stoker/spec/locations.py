@@ -6,7 +6,7 @@ from pathlib import Path
 
 def absolute(path: str, folder: str) -> str:
     """Return `path` relative to `folder`, with `~` expanded, without `.` and `..`."""
-    home = os.path.expanduser(path)  # noqa: PTH111 pathlib raises where there is no such user
+    home = os.path.expanduser(path)
     return os.path.normpath(f"{folder}/{home}" if not home.startswith("/") else home)
 
 

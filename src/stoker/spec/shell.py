@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stoker.errors import UserError
+from stoker.spec.arithmetic import first_doubt
 from stoker.spec.names import Arity
 from stoker.spec.placement import find_form
 from stoker.spec.places import Form, Misplaced, Spot
@@ -68,7 +69,7 @@ def place_values(parts: Sequence[str | Slot]) -> Script:
         return Script(literal, (), (), (Trouble(slots[0].offset, message, hint),))
     text, spots = _stand_in(parts)
     root = _parser().parse(text).root_node
-    broken = _first_error(root)
+    broken = first_doubt(root)
     if broken is not None:
         return Script(text.decode("utf-8", "surrogatepass"), (), (), (_unreadable(broken, slots),))
     forms: list[Form] = []
@@ -206,19 +207,6 @@ def _parser() -> Parser:
     import tree_sitter_bash
 
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
-
-
-def _first_error(node: Node) -> Node | None:
-    """Return the first node that the grammar could not make sense of."""
-    if not node.has_error:
-        return None
-    if node.is_error or node.is_missing:
-        return node
-    for child in node.children:
-        found = _first_error(child)
-        if found is not None:
-            return found
-    return node
 
 
 def find_syntax_error(script: str) -> tuple[int, str] | None:
