@@ -7,7 +7,6 @@ the main loop must not. What threads have concluded waits here for the main loop
 import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from stoker.errors import StaleAttempt
 from stoker.failpoints import hit
@@ -63,7 +62,10 @@ class Closing:
     def _is_tidy(self, running: Running) -> bool:
         """Whether the attempt left nothing in its seat, so that it serves again as it is."""
         seat = running.seat
-        return seat is not None and is_pristine(seat.scratch) and seat.is_unanswered
+        if seat is None or seat.is_used or not is_pristine(seat.scratch):
+            return False
+        seat.is_ready = True
+        return True
 
     def _submit(self, running: Running, end: Exit | None) -> None:
         self.count += 1
@@ -82,7 +84,7 @@ class Closing:
         try:
             place = running.place
             if place is not None:
-                end = replace(end, stdout=place.stdout.collect(), stderr=place.stderr.collect())
+                end.stdout, end.stderr = place.stdout.collect(), place.stderr.collect()
             return conclude(running, end, self._desk)
         except StaleAttempt:
             return None

@@ -26,7 +26,7 @@ VALUES_BYTES = 64 * 1024
 REASON_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Exit:
     """How a process or a call ended, and what it used."""
 
@@ -62,7 +62,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
     claimed, step = running.claimed, running.recipe.step
     problem, values = end.problem, end.values
     stated = None
-    if running.seat is not None:
+    if running.seat is not None and running.seat.is_answered:
         stated = read_reason(running.seat)
         try:
             values = values or read_values(running.seat)

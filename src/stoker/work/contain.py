@@ -153,8 +153,10 @@ def kill_group(pid: int, number: int) -> None:
 
     The caller has not reaped `pid`, so that its id cannot belong to another group.
     """
-    with suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
 
 
 def kill_tree(pid: int, number: int) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
@@ -60,6 +59,11 @@ class Executor:
     def is_busy(self) -> bool:
         """Whether any attempt is in hand."""
         return bool(self.running or self._sweeping or self._ended or self._closing.count)
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether any attempt in hand is a process of its own."""
+        return bool(self._sessions)
 
     @property
     def is_backed_up(self) -> bool:
@@ -199,7 +203,7 @@ class Executor:
         if end.exit_code == 255 and running.place is not None:
             failure = running.place.launcher.failure(end.exit_code)
             if failure is not None:
-                end = replace(end, exit_code=None, problem=_not_started(running, failure))
+                end.exit_code, end.problem = None, _not_started(running, failure)
         self.settle(running, end)
 
     def settle(self, running: Running, end: Exit) -> None:

@@ -28,7 +28,7 @@ from stoker.work.executor import Executor
 from stoker.work.lease import LEASE_S, Lease
 from stoker.work.preparation import Preparation
 from stoker.work.recipe import Recipe
-from stoker.work.reports import Counts, Reports
+from stoker.work.reports import BATCH, BATCH_WARM, Counts, Reports
 from stoker.work.scratch import Owner, WorkerFolder, boot_id, process_start
 from stoker.work.slot import Running
 from stoker.work.warmers import Warmers
@@ -144,6 +144,7 @@ class Incarnation:
         self._take_orders()
         self._dispatch()
         self.executor.conclude()
+        self.reports.batch = BATCH if self.executor.has_commands else BATCH_WARM
         due_s = self.reports.due_s()
         is_due = due_s is not None and (due_s <= time.monotonic() or not self._is_working)
         if is_due and self.reports.flush():

@@ -11,7 +11,8 @@ from stoker.model.task import AttemptId, Result
 from stoker.store import finish
 from stoker.store.connect import Store
 
-BATCH = 64
+BATCH = 16  # while commands run: a slot stands empty for as long as a delivery takes
+BATCH_WARM = 128  # warm processes have the next tasks before them
 DELAY_S = 0.02  # that a result may wait for others
 RETRY_S = 1.0  # after the store could not be reached
 
@@ -46,6 +47,7 @@ class Reports:
 
     def __init__(self, store: Store, results: list[Result], counts: Counts) -> None:
         self.trouble: str | None = None
+        self.batch = BATCH
         self._store = store
         self._results = results
         self._counts = counts
@@ -58,7 +60,7 @@ class Reports:
             return None
         if self._oldest_s is None:
             self._oldest_s = time.monotonic()
-        due = 0.0 if len(self._results) >= BATCH else self._oldest_s + DELAY_S
+        due = 0.0 if len(self._results) >= self.batch else self._oldest_s + DELAY_S
         return max(due, self._not_before_s)
 
     def flush(self) -> bool:

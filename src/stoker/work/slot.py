@@ -32,11 +32,15 @@ class Seat:
         self.values = os.path.join(folder, "values")
         self.reason = os.path.join(folder, "reason")
         self.beside: list[str] = []  # hidden folders on the targets' file systems
+        self.is_ready = False  # the scratch was found empty since its last attempt
+        self.is_used = False  # there is more to clean than the scratch
         os.mkdir(folder, 0o700)
 
     def make_ready(self) -> None:
         """The scratch is there and empty. OSError if it cannot be."""
-        make_scratch(self.scratch)
+        if not self.is_ready:
+            make_scratch(self.scratch)
+        self.is_ready = self.is_used = False
 
     def make_outputs(
         self, recipe: "Recipe", targets: Mapping[str, str], folder: WorkerFolder, mark: str
@@ -58,9 +62,11 @@ class Seat:
         return made
 
     @property
-    def is_unanswered(self) -> bool:
-        """Whether the attempt wrote neither values nor a reason, and nothing was staged beside."""
-        return not (self.beside or os.path.lexists(self.values) or os.path.lexists(self.reason))
+    def is_answered(self) -> bool:
+        """Whether the attempt wrote values or a reason."""
+        if os.path.lexists(self.values) or os.path.lexists(self.reason):
+            self.is_used = True
+        return self.is_used
 
     def clean(self, folder: WorkerFolder) -> bool:
         """Whether nothing of the attempt is left, so that the next may sit here."""

@@ -34,13 +34,12 @@ _fork_exec = _find_fork_exec()
 
 
 def encode_env(env: Mapping[str, str]) -> list[bytes]:
-    """Return `env` as the kernel wants it; names that no shell could set are left out."""
-    encode = os.fsencode
-    return [
-        encode(name) + b"=" + encode(value)
-        for name, value in env.items()
-        if name and "=" not in name
-    ]
+    """Return `env` as the kernel wants it; ValueError if something in it has a NUL."""
+    encoded = os.fsencode("\0".join([f"{name}={value}" for name, value in env.items()]))
+    entries = encoded.split(b"\0") if env else []
+    if len(entries) != len(env):
+        raise ValueError("a value for the environment has a NUL byte")
+    return entries
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,6 @@ minute, when a module that it imported has changed on disk, and after a task tha
 
 import os
 import time
-from dataclasses import replace
 
 from stoker.errors import StokerError
 from stoker.failpoints import hit
@@ -283,13 +282,10 @@ def _last_words(warm: WarmProcess, end: Exit) -> Exit:
     failure = None if warm.has_answered else warm.place.launcher.failure(end.exit_code)
     if failure is not None:
         problem = f"`{warm.key.interpreter}` could not be started: {failure.strerror}"
-        end = replace(end, exit_code=None)
+        end.exit_code = None
     elif end.exit_code == 0:
         problem = "the process ended by itself, with exit code 0, before the function returned"
-        end = replace(end, exit_code=None)
-    return replace(
-        end,
-        problem=problem,
-        stdout=warm.place.stdout.collect(),
-        stderr=warm.place.stderr.collect(),
-    )
+        end.exit_code = None
+    end.problem = problem
+    end.stdout, end.stderr = warm.place.stdout.collect(), warm.place.stderr.collect()
+    return end

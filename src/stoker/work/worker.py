@@ -4,6 +4,7 @@ Owns the order of things from start to end: clear what dead workers left, enlist
 nothing. What it does in between stands in `incarnation`.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -128,6 +129,7 @@ class Worker:
         ]
         spawn.clean_inheritance()
         spawn.use_short_slice()
+        gc.freeze()  # what is imported by now stays: collections need not look at it
         before: dict[signal.Signals, Any] = {}
         for number in numbers:
             before[number] = signal.signal(number, self._on_signal)
