@@ -20,7 +20,7 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Claimed, WorkerId
 from stoker.store import claim, finish, fleet, publications, reap
 from stoker.store.connect import Store
-from stoker.work import contain, usage
+from stoker.work import contain, usage, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
 from stoker.work.conclude import Desk, unstarted
@@ -103,6 +103,7 @@ class Incarnation:
             store=post.store_id,
         )
         self._folder = WorkerFolder(post.scratch_root, owner)
+        warden.note_folder(self._folder.path)
         self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)
         desk = Desk(self._folder, str(post.store.folder / "logs"), self._reserve)
         self.executor = Executor(desk, watcher, slots=post.slots)

@@ -108,7 +108,7 @@ class WorkerFolder:
     def remove(self) -> list[str]:
         """Remove the folder and what it noted elsewhere; return what could not be removed."""
         os.close(self._elsewhere)
-        return _remove_worker_folder(self.path)
+        return remove_worker_folder(self.path)
 
 
 def read_owner(folder: str) -> Owner | None:
@@ -142,11 +142,12 @@ def clear_dead(root: str, *, host: str, boot: str, store: str) -> list[str]:
     """Remove what dead workers left under `root`; return what could not be removed."""
     left: list[str] = []
     for folder, _ in dead_folders(root, host=host, boot=boot, store=store):
-        left += _remove_worker_folder(folder)
+        left += remove_worker_folder(folder)
     return left
 
 
-def _remove_worker_folder(folder: str) -> list[str]:
+def remove_worker_folder(folder: str) -> list[str]:
+    """Remove a worker's folder and what it noted elsewhere; return what could not be removed."""
     left: list[str] = []
     with suppress(OSError):
         noted = Path(folder, _ELSEWHERE).read_bytes()

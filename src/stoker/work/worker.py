@@ -29,6 +29,7 @@ from stoker.work.reports import Counts
 from stoker.work.watch import Watcher
 
 PATIENCE_S = 10.0  # that running attempts get to end by themselves once the worker is to stop
+SAME_ORDER_S = 0.3  # signals closer together than this are one order
 EVENT_S = 0.1
 LOOK_S = 0.5  # between looks at what is left, for a worker that drains
 REJOIN_S = 1.0  # between attempts to reach a store that does not answer
@@ -75,6 +76,7 @@ class Worker:
         self._counts = Counts()
         self._watcher = Watcher()
         self._signals = 0
+        self._signalled_s = 0.0
         self._began_s = time.monotonic()
         self._stop_s: float | None = None
         self._is_hurried = False
@@ -142,7 +144,11 @@ class Worker:
                 signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self._signals += 1
+        """One order may come as several signals: from a terminal, a warden, a service manager."""
+        now_s = time.monotonic()
+        if now_s - self._signalled_s > SAME_ORDER_S:
+            self._signals += 1
+            self._signalled_s = now_s
 
     def _clear_the_dead(self) -> None:
         """Nothing is left of workers of this store that died on this host."""

@@ -1,0 +1,108 @@
+"""Control groups (version 2), where they can be written: a worker and all below it in one of them.
+
+The kernel kills such a group as a whole, whatever its processes have done to their sessions, names
+and environments. Nothing depends on it: where there are none, the subreaper and the marks do.
+"""
+
+import os
+import time
+from contextlib import suppress
+
+from stoker.work.scratch import process_start
+
+_PREFIX = "stoker-"
+
+
+def own_folder() -> str | None:
+    """Return the folder of this process's group; None where there is no version 2."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            group = next(line[3:].strip() for line in file if line.startswith("0::"))
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            mount = next(line.split()[1] for line in file if line.split()[2] == "cgroup2")
+    except (OSError, StopIteration, IndexError):
+        return None
+    folder = mount + group.rstrip("/")
+    return folder if os.path.exists(f"{folder}/cgroup.kill") or group == "/" else None
+
+
+def can_be_used() -> bool:
+    """Whether workers of this process would get groups of their own."""
+    folder = own_folder()
+    return folder is not None and os.access(folder, os.W_OK)
+
+
+def enter() -> bool:
+    """Whether this process, and so all that it will start, is in a group of its own now.
+
+    What dead workers left in groups beside it is killed first.
+    """
+    folder = own_folder()
+    if folder is None:
+        return False
+    clear_dead(folder)
+    pid = os.getpid()
+    mine = f"{folder}/{_PREFIX}{pid}-{process_start(pid)}"
+    try:
+        os.mkdir(mine)
+        if os.path.exists(f"{mine}/cgroup.kill"):  # since Linux 5.14
+            _write(f"{mine}/cgroup.procs", "0")
+            return True
+    except OSError:
+        pass
+    with suppress(OSError):
+        os.rmdir(mine)
+    return False
+
+
+def leave() -> None:
+    """The caller is in the group above its own again, so that its own can be removed."""
+    folder = own_folder()
+    if folder is not None and os.path.basename(folder).startswith(_PREFIX):
+        with suppress(OSError):
+            _write(f"{os.path.dirname(folder)}/cgroup.procs", "0")
+            os.rmdir(folder)
+
+
+def kill(pid: int) -> None:
+    """Whatever is left in the group that process `pid`, which is gone, had entered is gone too."""
+    folder = own_folder()
+    if folder is None:
+        return
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(f"{_PREFIX}{pid}-"):
+                _end(f"{folder}/{name}")
+
+
+def clear_dead(folder: str) -> None:
+    """What workers that are dead have left in groups below `folder` is gone."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if not name.startswith(_PREFIX):
+                continue
+            pid, _, started = name.removeprefix(_PREFIX).partition("-")
+            is_ours = pid.isdecimal() and started.isdecimal()
+            if is_ours and process_start(int(pid)) != int(started):
+                _end(f"{folder}/{name}")
+
+
+def _end(group: str) -> None:
+    """Kill the group and remove it, once the kernel has let go of its processes."""
+    with suppress(OSError):
+        _write(f"{group}/cgroup.kill", "1")
+    until_s = time.monotonic() + 2.0
+    while time.monotonic() < until_s:
+        try:
+            os.rmdir(group)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.002)
+        else:
+            return
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

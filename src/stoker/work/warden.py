@@ -1,0 +1,195 @@
+"""The parent that outlives a worker: whatever the worker leaves when it is killed, the warden ends.
+
+`guard` forks before anything is opened. The child goes on and works; the parent stays as it is, one
+thread and nothing to lose, and waits. It is a child subreaper: when the worker is killed, all that
+the worker had started becomes the warden's, which kills it, and then starts the worker anew. The
+new worker clears the scratch and reports the lost attempts before it claims. Where control groups
+can be written, the worker and all below it are in one of their own, which is killed as a whole.
+
+If the warden itself is killed, the worker hears of it and stops in order. If both are, the next
+worker on this host finds what they left by its marks and its group.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from stoker.work import contain, groups
+from stoker.work.scratch import remove_worker_folder
+
+MOST_DEATHS = 5  # within
+DEATHS_WINDOW_S = 60.0  # before the warden gives up
+EXIT_GAVE_UP = 70
+_SWEEP_LIMIT_S = 10.0
+
+_log = logging.getLogger(__name__)
+_folder_note: int | None = None  # in the worker: where to say which folder it has
+
+
+def note_folder(path: str) -> None:
+    """The warden, if there is one, knows the worker's folder, to remove it if nobody else will."""
+    if _folder_note is not None:
+        with suppress(OSError):
+            os.write(_folder_note, os.fsencode(path) + b"\0")
+
+
+def guard(work: Callable[[], int]) -> int:
+    """Return what `work` returns, called in a child that is watched over, and again if it is killed.
+
+    Called in the main thread of a process without other threads. Signals that ask this process to
+    stop reach the worker; the exit code of an orderly end is passed on.
+    """
+    return _Warden(work).watch()
+
+
+class _Warden:
+    """One `guard`."""
+
+    def __init__(self, work: Callable[[], int]) -> None:
+        self._work = work
+        self._worker = 0
+        self._stops = 0
+        self._deaths: list[float] = []
+        self._notes = (-1, -1)
+
+    def watch(self) -> int:
+        """Start the worker, and again when it is killed; return the code to end with."""
+        was_subreaper = contain.become_subreaper()
+        spared = frozenset(contain.children(os.getpid()))
+        before = {
+            number: signal.signal(number, self._pass_on)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
+        try:
+            while True:
+                self._start(before)
+                status = self._wait()
+                code = os.waitstatus_to_exitcode(status)
+                groups.kill(self._worker)
+                self._sweep(spared)
+                if code >= 0:
+                    return code
+                if not self._may_start_again(-code):
+                    self._remove_folders()
+                    return 128 - code if self._stops else EXIT_GAVE_UP
+        finally:
+            self._close_notes()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            contain.become_subreaper(wanted=was_subreaper)
+
+    def _start(self, handlers: Mapping[signal.Signals, Any]) -> None:
+        self._close_notes()
+        self._notes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        parent = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._worker = os.fork()
+        if self._worker == 0:
+            code = EXIT_GAVE_UP
+            try:
+                self._become_worker(parent, handlers)
+                code = self._work()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            except BaseException:  # noqa: BLE001 - the child must not return into its parent's code
+                sys.excepthook(*sys.exc_info())
+            finally:
+                with suppress(OSError, ValueError):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                groups.leave()
+                os._exit(code)
+
+    def _become_worker(self, parent: int, handlers: Mapping[signal.Signals, Any]) -> None:
+        """The child has its own handlers, its group, and the promise to hear of its parent's end."""
+        global _folder_note  # noqa: PLW0603 - one per process, set right after the fork
+        os.close(self._notes[0])
+        _folder_note = self._notes[1]
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        contain.die_with_parent(signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+        groups.enter()
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        """A signal to the warden is one to the worker; from a terminal it has come there already."""
+        self._stops += 1
+        if self._worker and not (number == signal.SIGINT and _is_shared_with(self._worker)):
+            with suppress(ProcessLookupError):
+                os.kill(self._worker, number)
+
+    def _wait(self) -> int:
+        """Return how the worker ended; whatever else becomes our child meanwhile is reaped."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == self._worker:
+                return status
+
+    def _sweep(self, spared: frozenset[int]) -> None:
+        """Nothing that the worker had started is left."""
+        until_s = time.monotonic() + _SWEEP_LIMIT_S
+        while time.monotonic() < until_s:
+            left = [pid for pid in contain.children(os.getpid()) if pid not in spared]
+            if not left:
+                return
+            for pid in left:
+                for below in (*contain.descendants(pid), pid):
+                    with suppress(OSError):
+                        os.kill(below, signal.SIGKILL)
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.002)
+        _log.error("a process cannot be killed", extra={"event": "unkillable"})
+
+    def _may_start_again(self, number: int) -> bool:
+        """Whether a worker that was killed is to be started again, and the log says so."""
+        if self._stops:
+            return False
+        now_s = time.monotonic()
+        self._deaths = [at_s for at_s in self._deaths if now_s - at_s < DEATHS_WINDOW_S]
+        self._deaths.append(now_s)
+        if len(self._deaths) > MOST_DEATHS:
+            _log.error("the worker dies again and again", extra={"event": "worker_gave_up"})
+            return False
+        _log.warning(
+            "the worker was killed and begins anew",
+            extra={"event": "worker_killed", "signal": number},
+        )
+        return True
+
+    def _remove_folders(self) -> None:
+        """The folders of the worker that will not be followed by another are gone."""
+        noted = b""
+        with suppress(BlockingIOError):
+            noted = os.read(self._notes[0], 1 << 16)
+        for path in filter(None, noted.split(b"\0")):
+            with suppress(OSError):
+                remove_worker_folder(os.fsdecode(path))
+
+    def _close_notes(self) -> None:
+        for descriptor in self._notes:
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._notes = (-1, -1)
+
+
+def _is_shared_with(pid: int) -> bool:
+    """Whether a terminal's signals go to both processes: they are in its foreground group."""
+    try:
+        descriptor = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgid(pid)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
