@@ -91,7 +91,22 @@ def calculated_names(root: Node) -> set[str]:
     for node in _walk(root):
         for text in _calculated_texts(node, options):
             names.update(_IDENTIFIER.findall(text))
-    return names
+    return _with_sources(names, root)
+
+
+def _with_sources(names: set[str], root: Node) -> set[str]:
+    """Return `names` and all names that occur in values assigned to one of them, and so on."""
+    pairs = [_assignment(node) for node in _walk(root) if node.type == "variable_assignment"]
+    while True:
+        found = {word for name, value in pairs if name in names for word in value}
+        if found <= names:
+            return names
+        names = names | found
+
+
+def _assignment(node: Node) -> tuple[str, list[str]]:
+    name, _, value = text_of(node).partition("=")
+    return name.partition("[")[0].rstrip("+"), _IDENTIFIER.findall(value)
 
 
 def _calculated_texts(node: Node, options: dict[str, str]) -> list[str]:

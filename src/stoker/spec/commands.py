@@ -59,7 +59,26 @@ _TEST_BINARY = frozenset(
 
 
 def check_words(words: Sequence[str], at: int) -> Verdict:
-    """Return what holds for a value in word `at` of a simple command."""
+    """Return what holds for a value in word `at` of a simple command.
+
+    A word such as `$x` or `"${a[@]}"` may come to nothing, so that the value moves forward: what
+    holds without such words holds too.
+    """
+    sure = [word for word in words[:at] if not _may_vanish(word)]
+    verdicts = [_check_words(words, at), _check_words([*sure, *words[at:]], len(sure))]
+    refusals = [verdict.refusal for verdict in verdicts if verdict.refusal]
+    return Verdict(
+        needs_program=any(verdict.needs_program for verdict in verdicts),
+        refusal=refusals[0] if refusals else None,
+    )
+
+
+def _may_vanish(word: str) -> bool:
+    is_quoted = word.startswith('"') and word.endswith('"')
+    return "@" in word if is_quoted else "$" in word or "`" in word
+
+
+def _check_words(words: Sequence[str], at: int) -> Verdict:
     words = [_plain(word) for word in words]
     start = _skip_wrappers(words)
     if at < start and _ASSIGNMENT.match(words[at]):

@@ -281,7 +281,7 @@ class _Judge:
         verdict = check_words([text_of(part) for part in words], words.index(child))
         if verdict.needs_program:
             if not (self._spot.is_absolute and starts):
-                hint = "name the program in the text; only absolute paths such as `{in.…}` may"
+                hint = "name the program in the text, and quote every `$…` before the value"
                 raise self._refuse("where the name of a program stands", hint)
             self._program = True
         if verdict.refusal:
