@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from stoker.errors import UserError
@@ -82,6 +86,19 @@ def test_faults_of_a_step_s_condition(text, messages):
     faults = list(find_faults(text, params=["gain"], steps=["before"]))
     assert len(faults) == len(messages)
     assert all(fault[0].startswith(said) for fault, said in zip(faults, messages, strict=True))
+
+
+def test_loading_it_is_quick_and_leaves_the_library_usable():
+    program = (
+        "import sys; from stoker.spec.condition import Condition; Condition('key == key');"
+        "assert not {'rich', 'typer', 'prompt_toolkit'} & set(sys.modules);"
+        "import cel; assert cel.evaluate('1 + 1') == 2; Condition('key != key')"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, env=_environment())
+
+
+def _environment():
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
 
 
 def test_nearest_name_is_offered():
