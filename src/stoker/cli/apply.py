@@ -45,6 +45,8 @@ def tell_applied(change: "Applied") -> None:
         if one.is_new and (one.number > 1 or one.tasks_created):
             _tell_version(one)
     for pool in change.pools:
+        if not pool.before:
+            continue
         held = f"; {pool.retired_but_held} of them end with their attempts"
         gone = held if pool.retired_but_held else ""
         say(f"pool `{pool.pool}`: {pool.before} → {plural(pool.after, 'slot')}{gone}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("-0", "nul", is_flag=True, help="In the list, a NUL follows each name.")
 @click.option("--table", metavar="FILE|-", help="Read rows of a CSV or TSV file with a header.")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Set a parameter.")
-@click.option("--priority", type=int, default=0, metavar="N", help="Higher comes first.")
+@click.option("--priority", type=int, metavar="N", help="Higher comes first; by default 0.")
 @json_option
 @dry_run_option
 def push(  # noqa: PLR0917 - click hands options over by keyword
@@ -31,7 +31,7 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
     nul: bool,
     table: str | None,
     settings: tuple[str, ...],
-    priority: int,
+    priority: int | None,
     as_json: bool,
     dry_run: bool,
 ) -> int:

@@ -44,6 +44,15 @@ def say(message: str) -> None:
     click.echo(visible_lines(message), err=True)
 
 
+def shortened(text: str) -> str:
+    """Return `text` on one line, cut at the edge where standard error is a terminal."""
+    line = visible(text)
+    if not sys.stderr.isatty():
+        return line
+    room = os.get_terminal_size(2).columns
+    return line if cell_width(line) <= room else line[: max(room - 1, 20)] + "…"
+
+
 def data(text: str = "") -> None:
     """Print a line of what was asked for."""
     click.echo(text)

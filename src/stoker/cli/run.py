@@ -6,7 +6,7 @@ import click
 
 from stoker.cli.apply import tell_applied
 from stoker.cli.push import in_words, tell_troubles
-from stoker.cli.render import counted, data, human_seconds, json_line, plural, say
+from stoker.cli.render import counted, data, human_seconds, json_line, plural, say, shortened
 from stoker.cli.scope import Scope, command, json_option
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _tell_causes(project: "Project", pipeline: str | None) -> None:
     """Say what most tasks failed of, and how to go on."""
     found = project.failures(pipeline=pipeline)
     for row in found[:_CAUSES]:
-        say(f"  {row.n:,} of {row.step}: {row.cause}")
+        say(shortened(f"  {row.n:,} of {row.step}: {row.cause}"))
     if len(found) > _CAUSES:
         say(f"  and {plural(len(found) - _CAUSES, 'more cause')}")
     say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")

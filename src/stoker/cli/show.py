@@ -122,7 +122,8 @@ def _tell(found: "Story", step: str | None) -> None:
 
 def _attempt_lines(found: "Story", step: str | None) -> Iterator[tuple[datetime, str]]:
     for one in found.attempts:
-        if step not in (None, one.step) or (one.started_at is None and one.reason is None):
+        was_given_back = one.started_at is None and one.state == "cancelled"
+        if step not in (None, one.step) or was_given_back:
             continue
         yield one.started_at or one.claimed_at, "\n".join(_about(one))
 

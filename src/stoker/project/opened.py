@@ -1,6 +1,6 @@
 """An opened project: its file, and its store."""
 
-import tomllib
+import re
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from stoker.model.settings import Settings
     from stoker.spec.load import Loaded
     from stoker.store.connect import Store
+
+_OF_THE_STORE = re.compile(r"""^\s*(\[\s*["']?store|["']?store["']?\s*[.=])""", re.MULTILINE)
 
 
 class Opened:
@@ -91,10 +93,12 @@ class Opened:
     def _usual_url(self) -> str | None:
         """Return the store's URL where the file says nothing of it; None where it may."""
         try:
-            raw = tomllib.loads(self.file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            text = self.file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
             return None
-        return None if "store" in raw else f"sqlite:///{self.file.parent}/.stoker/stoker.db"
+        if _OF_THE_STORE.search(text):
+            return None
+        return f"sqlite:///{self.file.parent}/.stoker/stoker.db"
 
     def pipeline(self, name: str) -> "Pipeline":
         """Return the file's pipeline of that name; SpecError if it is broken, NotFound if absent."""

@@ -88,7 +88,7 @@ class Project(Reading, Changing):
         nul: bool = False,
         table: str | None = None,
         params: Mapping[str, object] | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         dry_run: bool = False,
         on_apply: OnApply | None = None,
     ) -> "Registered":

@@ -28,7 +28,7 @@ def push(
     nul: bool = False,
     table: str | None = None,
     given: Mapping[str, object] | None = None,
-    priority: int = 0,
+    priority: int | None = None,
     dry_run: bool = False,
 ) -> Registered:
     """Every named item is registered, or counted as known, in conflict or refused.
@@ -41,7 +41,7 @@ def push(
         project_folder=project_folder,
         refuse=done.refuse,
         given=given,
-        priority=priority,
+        priority=pipeline.priority if priority is None else priority,
     )
     items = _items(listing, names, from_file=from_file, nul=nul, table=table)
     return register(store, pipeline.name, items, done=done, dry_run=dry_run)

@@ -196,13 +196,14 @@ def _without_other_keys(
         return items
     rows = unit.run(_OTHER_KEY, pipeline_id=pipeline_id, paths=paths).fetchall()
     others = {bytes(path): key for path, key in rows}
-    if not others:
-        return items
     kept = []
     for item in items:
-        other = others.get(_bytes(item.path) or b"")
+        path = _bytes(item.path) or b""
+        other = others.get(path)
         if other is None:
             kept.append(item)
+            if path:
+                others[path] = item.key
         else:
             done.conflict(
                 f"`{item.path}` is known as `{other}` and would be `{item.key}` now; one path is "

@@ -1,0 +1,166 @@
+"""Commands that take over, adopt, forget, check and serve; and how errors look."""
+
+import os
+import sqlite3
+import time
+
+import pytest
+
+
+def age(folder, seconds=3600):
+    for path in folder.rglob("*"):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_adopt_takes_whole_results_and_names_half_written_ones(run):
+    age(run.folder)
+    (run.folder / "results/b.txt.said").write_text("")
+    os.utime(run.folder / "results/b.txt.said", (1, 1))
+    for name in (".stoker/stoker.db", ".stoker/stoker.db-wal", ".stoker/stoker.db-shm"):
+        (run.folder / name).unlink(missing_ok=True)
+    run("push", "count", "data")
+    dry = run("adopt", "count", "--dry-run")
+    assert "lines: 2 tasks would be adopted" in dry.out
+    done = run("adopt", "count", "--reason", "from before", "--json")
+    assert done.json == {
+        "adopted": {"lines": 2, "text": 1}, "missing": 2, "refused": 1, "dry_run": False
+    }  # fmt: skip
+    assert "b.txt.said` is empty" in done.err
+    rows = run("attempts", "--json").rows
+    assert {row["kind"] for row in rows} == {"adopted"}
+    assert all(row["outputs"][0]["checksum"].startswith("xxh3:") for row in rows)
+    assert run("which", "results/a.txt.said", "--json").json["kind"] == "adopted"
+    assert run("status", "--json").json["pipelines"]["count"]["items"]["done"] == 1
+
+
+def test_adopt_leaves_what_may_still_be_written(run):
+    (run.folder / ".stoker/stoker.db").unlink()
+    (run.folder / ".stoker/stoker.db-wal").unlink(missing_ok=True)
+    run("push", "count", "data")
+    done = run("adopt", "count", "--json")
+    assert done.json["adopted"] == {}
+    assert "may still be being written" in done.err
+
+
+def test_prune_forgets_old_items_and_leaves_results(run):
+    assert run("prune", "--older-than", "1d").out == ""
+    assert "would forget 2 items, 4 tasks" in run("prune", "--older-than", "0s", "--dry-run").out
+    forgotten = run("prune", "--older-than", "0s", "--json").json
+    assert (forgotten["items"], forgotten["tasks"]) == (2, 4)
+    assert [row["item"] for row in run("items", "--json").rows] == ["c.txt"]
+    count = run("status", "--json").json["pipelines"]["count"]
+    assert sum(count["items"].values()) == 1
+    assert sum(count["tasks"].values()) == 2
+    assert (run.folder / "results/a.txt.said").exists()
+    assert run("push", "count", "data", "--json").json["registered"] == 2
+
+
+def test_apply_shows_what_it_changes_first(run):
+    file = run.folder / "stoker.toml"
+    steps = '\n[pipelines.count.steps.more]\nargv = ["true"]\nafter = ["text"]\n'
+    file.write_text(file.read_text().replace("echo gain", "echo GAIN") + steps)
+    dry = run("apply", "--dry-run").err
+    assert "new step `more`: 3 tasks" in dry
+    assert "changed: `text`" in dry
+    run("apply")
+    assert "nothing changes" in run("apply").err
+    assert run("status", "--json").json["pipelines"]["count"]["outdated"] == 2
+    run("rerun", "--outdated")
+    run("run", code=1)
+    assert (run.folder / "results/a.txt.said").read_text() == "GAIN 1.0: 2\n"
+
+
+def test_a_file_from_elsewhere_is_not_taken_over_by_itself(run, tmp_path):
+    other = tmp_path / "copy"
+    other.mkdir()
+    text = (run.folder / "stoker.toml").read_text().replace("echo gain", "echo other")
+    (other / "stoker.toml").write_text(
+        f'[store]\nurl = "sqlite:///{run.folder}/.stoker/stoker.db"\n{text}'
+    )
+    refused = run("run", "--project", str(other), code=4)
+    assert str(run.folder / "stoker.toml") in refused.err
+    run("--project", str(other), "apply", "--yes")
+    run("run", code=4)
+
+
+def test_check_tells_every_problem_at_once(lab):
+    lab.write(
+        "stoker.toml",
+        '[pipelines.p]\nitmes = "files"\n[pipelines.p.steps.s]\nrun = "cat {itm}"\nretries = -1\n',
+    )
+    ended = lab("check", code=2)
+    assert len(ended.out.splitlines()) >= 3
+    assert "did you mean `items`?" in ended.out
+    assert "stoker.toml:2:" in ended.out
+    assert len(lab("check", "--json", code=2).json["problems"]) == len(ended.out.splitlines())
+    run = lab("run", code=2)
+    assert "did you mean `items`?" in run.err
+
+
+def test_reading_goes_on_while_the_file_is_broken(run):
+    run.write("stoker.toml", "[pipelines.count\n")
+    assert run("status", "--json").json["pipelines"]["count"]["tasks"]["done"] == 4
+    run("push", "count", "data", code=2)
+
+
+def test_doctor_finds_a_broken_store(run):
+    assert all(row["state"] != "fail" for row in run("doctor", "--json").rows)
+    path = run.folder / ".stoker/stoker.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    content = bytearray(path.read_bytes())
+    content[8192:16384] = os.urandom(8192)
+    path.write_bytes(content)
+    assert run("doctor", code=1).out.count("fail") >= 1
+
+
+def test_report_is_one_page_that_needs_nothing_else(run):
+    run("report", "--out", "page.html")
+    page = (run.folder / "page.html").read_text()
+    assert "the file was damaged" in page
+    assert "<script" not in page
+    assert "http" not in page
+    assert "cannot be written" in run("report", "--out", "no/such/folder.html", code=2).err
+
+
+def test_workers_drain_and_up_tidies_once(pushed):
+    pushed("up", "--once")
+    assert "4 done, 1 failed" in pushed("work", "--drain", "--name", "helper").err
+    assert pushed("workers", "--all", "--json").rows[0]["name"] == "helper"
+    assert pushed("pool", "--json").rows[0].items() >= {"pool": "ram", "item": None}.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["stauts"], 2, "did you mean `status`?"),
+        (["tasks", "--nope"], 2, "No such option"),
+        (["--project", "/nowhere", "status"], 3, "no project at `/nowhere`"),
+        (["status"], 3, "there is no store"),
+        (["prune", "--older-than", "soon"], 2, "is not a time"),
+    ],
+)
+def test_errors_name_the_thing_and_the_remedy(lab, arguments, code, words):
+    ended = lab(*arguments, code=code)
+    assert ended.out == ""
+    assert words in ended.err
+
+
+def test_a_project_is_found_upwards_and_by_the_environment(run):
+    deep = run.folder / "data"
+    assert run("status", cwd=deep).out.startswith("count: 3 items")
+    assert run("status", cwd="/", STOKER_PROJECT=str(run.folder)).out.startswith("count: 3 items")
+
+
+def test_a_reader_that_has_enough_ends_nothing_badly(run):
+    import subprocess
+
+    from integration.cli.conftest import STOKER
+
+    line = f"{STOKER} tasks --json | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=run.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""

@@ -1,0 +1,298 @@
+"""From an empty folder through run, failure and repair, by the commands that a person types."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from datetime import datetime
+
+import pytest
+
+from integration.cli.conftest import STOKER
+
+TASK_FIELDS = [
+    "pipeline",
+    "item",
+    "step",
+    "state",
+    "attempts",
+    "expected_s",
+    "priority",
+    "not_before",
+    "reason",
+]
+ATTEMPT_FIELDS = [
+    "id",
+    "kind",
+    "pipeline",
+    "item",
+    "step",
+    "number",
+    "state",
+    "site",
+    "worker",
+    "host",
+    "pid",
+    "batch_id",
+    "command",
+    "claimed_at",
+    "started_at",
+    "ended_at",
+    "exit_code",
+    "signal",
+    "user_s",
+    "system_s",
+    "max_rss_bytes",
+    "stdout",
+    "stderr",
+    "outputs",
+    "values",
+    "reason",
+    "pipeline_version",
+]
+RUN_FIELDS = [
+    "items",
+    "tasks",
+    "done",
+    "failed",
+    "skipped",
+    "cancelled",
+    "held",
+    "blocked",
+    "quarantined",
+    "elapsed_s",
+]
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+def test_a_newcomer_gets_from_nothing_to_results(lab):
+    (lab.folder / "stoker.toml").unlink()
+    lab("init")
+    lab("check")
+    assert "stays as it is" in lab("init", code=4).err
+    lab.write("data/x.txt")
+    lab("push", "first", "data")
+    assert "1 item, 2 tasks: 2 done" in lab("run").out
+    assert lab("run").out.startswith("nothing to do: 1 item, all done")
+
+
+def test_run_ends_with_the_contracts_line_and_1_where_tasks_failed(pushed):
+    ended = pushed("run", "--json", code=1)
+    summary = json.loads(ended.out.splitlines()[-1])
+    assert list(summary) == RUN_FIELDS
+    counts = {"items": 3, "tasks": 6, "done": 4, "failed": 1, "blocked": 1, "held": 0}
+    assert summary.items() >= counts.items()
+    assert "the file was damaged" in ended.err
+    assert pushed("run", code=1).out.startswith("nothing to do: 3 items")
+
+
+def test_run_pushes_what_is_named(lab):
+    lab.write("data/a.txt")
+    lab("run", "count", "data")
+    assert (lab.folder / "results/a.txt.said").read_text() == "gain 1.0: 2\n"
+    assert lab("run", "count", "nosuch", code=2).err.startswith("registered 0 items, 1 refused")
+
+
+def test_run_without_items_says_how_to_get_some(lab):
+    assert "stoker push" in lab("run").out
+
+
+def test_status_counts_every_state(run):
+    found = run("status", "--json").json
+    assert list(found) == ["pipelines", "pools", "workers"]
+    count = found["pipelines"]["count"]
+    assert list(count) == ["items", "tasks", "steps", "outdated", "eta_s"]
+    assert count["items"].items() >= {"done": 2, "failed": 1, "waiting": 0}.items()
+    assert count["tasks"].items() >= {"done": 4, "failed": 1, "blocked": 1}.items()
+    assert count["steps"]["lines"].items() >= {"done": 2, "failed": 1, "ready": 0}.items()
+    assert found["pools"] == {"ram": {"slots": 2, "used": 0}}
+    assert found["workers"] == []
+    assert "3 items (2 done, 1 failed)" in run("status").out
+    assert run("status", "nosuch", code=3).out == ""
+
+
+def test_lists_have_the_contracts_fields(run):
+    tasks = run("tasks", "--json").rows
+    assert [list(row) for row in tasks] == [TASK_FIELDS] * 6
+    assert [row["item"] for row in run("tasks", "--state", "failed", "--json").rows] == ["c.txt"]
+    attempts = run("attempts", "--json", "--state", "succeeded,failed").rows
+    assert [list(row) for row in attempts] == [ATTEMPT_FIELDS] * 5
+    assert [row["id"] for row in attempts] == sorted(row["id"] for row in attempts)
+    one = next(row for row in attempts if row["item"] == "a.txt" and row["step"] == "lines")
+    assert TIME.fullmatch(one["started_at"])
+    assert datetime.fromisoformat(one["ended_at"]).tzinfo is not None
+    assert list(one["stdout"]) == ["size_bytes", "truncated", "path"]
+    assert one["outputs"][0]["path"] == str(run.folder / "results/a.txt.lines")
+    assert list(one["outputs"][0]) == ["name", "path", "size_bytes", "checksum"]
+    failed = next(row for row in attempts if row["state"] == "failed")
+    assert failed["exit_code"] == 3
+    assert "ValueError" in failed["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        (["a.txt"], ["a.txt"]),
+        (["[ab].txt"], ["a.txt", "b.txt"]),
+        (["--from-key", "b", "--to-key", "c.txt"], ["b.txt", "c.txt"]),
+        (["--match", "DAMAGED"], ["c.txt"]),
+        (["--where", 'key == "b.txt" && params.gain > 0.5'], ["b.txt"]),
+        (["--state", "failed"], ["c.txt"]),
+        (["--by", "nobody-of-this-name"], []),
+        (["--pipeline", "count", "--step", "text", "--state", "done"], ["a.txt", "b.txt"]),
+    ],
+    ids=["key", "glob", "range", "match", "where", "state", "by", "step"],
+)
+def test_selection_means_the_same_everywhere(run, options, keys):
+    assert sorted({row["item"] for row in run("tasks", "--json", *options).rows}) == keys
+    dry = run("rerun", "--dry-run", "--json", *options).json
+    assert (sum(dry["changed"].values()) + sum(dry["left"].values()) > 0) == bool(keys)
+
+
+def test_a_selection_that_cannot_be_meant_is_a_mistake(run):
+    assert "the states are" in run("tasks", "--state", "broken", code=2).err
+    assert "no condition" in run("tasks", "--where", "1 +", code=2).err
+    assert "did you mean `lines`?" in run("tasks", "--step", "line", code=3).err
+    nothing = run("retry", "nosuch")
+    assert (nothing.out, nothing.code) == ("", 0)
+    assert "nothing to change" in nothing.err
+
+
+def test_failures_are_grouped_with_what_to_do(run):
+    rows = run("failures", "--json").rows
+    assert len(rows) == 1
+    assert rows[0]["n"] == 1
+    assert (rows[0]["say"], rows[0]["do"]) == ("the file was damaged", "copy it again")
+    assert rows[0]["examples"] == ["c.txt"]
+    assert "copy it again" in run("failures").out
+
+
+def test_a_repaired_failure_is_retried_and_the_story_tells_it(run):
+    run.write("data/c.txt")
+    os.utime(run.folder / "data/c.txt", (1, 1))
+    retried = run("retry", "--match", "damaged", "--reason", "copied again")
+    assert retried.out == "1 task ready again\n"
+    run("run")
+    story = run("show", "c.txt").out
+    assert (
+        story.index("registered by") < story.index("lines #1 failed") < story.index("copied again")
+    )
+    assert story.index("copied again") < story.index("lines #2 succeeded")
+    assert run("failures").out == ""
+
+
+def test_show_as_command_does_the_attempt_by_hand(run):
+    script = run("show", "a.txt", "lines", "--as-command").out
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout == "counted a.txt\n"
+
+
+def test_logs_print_what_was_written(run):
+    assert run("logs", "a.txt", "lines").out == "counted a.txt\n"
+    failed = run("logs", "c.txt", "--stderr")
+    assert failed.out == "ValueError: line 7 is broken\n"
+    assert run("logs", "c.txt", "--attempt", "9", code=3).out == ""
+
+
+def test_why_names_the_one_reason(pushed):
+    assert pushed("why", "a.txt", "--json").json["kind"] == "no_worker"
+    assert "step `lines` before it is ready" in pushed("why", "a.txt", "text").out
+    pushed("hold", "a.txt", "--reason", "not yet")
+    found = pushed("why", "a.txt", "lines", "--json").json
+    assert found["kind"] == "held"
+    assert "not yet" in found["text"]
+    pushed("release", "a.txt")
+    pushed("run", code=1)
+    assert "failed" in pushed("why", "c.txt", "text").out
+    assert pushed("why", "data/a.txt", "--json").json["kind"] == "done"
+    assert "did you mean `lines`?" in pushed("why", "a.txt", "line", code=3).err
+
+
+def test_rerun_redoes_what_follows(run):
+    done = run("rerun", "a.txt", "--step", "lines", "--json").json
+    assert done["changed"] == {"rerun": 1, "block": 1}
+    run("run", code=1)
+    assert len(run("attempts", "a.txt", "--state", "succeeded", "--json").rows) == 4
+
+
+def test_cancel_and_back(pushed):
+    assert pushed("cancel", "b.txt", "--dry-run").out.startswith("2 tasks would be cancelled")
+    pushed("cancel", "b.txt")
+    pushed("run", code=1)
+    assert not (pushed.folder / "results/b.txt.said").exists()
+    pushed("rerun", "b.txt")
+    pushed("run", code=1)
+    assert (pushed.folder / "results/b.txt.said").exists()
+
+
+@pytest.mark.parametrize("verb", ["cancel", "rerun", "hold"])
+def test_the_whole_store_is_not_changed_by_a_slip(run, verb):
+    refused = run(verb, code=6)
+    assert "all 6 tasks" in refused.err
+    assert run(verb, "--yes", "--dry-run").code == 0
+
+
+def test_which_names_the_maker(run):
+    found = run("which", "results/a.txt.said", "--json").json
+    assert (found["item"], found["step"]) == ("a.txt", "text")
+    assert run("which", "stoker.toml", code=3).out == ""
+
+
+def test_shell_has_the_exact_environment_and_records_nothing(run):
+    before = run("attempts", "--json").out
+    line = 'pwd; echo "$STOKER_KEY $STOKER_PARAM_GAIN"; bash "$STOKER_COMMAND"; cat out/text/*'
+    folder, words, said = run("shell", "a.txt", "text", "--command", line).out.splitlines()
+    assert words == "a.txt 1.0"
+    assert said == "gain 1.0: 2"
+    assert not os.path.exists(folder)
+    assert run("shell", "a.txt", "text", "--command", "exit 7", code=7).out == ""
+    assert run("attempts", "--json").out == before
+
+
+def test_a_running_attempt_is_followed_and_interrupted_in_order(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.slow]
+        [pipelines.slow.steps.wait]
+        run = "for i in 1 2 3; do echo line $i; sleep 0.3; done; sleep $(cat {item})"
+        """,
+    )
+    lab.write("data/a.txt", "60")
+    lab("push", "slow", "data/a.txt")
+    with subprocess.Popen([STOKER, "run"], cwd=lab.folder, stderr=subprocess.PIPE) as running:
+        follow = (
+            subprocess.Popen(
+                [STOKER, "logs", "-f", "data/a.txt"],
+                cwd=lab.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            if wait_for(lab, "running")
+            else None
+        )
+        assert follow is not None
+        assert [follow.stdout.readline() for _ in range(3)] == [
+            b"line 1\n",
+            b"line 2\n",
+            b"line 3\n",
+        ]
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 130
+        assert b"goes on from here" in running.stderr.read()
+        follow.wait(30)
+        follow.stdout.close()
+    assert lab("tasks", "--json").rows[0]["state"] == "ready"
+    assert lab("workers", "--json").rows == []
+
+
+def wait_for(lab, state):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        rows = lab("attempts", "--state", state, "--json").rows
+        if rows and rows[0]["pid"]:
+            return True
+        time.sleep(0.2)
+    return False

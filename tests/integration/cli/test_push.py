@@ -1,0 +1,168 @@
+"""`stoker push`: everything that may be named, taken or refused with a reason."""
+
+import os
+
+import pytest
+
+COUNTS = {"registered": 0, "known": 0, "changed": 0, "conflicts": 0, "refused": 0}
+
+
+def test_pushing_twice_registers_once(lab):
+    lab.write("data/a.txt")
+    first = lab("push", "count", "data/a.txt", "--json")
+    assert first.json == COUNTS | {"registered": 1}
+    assert lab("push", "count", "data/a.txt", "--json").json == COUNTS | {"known": 1}
+
+
+def test_a_folder_stands_for_its_files_without_hidden_ones_and_by_its_sources_glob(lab):
+    for name in (
+        "data/a.txt",
+        "data/deep/b.txt",
+        "data/.hidden.txt",
+        "data/x.log",
+        "data/.d/c.txt",
+    ):
+        lab.write(name)
+    assert lab("push", "count", "data", "--json").json["registered"] == 2
+    assert [row["item"] for row in lab("items", "--json").rows] == ["a.txt", "deep/b.txt"]
+
+
+def test_a_path_outside_of_the_sources_has_a_key_relative_to_the_project_or_absolute(lab, tmp_path):
+    lab.write("other/a.txt")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("x")
+    lab("push", "count", "other/a.txt", str(outside))
+    assert [row["item"] for row in lab("items", "--json").rows] == [
+        "other/a.txt",
+        str(outside).lstrip("/"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (b"with space.txt", "with space.txt"),
+        (b"quote'\".txt", "quote'\".txt"),
+        (b"new\nline.txt", "new%0Aline.txt"),
+        (b"-rf", "-rf"),
+        (b"$(touch pwned).txt", "$(touch pwned).txt"),
+        (b"\xff\xfe.txt", "%FF%FE.txt"),
+        (b"100%.txt", "100%.txt"),
+        (b"a[1].txt", "a[1].txt"),
+        (b"{key}.txt", "{key}.txt"),
+    ],
+    ids=["space", "quote", "newline", "dash", "shell", "bytes", "percent", "glob", "braces"],
+)
+def test_hostile_names_are_taken_worked_on_and_shown(lab, name, key):
+    folder = os.fsencode(lab.folder / "data")
+    os.makedirs(folder)
+    with open(os.path.join(folder, name), "w") as file:
+        file.write("one\n")
+    done = lab("push", "count", "--from", "-", "-0", "--json", given=b"data/" + name + b"\0")
+    assert done.json["registered"] == 1
+    assert lab("push", "count", "--json", "--", b"data/" + name).json["known"] == 1
+    assert lab("items", "--json").rows[0]["item"] == key
+    lab("run")
+    assert (lab.folder / "results" / f"{key}.said").read_text() == "gain 1.0: 1\n"
+    assert lab("show", "--", key).out.startswith(key)
+    assert lab("tasks", "--json", "--", key).rows[0]["item"] == key
+    assert not list(lab.folder.rglob("pwned"))
+
+
+def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(lab):
+    lab.write("data/a.txt")
+    (lab.folder / "dangling").symlink_to("nowhere")
+    os.mkfifo(lab.folder / "pipe")
+    done = lab("push", "count", "nosuch", "dangling", "pipe", "data/a.txt", "--json", code=2)
+    assert done.json == COUNTS | {"registered": 1, "refused": 3}
+    assert "`nosuch` is not there" in done.err
+    assert "`dangling` is a link to nothing" in done.err
+    assert "`pipe` is neither a file nor a folder, but a named pipe" in done.err
+
+
+def test_an_empty_file_is_taken(lab):
+    lab.write("data/empty.txt", "")
+    assert lab("push", "count", "data/empty.txt", "--json").json["registered"] == 1
+    lab("run")
+
+
+def test_one_real_path_under_two_keys_is_a_conflict(lab):
+    lab.write("data/a.txt")
+    (lab.folder / "data/b.txt").symlink_to("a.txt")
+    done = lab("push", "count", "data/a.txt", "data/b.txt", "--json", code=4)
+    assert done.json == COUNTS | {"registered": 1, "conflicts": 1}
+    assert "is known as `a.txt`" in done.err
+
+
+def test_new_content_of_a_known_key_is_done_anew(run):
+    run.write("data/a.txt", "one\ntwo\nthree\n")
+    assert run("push", "count", "data/a.txt", "--json").json == COUNTS | {"changed": 1}
+    run("run", code=1)
+    assert (run.folder / "results/a.txt.said").read_text() == "gain 1.0: 3\n"
+
+
+def test_parameters_are_checked_when_they_are_given(lab):
+    lab.write("data/a.txt")
+    assert "did you mean `gain`?" in lab("push", "count", "data", "--set", "gian=2", code=2).err
+    assert "at least 0" in lab("push", "count", "data", "--set", "gain=-1", code=2).err
+    assert "gain=1.5" in lab("push", "count", "data", "--set", "gain", code=2).err
+    lab("push", "count", "data", "--set", "gain=2.5")
+    assert lab("items", "--json").rows[0]["params"] == {"gain": 2.5}
+
+
+RECORDS = """
+[pipelines.sort]
+items = "records"
+[pipelines.sort.params]
+block = { type = "string", required = true, pattern = "Pen.*" }
+omit = { type = "list", items = "string" }
+[pipelines.sort.steps.show]
+argv = ["echo", "{key}", "{params.omit:,}"]
+"""
+
+
+@pytest.fixture
+def records(lab):
+    lab.write("stoker.toml", RECORDS)
+    return lab
+
+
+def test_a_table_gives_keys_and_parameters_and_bad_rows_are_named(records):
+    table = records.write(
+        "blocks.tsv", "block\tomit\nPen1\t3,5\nWrong\t\nPen2\t\n\nPen3\nPen1\t3,5\n"
+    )
+    done = records("push", "sort", "--table", str(table), "--json", code=2)
+    assert done.json == COUNTS | {"registered": 2, "known": 1, "refused": 2}
+    assert "line 3: parameter `block` is `Wrong`" in done.err
+    assert "line 6: 1 columns where the header has 2" in done.err
+    rows = records("items", "--json").rows
+    assert {row["item"]: row["params"] for row in rows} == {
+        "Pen1": {"block": "Pen1", "omit": ["3", "5"]},
+        "Pen2": {"block": "Pen2", "omit": None},
+    }
+
+
+def test_a_column_that_means_nothing_is_a_mistake(records):
+    table = records.write("blocks.csv", "block,ommit\nPen1,3\n")
+    error = records("push", "sort", "--table", str(table), code=2).err
+    assert "column `ommit` is no parameter" in error
+    assert "did you mean `omit`?" in error
+
+
+def test_a_record_is_its_own_key(records):
+    done = records("push", "sort", "x", "--set", "block=Pen9", "--priority", "3", "--json")
+    assert done.json["registered"] == 1
+    assert records("tasks", "--json").rows[0]["priority"] == 3
+    assert "needs a key" in records("push", "sort", "--set", "block=Pen9", code=2).err
+
+
+def test_a_dry_run_registers_nothing(lab):
+    lab.write("data/a.txt")
+    assert "would register 1 item" in lab("push", "count", "data", "--dry-run").out
+    assert lab("items", "--json").rows == []
+
+
+def test_nothing_named_and_nothing_there(lab):
+    assert "name paths after it" in lab("push", "count", code=2).err
+    assert "no pipeline `cuont`" in lab("push", "cuont", "x", code=3).err
+    assert "no file `list`" in lab("push", "count", "--from", "list", code=3).err
