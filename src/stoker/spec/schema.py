@@ -119,20 +119,30 @@ class OutputTable(ShortTable):
         default=None, description="published path; a trailing slash makes it a folder"
     )
     pick: str | None = Field(default=None, alias="from", description="a glob in scratch")
-    optional: bool = False
+    optional: bool = Field(default=False, description="it may be missing")
     temp: bool = Field(default=False, description="deleted when its last successor is done")
     overwrite: bool = Field(default=False, description="may replace a file of somebody else's")
-    stage: Literal["beside"] | None = None
+    stage: Literal["beside"] | None = Field(
+        default=None, description="written hidden beside its target, then renamed"
+    )
 
 
 class PoolTable(ShortTable):
     """Named slots that all workers share."""
 
-    slots: Slots | None = None
-    per: Literal["host"] | None = None
-    kind: Literal["gpu"] | None = None
-    between: str | None = Field(default=None, pattern=r"^\d\d:\d\d-\d\d:\d\d$")
-    per_minute: int | None = Field(default=None, ge=1)
+    slots: Slots | None = Field(default=None, description="their number, or their names")
+    per: Literal["host"] | None = Field(
+        default=None, description="slots of each host, not of all together"
+    )
+    kind: Literal["gpu"] | None = Field(default=None, description="`gpu` sets CUDA_VISIBLE_DEVICES")
+    between: str | None = Field(
+        default=None,
+        pattern=r"^\d\d:\d\d-\d\d:\d\d$",
+        description="hours of the day, as `20:00-08:00`",
+    )
+    per_minute: int | None = Field(
+        default=None, ge=1, description="how many attempts may begin in a minute"
+    )
 
     @classmethod
     def short_schema(cls) -> dict[str, Any]:
@@ -152,96 +162,132 @@ def _long_pool(value: object) -> object:
 class ParamTable(Table):
     """One parameter of an item, and the rules for its values."""
 
-    type: TypeWord = "string"
+    type: TypeWord = Field(default="string", description="what a value may be")
     items: TypeWord = Field(default="string", description="type of a list's elements")
-    required: bool = False
-    default: Any = None
+    required: bool = Field(default=False, description="an item without it is refused")
+    default: Any = Field(default=None, description="the value where an item names none")
     pattern: str | None = Field(default=None, description="regular expression for the whole value")
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: list[str] = []
-    title: str = ""
+    minimum: float | None = Field(default=None, description="the lowest number allowed")
+    maximum: float | None = Field(default=None, description="the highest number allowed")
+    choices: list[str] = Field(default=[], description="the values that a `choice` may have")
+    title: str = Field(default="", description="what it is, in a few words for people")
 
 
 class SourceTable(Table):
     """Where items come from: a folder, or a table with a row for each."""
 
-    folder: str | None = None
-    glob: str = "**/*"
-    exclude: list[str] = []
+    folder: str | None = Field(default=None, description="the folder to look in")
+    glob: str = Field(default="**/*", description="which files in it, relative to the folder")
+    exclude: list[str] = Field(default=[], description="globs of files to leave out")
     settle: Time = 10.0
-    table: str | None = None
+    table: str | None = Field(
+        default=None, description="a CSV or TSV file with a header and a row for each item"
+    )
 
 
 class CauseTable(Table):
     """A known failure: how its messages look, what it means, what to do about it."""
 
-    match: str = ""
-    say: str = ""
-    do: str = ""
+    match: str = Field(
+        default="", description="regular expression, searched in what the failure says"
+    )
+    say: str = Field(default="", description="what it means, in your own words")
+    do: str = Field(default="", description="what to do about it")
 
 
 class DefaultsTable(Table):
     """What holds for every step of a pipeline unless the step says otherwise."""
 
-    env: dict[Annotated[str, Field(pattern=VARIABLE_PATTERN)], str] = {}
+    env: dict[Annotated[str, Field(pattern=VARIABLE_PATTERN)], str] = Field(
+        default={}, description="environment variables; the values are templates"
+    )
     prepare: str | None = Field(default=None, description="shell text, run once a worker and step")
     interpreter: str | None = Field(
         default=None, description="the Python that a `python` step runs under"
     )
-    cpus: int = Field(default=1, ge=1)
+    cpus: int = Field(default=1, ge=1, description="how many cpus an attempt takes")
     memory: Sizes = Field(default=[], description="a limit, or several that retries climb")
-    pools: dict[Name, Annotated[int, Field(ge=1)]] = {}
-    secrets: list[str] = []
+    pools: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="how many slots of which pool an attempt holds"
+    )
+    secrets: list[str] = Field(default=[], description="which of the `[secrets]` an attempt gets")
     timeout: Annotated[Time, Field(gt=0)] | None = None
-    retries: int = Field(default=0, ge=0)
+    retries: int = Field(
+        default=0, ge=0, description="how often a failed task is tried again by itself"
+    )
     backoff: Time = 10.0
-    exits: dict[str, VerdictWord] = {}
-    error_markers: list[str] = []
-    causes: list[CauseTable] = []
+    exits: dict[str, VerdictWord] = Field(default={}, description="what an exit code means")
+    error_markers: list[str] = Field(
+        default=[],
+        description="regular expressions that make an attempt failed where its output has them",
+    )
+    causes: list[CauseTable] = Field(default=[], description="known failures")
 
 
 class StepTable(DefaultsTable):
     """One step: a command with its needs and outputs. Exactly one of `run`, `argv`, `python`."""
 
     run: str | None = Field(default=None, description="shell text for `bash -euo pipefail`")
-    argv: Annotated[list[Word], Field(min_length=1)] | None = None
-    python: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    after: list[str] = []
+    argv: Annotated[list[Word], Field(min_length=1)] | None = Field(
+        default=None, description="the command, word by word, without a shell"
+    )
+    python: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="`module:function`, called in a warm process",
+    )
+    after: list[str] = Field(
+        default=[], description="the steps that come before; those named in templates are so anyway"
+    )
     when: str | None = Field(default=None, description="a condition in CEL")
-    outputs: dict[Name, Annotated[OutputTable, BeforeValidator(_long_output)]] = {}
+    outputs: dict[Name, Annotated[OutputTable, BeforeValidator(_long_output)]] = Field(
+        default={}, description="what it writes, and where that is published"
+    )
 
 
 class PipelineTable(Table):
     """One pipeline."""
 
-    title: str = ""
-    items: Literal["files", "folders", "records"] = "files"
-    key: str | None = None
-    on_change: Literal["rerun", "ignore", "fail"] = "rerun"
+    title: str = Field(default="", description="what it does, in a few words for people")
+    items: Literal["files", "folders", "records"] = Field(
+        default="files", description="what an item is"
+    )
+    key: str | None = Field(default=None, description="a template for the keys of items")
+    on_change: Literal["rerun", "ignore", "fail"] = Field(
+        default="rerun", description="what to do about a known item with new content"
+    )
     priority: int = Field(default=0, description="of its items, higher first")
-    params: dict[Name, ParamTable] = {}
-    sources: dict[Name, SourceTable] = {}
+    params: dict[Name, ParamTable] = Field(default={}, description="the parameters of an item")
+    sources: dict[Name, SourceTable] = Field(default={}, description="where items come from")
     defaults: DefaultsTable = DefaultsTable()
-    steps: dict[Name, StepTable] = {}
+    steps: dict[Name, StepTable] = Field(default={}, description="the steps")
 
 
 class ProjectTable(Table):
     """The project as a whole."""
 
-    name: str | None = Field(default=None, min_length=1)
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what it is called; the name of the folder if left out",
+    )
 
 
 class StoreTable(Table):
     """Where the record of everything is kept."""
 
-    url: str = "sqlite:///.stoker/stoker.db"
+    url: str = Field(
+        default="sqlite:///.stoker/stoker.db",
+        description="the database, as a URL without a password",
+    )
 
 
 class HostTable(Table):
     """What holds for the workers on some hosts."""
 
-    scratch: str | None = None
+    scratch: str | None = Field(
+        default=None, description="the folder in which attempts get their private folders"
+    )
 
 
 class WorkerTable(HostTable):
@@ -253,23 +299,27 @@ class WorkerTable(HostTable):
 class SecretsTable(Table):
     """Environment variables that only those steps get which list them."""
 
-    names: list[Annotated[str, Field(pattern=VARIABLE_PATTERN)]] = []
+    names: list[Annotated[str, Field(pattern=VARIABLE_PATTERN)]] = Field(
+        default=[], description="the names of the variables"
+    )
 
 
 class IncludedFile(Table):
     """A file that the main file includes."""
 
-    pipelines: dict[Name, PipelineTable] = {}
+    pipelines: dict[Name, PipelineTable] = Field(default={}, description="the pipelines, by name")
 
 
 class ProjectFile(IncludedFile):
     """The main file."""
 
-    include: list[str] = []
+    include: list[str] = Field(default=[], description="globs of further files with pipelines")
     project: ProjectTable = ProjectTable()
     store: StoreTable = StoreTable()
     worker: WorkerTable = WorkerTable()
-    pools: dict[Name, Annotated[PoolTable, BeforeValidator(_long_pool)]] = {}
+    pools: dict[Name, Annotated[PoolTable, BeforeValidator(_long_pool)]] = Field(
+        default={}, description="slots that all workers share"
+    )
     secrets: SecretsTable = SecretsTable()
 
 
