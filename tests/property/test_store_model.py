@@ -15,6 +15,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
 from stoker.errors import StaleAttempt
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step, Verdict
@@ -22,7 +23,6 @@ from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.store import control, finish, fleet, fold, pools, reap, register
 from stoker.store.connect import open_store
-
 from store.rig import ME, Rig
 
 ENDS = [

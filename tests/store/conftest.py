@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.store.connect import Store, open_store
-
 from store.rig import Rig
 
 

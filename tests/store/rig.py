@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
+
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection

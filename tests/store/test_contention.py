@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 
 from sqlalchemy import select
+
 from stoker.model.pipeline import Run, Step
 from stoker.model.settings import Pool
 from stoker.store import pools, rebuild, tables

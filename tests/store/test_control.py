@@ -1,12 +1,12 @@
 """What a person changes: hold, release, cancel, retry, rerun; and versions of the pipeline."""
 
 import pytest
+
 from stoker.errors import NotFound, UserError, VersionConflict
 from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Pipeline, Run, Step
 from stoker.model.states import AttemptState
 from stoker.store import control, fleet, register
-
 from store.rig import ME
 
 

@@ -1,6 +1,7 @@
 """Attempts that come too late, workers that die: nothing counts twice, nothing is lost."""
 
 import pytest
+
 from stoker.errors import OutputConflict, StaleAttempt, WrongState
 from stoker.model import transitions
 from stoker.model.pipeline import Run, Step
@@ -168,8 +169,8 @@ def test_slots_of_the_dead_come_back(pooled):
 
 
 def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
-    from stoker.store import control, register
     from stoker.model.item import NewItem
+    from stoker.store import control, register
 
     worker = pooled.worker()
     first, _second = pooled.claim(worker, 2)

@@ -1,13 +1,13 @@
 """The way of a task from registration to done, on every database."""
 
 import pytest
+
 from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import claim, finish, fleet, reap, register
-
 from store.rig import pairs, wait_us
 
 

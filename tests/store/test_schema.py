@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import select
+
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import claim, fold, schema, tables
