@@ -4,9 +4,10 @@ import pytest
 
 from stoker.errors import NotFound, UserError, VersionConflict
 from stoker.model.item import NewItem
-from stoker.model.pipeline import OnChange, Pipeline, Run, Step
+from stoker.model.pipeline import OnChange, Output, Pipeline, Run, Step, Verdict
 from stoker.model.states import AttemptState
-from stoker.store import control, fleet, register
+from stoker.model.task import Published
+from stoker.store import control, fleet, register, temporary
 from store.rig import ME
 
 
@@ -242,3 +243,58 @@ def test_rehearsing_a_version_tells_and_changes_nothing(line, pipeline):
     assert line.states() == before
     assert line.apply(pipeline(one=(), two=("one",), three=("two",))).is_new is False
     line.check()
+
+
+@pytest.fixture
+def kept(rig, pipeline):
+    """Pipeline in which `one` leaves a temporary output for `two`, done for one item."""
+    temp = (Output(name="x", to="x/{key}", temp=True), Output(name="y", to="y/{key}"))
+    rig.apply(
+        pipeline(
+            Step(name="one", action=Run(text="true"), outputs=temp), two=("one",), three=("one",)
+        )
+    )
+    rig.push("a")
+    worker = rig.worker()
+    (task,) = rig.claim(worker)
+    outputs = tuple(
+        Published(name=name, path=f"/{name}/a", size_bytes=1, checksum="xxh3:0") for name in "xy"
+    )
+    rig.end(task, outputs=outputs)
+    return rig, worker
+
+
+def test_temporary_outputs_go_when_the_last_successor_is_done(kept):
+    rig, worker = kept
+    gone: list[str] = []
+    (first, second) = rig.claim(worker, 2)
+    rig.end(first)
+    assert temporary.expire(rig.store, gone.append) == 0
+    rig.end(second, verdict=Verdict.SKIP)
+    assert temporary.expire(rig.store, gone.append) == 1
+    assert temporary.expire(rig.store, gone.append) == 0
+    assert gone == ["/x/a"]
+    rig.check()
+
+
+def test_rerunning_what_needs_a_deleted_output_makes_it_anew(kept):
+    rig, worker = kept
+    rig.work(worker)
+    temporary.expire(rig.store, lambda _path: None)
+    done = control.rerun(rig.store, rig.select(steps=("three",)), ME)
+    assert done.changed == {"rerun": 1, "block": 2}
+    assert rig.work(worker)[0] == ("a", "one")
+    rig.check()
+
+
+def test_a_failed_removal_is_tried_again(kept):
+    rig, worker = kept
+    rig.work(worker)
+
+    def fail(path):
+        raise PermissionError(path)
+
+    with pytest.raises(PermissionError):
+        temporary.expire(rig.store, fail)
+    gone: list[str] = []
+    assert temporary.expire(rig.store, gone.append) == 1

@@ -15,7 +15,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.transitions import Transition
 from stoker.store import selection as selections
-from stoker.store import tables
+from stoker.store import tables, temporary
 from stoker.store.apply import Move, close_attempts, move
 from stoker.store.catalog import Catalog, catalog
 from stoker.store.finish import followers
@@ -289,9 +289,7 @@ def _redo(
     """
     query = selections.task_query(Selection(), *_COLUMNS).where(_T.c.item_id == item_id)
     rows = {row.step_id: row for row in unit.execute(query).fetchall()}
-    affected = set(steps)
-    for step in steps:
-        affected.update(followers(known, known.steps[step]))
+    affected = _affected(known, steps, temporary.removed_steps(unit, item_id))
     moves: dict[str, list[Move]] = {}
     for step, row in rows.items():
         if step not in affected:
@@ -312,6 +310,20 @@ def _redo(
         }
     for name, several in moves.items():
         move(unit, transitions.BY_NAME[name], several)
+
+
+def _affected(known: Catalog, steps: set[int], removed: set[int]) -> set[int]:
+    """Return these steps, all that follow, and those whose deleted outputs they need again."""
+    affected: set[int] = set()
+    todo = set(steps)
+    while todo:
+        step = todo.pop()
+        affected.add(step)
+        entry = known.steps[step]
+        todo.update(followers(known, entry))
+        todo.update(removed.intersection(entry.predecessors))
+        todo -= affected
+    return affected
 
 
 def _redo_task(

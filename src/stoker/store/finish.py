@@ -18,7 +18,7 @@ from stoker.model.retry import Decision
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
 from stoker.spec import canon
-from stoker.store import tables
+from stoker.store import tables, temporary
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move
 from stoker.store.catalog import Catalog, StepEntry, catalog, pipeline_of
 from stoker.store.journal import to_json
@@ -149,6 +149,7 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
                 stopped.append((row[3], row[6], row[7], entry))
     end_attempts(unit, ends)
     unit.run_many(_OUTPUT, outputs)
+    temporary.note(unit, [(carrying[r.attempt], r) for r in results if r.outputs], known)
     for name, rows in moves.items():
         move(unit, transitions.BY_NAME[name], rows)
     pass_over(unit, known, stopped)

@@ -1,10 +1,19 @@
 """Whether a store is whole, and taking it over on another host."""
 
+import sqlite3
+
 from sqlalchemy import update
 
 from stoker.store import schema, tables
 from stoker.store.connect import OWN_SITE, Store, machine
 from stoker.store.dialects import dialect_for
+
+OLDEST_SQLITE = (3, 35)
+
+
+def sqlite_version() -> tuple[str, bool]:
+    """Return the version of SQLite that this Python has, and whether it is new enough."""
+    return sqlite3.sqlite_version, sqlite3.sqlite_version_info >= OLDEST_SQLITE
 
 
 def quick_check(store: Store) -> list[str]:

@@ -289,6 +289,24 @@ output = Table(
     sqlite_with_rowid=False,
 )
 
+temporary = Table(
+    "temporary",
+    metadata,
+    Column("attempt", Id16, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("task_id", Big, nullable=False, index=True),
+    Column("path", LargeBinary, nullable=False, doc="deleted once nothing more is made from it"),
+    Column("removed_us", Big, doc="NULL: the file is there"),
+    Index(
+        "temporary_there",
+        "task_id",
+        sqlite_where=text("removed_us IS NULL"),
+        postgresql_where=text("removed_us IS NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
 publication = Table(
     "publication",
     metadata,

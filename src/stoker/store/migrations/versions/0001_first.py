@@ -210,6 +210,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False)
     op.create_table(
+        "temporary",
+        sa.Column("attempt", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("task_id", BIG, nullable=False),
+        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("removed_us", BIG, nullable=True),
+        sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("temporary_pkey")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("temporary_task_id"), "temporary", ["task_id"], unique=False)
+    op.create_index(
+        "temporary_there",
+        "temporary",
+        ["task_id"],
+        unique=False,
+        sqlite_where=sa.text("removed_us IS NULL"),
+        postgresql_where=sa.text("removed_us IS NULL"),
+    )
+    op.create_table(
         "worker",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("host", sa.String(length=200), nullable=False),
