@@ -51,6 +51,7 @@ class Desk:
     folder: WorkerFolder
     logs: str
     reserve: Callable[[Claimed, Mapping[str, bool]], frozenset[str]]
+    is_held: Callable[[], bool]  # whether the worker's lease is
 
 
 def conclude(running: Running, end: Exit, desk: Desk) -> Result:
@@ -119,7 +120,12 @@ def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publis
         pieces = find_pieces(
             running.recipe.step, scratch=scratch, made=running.made, targets=running.targets
         )
-        outputs = publish(pieces, desk.folder, reserve=lambda paths: desk.reserve(claimed, paths))
+        outputs = publish(
+            pieces,
+            desk.folder,
+            reserve=lambda paths: desk.reserve(claimed, paths),
+            is_ours=desk.is_held,
+        )
     except StaleAttempt:
         raise
     except OutputConflict as conflict:

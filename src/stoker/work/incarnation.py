@@ -105,7 +105,8 @@ class Incarnation:
         self._folder = WorkerFolder(post.scratch_root, owner)
         warden.note_folder(self._folder.path)
         self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)
-        desk = Desk(self._folder, str(post.store.folder / "logs"), self._reserve)
+        logs = str(post.store.folder / "logs")
+        desk = Desk(self._folder, logs, self._reserve, lambda: self._lease.is_held)
         self.executor = Executor(desk, watcher, slots=post.slots)
         self.executor.on_left = self._note_elapsed
         self.warmers = Warmers(self.executor, most=4 * post.slots)

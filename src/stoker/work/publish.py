@@ -23,7 +23,7 @@ from secrets import token_hex
 
 import xxhash
 
-from stoker.errors import OutputConflict
+from stoker.errors import OutputConflict, StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.pipeline import Output, Step
 from stoker.model.task import Published
@@ -132,6 +132,7 @@ def publish(
     folder: WorkerFolder,
     *,
     reserve: Callable[[Mapping[str, bool]], frozenset[str]],
+    is_ours: Callable[[], bool] = lambda: True,
 ) -> tuple[Published, ...]:
     """Return the outputs as they lie at their published paths.
 
@@ -139,7 +140,8 @@ def publish(
     task owned already. It is told for each whether it may be taken by one that does not own it yet:
     not where there is a file already, unless `overwrite` is set. OutputConflict if one belongs to
     somebody else; OutputError if a path cannot be written. What was published before a failure
-    stays: the task owns it.
+    stays: the task owns it. StaleAttempt as soon as `is_ours` says that another attempt may have
+    begun: a copy can take longer than a lease.
     """
     ours = reserve(
         {
@@ -152,7 +154,9 @@ def publish(
     for piece in pieces:
         may_replace = piece.output.overwrite or piece.target in ours
         try:
-            published.append(_publish_piece(piece, folder, may_replace=may_replace))
+            published.append(
+                _publish_piece(piece, folder, may_replace=may_replace, is_ours=is_ours)
+            )
         except OSError as problem:
             raise OutputError(_describe(piece, problem)) from problem
         hit("published")
@@ -166,7 +170,9 @@ def _describe(piece: Piece, problem: OSError) -> str:
     return f"{what}: {problem.strerror}"
 
 
-def _publish_piece(piece: Piece, folder: WorkerFolder, *, may_replace: bool) -> Published:
+def _publish_piece(
+    piece: Piece, folder: WorkerFolder, *, may_replace: bool, is_ours: Callable[[], bool]
+) -> Published:
     source = os.path.realpath(piece.source)
     if os.path.lexists(piece.target) and os.path.isdir(piece.target) != os.path.isdir(source):
         there = "folder" if os.path.isdir(piece.target) else "file"
@@ -178,22 +184,36 @@ def _publish_piece(piece: Piece, folder: WorkerFolder, *, may_replace: bool) -> 
     size_bytes, checksum = measure(source)
     try:
         _sync(source)
+        _check_right(is_ours)
         _place(source, piece, folder, may_replace=may_replace)
     except OSError as problem:
         if problem.errno != errno.EXDEV:
             raise
-        _place_copy(source, piece, folder, may_replace=may_replace)
+        _place_copy(source, piece, folder, may_replace=may_replace, is_ours=is_ours)
     return Published(
         name=piece.output.name, path=piece.target, size_bytes=size_bytes, checksum=checksum
     )
 
 
-def _place_copy(source: str, piece: Piece, folder: WorkerFolder, *, may_replace: bool) -> None:
+def _check_right(is_ours: Callable[[], bool]) -> None:
+    if not is_ours():
+        raise StaleAttempt("the lease has run out; this attempt publishes nothing more")
+
+
+def _place_copy(
+    source: str,
+    piece: Piece,
+    folder: WorkerFolder,
+    *,
+    may_replace: bool,
+    is_ours: Callable[[], bool],
+) -> None:
     """A durable copy, made hidden beside the target, is at the target."""
     hidden = os.path.join(os.path.dirname(piece.target), f"{HIDDEN}{token_hex(8)}")
     with folder.hidden(hidden):
         try:
             _copy(source, hidden)
+            _check_right(is_ours)
             _place(hidden, piece, folder, may_replace=may_replace)
         finally:
             wipe(hidden)

@@ -152,10 +152,14 @@ class Warmers:
     def on_end(self, warm: WarmProcess) -> None:
         """The process is gone: the call it worked on has failed, what it had not begun goes back."""
         self.on_answer(warm)
+        first = warm.current
         self._take_back(warm)
         end = self._executor.reap(warm.pid)
         self._executor.watcher.forget_descriptor(warm.fileno())
         current = warm.current
+        if current is None and first is not None and not warm.has_answered:
+            current = first  # it never came as far as reading a task: the next would do no better
+            self.returned.remove(first)
         self._busy.pop(warm.pid, None)
         self._ending.pop(warm.pid, None)
         self._looked_s.pop(warm.pid, None)

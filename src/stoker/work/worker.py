@@ -17,7 +17,7 @@ from typing import Any
 
 import xxhash
 
-from stoker.errors import StaleAttempt, Unavailable
+from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.settings import Settings
 from stoker.store import claim, reap
 from stoker.store.connect import Store
@@ -91,6 +91,7 @@ class Worker:
 
     def work(self) -> Summary:
         """Work until the end that was asked for; return what was done. Nothing is left running."""
+        self._check_scratch()
         with self._inheritance_and_signals():
             self._clear_the_dead()
             while not self._live_once():
@@ -149,6 +150,22 @@ class Worker:
         if now_s - self._signalled_s > SAME_ORDER_S:
             self._signals += 1
             self._signalled_s = now_s
+
+    def _check_scratch(self) -> None:
+        """UserError where no scratch can be made, with what to do about it."""
+        root = self._post.scratch_root
+        try:
+            os.makedirs(root, exist_ok=True)
+        except OSError as problem:
+            raise UserError(
+                f"scratch `{root}` cannot be made: {problem.strerror}; "
+                "set `scratch` under `[worker]` to a folder that this account can write"
+            ) from problem
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise UserError(
+                f"scratch `{root}` cannot be written by this account; change its rights, or set "
+                "`scratch` under `[worker]` to another folder"
+            )
 
     def _clear_the_dead(self) -> None:
         """Nothing is left of workers of this store that died on this host."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from stoker.errors import OutputConflict
+from stoker.errors import OutputConflict, StaleAttempt
 from stoker.model.pipeline import Argv, Output, Step
 from stoker.work import publish as module
 from stoker.work.publish import OUT, OutputError, find_pieces, measure, publish
@@ -25,6 +25,7 @@ class Bench:
         owner = Owner(host="h", boot_id=boot_id(), pid=1, started=1, worker=1, store="s")
         self.folder = WorkerFolder(str(tmp_path / "root"), owner)
         self.owned: set[str] = set()
+        self.is_held = True
 
     def out(self, name: str, target: str) -> Path:
         path = self.scratch / OUT / name / Path(target).name
@@ -42,7 +43,7 @@ class Bench:
             if one.pick is None
         }
         pieces = find_pieces(step, scratch=str(self.scratch), made=made, targets=targets)
-        return publish(pieces, self.folder, reserve=self._reserve)
+        return publish(pieces, self.folder, reserve=self._reserve, is_ours=lambda: self.is_held)
 
     def _reserve(self, paths):
         for path, may_take in paths.items():
@@ -265,6 +266,17 @@ def test_a_full_disk_leaves_no_half_of_an_output(tmp_path, monkeypatch):
         with pytest.raises(OutputError, match="No space left on device"):
             bench.publish(Output(name="a", to="a.txt"))
         assert list(bench.results.iterdir()) == []
+
+
+def test_nothing_is_put_in_place_once_the_lease_has_run_out(bench):
+    (bench.results / "a.txt").write_text("of the successor")
+    bench.owned.add(str(bench.results / "a.txt"))
+    bench.out("a", "a.txt").write_text("late")
+    bench.is_held = False
+    with pytest.raises(StaleAttempt):
+        bench.publish(Output(name="a", to="a.txt"))
+    assert (bench.results / "a.txt").read_text() == "of the successor"
+    assert bench.hidden() == []
 
 
 def test_a_folders_checksum_is_of_names_and_contents(tmp_path):

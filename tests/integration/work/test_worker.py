@@ -1,7 +1,9 @@
 """A real worker on real commands: what it does, what it records, and what it leaves (nothing)."""
 
 import os
+import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -500,6 +502,27 @@ def test_streams_and_environment_are_put_right_after_each_task(rig, python):
     seen = rig.all_attempts()
     assert {one.state for one in seen} == {"succeeded"}, [one.reason for one in seen]
     assert [one.stdout.decode() for one in seen] == [one.key for one in seen]
+
+
+def test_another_interpreter_needs_nothing_of_ours(rig, python):
+    other = next(
+        (path for name in ("3.8", "3.9", "3.10") if (path := shutil.which(f"python{name}"))),
+        "/usr/bin/python3",
+    )
+    if not Path(other).exists():
+        pytest.skip("no other interpreter")
+    seen = python(
+        "def f(task):\n    return {'exe': sys.executable, 'v': sys.version_info[:2]}\n",
+        "k",
+        more=f'interpreter = "{other}"',
+    )["k"]
+    assert seen.state == "succeeded", seen.reason
+    assert rig.values(seen)["exe"] != sys.executable
+
+
+def test_a_missing_interpreter_is_named(python):
+    seen = python("def f(task):\n    pass\n", "k", more='interpreter = "/no/such/python"')["k"]
+    assert seen.reason == "`/no/such/python` could not be started: No such file or directory"
 
 
 def test_a_changed_module_is_taken_up(rig, python):
