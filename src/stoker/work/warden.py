@@ -98,9 +98,10 @@ class _Warden:
                 code = self._work()
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else int(end.code is not None)
-            except BaseException:  # noqa: BLE001 - the child must not return into its parent's code
-                sys.excepthook(*sys.exc_info())
-            finally:
+            finally:  # the child never returns into its parent's code
+                kind, problem, trace = sys.exc_info()
+                if kind is not None and problem is not None:
+                    sys.excepthook(kind, problem, trace)
                 with suppress(OSError, ValueError):
                     sys.stdout.flush()
                     sys.stderr.flush()
