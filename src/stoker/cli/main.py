@@ -42,7 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "attempts": Entry("lists", "List attempts, oldest first."),
     "show": Entry("show", "Tell the whole story of an item in order."),
     "logs": Entry("logs", "Print what an attempt wrote to stdout and stderr."),
-    "failures": Entry("failures", "Group failed tasks by cause, most frequent first."),
+    "failures": Entry("failures", "Group failed tasks by step and cause, most frequent first."),
     "why": Entry("why", "Say the one reason why an item's task is not running."),
     "retry": Entry("change", "Make failed tasks ready again."),
     "rerun": Entry("change", "Do tasks anew, and all that follows from them."),

@@ -6,7 +6,6 @@ Every check stands alone: one that cannot be made is itself a finding, and the r
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 LOW_BYTES = 2 * 2**30
 VERY_LOW_BYTES = 200 * 2**20
 LOW_INODES = 10_000
-OLDEST_SQLITE = (3, 35)
 SKEW_S = 2.0
 
 
@@ -60,15 +58,16 @@ def check_up(project: "Opened") -> list[Finding]:
 
 def _versions(_project: "Opened") -> Iterator[Finding]:
     from stoker import __version__
+    from stoker.store.integrity import sqlite_version
 
     text = f"Stoker {__version__}, Python {platform.python_version()}, {sys.executable}"
     yield Finding(check="versions", state="ok", text=text)
-    known = sqlite3.sqlite_version_info >= OLDEST_SQLITE
+    version, is_new_enough = sqlite_version()
     yield Finding(
         check="sqlite",
-        state="ok" if known else "fail",
-        text=f"SQLite {sqlite3.sqlite_version}",
-        do=None if known else "install a Python with SQLite 3.35 or newer",
+        state="ok" if is_new_enough else "fail",
+        text=f"SQLite {version}",
+        do=None if is_new_enough else "install a Python with SQLite 3.35 or newer",
     )
 
 

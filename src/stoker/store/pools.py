@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, func, insert, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, update
 
 from stoker.model.settings import Pool
 from stoker.store import tables
@@ -23,6 +23,8 @@ _SLOT, _A, _T, _I, _P, _S, _W = (
     tables.slot, tables.attempt, tables.task, tables.item, tables.pipeline, tables.step,
     tables.worker,
 )  # fmt: skip
+
+_COUNTS = or_(~_SLOT.c.is_retired, _SLOT.c.attempt.is_not(None))  # given out, or still held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +69,13 @@ def _set_pool(
     before = {name for name, (is_retired, _) in there.items() if not is_retired}
     if before == wanted:
         return None
-    gone = before - wanted
-    held = {name for name in gone if there[name][1]}
+    held = {name for name in there.keys() - wanted if there[name][1]}
     fresh = [{"pool": pool, "name": n, "is_retired": False} for n in sorted(wanted - there.keys())]
     if fresh:
         unit.execute(insert(_SLOT), fresh)
     for name in sorted((wanted & there.keys()) - before):
         unit.execute(update(_SLOT).where(_is(pool, name)).values(is_retired=False))
-    for name in sorted(gone):
+    for name in sorted(there.keys() - wanted):
         if name in held:
             unit.execute(update(_SLOT).where(_is(pool, name)).values(is_retired=True))
         else:
@@ -94,6 +95,7 @@ def pool_counts(unit: Unit) -> dict[str, PoolStatus]:
             func.sum(case((_SLOT.c.is_retired, 0), else_=1)),
             func.count(_SLOT.c.attempt),
         )
+        .where(_COUNTS)
         .group_by(_SLOT.c.pool)
         .order_by(_SLOT.c.pool)
     )
@@ -118,6 +120,7 @@ def slots(store: "Store", *, pool: str | None = None) -> list[SlotRow]:
             .outerjoin(_P, _P.c.id == _I.c.pipeline_id)
             .outerjoin(_W, _W.c.id == _A.c.worker_id)
         )
+        .where(_COUNTS)
         .order_by(_SLOT.c.pool, _SLOT.c.name)
     )  # fmt: skip
     if pool is not None:

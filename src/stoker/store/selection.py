@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -42,7 +42,7 @@ def task_query(selection: Selection, *columns: Any) -> Select[Any]:
         conditions.append(_T.c.state.in_(_states(TaskState, selection.states)))
     if selection.match is not None:
         conditions.append(_matches(selection.match))
-    return select(*columns).select_from(joined).where(and_(*conditions))
+    return select(*columns).select_from(joined).where(*conditions)
 
 
 def item_query(selection: Selection, *columns: Any) -> Select[Any]:
@@ -54,7 +54,7 @@ def item_query(selection: Selection, *columns: Any) -> Select[Any]:
     if selection.steps or selection.match is not None:
         inner = task_query(Selection(steps=selection.steps, match=selection.match), _T.c.item_id)
         conditions.append(_I.c.id.in_(inner))
-    return select(*columns).select_from(joined).where(and_(*conditions))
+    return select(*columns).select_from(joined).where(*conditions)
 
 
 def pages(

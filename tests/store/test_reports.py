@@ -1,0 +1,253 @@
+"""What the store tells: counts, lists, stories, reasons; each against what was done to it."""
+
+import os
+
+import pytest
+
+from stoker.errors import NotFound, UserError
+from stoker.model.pipeline import Cause, Output, Run, Step
+from stoker.model.selection import Selection
+from stoker.model.settings import Pool
+from stoker.model.states import AttemptState
+from stoker.model.task import Published, Stream
+from stoker.store import attempts, control, failures, finish, pools, reasons, repeat, reports, story
+from store.rig import ME
+
+ALL = Selection()
+
+
+def step(name, **more):
+    return Step(name=name, action=Run(text="true"), **more)
+
+
+def test_status_counts_what_is_there(rig, pipeline):
+    rig.apply(pipeline(a=(), b=("a",)))
+    rig.push("x", "y", "z")
+    worker = rig.worker()
+    rig.end(rig.claim(worker)[0])
+    found = reports.status(rig.store).pipelines["line"]
+    assert found.items["waiting"] == 3
+    assert found.steps["a"] == dict.fromkeys(found.tasks, 0) | {"done": 1, "ready": 2}
+    assert found.tasks["blocked"] == 2
+    rig.work(worker)
+    found = reports.status(rig.store).pipelines["line"]
+    assert found.items["done"] == 3
+    assert found.tasks == dict.fromkeys(found.tasks, 0) | {"done": 6}
+    assert found.eta_s is None
+
+
+def test_done_tasks_of_an_older_step_are_outdated(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    rig.push("x", "y")
+    rig.work(rig.worker())
+    rig.apply(pipeline(Step(name="a", action=Run(text="other"))))
+    assert reports.status(rig.store).pipelines["line"].outdated == 2
+    control.rerun(rig.store, ALL, ME, outdated=True)
+    assert reports.status(rig.store).pipelines["line"].outdated == 0
+
+
+def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    rig.push(*map(str, range(10)))
+    worker = rig.worker(slots=2)
+    for task in rig.claim(worker, limit=2):
+        rig.end(task, started_us=1_000_000, ended_us=3_000_000)
+    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(8 * 2.0 / 2)
+    assert next(reports.tasks(rig.store, ALL)).expected_s == pytest.approx(2.0)
+
+
+def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
+    monkeypatch.setattr(attempts, "PAGE", 3)
+    rig.apply(pipeline(a=()))
+    rig.push(*(f"k{number:02}" for number in range(10)))
+    rig.work(rig.worker(), limit=4)
+    assert [row.item for row in reports.items(rig.store, ALL)] == [f"k{n:02}" for n in range(10)]
+    rows = list(attempts.attempts(rig.store, ALL))
+    assert [row.item for row in rows] == [f"k{n:02}" for n in range(10)]
+    narrowed = attempts.attempts(rig.store, Selection(keys=("k03", "k1*"), states=("succeeded",)))
+    assert [row.item for row in narrowed] == ["k03"]
+    with pytest.raises(UserError, match="no state of an attempt"):
+        list(attempts.attempts(rig.store, Selection(states=("ready",))))
+
+
+def test_an_attempt_is_found_by_the_beginning_of_its_id(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    rig.push("x")
+    task = rig.claim(rig.worker())[0]
+    rig.end(task, stderr=Stream(size_bytes=3, text=b"oh\xff"))
+    whole = next(attempts.attempts(rig.store, ALL)).id
+    assert attempts.attempt_by_id(rig.store, whole).id == whole
+    assert attempts.attempt_by_id(rig.store, whole[:13]).id == whole
+    assert attempts.streams_of(rig.store, whole)["stderr"].text == b"oh\xff"
+    with pytest.raises(UserError, match="no attempt's id"):
+        attempts.attempt_by_id(rig.store, "what")
+    with pytest.raises(NotFound):
+        attempts.attempt_by_id(rig.store, "ffffffff")
+
+
+def test_which_finds_files_and_what_is_in_published_folders(rig, pipeline, tmp_path):
+    rig.apply(pipeline(step("a", outputs=(Output(name="o", to="o/{key}/"),))))
+    rig.push("x")
+    task = rig.claim(rig.worker())[0]
+    path = str(tmp_path / "o\udcff")
+    from stoker.store import publications
+
+    publications.reserve(rig.store, task.attempt, task.task_id, {path: False})
+    rig.end(task, outputs=(Published(name="o", path=path, size_bytes=1, checksum="xxh3:0"),))
+    for name in (path, os.path.join(path, "deep/er")):
+        found = attempts.maker_of(rig.store, name)
+        assert (found.item, found.outputs[0].path) == ("x", path)
+    with pytest.raises(NotFound):
+        attempts.maker_of(rig.store, str(tmp_path / "other"))
+
+
+def test_failures_are_grouped_and_carry_what_the_step_says(rig, pipeline):
+    known = (Cause(match="x", say="no licence", do="wait"),)
+    rig.apply(pipeline(step("a", causes=known), b=()))
+    rig.push("x", "y", "z")
+    for task in rig.claim(rig.worker(), limit=6):
+        cause = "no licence" if task.step == "a" else f"odd {task.key}"
+        rig.end(task, AttemptState.FAILED, reason=f"{cause}!", cause=cause)
+    rows = failures.failures(rig.store, ALL)
+    assert [(row.step, row.cause, row.n) for row in rows] == [
+        ("a", "no licence", 3), ("b", "odd x", 1), ("b", "odd y", 1), ("b", "odd z", 1),
+    ]  # fmt: skip
+    assert (rows[0].do, rows[0].reason, rows[0].examples) == (
+        "wait",
+        "no licence!",
+        ("x", "y", "z"),
+    )
+    by_condition = failures.failures(rig.store, Selection(where='key == "y"'))
+    assert [(row.cause, row.n) for row in by_condition] == [("no licence", 1), ("odd y", 1)]
+    by_words = failures.failures(rig.store, Selection(match="ODD"))
+    assert sum(row.n for row in by_words) == 3
+
+
+def test_a_story_is_in_order_and_begins_with_the_registration(rig, pipeline):
+    rig.apply(pipeline(a=(), b=("a",)))
+    rig.push("x", "y")
+    worker = rig.worker()
+    rig.work(worker)
+    control.rerun(rig.store, Selection(keys=("x",), steps=("a",)), control.Who("ada", "again"))
+    rig.work(worker)
+    told = story.story(rig.store, "x")
+    assert told.item.state == "done"
+    assert [(row.step, row.number) for row in told.attempts] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 2),
+        ("b", 2),
+    ]
+    rerun = next(one for one in told.happenings if one.event == "rerun")
+    assert (rerun.by, rerun.reason, rerun.step) == ("ada", "again", "a")
+    assert told.happenings[0].event == "register"
+    assert story.story(rig.store, "/data/x").item.item == "x"
+
+
+def test_an_unknown_item_is_told_with_what_is_near(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    rig.push("run7/file.dat")
+    with pytest.raises(NotFound, match="did you mean `run7/file.dat`"):
+        story.story(rig.store, "file.dat")
+    with pytest.raises(NotFound, match="did you mean `run7/file.dat`"):
+        story.story(rig.store, "run7/fil")
+    with pytest.raises(NotFound, match="stoker items"):
+        story.story(rig.store, "zzz")
+
+
+class TestWhy:
+    def of(self, rig, key="x", step=None):
+        return reasons.why(rig.store, key, step)
+
+    def test_no_worker_then_next_then_running_then_done(self, rig, pipeline):
+        rig.apply(pipeline(a=()))
+        rig.push("x")
+        assert self.of(rig).kind == "no_worker"
+        worker = rig.worker()
+        assert self.of(rig).kind == "next"
+        task = rig.claim(worker)[0]
+        assert self.of(rig).kind == "running"
+        assert "host-1" in self.of(rig).text
+        rig.end(task)
+        assert self.of(rig).kind == "done"
+
+    def test_the_predecessor_that_stands_still(self, rig, pipeline):
+        rig.apply(pipeline(a=(), b=("a",), c=("b",)))
+        rig.push("x")
+        task = rig.claim(rig.worker())[0]
+        rig.end(task, AttemptState.FAILED, reason="boom", cause="boom")
+        found = self.of(rig, step="c")
+        assert found.kind == "predecessor"
+        assert "step `a` before it is failed" in found.text
+        assert "boom" in found.text
+        assert self.of(rig).kind == "failed"
+
+    def test_a_full_pool_names_its_holders(self, rig, pipeline):
+        rig.apply(pipeline(step("a", pools={"ram": 1})))
+        pools.set_pools(rig.store, [Pool(name="ram", slots=("0",))])
+        rig.push("x", "y")
+        rig.claim(rig.worker())
+        found = self.of(rig, "y")
+        assert found.kind == "pool_full"
+        assert "`x` (a)" in found.text
+
+    def test_what_no_worker_has(self, rig, pipeline):
+        rig.apply(pipeline(step("a", cpus=64), step("b", memory_bytes=(1 << 50,))))
+        rig.push("x")
+        rig.worker()
+        assert "64 cpus" in self.of(rig, step="a").text
+        assert "memory" in self.of(rig, step="b").text
+        assert self.of(rig, step="b").kind == "no_worker_fits"
+
+    def test_busy_workers(self, rig, pipeline):
+        rig.apply(pipeline(a=()))
+        rig.push("x", "y", "z")
+        rig.claim(rig.worker(slots=1), limit=1)
+        assert self.of(rig, "z").kind == "capacity"
+
+    def test_back_off_and_hold(self, rig, pipeline):
+        rig.apply(pipeline(step("a", retries=3)))
+        rig.push("x", "y")
+        rig.end(rig.claim(rig.worker())[0], AttemptState.FAILED, reason="flaky", cause="flaky")
+        assert self.of(rig).kind == "back_off"
+        assert "flaky" in self.of(rig).text
+        control.hold(rig.store, Selection(keys=("y",)), control.Who("ada", "wait for me"))
+        assert "held by ada: wait for me" in self.of(rig, "y").text
+
+
+def test_pools_follow_the_settings_and_what_is_held_ends_in_peace(rig, pipeline):
+    rig.apply(pipeline(step("a", pools={"gpu": 1})))
+    pools.set_pools(rig.store, [Pool(name="gpu", slots=("0", "1"))])
+    assert pools.set_pools(rig.store, [Pool(name="gpu", slots=("0", "1"))]) == []
+    rig.push("x", "y")
+    task = rig.claim(rig.worker())[0]
+    assert task.slots == {"gpu": ("0",)}
+    changed = pools.set_pools(rig.store, [Pool(name="gpu", slots=("1", "2"))])
+    assert [(one.before, one.after, one.retired_but_held) for one in changed] == [(2, 2, 1)]
+    held = {row.slot: row.item for row in pools.slots(rig.store)}
+    assert held == {"0": "x", "1": None, "2": None}
+    assert reports.status(rig.store).pools["gpu"].slots == 2
+    rig.end(task)
+    pools.set_pools(rig.store, [])
+    assert reports.status(rig.store).pools.get("gpu") is None or not pools.slots(rig.store)
+
+
+def test_a_repetition_has_what_the_attempt_was_given(rig, pipeline):
+    rig.apply(pipeline(step("a", outputs=(Output(name="o", to="o"),)), b=("a",)))
+    rig.push("x", params={"gain": 2})
+    worker = rig.worker()
+    first = rig.claim(worker)[0]
+    output = Published(name="o", path="/out/o", size_bytes=1, checksum="xxh3:0")
+    rig.end(first, outputs=(output,), values={"n": 5})
+    claimed, spec = repeat.as_claimed(rig.store, "x", "b")
+    assert claimed.params == {"gain": 2}
+    assert claimed.produced["a"].outputs == {"o": ("/out/o",)}
+    assert claimed.produced["a"].values == {"n": 5}
+    assert spec.name == "line"
+    rig.work(worker)
+    last = list(attempts.attempts(rig.store, Selection(steps=("b",))))[-1]
+    again, _ = repeat.as_attempted(rig.store, last)
+    assert again.produced == claimed.produced
+    assert finish.finish(rig.store, []) == frozenset()
+    with pytest.raises(NotFound, match="no step `c`"):
+        repeat.as_claimed(rig.store, "x", "c")

@@ -1,0 +1,156 @@
+"""The frame of the command line: lazily loaded commands, options that all share, exit codes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from stoker import __version__, errors
+from stoker.cli import main
+
+NAMES = [
+    "init",
+    "check",
+    "apply",
+    "push",
+    "adopt",
+    "run",
+    "up",
+    "work",
+    "status",
+    "items",
+    "tasks",
+    "attempts",
+    "show",
+    "logs",
+    "failures",
+    "why",
+    "retry",
+    "rerun",
+    "cancel",
+    "hold",
+    "release",
+    "shell",
+    "which",
+    "pool",
+    "workers",
+    "prune",
+    "report",
+    "doctor",
+]
+READING = [
+    "status",
+    "items",
+    "tasks",
+    "attempts",
+    "show",
+    "failures",
+    "why",
+    "which",
+    "pool",
+    "workers",
+    "doctor",
+    "check",
+]
+CHANGING = ["retry", "rerun", "cancel", "hold", "release"]
+SELECTING = ["items", "tasks", "attempts", "failures", *CHANGING]
+STOKER = str(Path(sys.executable).with_name("stoker"))
+
+
+def command(name):
+    found = main.cli.get_command(click.Context(main.cli), name)
+    assert found is not None
+    return found
+
+
+def options(name):
+    return {option for param in command(name).params for option in param.opts}
+
+
+def test_all_commands_of_the_contract_are_there():
+    assert main.cli.list_commands(click.Context(main.cli)) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_summary_is_the_commands_own(name):
+    assert command(name).help.splitlines()[0] == main.COMMANDS[name].summary
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_says_what_it_does(name):
+    for param in command(name).params:
+        if isinstance(param, click.Option) and not param.hidden:
+            assert param.help, param.name
+    assert "--project" in options(name)
+
+
+def test_options_are_the_same_everywhere():
+    for name in READING:
+        assert "--json" in options(name), name
+    for name in CHANGING:
+        assert {"--dry-run", "--reason"} <= options(name), name
+    selection = {"--pipeline", "--step", "--state", "--from-key", "--to-key", "--match", "--where"}
+    for name in SELECTING:
+        assert selection | {"--by", "keys"} <= options(name), name
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UserError("x"), 2),
+        (errors.SpecError("x", ["line 1"]), 2),
+        (errors.NotFound("x"), 3),
+        (errors.VersionConflict("x"), 4),
+        (errors.Unavailable("x"), 5),
+        (errors.Refused("x"), 6),
+        (errors.Bug("x"), 70),
+        (ZeroDivisionError("x"), 70),
+        (OSError(28, "No space left on device", "/x"), 5),
+        (KeyboardInterrupt(), 130),
+        (click.UsageError("x"), 2),
+        (click.Abort(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_every_error_ends_with_its_code(monkeypatch, capsys, error, code):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    assert main.run(["status"]) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err
+    assert ("Traceback" in told.err) == (code == 70)
+
+
+def test_a_reader_that_went_away_is_no_error(monkeypatch, tmp_path):
+    done = subprocess.run(
+        ["bash", "-c", f"{STOKER} --help | true"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version_is_quick_because_little_is_loaded():
+    code = (
+        "import sys, stoker.cli.main as m\n"
+        "assert m.run(['--version']) == 0\n"
+        "slow = {'sqlalchemy', 'pydantic', 'rich', 'tree_sitter', 'asyncio'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"stoker {__version__}\n"
+
+
+def test_the_version_answers_in_a_tenth_of_a_second():
+    def once():
+        started = time.perf_counter()
+        subprocess.run([STOKER, "--version"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    # The fastest of several: what else runs on the machine is not the command's doing.
+    assert min(once() for _ in range(15)) < 0.15

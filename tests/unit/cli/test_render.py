@@ -1,0 +1,70 @@
+"""How sizes, times, counts and hostile text look."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from stoker.cli import render
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(None, "-"), (0, "0B"), (1023, "1023B"), (1024, "1.0K"), (1536, "1.5K"), (200 * 2**20, "200M"),
+     (5 * 2**40, "5.0T")],
+)  # fmt: skip
+def test_sizes(size, text):
+    assert render.human_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0, "0.0s"), (0.0094, "9ms"), (1.44, "1.4s"), (12.4, "12s"), (59.7, "1m00s"),
+     (200, "3m20s"), (7500, "2h05m"), (3 * 86400 + 7200, "3d02h")],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert render.human_seconds(seconds) == text
+
+
+def test_times_in_json_are_utc_to_the_microsecond():
+    at = datetime(2026, 11, 22, 4, 5, 6, 7, tzinfo=timezone(timedelta(hours=1)))
+    assert render.rfc3339(at) == "2026-11-22T03:05:06.000007Z"
+
+
+def test_dataclasses_and_odd_bytes_become_json():
+    @dataclass
+    class Row:
+        path: str
+        at: datetime
+        inner: tuple
+
+    row = Row("\udcff.dat", datetime(2026, 1, 1, tzinfo=UTC), (Row("x", None, ()),))
+    assert render.to_json(row) == (
+        '{"path":"\\udcff.dat","at":"2026-01-01T00:00:00.000000Z",'
+        '"inner":[{"path":"x","at":null,"inner":[]}]}'
+    )
+
+
+def test_nothing_from_outside_moves_the_cursor():
+    assert render.visible("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
+    assert render.visible_lines("a\nb\rc") == "a\nb\\rc"
+
+
+def test_columns_stream_page_by_page(capsys):
+    columns = render.Columns(["name", "n"], right=["n"])
+    columns.page([["a", "1"]])
+    columns.page([["longer", "10"], ["b", "2"]])
+    columns.page([])
+    assert capsys.readouterr().out == "name  n\na     1\nlonger  10\nb        2\n"
+
+
+def test_wide_characters_count_as_they_are_shown(capsys):
+    render.table(["x", "y"], [["漢字", "1"], ["ab", "2"]])
+    assert capsys.readouterr().out == "x     y\n漢字  1\nab    2\n"
+
+
+def test_counts_read_as_sentences():
+    assert render.plural(1, "task") == "1 task"
+    assert render.plural(1234, "task") == "1,234 tasks"
+    assert render.counted({"failed": 2, "done": 0}) == "2 failed"
+    assert render.counted({}) == "none"
