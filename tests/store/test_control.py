@@ -7,7 +7,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Output, Pipeline, Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import control, fleet, register, temporary
+from stoker.store import attempts, control, fleet, register, reports, temporary
 from store.rig import ME
 
 
@@ -298,3 +298,20 @@ def test_a_failed_removal_is_tried_again(kept):
         temporary.expire(rig.store, fail)
     gone: list[str] = []
     assert temporary.expire(rig.store, gone.append) == 1
+
+
+def test_a_condition_speaks_of_what_the_steps_wrote(line):
+    worker = line.worker()
+    for n, task in enumerate(line.claim(worker, 3)):
+        line.end(task, values={"n": n})
+    selection = line.select(where="values.one.n >= 1")
+    assert [row.item for row in reports.items(line.store, selection)] == ["b", "c"]
+    assert len(list(reports.tasks(line.store, selection))) == 6
+    assert control.hold(line.store, selection, ME).changed == {"hold": 4}
+    assert [row.item for row in attempts.attempts(line.store, selection)] == ["b", "c"]
+
+
+def test_a_condition_that_is_none_is_told(line):
+    for text, word in (("values.one.n >", "no condition"), ("parms.x == 1", "`parms`")):
+        with pytest.raises(UserError, match=word):
+            control.hold(line.store, line.select(where=text), ME)

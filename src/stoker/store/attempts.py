@@ -26,7 +26,6 @@ _T, _I, _P, _S, _W, _V, _O = (
     tables.output,
 )  # fmt: skip
 _X = tables.attempt.alias("every")  # every attempt; `task_query` joins the latest one
-PAGE = 500
 _KINDS = ("run", "adopted")
 _SECONDS = 1e6
 
@@ -36,7 +35,7 @@ _COLUMNS = (
     _X.c.system_us, _X.c.max_rss_bytes, _X.c.step_values, _X.c.reason,
     _X.c.stdout_size, _X.c.stdout_truncated, _X.c.stdout_path,
     _X.c.stderr_size, _X.c.stderr_truncated, _X.c.stderr_path,
-    _P.c.name.label("pipeline"), _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
+    _P.c.name.label("pipeline"), _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes, _T.c.item_id,
     _S.c.name.label("step"), tables.site.c.name.label("site"), _W.c.name.label("worker"),
     _W.c.host, _V.c.number.label("version"),
 )  # fmt: skip
@@ -65,18 +64,11 @@ def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
         low = selection.match.lower()
         said = (func.lower(func.coalesce(column, "")) for column in (_X.c.cause, _X.c.reason))
         query = query.where(or_(*(func.instr(text, low) > 0 for text in said)))
-    last = b""
-    while True:
+    for rows in selections.pages(store, query, _X.c.id, where, kind=AttemptState, first=b""):
         with store.reading() as unit:
-            page = query.where(_X.c.id > last).order_by(_X.c.id).limit(PAGE)
-            rows = unit.execute(page).fetchall()
             outputs = outputs_of(unit, [row.id for row in rows])
         for row in rows:
-            if where is None or _holds(where, row):
-                yield _attempt_row(row, outputs)
-        if len(rows) < PAGE:
-            return
-        last = rows[-1].id
+            yield _attempt_row(row, outputs)
 
 
 def attempts_of_item(unit: Unit, item_id: int) -> list[AttemptRow]:
@@ -223,17 +215,6 @@ def _states(words: Sequence[str]) -> list[int]:
             f"`{str(error).strip(chr(39)).lower()}` is no state of an attempt; they are "
             f"{', '.join(AttemptState.words())}"
         ) from None
-
-
-def _holds(where: selections.WhereFilter, row: Any) -> bool:
-    return where.holds(
-        key=row.key,
-        params=row.params,
-        meta=row.meta,
-        size=row.size_bytes,
-        values=row.step_values,
-        state=AttemptState(row.state).word,
-    )
 
 
 def _attempt_row(row: Any, outputs: Mapping[bytes, Sequence[OutputRow]]) -> AttemptRow:

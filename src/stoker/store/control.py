@@ -193,19 +193,8 @@ def _selected(store: "Store", selection: Selection) -> Iterable[Sequence[Any]]:
     with store.reading() as unit:
         selections.check(unit, selection)
     where = selections.where_filter(selection)
-    for rows in selections.pages(store, selections.task_query(selection, *_COLUMNS), _T.c.id):
-        yield [row for row in rows if where is None or _holds(where, row)]
-
-
-def _holds(where: selections.WhereFilter, row: Any) -> bool:
-    return where.holds(
-        key=row.key,
-        params=row.params,
-        meta=row.meta,
-        size=row.size_bytes,
-        values=row.step_values,
-        state=TaskState(row.state).word,
-    )
+    query = selections.task_query(selection, *_COLUMNS)
+    yield from selections.pages(store, query, _T.c.id, where)
 
 
 def _change(

@@ -1,7 +1,7 @@
 """Failed tasks, grouped by step and cause."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func
 
@@ -79,31 +79,18 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     where = selections.where_filter(selection)
     query = selections.task_query(
         selection, _T.c.id, _T.c.state, _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
-        _A.c.step_values, _A.c.reason, _P.c.name.label("pipeline"), _S.c.name.label("step"),
+        _T.c.item_id, _A.c.reason, _P.c.name.label("pipeline"), _S.c.name.label("step"),
         _CAUSE.label("cause"),
     )  # fmt: skip
     groups: dict[_Key, _Group] = {}
-    for rows in selections.pages(store, query, _T.c.id):
+    for rows in selections.pages(store, query, _T.c.id, where):
         for row in rows:
-            if where is not None and not _holds(where, row):
-                continue
             group = groups.setdefault((row.pipeline, row.step, row.cause), _Group())
             group.n += 1
             if len(group.examples) < EXAMPLES:
                 group.examples.append(row.key)
                 group.reason = group.reason or row.reason
     return groups
-
-
-def _holds(where: selections.WhereFilter, row: Any) -> bool:
-    return where.holds(
-        key=row.key,
-        params=row.params,
-        meta=row.meta,
-        size=row.size_bytes,
-        values=row.step_values,
-        state=TaskState(row.state).word,
-    )
 
 
 def _row(pipeline: str, step: str, cause: str, group: _Group, spec: Step | None) -> FailureRow:

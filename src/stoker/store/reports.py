@@ -67,18 +67,10 @@ def items(store: "Store", selection: Selection) -> Iterator[ItemRow]:
     with store.reading() as unit:
         selections.check(unit, selection)
     where = selections.where_filter(selection)
-    query = selections.item_query(selection, _I.c.id, _P.c.name.label("pipeline"), *_ITEM)
-    for rows in selections.pages(store, query, _I.c.id):
-        for row in rows:
-            if where is None or where.holds(
-                key=row.key,
-                params=row.params,
-                meta=row.meta,
-                size=row.size_bytes,
-                values=None,
-                state=ItemState(row.state).word,
-            ):
-                yield item_row(row)
+    named = (_I.c.id.label("item_id"), _P.c.name.label("pipeline"))
+    query = selections.item_query(selection, *named, *_ITEM)
+    for rows in selections.pages(store, query, _I.c.id, where, kind=ItemState):
+        yield from map(item_row, rows)
 
 
 def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
@@ -88,17 +80,9 @@ def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
         taken = seconds_lately(unit)
     where = selections.where_filter(selection)
     query = selections.task_query(selection, *TASK)
-    for rows in selections.pages(store, query, _T.c.id):
+    for rows in selections.pages(store, query, _T.c.id, where):
         for row in rows:
-            if where is None or where.holds(
-                key=row.key,
-                params=row.params,
-                meta=row.meta,
-                size=row.size_bytes,
-                values=row.step_values,
-                state=TaskState(row.state).word,
-            ):
-                yield task_row(row, taken)
+            yield task_row(row, taken)
 
 
 def count_tasks(store: "Store", selection: Selection) -> int:
@@ -116,7 +100,7 @@ _ITEM = (
 TASK = (
     _T.c.id, _T.c.state, _T.c.step_id, _T.c.number, _T.c.not_before_us, _I.c.key,
     _I.c.priority, _I.c.params, _I.c.meta, _I.c.size_bytes, _P.c.name.label("pipeline"),
-    _S.c.name.label("step"), _A.c.step_values,
+    _S.c.name.label("step"), _T.c.item_id,
     func.coalesce(
         _T.c.reason,
         case(

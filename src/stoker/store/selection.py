@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
-from stoker.model.states import ItemState, TaskState
+from stoker.model.states import ItemState, State, TaskState
 from stoker.spec.condition import Condition
 from stoker.store import tables
 from stoker.store.unit import Unit
@@ -58,19 +58,27 @@ def item_query(selection: Selection, *columns: Any) -> Select[Any]:
 
 
 def pages(
-    store: "Store", query: Select[Any], by: Any, *, size: int = PAGE
+    store: "Store",
+    query: Select[Any],
+    by: Any,
+    where: "WhereFilter | None" = None,
+    *,
+    kind: type[State] = TaskState,
+    first: Any = -1,
 ) -> Iterator[Sequence[Any]]:
-    """Yield the query's rows in pages, in the order of the integer column `by`, which must be first.
+    """Yield the query's rows in pages, in the order of the column `by`, which is the row's first.
 
-    Each page is a transaction of its own, so that a long listing holds nothing up.
+    Each page is a transaction of its own, so that a long listing holds nothing up. With `where`,
+    only rows that it chooses; their `state` is one of `kind`. `first` is below every `by`.
     """
-    last = -1
+    last = first
     while True:
         with store.reading() as unit:
-            rows = unit.execute(query.where(by > last).order_by(by).limit(size)).fetchall()
-        if rows:
-            yield rows
-        if len(rows) < size:
+            rows = unit.execute(query.where(by > last).order_by(by).limit(PAGE)).fetchall()
+            chosen = where.choose(unit, rows, kind) if where else rows
+        if chosen:
+            yield chosen
+        if len(rows) < PAGE:
             return
         last = rows[-1][0]
 
@@ -118,21 +126,41 @@ class WhereFilter:
                     f"a condition is over {', '.join(self.NAMES)}"
                 )
 
-    def holds(
-        self, *, key: str, params: str, meta: str, size: int | None, values: str | None, state: str
-    ) -> bool:
-        """Whether it is true of these; a name that is missing in the data makes it false."""
+    def choose(self, unit: Unit, rows: Sequence[Any], kind: type[State]) -> list[Any]:
+        """Return the rows for which it is true; a name that is missing in the data makes it false.
+
+        Rows have `item_id`, `key`, `params`, `meta`, `size_bytes` and `state`, which is a number of
+        `kind`. `values` are those of all steps of the item, as in a step's `when`.
+        """
+        values = self._values(unit, sorted({row.item_id for row in rows}))
+        return [row for row in rows if self._holds(row, values.get(row.item_id, {}), kind)]
+
+    def _holds(self, row: Any, values: dict[str, Any], kind: type[State]) -> bool:
         try:
             return self._condition.holds(
-                key=key,
-                params=json.loads(params),
-                meta=json.loads(meta),
-                size=size or 0,
-                state=state,
-                values=json.loads(values) if values else {},
+                key=row.key,
+                params=json.loads(row.params),
+                meta=json.loads(row.meta),
+                size=row.size_bytes or 0,
+                state=kind(row.state).word,
+                values=values,
             )
         except UserError:
             return False  # this row lacks what the condition asks about
+
+    def _values(self, unit: Unit, items: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return what the items' steps wrote for later ones, by item and step."""
+        if not items or "values" not in self._condition.names:
+            return {}
+        query = (
+            select(_T.c.item_id, _S.c.name, _A.c.step_values)
+            .select_from(_T.join(_A, _A.c.id == _T.c.attempt).join(_S, _S.c.id == _T.c.step_id))
+            .where(_T.c.item_id.in_(items), _A.c.step_values.is_not(None))
+        )
+        found: dict[int, dict[str, Any]] = {}
+        for item_id, step, values in unit.execute(query):
+            found.setdefault(item_id, {})[step] = json.loads(values)
+        return found
 
 
 def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
