@@ -57,7 +57,7 @@ def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
 
 
 def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
-    monkeypatch.setattr(attempts, "PAGE", 3)
+    monkeypatch.setattr("stoker.store.selection.PAGE", 3)
     rig.apply(pipeline(a=()))
     rig.push(*(f"k{number:02}" for number in range(10)))
     rig.work(rig.worker(), limit=4)
@@ -147,11 +147,11 @@ def test_a_story_is_in_order_and_begins_with_the_registration(rig, pipeline):
 def test_an_unknown_item_is_told_with_what_is_near(rig, pipeline):
     rig.apply(pipeline(a=()))
     rig.push("run7/file.dat")
-    with pytest.raises(NotFound, match="did you mean `run7/file.dat`"):
+    with pytest.raises(NotFound, match=r"did you mean `run7/file\.dat`"):
         story.story(rig.store, "file.dat")
-    with pytest.raises(NotFound, match="did you mean `run7/file.dat`"):
+    with pytest.raises(NotFound, match=r"did you mean `run7/file\.dat`"):
         story.story(rig.store, "run7/fil")
-    with pytest.raises(NotFound, match="stoker items"):
+    with pytest.raises(NotFound, match=r"stoker items"):
         story.story(rig.store, "zzz")
 
 

@@ -64,14 +64,18 @@ class Listing:
         else:
             make = self._files
         for name in names:
-            try:
-                yield from make(name)
-            except UserError as error:
-                self.refuse(str(error))
-            except OSError as error:
-                self.refuse(f"`{name}` cannot be taken: {error.strerror}")
-            except ValueError:
-                self.refuse(f"{name!r} has a NUL byte, which no path can have")
+            yield from self._guarded(make, name)
+
+    def _guarded(self, make: Callable[[str], Iterator[NewItem]], name: str) -> Iterator[NewItem]:
+        """Yield what `make` makes of one name; what goes wrong is refused and ends nothing else."""
+        try:
+            yield from make(name)
+        except UserError as error:
+            self.refuse(str(error))
+        except OSError as error:
+            self.refuse(f"`{name}` cannot be taken: {error.strerror}")
+        except ValueError:
+            self.refuse(f"{name!r} has a NUL byte, which no path can have")
 
     def row(self, key: str, given: Mapping[str, object], *, where: str, folder: str) -> NewItem:
         """Return the item of a table's row; UserError or OSError if it cannot be taken."""
@@ -114,11 +118,14 @@ class Listing:
             taken = 0
             for inner in self._filter.below(path, self.refuse):
                 taken += 1
-                yield from self._files(inner)
+                yield from self._guarded(self._inner_file, inner)
             if not taken:
                 self.refuse(f"`{path}` holds no file that pipeline `{self.pipeline.name}` takes")
             return
         yield self._file(path, found, params, mark)
+
+    def _inner_file(self, path: str) -> Iterator[NewItem]:
+        yield self._file(path, _look(path), self._params or {}, self._mark)
 
     def _file(
         self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str

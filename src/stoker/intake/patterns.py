@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from stoker.model.pipeline import Pipeline, Source
-from stoker.spec.keys import absolute_path
 
-_OWN_FILES = frozenset({"stoker.toml"})
+_OWN_FILES: frozenset[str] = frozenset({"stoker.toml"})
+_NO_FILES: frozenset[str] = frozenset()
 
 
 class PathFilter:
@@ -28,10 +28,10 @@ class PathFilter:
 
         for at, folders, files in os.walk(folder, onerror=unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            is_taken = self._chooser(at, source)
             for name in sorted(files):
-                path = os.path.join(at, name)
-                if not name.startswith(".") and self._is_taken(path, source):
-                    yield path
+                if not name.startswith(".") and is_taken(name):
+                    yield os.path.join(at, name)
 
     def _source_of(self, top: str) -> Source | None:
         """Return the innermost source that the folder lies in."""
@@ -42,17 +42,25 @@ class PathFilter:
         ]
         return max(inside, key=lambda source: len(source.folder or ""), default=None)
 
-    def _is_taken(self, path: str, source: Source | None) -> bool:
-        name = os.path.basename(path)
-        if name in _OWN_FILES and os.path.realpath(os.path.dirname(path)) == self._project_folder:
-            return False
+    def _chooser(self, folder: str, source: Source | None) -> Callable[[str], bool]:
+        """Return what decides for a name in `folder`; what its files share is looked up once."""
+        real = os.path.realpath(folder)
+        own = _OWN_FILES if real == self._project_folder else _NO_FILES
         if source is None:
-            return True
-        real = os.path.join(os.path.realpath(os.path.dirname(absolute_path(path))), name)
+            return lambda name: name not in own
         inside = os.path.relpath(real, os.path.realpath(source.folder or ""))
-        return matches(inside, source.glob) and not any(
-            matches(inside, pattern) for pattern in source.exclude
-        )
+        start = "" if inside == "." else inside + "/"
+        pattern, exclude = source.glob, source.exclude
+
+        def is_taken(name: str) -> bool:
+            path = start + name
+            return (
+                name not in own
+                and matches(path, pattern)
+                and not any(matches(path, one) for one in exclude)
+            )
+
+        return is_taken
 
 
 def matches(path: str, pattern: str) -> bool:

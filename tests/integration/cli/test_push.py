@@ -80,6 +80,14 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(lab):
     assert "`pipe` is neither a file nor a folder, but a named pipe" in done.err
 
 
+def test_one_bad_file_in_a_folder_costs_no_other(lab):
+    for name in ("data/a.txt", "data/c.txt"):
+        lab.write(name)
+    (lab.folder / "data/b.txt").symlink_to("nowhere")
+    done = lab("push", "count", "data", "--json", code=2)
+    assert done.json == COUNTS | {"registered": 2, "refused": 1}
+
+
 def test_an_empty_file_is_taken(lab):
     lab.write("data/empty.txt", "")
     assert lab("push", "count", "data/empty.txt", "--json").json["registered"] == 1
