@@ -56,7 +56,9 @@ class Closing:
             return False
         place = running.place
         if place is not None:
-            return max(place.stdout.size_bytes, place.stderr.size_bytes) <= TEXT_BYTES
+            sizes = (place.stdout.size_bytes, place.stderr.size_bytes)
+            end.is_silent = not any(sizes)
+            return max(sizes) <= TEXT_BYTES
         return max(end.stdout.size_bytes, end.stderr.size_bytes) <= TEXT_BYTES
 
     def _is_tidy(self, running: Running) -> bool:
@@ -83,7 +85,7 @@ class Closing:
         """Return the result; None if the task has moved on to another attempt."""
         try:
             place = running.place
-            if place is not None:
+            if place is not None and not end.is_silent:
                 end.stdout, end.stderr = place.stdout.collect(), place.stderr.collect()
             return conclude(running, end, self._desk)
         except StaleAttempt:

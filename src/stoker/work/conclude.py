@@ -40,6 +40,7 @@ class Exit:
     user_us: int = 0
     system_us: int = 0
     max_rss_bytes: int = 0
+    is_silent: bool = False  # its place's files were found empty
     stdout: Captured = NOTHING
     stderr: Captured = NOTHING
 

@@ -22,6 +22,7 @@ from stoker.work.slot import Seat
 from stoker.work.spawn import encode_env
 
 _NOTHING: Mapping[str, str] = {}
+_ITS_OWN = ("STOKER_ATTEMPT", "STOKER_ITEM", "STOKER_KEY")
 
 
 class Recipe:
@@ -49,6 +50,7 @@ class Recipe:
         self._shared: dict[str, str] | None = None
         self._encoded: list[bytes] = []
         self._argv: list[bytes] | None = None
+        self._kept: dict[tuple[str, int, int | None], list[bytes]] = {}
         self._shown = ""
 
     @property
@@ -99,8 +101,29 @@ class Recipe:
             text = shown(shlex.join(command.argv))
             if self.plan.is_constant:
                 self._argv, self._shown = argv, text
-        own = self._own_environment(claimed, seat, command.env)
-        return Start(argv, self._encoded + encode_env(own), text)
+        return Start(argv, self._encode_environment(claimed, seat, command.env), text)
+
+    def _encode_environment(
+        self, claimed: Claimed, seat: Seat, extra: Mapping[str, str]
+    ) -> list[bytes]:
+        """Return the whole environment of an attempt, encoded.
+
+        For an item without parameters and slots it differs from that of the attempt before it, in
+        the same seat, in nothing but `_ITS_OWN`; the rest is kept.
+        """
+        if claimed.params or claimed.slots or extra:
+            return self._encoded + encode_env(self._own_environment(claimed, seat, extra))
+        place = (seat.folder, claimed.cpus, claimed.memory_bytes)
+        kept = self._kept.get(place)
+        if kept is None:
+            own = self._own_environment(claimed, seat, extra)
+            for name in _ITS_OWN:
+                del own[name]
+            kept = self._kept[place] = self._encoded + encode_env(own)
+        name = claimed.attempt.hex()
+        attempt = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+        item = "" if claimed.path is None else claimed.path
+        return [*kept, *encode_env(dict(zip(_ITS_OWN, (attempt, item, claimed.key), strict=True)))]
 
     @property
     def warm_environment(self) -> dict[str, str]:

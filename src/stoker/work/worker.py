@@ -133,6 +133,8 @@ class Worker:
         spawn.clean_inheritance()
         spawn.use_short_slice()
         gc.freeze()  # what is imported by now stays: collections need not look at it
+        thresholds = gc.get_threshold()
+        gc.set_threshold(50_000, *thresholds[1:])  # tasks come and go by thousands, without cycles
         before: dict[signal.Signals, Any] = {}
         for number in numbers:
             before[number] = signal.signal(number, self._on_signal)
@@ -140,6 +142,7 @@ class Worker:
         try:
             yield
         finally:
+            gc.set_threshold(*thresholds)
             signal.set_wakeup_fd(descriptor)
             for number, handler in before.items():
                 signal.signal(number, handler)
