@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from stoker.errors import StokerError
-from stoker.store import fold
+from stoker.store import fold, temporary
 from stoker.store.reap import promote_due, reap
+from stoker.work.scratch import wipe
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -50,11 +51,13 @@ class Janitor:
     ) -> None:
         self._over.set()
         self._thread.join()
+        remove_temporary(self._store)
 
     def _loop(self) -> None:
         while not self._over.wait(self._tick_s):
             try:
                 fold.fold(self._store, limit_s=FOLD_LIMIT_S)
+                remove_temporary(self._store)
                 self._store.checkpoint()
                 if self._also is not None:
                     self._also()
@@ -66,8 +69,24 @@ class Janitor:
 
 
 def tidy_once(store: "Store") -> None:
-    """What dead workers held is ready again, what waited long enough is due, counts are right."""
+    """What dead workers held is ready again, what is due is, counts are right, no waste is left."""
     reap(store)
     promote_due(store)
+    remove_temporary(store)
     fold.fold(store)
     store.checkpoint()
+
+
+def remove_temporary(store: "Store") -> None:
+    """Temporary outputs that nothing needs any more are gone."""
+    while temporary.expire(store, _remove):
+        pass
+
+
+def _remove(path: str) -> None:
+    """Delete a file or folder; one that cannot be deleted is left, with a word in the log."""
+    left = wipe(path)
+    if left:
+        _log.warning(
+            "a temporary output is left", extra={"event": "temporary_left", "path": left[0]}
+        )
