@@ -1,13 +1,16 @@
 """`stoker apply`, and how every command tells what it takes over from the file."""
 
+import socket
 from typing import TYPE_CHECKING
 
 import click
 
 from stoker.cli.render import plural, say
-from stoker.cli.scope import Scope, command, dry_run_option
+from stoker.cli.scope import Scope, be_sure, command, dry_run_option, is_interactive
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stoker.project.project import Applied
     from stoker.store.versions import VersionChange
 
@@ -23,20 +26,25 @@ def apply(scope: Scope, pipelines: tuple[str, ...], yes: bool, dry_run: bool) ->
     tasks stay done; new steps get tasks for every item, and open tasks of removed steps are
     cancelled. Both counts are shown first, and on a terminal asked about.
     """
-    from stoker.cli.scope import is_interactive
-
     with scope.project() as project:
         change = project.apply(*pipelines, dry_run=True)
         if change.is_nothing:
             say("nothing changes: the store has these pipelines already")
             return
         tell_applied(change)
+        others = [one for one in change.versions if one.is_new and _is_of_others(one, project.file)]
+        for one in others:
+            say(f"`{one.pipeline}` was set before from `{one.set_before}`")
         if dry_run:
             return
-        is_big = any(one.tasks_cancelled or one.set_before for one in change.versions)
+        is_big = bool(others) or any(one.tasks_cancelled for one in change.versions)
         if is_big and not yes and is_interactive():
-            click.confirm("Do this?", abort=True, err=True)
+            be_sure("Do this?")
         project.apply(*pipelines)
+
+
+def _is_of_others(one: "VersionChange", file: "Path") -> bool:
+    return one.set_before is not None and one.set_before != f"{socket.gethostname()}:{file}"
 
 
 def tell_applied(change: "Applied") -> None:
@@ -53,10 +61,7 @@ def tell_applied(change: "Applied") -> None:
 
 
 def _tell_version(one: "VersionChange") -> None:
-    say(
-        f"pipeline `{one.pipeline}`: version {one.number}"
-        + (f" (set before from {one.set_before})" if one.set_before else "")
-    )
+    say(f"pipeline `{one.pipeline}`: version {one.number}")
     for step, n in one.tasks_created.items():
         say(f"  new step `{step}`: {plural(n, 'task')} to do")
     for step, n in one.tasks_cancelled.items():

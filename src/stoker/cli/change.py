@@ -8,6 +8,7 @@ import click
 from stoker.cli.render import counted, data, json_line, plural, say, visible
 from stoker.cli.scope import (
     Scope,
+    be_sure,
     command,
     dry_run_option,
     is_interactive,
@@ -166,7 +167,7 @@ def _be_sure(project: "Project", selection: Selection, verb: str, *, asked: bool
             f"`stoker {verb}` without a selection would be about all {tasks}; name keys, a "
             "`--pipeline` or a `--state`, or say `--yes`"
         )
-    click.confirm(f"No selection: {verb} everything, {tasks}?", abort=True, err=True)
+    be_sure(f"No selection: {verb} everything, {tasks}?")
 
 
 def _ask_which(project: "Project") -> list[Selection]:

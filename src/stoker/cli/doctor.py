@@ -3,7 +3,7 @@
 import click
 
 from stoker.cli.render import COLOURS, data, json_line, say, visible
-from stoker.cli.scope import Scope, command, is_interactive, json_option
+from stoker.cli.scope import Scope, be_sure, command, is_interactive, json_option
 
 
 @command()
@@ -18,7 +18,7 @@ def doctor(scope: Scope, moved: bool, as_json: bool) -> int:
     with scope.project(is_quiet=True) as project:
         if moved:
             if is_interactive():
-                click.confirm("Is nothing left that uses the old file?", abort=True, err=True)
+                be_sure("Is nothing left that uses the old file?")
             say(f"the store of `{project.take_over_store()}` belongs to this host now")
         found = project.doctor()
     for one in found:

@@ -68,11 +68,17 @@ class Progress:
     def _loop(self) -> None:
         while not self._over.wait(self.interval_s):
             event = self._event
-            if event is not None and event is not self._shown:
+            if event is not None and self._is_news(event):
                 self._ask()
                 self._draw(event)
                 self._shown = event
         self._end()
+
+    def _is_news(self, event: "Event") -> bool:
+        """Whether anything happens, or has since the last line: an idle service is silent."""
+        if self._shown is None or event.running or event.trouble != self._shown.trouble:
+            return event is not self._shown
+        return _ended(event) != _ended(self._shown) or bool(self._shown.running)
 
     def _ask(self) -> None:
         """Learn the totals, now and then."""
@@ -126,6 +132,9 @@ class LiveProgress(Progress):
         super().__init__(project, pipeline)
         self._live: Live | None = None
 
+    def _is_news(self, event: "Event") -> bool:
+        return event is not self._shown
+
     def _draw(self, event: "Event") -> None:
         if self._live is None:
             from rich.console import Console
@@ -178,6 +187,10 @@ class LiveProgress(Progress):
         return table
 
 
+def _ended(event: "Event") -> int:
+    return event.done + event.failed + event.skipped + event.cancelled
+
+
 def _counts(event: "Event") -> str:
     """Return the worker's own counts on one line."""
     words = [f"{event.done:,} done"]
@@ -191,8 +204,10 @@ def _counts(event: "Event") -> str:
         if n
     ]
     words.append(f"{len(event.running)} running")
-    rate = f"{event.rate:,.1f}/s" if event.rate >= 0.1 else f"{event.rate * 60:,.1f}/min"
-    return f"{', '.join(words)}, {rate}, {human_seconds(event.elapsed_s)}"
+    if event.rate:
+        is_quick = event.rate >= 0.1
+        words.append(f"{event.rate:,.1f}/s" if is_quick else f"{event.rate * 60:,.1f}/min")
+    return f"{', '.join(words)}, {human_seconds(event.elapsed_s)}"
 
 
 def _counts_in_colour(event: "Event") -> "Text":

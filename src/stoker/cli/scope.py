@@ -46,6 +46,13 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def be_sure(question: str) -> None:
+    """Ask a person; end the command, with nothing done, unless the answer is yes."""
+    if not click.confirm(question, err=True):
+        click.echo("nothing was done", err=True)
+        raise click.exceptions.Exit(0)
+
+
 def _remember_project(context: click.Context, _param: click.Parameter, value: str | None) -> None:
     scope = context.ensure_object(Scope)
     if value is not None:

@@ -1,10 +1,14 @@
 """Commands that take over, adopt, forget, check and serve; and how errors look."""
 
 import os
+import signal
 import sqlite3
+import subprocess
 import time
 
 import pytest
+
+from integration.cli.conftest import STOKER
 
 
 def age(folder, seconds=3600):
@@ -131,6 +135,31 @@ def test_workers_drain_and_up_tidies_once(pushed):
     assert pushed("pool", "--json").rows[0].items() >= {"pool": "ram", "item": None}.items()
 
 
+def test_the_service_takes_a_changed_file_over_and_ends_in_order(pushed):
+    with subprocess.Popen([STOKER, "up"], cwd=pushed.folder, stderr=subprocess.PIPE) as service:
+        file = pushed.folder / "stoker.toml"
+        until(lambda: tasks_of(pushed)["done"] == 4)
+        file.write_text(file.read_text() + '[pipelines.count.steps.more]\nargv = ["true"]\n')
+        until(lambda: tasks_of(pushed)["done"] == 7)
+        service.send_signal(signal.SIGTERM)
+        told = service.stderr.read().decode()
+        assert service.wait(30) == 0
+    assert "new step `more`: 3 tasks to do" in told
+    assert "stopped after" in told
+    assert pushed("workers", "--json").rows == []
+
+
+def tasks_of(lab):
+    return lab("status", "--json").json["pipelines"]["count"]["tasks"]
+
+
+def until(is_so):
+    limit = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < limit, "it did not come to be within a minute"
+        time.sleep(0.2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -154,10 +183,6 @@ def test_a_project_is_found_upwards_and_by_the_environment(run):
 
 
 def test_a_reader_that_has_enough_ends_nothing_badly(run):
-    import subprocess
-
-    from integration.cli.conftest import STOKER
-
     line = f"{STOKER} tasks --json | head -n 1"
     done = subprocess.run(
         ["bash", "-c", line], cwd=run.folder, capture_output=True, text=True, check=False
