@@ -56,6 +56,16 @@ def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
     assert next(reports.tasks(rig.store, ALL)).expected_s == pytest.approx(2.0)
 
 
+def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
+    rig.apply(pipeline(a=(), b=("a",), c=("b",)))
+    rig.push("x", "y")
+    worker = rig.worker(slots=1)
+    first, second = rig.claim(worker, limit=2)
+    rig.end(first, AttemptState.FAILED, reason="no", cause="no")
+    rig.end(second, started_us=1_000_000, ended_us=3_000_000)
+    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(2 * 2.0)
+
+
 def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
     monkeypatch.setattr("stoker.store.selection.PAGE", 3)
     rig.apply(pipeline(a=()))

@@ -80,7 +80,8 @@ def in_a_sentence(summary: "RunSummary") -> str:
     items = plural(summary.items, "item")
     if summary.was_idle:
         is_done = summary.done + summary.skipped == summary.tasks
-        return f"nothing to do: {items}, {'all done' if is_done else counted(counts) + ' tasks'}"
+        how = ", all done" if is_done else f"; tasks: {counted(counts)}"
+        return f"nothing to do: {items}{how}"
     tasks = plural(summary.tasks, "task")
     return f"{items}, {tasks}: {counted(counts)}; {human_seconds(summary.elapsed_s)}"
 

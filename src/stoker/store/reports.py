@@ -29,7 +29,7 @@ _T, _I, _P, _S, _A, _W = (
 )  # fmt: skip
 FOLD_LIMIT_S = 10.0
 _LATELY = 1_000  # attempts that tell how long steps take
-_OPEN = (TaskState.BLOCKED, TaskState.READY, TaskState.RUNNING)
+_STILL = (TaskState.FAILED, TaskState.HELD, TaskState.CANCELLED)
 
 
 def status(store: "Store", *, pipeline: str | None = None) -> Status:
@@ -43,10 +43,10 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
         taken = seconds_lately(unit)
         tallies = _tallies(unit)
         items = _item_tallies(unit)
-        slots = sum(worker.slots for worker in workers)
+        slots, before = sum(worker.slots for worker in workers), _ancestors(unit)
         return Status(
             pipelines={
-                name: _pipeline_status(of_steps, tallies, items.get(id_, {}), taken, slots)
+                name: _pipeline_status(of_steps, tallies, items.get(id_, {}), taken, slots, before)
                 for (name, id_), of_steps in steps.items()
                 if pipeline in (None, name)
             },
@@ -213,6 +213,7 @@ def _pipeline_status(
     of_items: Mapping[int, int],
     taken: Mapping[int, float],
     slots: int,
+    before: Mapping[int, set[int]],
 ) -> PipelineStatus:
     steps = {entry.name: _by_state(tallies.get(entry.id, {})) for entry in entries}
     outdated = sum(
@@ -226,7 +227,7 @@ def _pipeline_status(
         tasks={word: sum(counts[word] for counts in steps.values()) for word in TaskState.words()},
         steps=steps,
         outdated=outdated,
-        eta_s=_eta_s(entries, steps, taken, slots),
+        eta_s=_eta_s(entries, steps, taken, slots, before),
     )
 
 
@@ -242,17 +243,43 @@ def _eta_s(
     steps: Mapping[str, Mapping[str, int]],
     taken: Mapping[int, float],
     slots: int,
+    before: Mapping[int, set[int]],
 ) -> float | None:
-    """The cpu time that is left, spread over all slots. A step never seen counts as the others."""
+    """The cpu time that is left, spread over all slots. A step never seen counts as the others.
+
+    What is blocked behind something that stands still is not going to run, and does not count.
+    """
     durations = [taken[entry.id] for entry in entries if entry.id in taken]
-    left = {entry.id: sum(steps[entry.name][state.word] for state in _OPEN) for entry in entries}
-    if not durations or not slots or not any(left.values()):
+    still = {entry.id: sum(steps[entry.name][state.word] for state in _STILL) for entry in entries}
+    work_s, otherwise = 0.0, sum(durations) / max(len(durations), 1)
+    for entry in entries:
+        counts = steps[entry.name]
+        stuck = sum(still.get(step, 0) for step in before.get(entry.id, ()))
+        left = max(counts["blocked"] - stuck, 0) + counts["ready"] + counts["running"]
+        work_s += left * taken.get(entry.id, otherwise) * (entry.cpus or 1)
+    if not durations or not slots or not work_s:
         return None
-    otherwise = sum(durations) / len(durations)
-    work_s = sum(
-        left[entry.id] * taken.get(entry.id, otherwise) * (entry.cpus or 1) for entry in entries
-    )
     return round(work_s / slots, 3)
+
+
+def _ancestors(unit: Unit) -> dict[int, set[int]]:
+    """Return for each step all that come before it, near and far."""
+    edge = tables.edge
+    near: dict[int, set[int]] = {}
+    for row in unit.execute(select(edge)):
+        near.setdefault(row.successor_id, set()).add(row.step_id)
+    found: dict[int, set[int]] = {}
+
+    def of(step: int) -> set[int]:
+        if step not in found:
+            found[step] = set()
+            for one in near.get(step, ()):
+                found[step] |= {one} | of(one)
+        return found[step]
+
+    for step in near:
+        of(step)
+    return found
 
 
 def _workers(unit: Unit, *, only_alive: bool) -> Iterator[WorkerRow]:
