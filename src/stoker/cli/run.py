@@ -34,7 +34,10 @@ def run(
     slots: int | None,
     as_json: bool,
 ) -> int:
-    """Push, then work until nothing is left to do.
+    """Register, then work until nothing is left to do.
+
+    Without paths, what the folders and tables in the pipeline's `sources` hold now is registered; a
+    file that is still being written is waited for until it has settled.
 
     Nothing is left when no task is ready, running or waiting for its next try. Ends with 1 if there
     are failed tasks. Ctrl-C stops orderly: nothing new is started, running attempts get a few
@@ -58,6 +61,7 @@ def run(
                 on_event=progress.update,
                 on_apply=tell_applied,
                 on_push=on_push,
+                on_wait=_tell_wait,
             )
         if as_json:
             json_line({name: getattr(summary, name) for name in _FIELDS})
@@ -69,6 +73,11 @@ def run(
         say("stopped; `stoker run` goes on from here")
         return EXIT_INTERRUPTED
     return EXIT_FAILED if summary.failed else refused[0]
+
+
+def _tell_wait(files: int, settle_s: float) -> None:
+    verb = "was" if files == 1 else "were"
+    say(f"{plural(files, 'file')} {verb} changed just now; waiting {settle_s:g} s to see it settle")
 
 
 def in_a_sentence(summary: "RunSummary") -> str:

@@ -77,6 +77,15 @@ class Listing:
         except ValueError:
             self.refuse(f"{name!r} has a NUL byte, which no path can have")
 
+    def below(self, folder: str) -> Iterator[str]:
+        """Yield the paths below a folder that the pipeline takes as its items."""
+        if self.pipeline.items is not ItemKind.FOLDERS:
+            yield from self._filter.below(folder, self.refuse)
+            return
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield entry.path
+
     def row(self, key: str, given: Mapping[str, object], *, where: str, folder: str) -> NewItem:
         """Return the item of a table's row; UserError or OSError if it cannot be taken."""
         params = self._checked({**self.given, **given}, where=where)

@@ -142,15 +142,23 @@ class Project(Reading, Changing):
         on_event: "OnEvent | None" = None,
         on_apply: OnApply | None = None,
         on_push: "Callable[[Registered], None] | None" = None,
+        on_wait: "Callable[[int, float], None] | None" = None,
     ) -> "RunSummary":
-        """Push the paths, if any, then work until nothing is ready, running or in back-off."""
+        """Register, then work until nothing is ready, running or in back-off.
+
+        Registered are the paths, or without paths what the pipelines' sources hold now.
+        """
         from stoker.project.running import work_off
 
-        self.follow_file(*([pipeline] if pipeline is not None else []), on_apply=on_apply)
+        named = [pipeline] if pipeline is not None else []
+        self.follow_file(*named, on_apply=on_apply)
         if pipeline is not None and paths:
-            pushed = self.push(pipeline, paths)
-            if on_push is not None:
-                on_push(pushed)
+            pushed = [self.push(pipeline, paths)]
+        else:
+            pushed = self._take_sources(named or sorted(self.pipelines), on_wait)
+        if on_push is not None:
+            for one in pushed:
+                on_push(one)
         return work_off(
             self.open_store(create=True),
             self.settings,
@@ -158,6 +166,28 @@ class Project(Reading, Changing):
             slots=slots,
             on_event=on_event,
         )
+
+    def _take_sources(
+        self, pipelines: Sequence[str], on_wait: "Callable[[int, float], None] | None"
+    ) -> "list[Registered]":
+        """Register what the sources of these pipelines hold; return what changed anything."""
+        from stoker.project.pushing import take_sources
+
+        store = self.open_store(create=True)
+        taken = (
+            take_sources(
+                store,
+                self.pipeline(name),
+                project_folder=self.settings.folder,
+                on_wait=on_wait,
+            )
+            for name in pipelines
+        )
+        return [
+            one
+            for one in taken
+            if one and (one.registered or one.changed or one.conflicts or one.refused)
+        ]
 
     def take_over_store(self) -> str:
         """The store, moved here from another host for good, is this host's; return its name."""
