@@ -18,12 +18,14 @@ from stoker.store.control import Who
 from stoker.store.finish import satisfy
 from stoker.store.ids import new_attempt_id
 from stoker.store.journal import to_json
-from stoker.store.unit import Unit
+from stoker.store.locks import lock_tasks
+from stoker.store.publications import own, owner_of
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
 
-_T, _I, _O, _PUB = tables.task, tables.item, tables.output, tables.publication
+_T, _I, _O = tables.task, tables.item, tables.output
 ADOPTED = 1  # the kind of such an attempt
 
 
@@ -36,6 +38,7 @@ class Found:
     outputs: tuple[Published, ...]
 
 
+@as_a_whole
 def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> bool:
     """The task is done with these outputs and owns their paths, and what follows may be ready.
 
@@ -44,6 +47,7 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
     """
     with store.writing(dry_run=dry_run) as unit:
         known = catalog(unit)
+        lock_tasks(unit, [found.task_id])
         row = unit.execute(
             select(_T.c.state, _T.c.number, _T.c.item_id, _I.c.key, _I.c.generation)
             .join(_I, _I.c.id == _T.c.item_id)
@@ -91,11 +95,10 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
 
 
 def _own(unit: Unit, found: Found, attempt: bytes) -> None:
-    for output in found.outputs:
-        path = os.fsencode(output.path)
-        owner = unit.execute(select(_PUB.c.task_id).where(_PUB.c.path == path)).scalar()
+    for output in sorted(found.outputs, key=lambda one: one.path):
+        owner = owner_of(unit, output.path)
         if owner is None:
-            unit.execute(insert(_PUB).values(path=path, task_id=found.task_id, attempt=attempt))
+            own(unit, output.path, found.task_id, attempt)
         elif owner != found.task_id:
             raise OutputConflict(f"`{output.path}` was published by another task")
 

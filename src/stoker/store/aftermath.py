@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, insert, literal, select, update
+from sqlalchemy import BigInteger, bindparam, case, func, insert, literal, select, update
 
 from stoker.model import transitions
 from stoker.model.pipeline import Pipeline
@@ -15,7 +15,7 @@ from stoker.store.journal import Entry, append
 from stoker.store.unit import Unit
 
 REMOVED = "its step was removed from the pipeline"
-ORDER_STEP = 1 << 40  # how far one priority class is from the next in `okey`
+ORDER_STEP = literal(1 << 40, BigInteger())  # how far a priority is from the next in `okey`
 
 _SATISFIED = tuple(state.value for state in TaskState if state.is_satisfied)
 _WAITING = (TaskState.BLOCKED.value, TaskState.READY.value, TaskState.HELD.value)

@@ -15,6 +15,7 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.ids import id_of, text_of
 from stoker.store.moments import moment
+from stoker.store.publications import last_attempt_at
 from stoker.store.rows import AttemptRow, OutputRow, StreamRow
 from stoker.store.unit import Unit
 
@@ -63,7 +64,7 @@ def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
     if selection.match is not None:
         low = selection.match.lower()
         said = (func.lower(func.coalesce(column, "")) for column in (_X.c.cause, _X.c.reason))
-        query = query.where(or_(*(func.instr(text, low) > 0 for text in said)))
+        query = query.where(or_(*(text.contains(low, autoescape=True) for text in said)))
     for rows in selections.pages(store, query, _X.c.id, where, kind=AttemptState, first=b""):
         with store.reading() as unit:
             outputs = outputs_of(unit, [row.id for row in rows])
@@ -87,18 +88,16 @@ def maker_of(store: "Store", path: str) -> AttemptRow:
     whole = os.path.abspath(path)
     with store.reading() as unit:
         for candidate in _with_parents(whole):
+            owner = last_attempt_at(unit, candidate)
+            if owner is None:
+                continue
             query = (
                 select(_O.c.attempt)
                 .where(_O.c.path == os.fsencode(candidate))
                 .order_by(_O.c.attempt.desc())
                 .limit(1)
             )
-            owner = select(tables.publication.c.attempt).where(
-                tables.publication.c.path == os.fsencode(candidate)
-            )
-            if unit.execute(owner).first() is None:
-                continue
-            found = unit.execute(query).scalar() or unit.execute(owner).scalar()
+            found = unit.execute(query).scalar() or owner
             row = unit.execute(_joined(_X.c.id == found)).one_or_none()
             if row is not None:
                 return _attempt_row(row, outputs_of(unit, [row.id]))

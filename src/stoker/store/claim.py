@@ -5,28 +5,27 @@ the lane. A lane that does not fit, or whose pool is full, costs nothing: its ta
 at. Measured design: `docs/explanation/decisions/0002-hot-path.md`.
 """
 
-import heapq
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import select
 
-from stoker.errors import StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.pipeline import Pipeline
-from stoker.model.states import AttemptState, TaskState, WorkerState
-from stoker.model.task import AttemptId, Claimed, ItemId, Produced, TaskId, VersionId, WorkerId
+from stoker.model.states import AttemptState, TaskState
+from stoker.model.task import Claimed, ItemId, Produced, TaskId, VersionId, WorkerId
 from stoker.model.transitions import CLAIM
 from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
-from stoker.store.catalog import Catalog, StepEntry
-from stoker.store.ids import new_attempt_id, text_of
+from stoker.store.catalog import Catalog
+from stoker.store.choose import Taken, room, take
+from stoker.store.ids import text_of
 from stoker.store.journal import to_json
-from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -35,74 +34,10 @@ _T, _I, _L, _S, _W, _A = (
     tables.task, tables.item, tables.lane, tables.slot, tables.worker, tables.attempt,
 )  # fmt: skip
 
-_free = (
-    select(func.count())
-    .where(_S.c.pool == tables.lane_need.c.pool, _S.c.attempt.is_(None), ~_S.c.is_retired)
-    .scalar_subquery()
-)
-_starved = (
-    select(tables.lane_need.c.pool)
-    .where(tables.lane_need.c.lane_id == _L.c.id, _free < tables.lane_need.c.n)
-    .exists()
-)
-_first = (
-    select(_T.c.okey)
-    .where(_T.c.lane == _L.c.id)
-    .order_by(_T.c.okey, _T.c.id)
-    .limit(1)
-    .scalar_subquery()
-)
-_HEADS = Prepared(
-    select(_L.c.id, _L.c.cpus, _L.c.memory_bytes, _first.label("okey")).where(
-        _L.c.cpus <= param("cpus"),
-        or_(_L.c.memory_bytes.is_(None), _L.c.memory_bytes <= param("memory_bytes")),
-        ~_starved,
+_ITEMS = Prepared(
+    select(_I.c.id, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation).where(
+        _I.c.id.in_(param_list("items"))
     )
-)
-_TAKE = Prepared(
-    select(
-        _T.c.id, _T.c.item_id, _T.c.okey, _T.c.number, _T.c.tries, _I.c.key, _I.c.path,
-        _I.c.params, _I.c.meta, _I.c.generation,
-    )
-    .join(_I, _I.c.id == _T.c.item_id)
-    .where(_T.c.lane == param("lane"))
-    .order_by(_T.c.okey, _T.c.id)
-    .limit(param("limit"))
-)  # fmt: skip
-_WORKER = Prepared(
-    select(_W.c.state, _W.c.host, _W.c.cpus, _W.c.memory_bytes, _W.c.slots).where(
-        _W.c.id == param("worker_id")
-    )
-)
-_OTHERS = Prepared(
-    select(_W.c.id, _W.c.slots).where(
-        _W.c.host == param("host"), _W.c.state == param("alive"), _W.c.id != param("worker_id")
-    )
-)
-_HELD = Prepared(
-    select(func.coalesce(func.sum(_L.c.cpus), 0), func.coalesce(func.sum(_L.c.memory_bytes), 0))
-    .select_from(
-        _A.join(_T, _T.c.id == _A.c.task_id).join(
-            _L, and_(_L.c.step_id == _T.c.step_id, _L.c.level == _T.c.level)
-        )
-    )
-    .where(_A.c.worker_id == param("worker_id"), _A.c.state == param("running"))
-)
-_NEEDS = Prepared(
-    select(tables.lane_need.c.pool, tables.lane_need.c.n)
-    .where(tables.lane_need.c.lane_id == param("lane"))
-    .order_by(tables.lane_need.c.pool)
-)
-_FREE_SLOTS = Prepared(
-    select(_S.c.name)
-    .where(_S.c.pool == param("pool"), _S.c.attempt.is_(None), ~_S.c.is_retired)
-    .order_by(_S.c.name)
-    .limit(param("limit"))
-)
-_TAKE_SLOT = Prepared(
-    update(_S)
-    .where(_S.c.pool == param("pool_"), _S.c.name == param("name_"), _S.c.attempt.is_(None))
-    .values(attempt=param("attempt"))
 )
 _PRODUCED = Prepared(
     select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values)
@@ -114,18 +49,6 @@ _OUTPUTS = Prepared(
     .where(tables.output.c.attempt.in_(param_list("attempts")))
     .order_by(tables.output.c.attempt, tables.output.c.name, tables.output.c.position)
 )
-
-
-class _Taken(NamedTuple):
-    """A task about to be claimed."""
-
-    entry: StepEntry
-    lane: int
-    cpus: int
-    memory_bytes: int | None
-    row: Any
-    attempt: AttemptId
-    slots: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +65,7 @@ class Left:
         return not (self.ready or self.running or self.waiting)
 
 
+@as_a_whole
 def claim(
     store: "Store",
     worker_id: WorkerId,
@@ -159,12 +83,13 @@ def claim(
     """
     with store.writing() as unit:
         known = catalogs.catalog(unit)
-        cpus, memory = _room(unit, worker_id, cpus_free, memory_free_bytes)
-        taken = _take(unit, known, limit, cpus, memory) if cpus > 0 else []
+        cpus, memory = room(unit, worker_id, cpus_free, memory_free_bytes)
+        taken = take(unit, known, limit, cpus, memory) if cpus > 0 else []
         if not taken:
             return []
+        items = _items(unit, taken)
         produced = _produced(unit, known, taken)
-        claimed = [_claimed(unit, known, one, produced) for one in taken]
+        claimed = [_claimed(unit, known, one, items, produced) for one in taken]
         _write(unit, worker_id, claimed)
         hit("claim.before_commit")
     return claimed
@@ -192,85 +117,19 @@ def anything_left(store: "Store") -> Left:
     return Left(int(ready is not None), int(running is not None), int(waiting is not None))
 
 
-def _room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) -> tuple[int, int]:
-    """Return the cpus and bytes that a task may need at most, the host's other workers counted."""
-    state, host, cpus, memory, slots = unit.run(_WORKER, worker_id=worker_id).fetchone()
-    if state != WorkerState.ALIVE:
-        raise StaleAttempt(
-            f"worker {worker_id} was declared dead as it had not renewed its lease; "
-            "it begins anew as another"
-        )
-    cpus = max(cpus, slots)  # whoever asks for more slots than there are cpus means it
-    others = unit.run(
-        _OTHERS, host=host, alive=WorkerState.ALIVE.value, worker_id=worker_id
-    ).fetchall()
-    for other, other_slots in others:
-        used, held = unit.run(_HELD, worker_id=other, running=AttemptState.RUNNING.value).fetchone()
-        cpus -= min(int(used), other_slots)
-        memory -= int(held)
-    room = min(cpus_free, cpus - (slots - cpus_free))
-    return room, memory if memory_free is None else min(memory, memory_free)
+def _items(unit: Unit, taken: Sequence[Taken]) -> dict[int, Any]:
+    """Return the items of these tasks by their ids."""
+    wanted = sorted({one.row[2] for one in taken})
+    return {row[0]: row for row in unit.run(_ITEMS, items=wanted).fetchall()}
 
 
-def _take(unit: Unit, known: Catalog, limit: int, cpus: int, memory: int) -> list[_Taken]:
-    """Choose tasks in order from the lanes that fit, and take their slots of pools."""
-    heads = [
-        (row[3], row[0], row[1], row[2])
-        for row in unit.run(_HEADS, cpus=cpus, memory_bytes=memory).fetchall()
-        if row[3] is not None and row[0] in known.by_lane
-    ]
-    lanes = {lane: (lane_cpus, bytes_) for _, lane, lane_cpus, bytes_ in heads}
-    candidates = [
-        [(row[2], row[0], lane, row) for row in _of_lane(unit, known, lane, limit)]
-        for _, lane, _, _ in sorted(heads)
-    ]
-    taken: list[_Taken] = []
-    for _, _, lane, row in heapq.merge(*candidates, key=lambda one: one[:2]):
-        if len(taken) >= limit:
-            break
-        attempt = new_attempt_id()
-        entry = known.by_lane[lane]
-        slots = _take_slots(unit, lane, attempt) if entry.spec and entry.spec.pools else {}
-        if slots is not None:
-            taken.append(_Taken(entry, lane, *lanes[lane], row, attempt, slots))
-    return taken
-
-
-def _of_lane(unit: Unit, known: Catalog, lane: int, limit: int) -> Sequence[Any]:
-    if known.by_lane[lane].spec is None:
-        return ()
-    rows: Sequence[Any] = unit.run(_TAKE, lane=lane, limit=limit).fetchall()
-    return rows
-
-
-def _take_slots(unit: Unit, lane: int, attempt: bytes) -> dict[str, tuple[str, ...]] | None:
-    """Give the attempt its slots of every pool of its lane; None, nothing written, if short."""
-    chosen: dict[str, tuple[str, ...]] = {}
-    for pool, n in unit.run(_NEEDS, lane=lane).fetchall():
-        names = unit.run(_FREE_SLOTS, pool=pool, limit=n).fetchall()
-        if len(names) < n:
-            return None
-        chosen[pool] = tuple(row[0] for row in names)
-    unit.run_many(
-        _TAKE_SLOT,
-        [
-            {"pool_": pool, "name_": name, "attempt": attempt}
-            for pool, names in chosen.items()
-            for name in names
-        ],
-    )
-    return chosen
-
-
-def _produced(
-    unit: Unit, known: Catalog, taken: Sequence[_Taken]
-) -> dict[int, dict[str, Produced]]:
+def _produced(unit: Unit, known: Catalog, taken: Sequence[Taken]) -> dict[int, dict[str, Produced]]:
     """Return what the predecessors left, by item and step name."""
-    following = [one for one in taken if one.entry.predecessors]
+    following = [one for one in taken if one.lane.entry.predecessors]
     if not following:
         return {}
-    steps = sorted({step for one in following for step in one.entry.predecessors})
-    items = sorted({one.row[1] for one in following})
+    steps = sorted({step for one in following for step in one.lane.entry.predecessors})
+    items = sorted({one.row[2] for one in following})
     rows = unit.run(_PRODUCED, items=items, steps=steps).fetchall()
     attempts = sorted({bytes(row[2]) for row in rows if row[2] is not None})
     paths: dict[bytes, dict[str, list[str]]] = {}
@@ -294,11 +153,13 @@ _EMPTY: Mapping[str, Any] = {}
 def _claimed(
     unit: Unit,
     known: Catalog,
-    taken: _Taken,
+    taken: Taken,
+    items: Mapping[int, Any],
     produced: Mapping[int, Mapping[str, Produced]],
 ) -> Claimed:
-    task_id, item_id, _, number, tries, key, path, params, meta, generation = taken.row
-    entry = taken.entry
+    _, task_id, item_id, number, tries = taken.row
+    _, key, path, params, meta, generation = items[item_id]
+    entry = taken.lane.entry
     names = [known.steps[step].name for step in entry.predecessors]
     of_item = produced.get(item_id, {})
     return Claimed(
@@ -315,8 +176,8 @@ def _claimed(
         path=os.fsdecode(path) if path is not None else None,
         params=_EMPTY if params == "{}" else json.loads(params),
         meta=_EMPTY if meta == "{}" else json.loads(meta),
-        cpus=taken.cpus,
-        memory_bytes=taken.memory_bytes,
+        cpus=taken.lane.cpus,
+        memory_bytes=taken.lane.memory_bytes,
         slots=taken.slots,
         produced={name: of_item[name] for name in names if name in of_item},
         claimed_us=unit.now_us,

@@ -4,17 +4,18 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.errors import NotFound, Refused
 from stoker.store import schema, tables
 from stoker.store.dialects import Dialect, dialect_for
-from stoker.store.unit import Unit, transaction, translated
+from stoker.store.unit import Unit, as_a_whole, transaction, translated
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
@@ -30,14 +31,22 @@ class Store:
     `versions` caches pipelines by version id; versions never change, so neither does an entry.
     """
 
-    def __init__(self, url: str, dialect: Dialect) -> None:
-        self.url = url
+    def __init__(
+        self,
+        url: str,
+        dialect: Dialect,
+        *,
+        folder: str | None = None,
+        password_file: str | None = None,
+    ) -> None:
         self.dialect = dialect
-        self.engine = dialect.engine(url)
+        self.engine = dialect.engine(url, password_file=password_file)
+        self.url = self.engine.url.render_as_string(hide_password=True)
         self.versions: dict[VersionId, Pipeline] = {}
         self.catalog: Catalog | None = None
         self.epoch = 1
         self.host = socket.gethostname()
+        self._folder = Path(folder or ".stoker").absolute()
         self._local = threading.local()
         self._connections: list[Connection] = []
         self._lock = threading.Lock()
@@ -45,59 +54,102 @@ class Store:
     @property
     def folder(self) -> Path:
         """Where what belongs to the store but is no row lies: logs of attempts, and scratch."""
-        return Path(self.engine.url.database or ".").absolute().parent
+        return self.dialect.folder(self.engine) or self._folder
 
-    def writing(self, *, dry_run: bool = False) -> AbstractContextManager[Unit]:
+    def writing(
+        self, *, dry_run: bool = False, alone: bool = False
+    ) -> AbstractContextManager[Unit]:
         """A transaction that writes: all of its block happens, or nothing.
 
-        With `dry_run` nothing, but the block sees what would have been.
+        With `dry_run` nothing, but the block sees what would have been. With `alone` no other
+        transaction writes meanwhile: for the rare changes that concern every task.
         """
-        return transaction(self, self._connection(), writes=True, dry_run=dry_run)
+        return transaction(self, writes=True, dry_run=dry_run, alone=alone)
 
     def reading(self) -> AbstractContextManager[Unit]:
         """A transaction that reads one state of the store."""
-        return transaction(self, self._connection(), writes=False)
+        return transaction(self, writes=False)
 
     def checkpoint(self) -> None:
         """Let the database do its housekeeping; never inside a transaction."""
-        self.dialect.checkpoint(self._connection())
+        with translated(self.dialect):
+            self.dialect.checkpoint(self.connection())
 
     def close(self) -> None:
         """Close every connection that any thread opened. The store cannot be used afterwards."""
         with self._lock:
             for connection in self._connections:
-                connection.close()
+                _close(connection)
             self._connections.clear()
         self.engine.dispose()
 
-    def _connection(self) -> Connection:
+    @property
+    def has_connection(self) -> bool:
+        """Whether this thread has a connection already."""
+        return getattr(self._local, "connection", None) is not None
+
+    def connection(self) -> Connection:
+        """Return this thread's connection, opening it if need be."""
         found: Connection | None = getattr(self._local, "connection", None)
         if found is None:
-            with translated(self.dialect):
-                found = self.engine.connect()
+            found = self.engine.connect()
             self._local.connection = found
             with self._lock:
                 self._connections.append(found)
         return found
 
+    def discard_connection(self) -> None:
+        """Close this thread's connection, which is of no use any more; the next will be a new one."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            return
+        self._local.connection = None
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+        _close(connection)
 
-def open_store(url: str, *, site_name: str = "", create: bool = True) -> Store:
+
+def _close(connection: Connection) -> None:
+    """Close a connection that may have died already."""
+    with suppress(SQLAlchemyError):
+        connection.invalidate()
+        connection.close()
+
+
+def open_store(
+    url: str,
+    *,
+    site_name: str = "",
+    create: bool = True,
+    folder: str | None = None,
+    password_file: str | None = None,
+) -> Store:
     """Return the store at `url`, made or brought to this release's schema if need be.
 
     NotFound where there is none and `create` is false. Refused where the file belongs to another
-    host, or was written by a later release.
+    host, or was written by a later release. `folder` is where this host keeps logs and scratch of a
+    store on a server.
     """
-    dialect = dialect_for(url)
-    if not create and not dialect.exists(url):
-        raise NotFound(f"there is no store at `{url}` yet; `stoker push` or `stoker run` makes it")
-    store = Store(url, dialect)
+    store = Store(url, dialect_for(url), folder=folder, password_file=password_file)
     try:
+        if not create:
+            _must_exist(store)
         schema.bring_up(store)
         _identify(store, site_name)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _must_exist(store: Store) -> None:
+    with translated(store.dialect):
+        exists = store.dialect.exists(store.engine)
+    if not exists:
+        raise NotFound(
+            f"there is no store at `{store.url}` yet; `stoker push` or `stoker run` makes it"
+        )
 
 
 @contextmanager
@@ -122,13 +174,14 @@ def machine() -> str:
     return socket.gethostname()
 
 
+@as_a_whole
 def _identify(store: Store, site_name: str) -> None:
     """Learn which site this is, making it known in a new store; refuse another host's file."""
     own = tables.site
     with store.reading() as unit:
         row = unit.execute(select(own).where(own.c.id == OWN_SITE)).one_or_none()
     if row is None:
-        with store.writing() as unit:
+        with store.writing(alone=True) as unit:
             row = unit.execute(select(own).where(own.c.id == OWN_SITE)).one_or_none()
             if row is None:
                 unit.execute(
@@ -145,7 +198,7 @@ def _identify(store: Store, site_name: str) -> None:
                 unit.execute(tables.head.insert().values(origin=OWN_SITE, epoch=1, seq=0))
         return
     store.epoch = row.epoch
-    if row.machine != machine() and store.dialect.name == "sqlite":
+    if row.machine != machine() and store.dialect.is_one_host:
         raise Refused(
             f"the store `{store.url}` belongs to another host: SQLite serves one host only. "
             "Run Stoker there, put the store on a database server, or, if the file was moved "

@@ -20,13 +20,15 @@ from stoker.store.apply import Move, close_attempts, move
 from stoker.store.catalog import Catalog, catalog
 from stoker.store.finish import followers
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.unit import Unit
+from stoker.store.locks import lock_tasks, lock_tasks_of
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
 
 _T, _I, _S, _P, _A = tables.task, tables.item, tables.step, tables.pipeline, tables.attempt
 EXAMPLES = 5
+_Choice = Callable[[Any, Catalog], tuple[Transition, dict[str, Any]] | None]
 FENCED_OFF = "fenced off: a step before it is to run again"
 
 
@@ -52,6 +54,13 @@ class Changed:
         self.changed[name] = self.changed.get(name, 0) + 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{row.pipeline}: {row.key}: {row.step}")
+
+    def add(self, other: "Changed") -> None:
+        """Count what another transaction changed too."""
+        for mine, more in ((self.changed, other.changed), (self.left, other.left)):
+            for name, n in more.items():
+                mine[name] = mine.get(name, 0) + n
+        self.examples += other.examples[: EXAMPLES - len(self.examples)]
 
     def leave(self, state: int) -> None:
         """Count one task that the verb does not apply to."""
@@ -147,16 +156,31 @@ def rerun(
     done = Changed()
     chosen = _rerun_filter(selection, outdated=outdated)
     for rows in _selected(store, selection):
-        with store.writing(dry_run=dry_run) as unit:
-            wanted: dict[int, set[int]] = {}
-            known = catalog(unit)
-            for row in rows:
-                if row.state == TaskState.RUNNING or not chosen(row, known):
-                    done.leave(row.state)
-                else:
-                    wanted.setdefault(row.item_id, set()).add(row.step_id)
-            for item_id, steps in wanted.items():
-                _redo(unit, known, item_id, steps, who.data(), done)
+        done.add(_rerun_page(store, rows, chosen, who, dry_run=dry_run))
+    return done
+
+
+@as_a_whole
+def _rerun_page(
+    store: "Store",
+    rows: Sequence[Any],
+    chosen: Callable[[Any, Catalog], bool],
+    who: Who,
+    *,
+    dry_run: bool,
+) -> Changed:
+    done = Changed()
+    with store.writing(dry_run=dry_run) as unit:
+        wanted: dict[int, set[int]] = {}
+        known = catalog(unit)
+        for row in rows:
+            if row.state == TaskState.RUNNING or not chosen(row, known):
+                done.leave(row.state)
+            else:
+                wanted.setdefault(row.item_id, set()).add(row.step_id)
+        lock_tasks_of(unit, wanted)
+        for item_id, steps in wanted.items():
+            _redo(unit, known, item_id, steps, who.data(), done)
     return done
 
 
@@ -171,6 +195,7 @@ def redo_item(unit: Unit, item_id: int, data: str, *, reason: str) -> None:
         .where(_I.c.id == item_id)
     ).one()
     append(unit, [Entry("change", row.name, row.key, generation=row.generation, data=data)])
+    lock_tasks_of(unit, [item_id])
     known = catalog(unit)
     steps = {entry.id for entry in known.of_pipeline(row.name)}
     _redo(unit, known, item_id, steps, {"reason": reason}, Changed(), raised=True)
@@ -198,39 +223,43 @@ def _selected(store: "Store", selection: Selection) -> Iterable[Sequence[Any]]:
 
 
 def _change(
-    store: "Store",
-    selection: Selection,
-    who: Who,
-    chosen: Callable[[Any, Catalog], tuple[Transition, dict[str, Any]] | None],
-    *,
-    dry_run: bool,
+    store: "Store", selection: Selection, who: Who, chosen: _Choice, *, dry_run: bool
 ) -> Changed:
     """Move each selected task as `chosen` says for it, page by page."""
     done = Changed()
     for rows in _selected(store, selection):
-        if not rows:
-            continue
-        with store.writing(dry_run=dry_run) as unit:
-            known = catalog(unit)
-            moves: dict[str, list[Move]] = {}
-            for row in _fresh(unit, rows):
-                choice = chosen(row, known)
-                if choice is None:
-                    done.leave(row.state)
-                    continue
-                transition, columns = choice
-                done.count(transition.name, row)
-                moves.setdefault(transition.name, []).append(_move(row, columns, who.data()))
-            stopping = moves.pop(transitions.STOP.name, [])
-            _request_cancel(unit, [one.task_id for one in stopping])
-            for name, several in moves.items():
-                move(unit, transitions.BY_NAME[name], several)
+        if rows:
+            done.add(_change_page(store, rows, who, chosen, dry_run=dry_run))
+    return done
+
+
+@as_a_whole
+def _change_page(
+    store: "Store", rows: Sequence[Any], who: Who, chosen: _Choice, *, dry_run: bool
+) -> Changed:
+    done = Changed()
+    with store.writing(dry_run=dry_run) as unit:
+        known = catalog(unit)
+        moves: dict[str, list[Move]] = {}
+        for row in _fresh(unit, rows):
+            choice = chosen(row, known)
+            if choice is None:
+                done.leave(row.state)
+                continue
+            transition, columns = choice
+            done.count(transition.name, row)
+            moves.setdefault(transition.name, []).append(_move(row, columns, who.data()))
+        stopping = moves.pop(transitions.STOP.name, [])
+        _request_cancel(unit, [one.task_id for one in stopping])
+        for name, several in moves.items():
+            move(unit, transitions.BY_NAME[name], several)
     return done
 
 
 def _fresh(unit: Unit, rows: Sequence[Any]) -> Sequence[Any]:
     """Return the rows as they are in this transaction; they were read in an earlier one."""
     ids = [row.id for row in rows]
+    lock_tasks(unit, ids)
     query = selections.task_query(Selection(), *_COLUMNS).where(_T.c.id.in_(ids))
     fresh: Sequence[Any] = unit.execute(query.order_by(_T.c.id)).fetchall()
     return fresh

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func
+from sqlalchemy import func, literal_column
 
 from stoker.model.pipeline import Step
 from stoker.model.selection import Selection
@@ -54,7 +54,7 @@ class _Group:
 
 
 _Key = tuple[str, str, str]
-_CAUSE = func.coalesce(_A.c.cause, _A.c.reason, _UNKNOWN)
+_CAUSE = func.coalesce(_A.c.cause, _A.c.reason, literal_column(f"'{_UNKNOWN}'"))  # grouped by
 
 
 def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:

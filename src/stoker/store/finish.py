@@ -5,7 +5,7 @@ carries that attempt; otherwise nothing but its slots of pools is given back.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, insert, select, update
@@ -22,7 +22,8 @@ from stoker.store import tables, temporary
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move
 from stoker.store.catalog import Catalog, StepEntry, catalog, pipeline_of
 from stoker.store.journal import to_json
-from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.locks import lock_tasks
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -40,8 +41,9 @@ _CARRYING = Prepared(
 _FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
 _WAITING = Prepared(
     select(_T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.waiting_on, _T.c.level)
-    .where(_T.c.item_id.in_(param_list("items")), _T.c.step_id.in_(param_list("steps")))
+    .where(_T.c.step_id == param("step"), _T.c.item_id.in_(param_list("items")))
     .order_by(_T.c.id)
+    .with_for_update()
 )
 _COUNT_DOWN = Prepared(
     update(_T)
@@ -63,6 +65,7 @@ _STARTED = Prepared(
 )
 
 
+@as_a_whole
 def finish(store: "Store", results: Sequence[Result]) -> frozenset[AttemptId]:
     """Every result that still counts is recorded, and successors of what is done are ready.
 
@@ -97,6 +100,7 @@ def give_back(store: "Store", claimed: Sequence[Claimed]) -> None:
     )
 
 
+@as_a_whole
 def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, str | None]]) -> None:
     """Attempts that have been running for a while show their pid, start and command."""
     with store.writing() as unit:
@@ -115,6 +119,7 @@ def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, st
 def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, Any]:
     """Return the rows of the tasks that still carry these results' attempts, by attempt."""
     tasks = sorted({int(result.task_id) for result in results})
+    lock_tasks(unit, tasks)
     rows = unit.run(_CARRYING, tasks=tasks, running=TaskState.RUNNING.value).fetchall()
     expected = {int(result.task_id): set() for result in results}  # type: dict[int, set[bytes]]
     for result in results:
@@ -284,23 +289,16 @@ def satisfy(
     A held or cancelled successor counts down too, and keeps its state. `keys` gives each item's key
     and generation for the journal.
     """
-    due: dict[tuple[int, int], int] = {}
+    due: dict[int, dict[int, int]] = {}  # by step, then by item
     for item_id, entry in satisfied:
         for successor in entry.successors:
-            due[item_id, successor] = due.get((item_id, successor), 0) + 1
-    if not due:
-        return
-    rows = unit.run(
-        _WAITING,
-        items=sorted({item for item, _ in due}),
-        steps=sorted({step for _, step in due}),
-    ).fetchall()
+            of_step = due.setdefault(successor, {})
+            of_step[item_id] = of_step.get(item_id, 0) + 1
     counts, ready = [], []
-    for task_id, item_id, step_id, state, waiting_on, level in rows:
-        n = due.get((item_id, step_id), 0)
-        if n:
-            counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
-        if n and waiting_on == n and state == TaskState.BLOCKED:
+    for row, n in _waiting(unit, due):
+        task_id, item_id, step_id, state, waiting_on, level = row
+        counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
+        if waiting_on == n and state == TaskState.BLOCKED:
             entry = known.steps[step_id]
             key, generation = keys[item_id]
             ready.append(
@@ -313,6 +311,14 @@ def satisfy(
     move(unit, transitions.UNBLOCK, ready)
 
 
+def _waiting(unit: Unit, due: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Any, int]]:
+    """Yield the tasks of these steps and items, locked, with how many predecessors each got."""
+    for step_id in sorted(due):
+        of_step = due[step_id]
+        for row in unit.run(_WAITING, step=step_id, items=sorted(of_step)).fetchall():
+            yield row, of_step[row[1]]
+
+
 def pass_over(
     unit: Unit, known: Catalog, stopped: Sequence[tuple[int, str, int, StepEntry]]
 ) -> None:
@@ -322,9 +328,10 @@ def pass_over(
         if not after:
             continue
         rows = unit.execute(
-            select(_T.c.id, _T.c.step_id, _T.c.state).where(
-                and_(_T.c.item_id == item_id, _T.c.step_id.in_(after))
-            )
+            select(_T.c.id, _T.c.step_id, _T.c.state)
+            .where(and_(_T.c.item_id == item_id, _T.c.step_id.in_(after)))
+            .order_by(_T.c.id)
+            .with_for_update()
         ).fetchall()
         moves = [
             Move(row.id, row.state, entry.pipeline, key, known.steps[row.step_id].name, generation)

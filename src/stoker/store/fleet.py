@@ -10,7 +10,7 @@ from stoker.model.states import AttemptState, WorkerState
 from stoker.model.task import AttemptId, WorkerId
 from stoker.store import tables
 from stoker.store.apply import add_worker, end_worker
-from stoker.store.unit import Prepared, param
+from stoker.store.unit import Prepared, as_a_whole, param
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -43,6 +43,7 @@ class Renewal:
     lease_until_us: int
 
 
+@as_a_whole
 def enlist(  # noqa: PLR0913 - each is a column of the worker's row
     store: "Store",
     *,
@@ -77,6 +78,7 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
         )
 
 
+@as_a_whole
 def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
     """The worker's lease lasts `lease_s` from now, unless it has been declared dead."""
     with store.writing() as unit:
@@ -99,6 +101,7 @@ def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
     )
 
 
+@as_a_whole
 def retire(store: "Store", worker_id: WorkerId) -> None:
     """The worker has ended and holds nothing; had it been declared dead, nothing changes."""
     with store.writing() as unit:

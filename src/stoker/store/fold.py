@@ -16,7 +16,7 @@ from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
 from stoker.store.apply import set_item_states
 from stoker.store.catalog import Catalog, catalog
-from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -69,12 +69,17 @@ def fold(store: "Store", *, limit_s: float = 60.0) -> bool:
         if not unit.run(_UNSEQUENCED, rows=1).fetchone():
             return True
     while True:
-        with store.writing() as unit:
-            folded = _fold_some(unit)
+        folded = _fold_once(store)
         if folded < FOLD_ROWS:
             return True
         if time.monotonic() >= until:
             return False
+
+
+@as_a_whole
+def _fold_once(store: "Store") -> int:
+    with store.writing() as unit:
+        return _fold_some(unit)
 
 
 def _fold_some(unit: Unit) -> int:

@@ -1,5 +1,6 @@
 """Ids that are unique without asking anybody: UUID version 7 (RFC 9562, section 5.7)."""
 
+import hashlib
 import os
 import threading
 import time
@@ -25,6 +26,11 @@ def new_attempt_id() -> AttemptId:
     random = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
     value = milliseconds << 80 | 0x7 << 76 | (microseconds << 2) << 64 | 0b10 << 62 | random
     return AttemptId(value.to_bytes(16, "big"))
+
+
+def digest_of(path: bytes) -> bytes:
+    """Return 16 bytes that stand for a path, which may be longer than a database's keys."""
+    return hashlib.blake2b(path, digest_size=16).digest()
 
 
 def text_of(attempt: bytes) -> str:

@@ -18,11 +18,8 @@ def sqlite_version() -> tuple[str, bool]:
 
 def quick_check(store: Store) -> list[str]:
     """Return what the database itself finds wrong with its file; nothing for a whole one."""
-    if store.dialect.name != "sqlite":
-        return []
     with store.reading() as unit:
-        rows = unit.connection.exec_driver_sql("PRAGMA quick_check(5)").fetchall()
-    return [str(row[0]) for row in rows if row[0] != "ok"]
+        return store.dialect.quick_check(unit.connection)
 
 
 def take_over(url: str) -> str:
@@ -33,7 +30,7 @@ def take_over(url: str) -> str:
     store = Store(url, dialect_for(url))
     try:
         schema.bring_up(store)
-        with store.writing() as unit:
+        with store.writing(alone=True) as unit:
             own = tables.site
             unit.execute(update(own).where(own.c.id == OWN_SITE).values(machine=machine()))
             row = unit.execute(own.select().where(own.c.id == OWN_SITE)).one()

@@ -14,7 +14,7 @@ from stoker.model.settings import Pool
 from stoker.store import tables
 from stoker.store.moments import moment
 from stoker.store.rows import PoolStatus, SlotRow
-from stoker.store.unit import Unit
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -37,12 +37,13 @@ class PoolChange:
     retired_but_held: int
 
 
+@as_a_whole
 def set_pools(store: "Store", pools: Sequence[Pool], *, dry_run: bool = False) -> list[PoolChange]:
     """The store's pools have exactly these slots to give out; return those that changed."""
     with store.reading() as unit:
         if not _wanted_differs(unit, pools):
             return []
-    with store.writing(dry_run=dry_run) as unit:
+    with store.writing(dry_run=dry_run, alone=True) as unit:
         wanted = {pool.name: set(pool.slots) for pool in pools}
         there: dict[str, dict[str, tuple[bool, bool]]] = {}
         for row in unit.execute(select(_SLOT)):

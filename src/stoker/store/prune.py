@@ -21,6 +21,7 @@ from stoker.store import fold, tables
 from stoker.store import selection as selections
 from stoker.store.catalog import Catalog, catalog
 from stoker.store.journal import Entry, append
+from stoker.store.locks import lock_items, lock_tasks_of
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def _forget(store: "Store", rows: Sequence[Any], done: Pruned, *, dry_run: bool)
     with store.writing(dry_run=dry_run) as unit:
         known = catalog(unit)
         wanted = [row.id for row in rows]
+        lock_tasks_of(unit, wanted)
+        lock_items(unit, wanted)
         still = set(
             unit.execute(
                 select(_I.c.id).where(_I.c.id.in_(wanted), _I.c.state.in_(_OVER))

@@ -4,13 +4,14 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from stoker.errors import OutputConflict, StaleAttempt
 from stoker.model.states import TaskState
 from stoker.model.task import AttemptId, TaskId
 from stoker.store import tables
-from stoker.store.unit import Unit
+from stoker.store.ids import digest_of
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _P, _T = tables.publication, tables.task
 
 
+@as_a_whole
 def reserve(
     store: "Store", attempt: AttemptId, task_id: TaskId, paths: Mapping[str, bool]
 ) -> frozenset[str]:
@@ -30,21 +32,18 @@ def reserve(
     which is about files that Stoker did not write and never about another task's.
     """
     with store.writing() as unit:
-        row = unit.execute(select(_T.c.state, _T.c.attempt).where(_T.c.id == task_id)).one_or_none()
+        query = select(_T.c.state, _T.c.attempt).where(_T.c.id == task_id).with_for_update()
+        row = unit.execute(query).one_or_none()
         if row is None or row.state != TaskState.RUNNING or row.attempt != attempt:
             raise StaleAttempt("the task was given to another attempt; this one publishes nothing")
         owned = set()
-        for path in paths:
-            owner = _owner(unit, path)
+        for path in sorted(paths):
+            owner = owner_of(unit, path)
             if owner is None:
-                unit.execute(
-                    insert(_P).values(path=os.fsencode(path), task_id=task_id, attempt=attempt)
-                )
+                own(unit, path, task_id, attempt)
             elif owner == task_id:
                 owned.add(path)
-                unit.execute(
-                    update(_P).where(_P.c.path == os.fsencode(path)).values(attempt=attempt)
-                )
+                unit.execute(update(_P).where(_at(path)).values(attempt=attempt))
             else:
                 raise OutputConflict(
                     f"`{path}` was published by {_name(unit, owner)} and stays its own; "
@@ -53,10 +52,27 @@ def reserve(
     return frozenset(owned)
 
 
-def _owner(unit: Unit, path: str) -> int | None:
-    query = select(_P.c.task_id).where(_P.c.path == os.fsencode(path))
-    found: int | None = unit.execute(query).scalar_one_or_none()
+def owner_of(unit: Unit, path: str) -> int | None:
+    """Return the task to which the path belongs, if it does to any."""
+    found: int | None = unit.execute(select(_P.c.task_id).where(_at(path))).scalar_one_or_none()
     return found
+
+
+def own(unit: Unit, path: str, task_id: int, attempt: bytes) -> None:
+    """The path, which is nobody's, belongs to the task."""
+    raw = os.fsencode(path)
+    row = {"digest": digest_of(raw), "path": raw, "task_id": task_id, "attempt": attempt}
+    unit.execute(insert(_P).values(**row))
+
+
+def last_attempt_at(unit: Unit, path: str) -> bytes | None:
+    """Return the attempt that last reserved the path."""
+    found: bytes | None = unit.execute(select(_P.c.attempt).where(_at(path))).scalar_one_or_none()
+    return found
+
+
+def _at(path: str) -> ColumnElement[bool]:
+    return _P.c.digest == digest_of(os.fsencode(path))
 
 
 def _name(unit: Unit, task_id: int) -> str:

@@ -12,7 +12,8 @@ from stoker.store import tables
 from stoker.store.apply import Move, close_attempts, end_worker, move
 from stoker.store.catalog import catalog
 from stoker.store.journal import to_json
-from stoker.store.unit import Unit
+from stoker.store.locks import lock_tasks
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -36,20 +37,10 @@ def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
     on this host any more) and do not get the rest of their lease. A worker that was only frozen
     finds out when it renews its lease or finishes an attempt: both are refused.
     """
-    workers = 0
-    with store.writing() as unit:
-        expired = or_(_W.c.lease_until_us < unit.now_us, _W.c.id.in_(dead_workers))
-        query = select(_W.c.id, _W.c.lease_until_us).where(
-            _W.c.state == WorkerState.ALIVE.value, expired
-        )
-        for row in unit.execute(query).fetchall():
-            workers += end_worker(
-                unit, row.id, WorkerState.DEAD, lease_before_us=row.lease_until_us + 1
-            )
+    workers = _declare_dead(store, dead_workers)
     attempts = 0
     while True:
-        with store.writing() as unit:
-            lost = _lose_some(unit)
+        lost = _lose_once(store)
         attempts += lost
         if lost < BATCH:
             break
@@ -57,6 +48,22 @@ def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
     return Reaped(workers, attempts)
 
 
+@as_a_whole
+def _declare_dead(store: "Store", known: Sequence[int]) -> int:
+    workers = 0
+    with store.writing() as unit:
+        expired = or_(_W.c.lease_until_us < unit.now_us, _W.c.id.in_(known))
+        query = select(_W.c.id, _W.c.lease_until_us).where(
+            _W.c.state == WorkerState.ALIVE.value, expired
+        )
+        for row in unit.execute(query.order_by(_W.c.id)).fetchall():
+            workers += end_worker(
+                unit, row.id, WorkerState.DEAD, lease_before_us=row.lease_until_us + 1
+            )
+    return workers
+
+
+@as_a_whole
 def promote_due(store: "Store") -> int:
     """Tasks whose back-off is over may be claimed; return how many."""
     with store.reading() as unit:
@@ -65,9 +72,10 @@ def promote_due(store: "Store") -> int:
             return 0
     with store.writing() as unit:
         rows = unit.execute(
-            select(_T.c.id, _T.c.step_id, _T.c.level).where(
-                _T.c.not_before_us <= unit.now_us, _T.c.state == TaskState.READY.value
-            )
+            select(_T.c.id, _T.c.step_id, _T.c.level)
+            .where(_T.c.not_before_us <= unit.now_us, _T.c.state == TaskState.READY.value)
+            .order_by(_T.c.id)
+            .with_for_update()
         ).fetchall()
         known = catalog(unit)
         for row in rows:
@@ -84,6 +92,12 @@ def promote_due(store: "Store") -> int:
     return len(rows)
 
 
+@as_a_whole
+def _lose_once(store: "Store") -> int:
+    with store.writing() as unit:
+        return _lose_some(unit)
+
+
 def _lose_some(unit: Unit) -> int:
     """Running attempts of workers that are not alive are lost; their tasks go on."""
     held = (
@@ -98,9 +112,14 @@ def _lose_some(unit: Unit) -> int:
             .join(_W, _W.c.id == _A.c.worker_id)
         )
         .where(_A.c.state == AttemptState.RUNNING.value, _W.c.state != WorkerState.ALIVE.value)
+        .order_by(_A.c.id)
         .limit(BATCH)
     )  # fmt: skip
     rows = unit.execute(held).fetchall()
+    if unit.store.dialect.locks_rows and rows:
+        tasks = [row.id for row in rows]
+        lock_tasks(unit, tasks)
+        rows = unit.execute(held.where(_T.c.id.in_(tasks))).fetchall()
     known = catalog(unit)
     moves: dict[str, list[Move]] = {}
     for row in rows:
@@ -135,6 +154,7 @@ def _reason(row: Any) -> str:
     return f"its worker `{row.name}` on `{row.host}` died or lost its lease"
 
 
+@as_a_whole
 def _free_orphaned_slots(store: "Store") -> None:
     """Slots of attempts that have ended, and whose worker cannot give them back, are free."""
     orphaned = (

@@ -2,7 +2,7 @@
 
 import getpass
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,10 @@ from stoker.store import tables
 from stoker.store.aftermath import ORDER_STEP
 from stoker.store.catalog import StepEntry, catalog, pipeline_of
 from stoker.store.control import redo_item
+from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.locks import lock_tasks_of
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -33,12 +35,12 @@ _KNOWN = Prepared(
 )
 _OTHER_KEY = Prepared(
     select(_I.c.path, _I.c.key).where(
-        _I.c.pipeline_id == param("pipeline_id"), _I.c.path.in_(param_list("paths"))
+        _I.c.pipeline_id == param("pipeline_id"), _I.c.path_digest.in_(param_list("digests"))
     )
 )
 _ITEM_FIELDS = (
-    "id", "pipeline_id", "key", "state", "generation", "home_site", "path", "params", "meta",
-    "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
+    "id", "pipeline_id", "key", "state", "generation", "home_site", "path", "path_digest", "params",
+    "meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
 )  # fmt: skip
 _INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
 _TASK_FIELDS = [
@@ -76,6 +78,16 @@ class Registered:
         self.conflicts += 1
         self._say(message)
 
+    def add(self, other: "Registered") -> None:
+        """Count what another transaction did too."""
+        self.registered += other.registered
+        self.known += other.known
+        self.changed += other.changed
+        self.conflicts += other.conflicts
+        self.refused += other.refused
+        for message in other.messages:
+            self._say(message)
+
     def _say(self, message: str) -> None:
         if len(self.messages) < EXAMPLES:
             self.messages.append(message)
@@ -108,10 +120,10 @@ def register(
             continue
         chunk[item.key] = item
         if len(chunk) >= CHUNK:
-            _register_chunk(store, pipeline, chunk, done, by_user, dry_run=dry_run)
+            done.add(_register_chunk(store, pipeline, chunk, by_user, dry_run=dry_run))
             chunk = {}
     if chunk:
-        _register_chunk(store, pipeline, chunk, done, by_user, dry_run=dry_run)
+        done.add(_register_chunk(store, pipeline, chunk, by_user, dry_run=dry_run))
     return done
 
 
@@ -123,15 +135,11 @@ def user() -> str:
         return str(os.getuid())
 
 
+@as_a_whole
 def _register_chunk(
-    store: "Store",
-    pipeline: str,
-    chunk: dict[str, NewItem],
-    done: Registered,
-    by_user: str,
-    *,
-    dry_run: bool,
-) -> None:
+    store: "Store", pipeline: str, items: Mapping[str, NewItem], by_user: str, *, dry_run: bool
+) -> Registered:
+    done, chunk = Registered(), dict(items)
     with store.writing(dry_run=dry_run) as unit:
         known = catalog(unit)
         steps = known.of_pipeline(pipeline)
@@ -149,6 +157,7 @@ def _register_chunk(
         if fresh:
             _insert(unit, pipeline_id, pipeline, steps, fresh, by_user)
         done.registered += len(fresh)
+    return done
 
 
 def _meet_known(
@@ -170,6 +179,8 @@ def _meet_known(
             f"`{item.key}` is known with other content and `on_change` is `fail`; "
             "`stoker rerun` does it anew, or give the new content a key of its own"
         )
+    elif item.fingerprint == _fingerprint(unit, item_id):
+        done.known += 1  # another process took the change in meanwhile
     else:
         unit.execute(
             update(_I)
@@ -187,14 +198,21 @@ def _meet_known(
         done.changed += 1
 
 
+def _fingerprint(unit: Unit, item_id: int) -> str:
+    """Return the item's fingerprint, which nobody else changes until the transaction ends."""
+    lock_tasks_of(unit, [item_id])
+    query = select(_I.c.fingerprint).where(_I.c.id == item_id).with_for_update()
+    return str(unit.execute(query).scalar_one())
+
+
 def _without_other_keys(
     unit: Unit, pipeline_id: int, items: list[NewItem], done: Registered
 ) -> list[NewItem]:
     """Leave out items whose path is in the store under another key: one datum, one item."""
-    paths = [os.fsencode(item.path) for item in items if item.path is not None]
-    if not paths:
+    digests = [digest_of(os.fsencode(item.path)) for item in items if item.path is not None]
+    if not digests:
         return items
-    rows = unit.run(_OTHER_KEY, pipeline_id=pipeline_id, paths=paths).fetchall()
+    rows = unit.run(_OTHER_KEY, pipeline_id=pipeline_id, digests=digests).fetchall()
     others = {bytes(path): key for path, key in rows}
     kept = []
     for item in items:
@@ -234,6 +252,7 @@ def _insert(
         {
             "id": first + at, "pipeline_id": pipeline_id, "key": item.key, "state": state,
             "generation": 1, "home_site": 1, "path": _bytes(item.path),
+            "path_digest": digest_of(os.fsencode(item.path)) if item.path is not None else None,
             "params": to_json(item.params) if item.params else "{}",
             "meta": to_json(item.meta) if item.meta else "{}",
             "size_bytes": item.size_bytes, "mtime_us": item.mtime_us,

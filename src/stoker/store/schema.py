@@ -18,7 +18,8 @@ def bring_up(store: "Store") -> None:
     """Make the schema what this release needs. Returns at once where it already is.
 
     Each migration is one transaction with the note of its version, so that a crash leaves the store
-    at one version or the next.
+    at one version or the next; where the database cannot do that, a migration that was cut short
+    can be run again. Processes that come at once wait for the first to be through.
     """
     with translated(store.dialect):
         with store.engine.connect() as connection:
@@ -47,9 +48,10 @@ def _upgrade(store: "Store") -> None:
         if driver is None:
             return
         cursor = driver.cursor()
-        store.dialect.begin_write(cursor)
+        store.dialect.lock_schema(cursor)
         try:
             config.attributes["connection"] = connection
+            config.attributes["transactional_ddl"] = store.dialect.transactional_ddl
             command.upgrade(config, "head")
         except CommandError as error:
             raise Refused(
@@ -57,4 +59,4 @@ def _upgrade(store: "Store") -> None:
                 "install that release here"
             ) from error
         finally:
-            store.dialect.roll_back(cursor)
+            store.dialect.unlock_schema(cursor)

@@ -11,6 +11,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import ItemState, State, TaskState
 from stoker.spec.condition import Condition
 from stoker.store import tables
+from stoker.store.dialects.constructs import globs
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -169,8 +170,8 @@ def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
         conditions.append(_P.c.name == selection.pipeline)
     if selection.keys:
         exact = list(selection.keys)  # a key may have a glob's characters
-        globs = [_I.c.key.op("GLOB")(key) for key in selection.keys if is_glob(key)]
-        conditions.append(or_(_I.c.key.in_(exact), *globs))
+        patterns = [globs(_I.c.key, key) for key in selection.keys if is_glob(key)]
+        conditions.append(or_(_I.c.key.in_(exact), *patterns))
     if selection.from_key is not None:
         conditions.append(_I.c.key >= selection.from_key)
     if selection.to_key is not None:
@@ -185,7 +186,7 @@ def _matches(words: str) -> ColumnElement[bool]:
     low = words.lower()
     return or_(
         *(
-            func.instr(func.lower(func.coalesce(column, "")), low) > 0
+            func.lower(func.coalesce(column, "")).contains(low, autoescape=True)
             for column in (_A.c.cause, _A.c.reason, _T.c.reason)
         )
     )

@@ -11,7 +11,7 @@ from stoker.model.selection import Selection
 from stoker.store import fold, tables
 from stoker.store import selection as selections
 from stoker.store.attempts import attempts_of_item
-from stoker.store.ids import text_of
+from stoker.store.ids import digest_of, text_of
 from stoker.store.moments import moment
 from stoker.store.reports import TASK, item_columns, item_row, seconds_lately, task_row
 from stoker.store.rows import Happening, Story
@@ -37,7 +37,8 @@ def find_item(unit: Unit, key: str, *, pipeline: str | None = None) -> Any:
         selections.check(unit, Selection(pipeline=pipeline))
         query = query.where(_P.c.name == pipeline)
     path = os.fsencode(os.path.realpath(key)) if "\0" not in key else b""
-    for condition in (_I.c.key == key, _I.c.path == path):
+    at_path = and_(_I.c.path_digest == digest_of(path), _I.c.path == path)
+    for condition in (_I.c.key == key, at_path):
         rows = unit.execute(query.where(condition).order_by(_P.c.name)).fetchall()
         if len(rows) > 1:
             names = " and of ".join(f"`{row.pipeline}`" for row in rows)

@@ -21,8 +21,10 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects import mysql
 
 from stoker.model.states import AttemptState, TaskState
+from stoker.store.dialects.constructs import PARTIAL_INDEXES, WHOLE_INDEXES, BytewiseText
 
 metadata = MetaData(
     naming_convention={
@@ -36,10 +38,23 @@ metadata = MetaData(
 # 64-bit everywhere; SQLite makes only a plain INTEGER primary key an alias of the row id.
 Big = BigInteger().with_variant(Integer, "sqlite")
 # Compared bytewise on every database, so that ranges of keys mean the same everywhere.
-Bytewise = String(1000).with_variant(String(1000, collation="C"), "postgresql")
+Bytewise = (
+    String(1000)
+    .with_variant(String(1000, collation="C"), "postgresql")
+    .with_variant(BytewiseText(1000), "mariadb")
+)
 Name = String(200)
-Json = Text
-Id16 = LargeBinary(16)  # the bytes of a UUIDv7
+Long = Text().with_variant(mysql.LONGTEXT(), "mariadb")
+Json = Long
+Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mariadb")
+Id16 = LargeBinary(16).with_variant(mysql.BINARY(16), "mariadb")  # the bytes of a UUIDv7
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of the few rows that are looked for; of all rows where the database has no such."""
+    of = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=of, postgresql_where=of)
+
 
 site = Table(
     "site",
@@ -49,7 +64,7 @@ site = Table(
     Column("name", Name, nullable=False),
     Column("epoch", Integer, nullable=False, doc="raised when the store comes back from a backup"),
     Column("machine", Name, doc="the one host that may open an SQLite store"),
-    Column("path", LargeBinary, doc="where an SQLite store lay when it was made"),
+    Column("path", Bytes, doc="where an SQLite store lay when it was made"),
     Column("created_us", Big, nullable=False),
 )
 
@@ -88,10 +103,10 @@ version = Table(
     Column("number", Integer, nullable=False, doc="1, 2, … within the pipeline"),
     Column("interface_hash", String(64), nullable=False, doc="what sites must agree on"),
     Column("body_hash", String(64), nullable=False, doc="what the owner of the steps decides"),
-    Column("spec", Text, nullable=False, doc="the pipeline as canonical JSON"),
-    Column("folder", LargeBinary, nullable=False, doc="what relative paths are relative to"),
+    Column("spec", Long, nullable=False, doc="the pipeline as canonical JSON"),
+    Column("folder", Bytes, nullable=False, doc="what relative paths are relative to"),
     Column("set_by_host", Name, nullable=False),
-    Column("set_by_path", LargeBinary, nullable=False),
+    Column("set_by_path", Bytes, nullable=False),
     Column("at_us", Big, nullable=False),
     UniqueConstraint("pipeline_id", "number"),
 )
@@ -157,7 +172,7 @@ slot = Table(
 item = Table(
     "item",
     metadata,
-    Column("id", Big, primary_key=True),
+    Column("id", Big, primary_key=True, autoincrement=False, doc="from the dialect, in blocks"),
     Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
     Column("key", Bytewise, nullable=False),
     Column(
@@ -165,7 +180,8 @@ item = Table(
     ),
     Column("generation", Integer, nullable=False, doc="raised when the item is to be done anew"),
     Column("home_site", ForeignKey("site.id"), nullable=False),
-    Column("path", LargeBinary, doc="the true path, as bytes"),
+    Column("path", Bytes, doc="the true path, as bytes"),
+    Column("path_digest", Id16, doc="of the path, which may be too long for an index"),
     Column("params", Json, nullable=False),
     Column("meta", Json, nullable=False),
     Column("size_bytes", Big),
@@ -174,16 +190,9 @@ item = Table(
     Column("priority", Integer, nullable=False),
     Column("by_user", Name, nullable=False),
     Column("registered_us", Big, nullable=False),
-    Column("reason", Text, doc="why it is quarantined"),
+    Column("reason", Long, doc="why it is quarantined"),
     UniqueConstraint("pipeline_id", "key"),
-    Index(
-        "item_path",
-        "path",
-        "pipeline_id",
-        mysql_length={"path": 700},
-        sqlite_where=text("path IS NOT NULL"),
-        postgresql_where=text("path IS NOT NULL"),
-    ),
+    _partial("item_path", "path_digest", "pipeline_id", where="path_digest IS NOT NULL"),
 )
 
 task = Table(
@@ -204,32 +213,17 @@ task = Table(
     Column("level", SmallInteger, nullable=False, doc="memory level of the next attempt"),
     Column("not_before_us", Big, doc="back-off: not to be claimed earlier"),
     Column("body_id", Integer, doc="what it was done with"),
-    Column("reason", Text, doc="a person's word on holding or cancelling it"),
+    Column("reason", Long, doc="a person's word on holding or cancelling it"),
     UniqueConstraint("item_id", "step_id"),
-    Index(
-        "task_lane",
-        "lane",
-        "okey",
-        "id",
-        sqlite_where=text("lane IS NOT NULL"),
-        postgresql_where=text("lane IS NOT NULL"),
-    ),
-    Index(
-        "task_not_before",
-        "not_before_us",
-        sqlite_where=text("not_before_us IS NOT NULL"),
-        postgresql_where=text("not_before_us IS NOT NULL"),
-    ),
+    _partial("task_lane", "lane", "okey", "id", where="lane IS NOT NULL"),
+    _partial("task_not_before", "not_before_us", where="not_before_us IS NOT NULL"),
     *(
-        Index(
-            f"task_{state.word}",
-            "step_id",
-            "id",
-            sqlite_where=text(f"state = {state.value}"),
-            postgresql_where=text(f"state = {state.value}"),
+        _partial(f"task_{state.word}", "step_id", "id", where=f"state = {state.value}").ddl_if(
+            dialect=PARTIAL_INDEXES
         )
         for state in (TaskState.HELD, TaskState.FAILED, TaskState.CANCELLED)
     ),
+    Index("task_state", "step_id", "state", "id").ddl_if(dialect=WHOLE_INDEXES),
 )
 
 attempt = Table(
@@ -251,7 +245,7 @@ attempt = Table(
     Column("ended_us", Big),
     Column("pid", Integer),
     Column("batch_id", Name),
-    Column("command", Text),
+    Column("command", Long),
     Column("exit_code", Integer),
     Column("signal", SmallInteger),
     Column("user_us", Big),
@@ -259,20 +253,17 @@ attempt = Table(
     Column("max_rss_bytes", Big),
     Column("stdout_size", Big),
     Column("stdout_truncated", Boolean),
-    Column("stdout_path", LargeBinary),
-    Column("stdout_text", LargeBinary),
+    Column("stdout_path", Bytes),
+    Column("stdout_text", Bytes),
     Column("stderr_size", Big),
     Column("stderr_truncated", Boolean),
-    Column("stderr_path", LargeBinary),
-    Column("stderr_text", LargeBinary),
+    Column("stderr_path", Bytes),
+    Column("stderr_text", Bytes),
     Column("step_values", Json, doc="what it wrote for later steps"),
-    Column("reason", Text, doc="one line for people"),
-    Column("cause", Text, doc="what `failures` groups by"),
-    Index(
-        "attempt_running",
-        "worker_id",
-        sqlite_where=text(f"state = {AttemptState.RUNNING.value}"),
-        postgresql_where=text(f"state = {AttemptState.RUNNING.value}"),
+    Column("reason", Long, doc="one line for people"),
+    Column("cause", Long, doc="what `failures` groups by"),
+    _partial(
+        "attempt_running", "state", "worker_id", where=f"state = {AttemptState.RUNNING.value}"
     ),
     sqlite_with_rowid=False,
 )
@@ -283,7 +274,7 @@ output = Table(
     Column("attempt", Id16, primary_key=True),
     Column("name", Name, primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("path", LargeBinary, nullable=False),
+    Column("path", Bytes, nullable=False),
     Column("size_bytes", Big, nullable=False),
     Column("checksum", String(80), nullable=False),
     sqlite_with_rowid=False,
@@ -296,13 +287,10 @@ temporary = Table(
     Column("name", Name, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("task_id", Big, nullable=False, index=True),
-    Column("path", LargeBinary, nullable=False, doc="deleted once nothing more is made from it"),
+    Column("path", Bytes, nullable=False, doc="deleted once nothing more is made from it"),
     Column("removed_us", Big, doc="NULL: the file is there"),
-    Index(
-        "temporary_there",
-        "task_id",
-        sqlite_where=text("removed_us IS NULL"),
-        postgresql_where=text("removed_us IS NULL"),
+    _partial("temporary_there", "task_id", where="removed_us IS NULL").ddl_if(
+        dialect=PARTIAL_INDEXES
     ),
     sqlite_with_rowid=False,
 )
@@ -310,7 +298,8 @@ temporary = Table(
 publication = Table(
     "publication",
     metadata,
-    Column("path", LargeBinary(3000), primary_key=True, doc="absolute; owned by the task for good"),
+    Column("digest", Id16, primary_key=True, doc="of the path, which may be too long for a key"),
+    Column("path", Bytes, nullable=False, doc="absolute; owned by the task for good"),
     Column("task_id", Big, nullable=False),
     Column("attempt", Id16, nullable=False, doc="the last that reserved it"),
     sqlite_with_rowid=False,
@@ -327,17 +316,12 @@ worker = Table(
     Column("slots", Integer, nullable=False, doc="cpus it fills at most"),
     Column("cpus", Integer, nullable=False, doc="of its host"),
     Column("memory_bytes", Big, nullable=False, doc="of its host"),
-    Column("scratch", LargeBinary, nullable=False),
+    Column("scratch", Bytes, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("started_us", Big, nullable=False),
     Column("lease_until_us", Big, nullable=False),
     Column("ended_us", Big),
-    Index(
-        "worker_alive",
-        "host",
-        sqlite_where=text("state = 0"),
-        postgresql_where=text("state = 0"),
-    ),
+    _partial("worker_alive", "host", where="state = 0"),
 )
 
 journal = Table(
@@ -361,21 +345,9 @@ journal = Table(
     Column("body", String(64), doc="hash of the step's body, where from_state or to_state is done"),
     Column("n", Integer, nullable=False, doc="how many tasks the row speaks of"),
     Column("data", Json),
-    Index(
-        "journal_seq",
-        "origin",
-        "epoch",
-        "seq",
-        unique=True,
-        sqlite_where=text("seq IS NOT NULL"),
-        postgresql_where=text("seq IS NOT NULL"),
-    ),
-    Index(
-        "journal_unsequenced",
-        "id",
-        sqlite_where=text("seq IS NULL"),
-        postgresql_where=text("seq IS NULL"),
-    ),
+    _partial("journal_seq", "origin", "epoch", "seq", where="seq IS NOT NULL", unique=True),
+    _partial("journal_unsequenced", "id", where="seq IS NULL").ddl_if(dialect=PARTIAL_INDEXES),
+    Index("journal_seq_id", "seq", "id").ddl_if(dialect=WHOLE_INDEXES),
 )
 
 tally = Table(

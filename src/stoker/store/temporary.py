@@ -10,7 +10,8 @@ from stoker.model.states import TaskState
 from stoker.model.task import Result
 from stoker.store import tables
 from stoker.store.catalog import Catalog
-from stoker.store.unit import Unit
+from stoker.store.locks import lock_tasks_of
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -44,6 +45,7 @@ def note(unit: Unit, ended: Sequence[tuple[Any, Result]], known: Catalog) -> Non
             unit.execute(insert(_X), rows)
 
 
+@as_a_whole
 def expire(store: "Store", remove: Callable[[str], None], *, most: int = 100) -> int:
     """Outputs that nothing needs any more are deleted by `remove`; return how many, up to `most`.
 
@@ -56,6 +58,10 @@ def expire(store: "Store", remove: Callable[[str], None], *, most: int = 100) ->
             return 0
     with store.writing() as unit:
         rows = unit.execute(_expired().limit(most)).fetchall()
+        if unit.store.dialect.locks_rows:
+            lock_tasks_of(unit, [row.item_id for row in rows])
+            rows = unit.execute(_expired().where(_X.c.task_id.in_([r.task_id for r in rows])))
+            rows = rows.fetchall()[:most]
         for row in rows:
             remove(os.fsdecode(row.path))
             unit.execute(
@@ -85,7 +91,7 @@ def _expired() -> Any:
     follows = select(after.c.id).select_from(joined).where(*of_task)
     open_ones = follows.where(after.c.state.not_in(_SATISFIED))
     return (
-        select(_X.c.attempt, _X.c.name, _X.c.position, _X.c.path)
+        select(_X.c.attempt, _X.c.name, _X.c.position, _X.c.path, _X.c.task_id, _T.c.item_id)
         .select_from(_X.join(_T, _T.c.id == _X.c.task_id))
         .where(
             _X.c.removed_us.is_(None),

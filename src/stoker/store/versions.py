@@ -14,7 +14,7 @@ from stoker.store import tables
 from stoker.store.aftermath import TaskChanges
 from stoker.store.catalog import StepEntry, catalog
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.unit import Unit
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -33,6 +33,7 @@ class VersionChange:
     set_before: str | None = None  # `host:path` that set the version before
 
 
+@as_a_whole
 def apply_version(
     store: "Store",
     pipeline: Pipeline,
@@ -48,7 +49,7 @@ def apply_version(
     stay done. Nothing happens where the content is the same. VersionConflict if it differs and was
     set from elsewhere, unless `take_over`. One transaction: all of it, or nothing.
     """
-    with store.writing(dry_run=dry_run) as unit:
+    with store.writing(dry_run=dry_run, alone=True) as unit:
         change = _Change(unit, pipeline, host, path)
         done = change.run(take_over=take_over)
         if dry_run:

@@ -1,7 +1,7 @@
 """The only place that asks which database it is."""
 
 from stoker.errors import UserError
-from stoker.store.dialects.dialect import Dialect
+from stoker.store.dialects.dialect import BrokenOff, Dialect
 from stoker.store.dialects.sqlite import SqliteDialect
 
 
@@ -10,10 +10,19 @@ def dialect_for(url: str) -> Dialect:
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme == "sqlite":
         return SqliteDialect()
+    if scheme == "postgresql":
+        from stoker.store.dialects.postgresql import PostgresqlDialect
+
+        return PostgresqlDialect()
+    if scheme == "mariadb":
+        from stoker.store.dialects.mariadb import MariadbDialect
+
+        return MariadbDialect()
     raise UserError(
-        f"`[store] url` begins with `{scheme}`: this release keeps its store in SQLite; "
-        "write `sqlite:///PATH` or leave the setting out"
+        f"`[store] url` begins with `{scheme}`: the store lies in SQLite (`sqlite:///PATH`), "
+        "PostgreSQL (`postgresql+psycopg://USER@HOST/DATABASE`) or MariaDB "
+        "(`mariadb+pymysql://USER@HOST/DATABASE`)"
     )
 
 
-__all__ = ["Dialect", "dialect_for"]
+__all__ = ["BrokenOff", "Dialect", "dialect_for"]

@@ -1,48 +1,75 @@
 """What differs between databases, as the questions that the verbs ask."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
-from stoker.errors import StokerError
+from stoker.errors import StokerError, Unavailable
 
 if TYPE_CHECKING:
     from stoker.store.unit import Unit
 
 
+class BrokenOff(Unavailable):
+    """The database undid the transaction for the sake of another; from its beginning it may succeed."""
+
+
 class Dialect(Protocol):
-    """One kind of database."""
+    """One kind of database.
+
+    `locks_rows`: writers run side by side, so that what is read to be changed has to be locked.
+    `is_one_host`: only the host that made the store may open it.
+    `transactional_ddl`: a migration is one transaction.
+    """
 
     name: str
     placeholder: str
     driver_errors: tuple[type[Exception], ...]
+    locks_rows: bool
+    is_one_host: bool
+    transactional_ddl: bool
 
-    def engine(self, url: str) -> Engine:
+    def engine(self, url: str, *, password_file: str | None = None) -> Engine:
         """Return an engine on an existing or new database; Refused where a promise would break."""
         ...
 
-    def exists(self, url: str) -> bool:
-        """Whether there is a store to open at `url`."""
+    def exists(self, engine: Engine) -> bool:
+        """Whether there is a store to open; makes nothing."""
         ...
 
-    def begin_write(self, cursor: Any) -> None:
-        """Begin a transaction that is going to write."""
+    def folder(self, engine: Engine) -> Path | None:
+        """Return where the store lies on this host's disk; None for one on a server."""
         ...
 
-    def begin_read(self, cursor: Any) -> None:
-        """Begin a transaction that sees one state of the store and writes nothing."""
+    def begin_write(self, cursor: Any, *, alone: bool) -> int:
+        """Begin a transaction that is going to write; return the store's clock in microseconds.
+
+        One that is to be `alone` waits until no other writes, and others wait for it.
+        """
         ...
 
-    def roll_back(self, cursor: Any) -> None:
-        """Undo the transaction, if one is still open."""
+    def begin_read(self, cursor: Any) -> int:
+        """Begin a transaction that sees one state of the store and writes nothing; the clock."""
         ...
 
-    def now_us(self, connection: Connection) -> int:
-        """Return the store's clock, in microseconds since the epoch."""
+    def roll_back(self, cursor: Any) -> bool:
+        """Undo the transaction, if one is open; return whether the connection can be used again."""
         ...
 
-    def locked(self, select: str) -> str:
-        """Return the text of a SELECT so that it locks its rows, passing over locked ones."""
+    def lock_schema(self, cursor: Any) -> None:
+        """Wait until no other process changes the schema, and keep others from it."""
+        ...
+
+    def unlock_schema(self, cursor: Any) -> None:
+        """End what `lock_schema` began."""
+        ...
+
+    def run_many(
+        self, cursor: Any, text: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """Execute once for each row; return how many rows of the table were touched."""
         ...
 
     def reserve_item_ids(self, unit: "Unit", n: int) -> int:
@@ -51,6 +78,10 @@ class Dialect(Protocol):
 
     def translate(self, error: Exception) -> StokerError | None:
         """Return the error to raise for a driver's; None where it is a bug."""
+        ...
+
+    def quick_check(self, connection: Connection) -> list[str]:
+        """Return what the database itself finds wrong with its files."""
         ...
 
     def checkpoint(self, connection: Connection) -> None:

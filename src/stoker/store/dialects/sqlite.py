@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,49 +29,64 @@ class SqliteDialect:
     name = "sqlite"
     placeholder = "?"
     driver_errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    locks_rows = False
+    is_one_host = True
+    transactional_ddl = True
 
-    def engine(self, url: str) -> Engine:
+    def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002
         """Return an engine on the file in `url`, whose folder is made if it is missing."""
         database = make_url(url).database
         if not database or database == ":memory:":
             raise Refused(f"`{url}` names no file; a store in memory would lose everything")
-        path = Path(database)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        refuse_network(path)
+        refuse_network(Path(database))
         engine = create_engine(
             url,
             poolclass=NullPool,  # `Store` keeps one connection a thread
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
         )
+        event.listen(engine, "do_connect", _make_folder)
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _leave_to_store)
         return engine
 
-    def exists(self, url: str) -> bool:
+    def exists(self, engine: Engine) -> bool:
         """Whether the file is there."""
-        database = make_url(url).database
-        return bool(database) and Path(str(database)).exists()
+        return _file(engine).exists()
 
-    def begin_write(self, cursor: Any) -> None:
+    def folder(self, engine: Engine) -> Path:
+        """The folder of the file."""
+        return _file(engine).absolute().parent
+
+    def begin_write(self, cursor: Any, *, alone: bool) -> int:  # noqa: ARG002 - it always is
         """Take the one write lock at once, so that no transaction fails half-way for it."""
         cursor.execute("BEGIN IMMEDIATE")
+        return time.time_ns() // 1000
 
-    def begin_read(self, cursor: Any) -> None:
+    def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot; writers go on beside it."""
         cursor.execute("BEGIN DEFERRED")
+        return time.time_ns() // 1000
 
-    def roll_back(self, cursor: Any) -> None:
+    def roll_back(self, cursor: Any) -> bool:
         """SQLite has rolled back by itself where the disk was full."""
         if cursor.connection.in_transaction:
             cursor.execute("ROLLBACK")
+        return True
 
-    def now_us(self, connection: Connection) -> int:  # noqa: ARG002 - servers ask theirs
-        """The host's clock: the store has only one host."""
-        return time.time_ns() // 1000
+    def lock_schema(self, cursor: Any) -> None:
+        """The write lock."""
+        cursor.execute("BEGIN IMMEDIATE")
 
-    def locked(self, select: str) -> str:
-        """Nothing to add: the transaction holds the only write lock."""
-        return select
+    def unlock_schema(self, cursor: Any) -> None:
+        """Undo what was not committed; the lock goes with it."""
+        self.roll_back(cursor)
+
+    def run_many(
+        self, cursor: Any, text: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """The driver's own loop, which compiles the statement once."""
+        cursor.executemany(text, [[row[name] for name in names] for row in rows])
+        return int(cursor.rowcount)
 
     def reserve_item_ids(self, unit: "Unit", n: int) -> int:  # noqa: ARG002 - servers count on
         """Behind the last item: the transaction is the only one that writes."""
@@ -98,9 +114,22 @@ class SqliteDialect:
             return Unavailable(f"the store cannot be read ({words}); see `stoker doctor`")
         return None
 
+    def quick_check(self, connection: Connection) -> list[str]:
+        """What SQLite's own check says; it reads the whole file."""
+        rows = connection.exec_driver_sql("PRAGMA quick_check(5)").fetchall()
+        return [str(row[0]) for row in rows if row[0] != "ok"]
+
     def checkpoint(self, connection: Connection) -> None:
         """Move what the write-ahead log holds into the file, without waiting for anyone."""
         connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _file(engine: Engine) -> Path:
+    return Path(str(engine.url.database))
+
+
+def _make_folder(_dialect: object, _record: object, arguments: list[str], _more: object) -> None:
+    Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:

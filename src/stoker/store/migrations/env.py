@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,
-    transactional_ddl=True,
+    transactional_ddl=context.config.attributes["transactional_ddl"],
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,13 +1,31 @@
 """The first schema: every table of the store, and views with words and times for people."""
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
 
+
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-BYTEWISE = sa.String(length=1000).with_variant(sa.String(1000, collation="C"), "postgresql")
+BYTEWISE = (
+    sa.String(length=1000)
+    .with_variant(sa.String(1000, collation="C"), "postgresql")
+    .with_variant(mysql.VARBINARY(1000), "mariadb")
+)
+LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mariadb")
+BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mariadb")
+ID16 = sa.LargeBinary(length=16).with_variant(mysql.BINARY(16), "mariadb")
+TABLE: dict[str, Any] = {
+    "if_not_exists": True,  # where a change of the schema is no transaction, it is done again
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
 
 _TASK = ("blocked", "ready", "running", "held", "done", "skipped", "failed", "cancelled")
 _ATTEMPT = ("running", "succeeded", "failed", "timed_out", "out_of_memory", "cancelled", "lost")
@@ -21,55 +39,125 @@ def _word(column: str, words: tuple[str, ...]) -> str:
     return f"CASE {column} {cases} END"
 
 
-def _time(column: str) -> str:
-    """Microseconds since the epoch as a time in UTC."""
-    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000000.0, 'unixepoch')"
+class _Sql(NamedTuple):
+    """How a database writes what people read: a time, an id, text kept as bytes, a key."""
+
+    time_: str
+    id_: str
+    text_: str
+    key_: str
+
+    def time(self, column: str) -> str:
+        """Microseconds since the epoch as a time in UTC."""
+        return self.time_.format(column)
+
+    def id(self, column: str) -> str:
+        """The bytes of an id as hexadecimal digits."""
+        return self.id_.format(column)
+
+    def text(self, column: str) -> str:
+        """Bytes as the text that they nearly always are."""
+        return self.text_.format(column)
+
+    def key(self, column: str) -> str:
+        """An item's key."""
+        return self.key_.format(column)
 
 
-VIEWS = {
-    "items": f"""
-        SELECT p.name AS pipeline, i.key, {_word("i.state", _ITEM)} AS state,
-            CAST(i.path AS TEXT) AS path, i.params, i.meta, i.size_bytes, i.generation, i.priority,
-            i.by_user, {_time("i.registered_us")} AS registered_at, i.id
+SQL = {
+    "sqlite": _Sql(
+        "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000000.0, 'unixepoch')",
+        "lower(hex({}))",
+        "CAST({} AS TEXT)",
+        "{}",
+    ),
+    "postgresql": _Sql(
+        "(timestamptz 'epoch' + {} * interval '1 microsecond')",
+        "encode({}, 'hex')",
+        "readable({})",
+        "{}",
+    ),
+    "mariadb": _Sql(
+        "timestampadd(MICROSECOND, {}, '1970-01-01 00:00:00')",
+        "lower(hex({}))",
+        "convert({} USING utf8mb4)",
+        "convert({} USING utf8mb4) AS `key`",
+    ),
+}
+# Bytes that are no UTF-8 must not make a whole view unreadable.
+READABLE = """
+    CREATE OR REPLACE FUNCTION readable(bytes bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        RETURN convert_from(bytes, 'UTF8');
+    EXCEPTION WHEN OTHERS THEN
+        RETURN encode(bytes, 'escape');
+    END $$"""
+
+
+def _views(sql: _Sql) -> Iterator[tuple[str, str]]:
+    yield (
+        "items",
+        f"""
+        SELECT p.name AS pipeline, {sql.key("i.key")}, {_word("i.state", _ITEM)} AS state,
+            {sql.text("i.path")} AS path, i.params, i.meta, i.size_bytes, i.generation, i.priority,
+            i.by_user, {sql.time("i.registered_us")} AS registered_at, i.id
         FROM item i JOIN pipeline p ON p.id = i.pipeline_id""",
-    "tasks": f"""
-        SELECT p.name AS pipeline, i.key, s.name AS step, {_word("t.state", _TASK)} AS state,
-            t.number AS attempts, t.waiting_on, {_time("t.not_before_us")} AS not_before,
-            lower(hex(t.attempt)) AS attempt, coalesce(a.reason, t.reason) AS reason, t.id
+    )
+    yield (
+        "tasks",
+        f"""
+        SELECT p.name AS pipeline, {sql.key("i.key")}, s.name AS step, {_word("t.state", _TASK)} AS state,
+            t.number AS attempts, t.waiting_on, {sql.time("t.not_before_us")} AS not_before,
+            {sql.id("t.attempt")} AS attempt, coalesce(a.reason, t.reason) AS reason, t.id
         FROM task t JOIN item i ON i.id = t.item_id JOIN pipeline p ON p.id = i.pipeline_id
             JOIN step s ON s.id = t.step_id LEFT JOIN attempt a ON a.id = t.attempt""",
-    "attempts": f"""
-        SELECT lower(hex(a.id)) AS attempt, p.name AS pipeline, i.key, s.name AS step, a.number,
+    )
+    yield (
+        "attempts",
+        f"""
+        SELECT {sql.id("a.id")} AS attempt, p.name AS pipeline, {sql.key("i.key")}, s.name AS step, a.number,
             {_word("a.state", _ATTEMPT)} AS state, w.host, w.name AS worker, a.pid,
-            {_time("a.claimed_us")} AS claimed_at, {_time("a.started_us")} AS started_at,
-            {_time("a.ended_us")} AS ended_at, a.exit_code, a.signal,
+            {sql.time("a.claimed_us")} AS claimed_at, {sql.time("a.started_us")} AS started_at,
+            {sql.time("a.ended_us")} AS ended_at, a.exit_code, a.signal,
             a.user_us / 1000000.0 AS user_s, a.system_us / 1000000.0 AS system_s,
             a.max_rss_bytes, a.command, a.reason, a.cause, a.step_values,
-            CAST(a.stdout_text AS TEXT) AS stdout, CAST(a.stderr_text AS TEXT) AS stderr
+            {sql.text("a.stdout_text")} AS stdout, {sql.text("a.stderr_text")} AS stderr
         FROM attempt a JOIN task t ON t.id = a.task_id JOIN item i ON i.id = t.item_id
             JOIN pipeline p ON p.id = i.pipeline_id JOIN step s ON s.id = t.step_id
             LEFT JOIN worker w ON w.id = a.worker_id""",
-    "outputs": """
-        SELECT lower(hex(o.attempt)) AS attempt, o.name, CAST(o.path AS TEXT) AS path,
+    )
+    yield (
+        "outputs",
+        f"""
+        SELECT {sql.id("o.attempt")} AS attempt, o.name, {sql.text("o.path")} AS path,
             o.size_bytes, o.checksum
         FROM output o""",
-    "workers": f"""
+    )
+    yield (
+        "workers",
+        f"""
         SELECT w.id, w.name, w.host, w.pid, {_word("w.state", _WORKER)} AS state, w.slots,
-            {_time("w.started_us")} AS started_at, {_time("w.lease_until_us")} AS lease_until
+            {sql.time("w.started_us")} AS started_at, {sql.time("w.lease_until_us")} AS lease_until
         FROM worker w""",
-    "events": f"""
-        SELECT j.seq, {_time("j.at_us")} AS at, j.event, j.pipeline, j.key, j.step,
+    )
+    yield (
+        "events",
+        f"""
+        SELECT j.seq, {sql.time("j.at_us")} AS at, j.event, j.pipeline, {sql.key("j.key")}, j.step,
             {_word("j.from_state", _TASK)} AS from_state, {_word("j.to_state", _TASK)} AS to_state,
-            lower(hex(j.attempt)) AS attempt, j.n, j.data
+            {sql.id("j.attempt")} AS attempt, j.n, j.data
         FROM journal j""",
-}
+    )
 
 
 def upgrade() -> None:
-    """Make every table, and on SQLite the views."""
+    """Make every table, then the views."""
+    dialect = op.get_bind().dialect
+    if dialect.name != "sqlite":
+        op.execute("CREATE SEQUENCE IF NOT EXISTS item_block")
     op.create_table(
         "attempt",
-        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("id", ID16, nullable=False),
         sa.Column("task_id", BIG, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
@@ -78,14 +166,14 @@ def upgrade() -> None:
         sa.Column("site", sa.Integer(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("version_id", sa.Integer(), nullable=False),
-        sa.Column("consumed", sa.Text(), nullable=True),
+        sa.Column("consumed", LONG, nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
         sa.Column("claimed_us", BIG, nullable=False),
         sa.Column("started_us", BIG, nullable=True),
         sa.Column("ended_us", BIG, nullable=True),
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("batch_id", sa.String(length=200), nullable=True),
-        sa.Column("command", sa.Text(), nullable=True),
+        sa.Column("command", LONG, nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
         sa.Column("signal", sa.SmallInteger(), nullable=True),
         sa.Column("user_us", BIG, nullable=True),
@@ -93,27 +181,31 @@ def upgrade() -> None:
         sa.Column("max_rss_bytes", BIG, nullable=True),
         sa.Column("stdout_size", BIG, nullable=True),
         sa.Column("stdout_truncated", sa.Boolean(), nullable=True),
-        sa.Column("stdout_path", sa.LargeBinary(), nullable=True),
-        sa.Column("stdout_text", sa.LargeBinary(), nullable=True),
+        sa.Column("stdout_path", BYTES, nullable=True),
+        sa.Column("stdout_text", BYTES, nullable=True),
         sa.Column("stderr_size", BIG, nullable=True),
         sa.Column("stderr_truncated", sa.Boolean(), nullable=True),
-        sa.Column("stderr_path", sa.LargeBinary(), nullable=True),
-        sa.Column("stderr_text", sa.LargeBinary(), nullable=True),
-        sa.Column("step_values", sa.Text(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("stderr_path", BYTES, nullable=True),
+        sa.Column("stderr_text", BYTES, nullable=True),
+        sa.Column("step_values", LONG, nullable=True),
+        sa.Column("reason", LONG, nullable=True),
+        sa.Column("cause", LONG, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("attempt_pkey")),
         sqlite_with_rowid=False,
+        **TABLE,
     )
     op.create_index(
         "attempt_running",
         "attempt",
-        ["worker_id"],
+        ["state", "worker_id"],
         unique=False,
         sqlite_where=sa.text("state = 0"),
         postgresql_where=sa.text("state = 0"),
+        if_not_exists=True,
     )
-    op.create_index(op.f("attempt_task_id"), "attempt", ["task_id"], unique=False)
+    op.create_index(
+        op.f("attempt_task_id"), "attempt", ["task_id"], unique=False, if_not_exists=True
+    )
     op.create_table(
         "journal",
         sa.Column("id", BIG, nullable=False),
@@ -127,14 +219,15 @@ def upgrade() -> None:
         sa.Column("pipeline", sa.String(length=200), nullable=True),
         sa.Column("key", BYTEWISE, nullable=True),
         sa.Column("step", sa.String(length=200), nullable=True),
-        sa.Column("attempt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("attempt", ID16, nullable=True),
         sa.Column("generation", sa.Integer(), nullable=True),
         sa.Column("from_state", sa.SmallInteger(), nullable=True),
         sa.Column("to_state", sa.SmallInteger(), nullable=True),
         sa.Column("body", sa.String(length=64), nullable=True),
         sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("data", sa.Text(), nullable=True),
+        sa.Column("data", LONG, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("journal_pkey")),
+        **TABLE,
     )
     op.create_index(
         "journal_seq",
@@ -143,25 +236,19 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("seq IS NOT NULL"),
         postgresql_where=sa.text("seq IS NOT NULL"),
-    )
-    op.create_index(
-        "journal_unsequenced",
-        "journal",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("seq IS NULL"),
-        postgresql_where=sa.text("seq IS NULL"),
+        if_not_exists=True,
     )
     op.create_table(
         "output",
-        sa.Column("attempt", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("attempt", ID16, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("path", BYTES, nullable=False),
         sa.Column("size_bytes", BIG, nullable=False),
         sa.Column("checksum", sa.String(length=80), nullable=False),
         sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("output_pkey")),
         sqlite_with_rowid=False,
+        **TABLE,
     )
     op.create_table(
         "peer",
@@ -170,6 +257,7 @@ def upgrade() -> None:
         sa.Column("acked_seq", BIG, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("peer_pkey")),
         sa.UniqueConstraint("uid", name=op.f("peer_uid_key")),
+        **TABLE,
     )
     op.create_table(
         "pipeline",
@@ -179,14 +267,17 @@ def upgrade() -> None:
         sa.Column("items", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pipeline_pkey")),
         sa.UniqueConstraint("name", name=op.f("pipeline_name_key")),
+        **TABLE,
     )
     op.create_table(
         "publication",
-        sa.Column("path", sa.LargeBinary(length=3000), nullable=False),
+        sa.Column("digest", ID16, nullable=False),
+        sa.Column("path", BYTES, nullable=False),
         sa.Column("task_id", BIG, nullable=False),
-        sa.Column("attempt", sa.LargeBinary(length=16), nullable=False),
-        sa.PrimaryKeyConstraint("path", name=op.f("publication_pkey")),
+        sa.Column("attempt", ID16, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("publication_pkey")),
         sqlite_with_rowid=False,
+        **TABLE,
     )
     op.create_table(
         "site",
@@ -195,39 +286,36 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("machine", sa.String(length=200), nullable=True),
-        sa.Column("path", sa.LargeBinary(), nullable=True),
+        sa.Column("path", BYTES, nullable=True),
         sa.Column("created_us", BIG, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("site_pkey")),
         sa.UniqueConstraint("uid", name=op.f("site_uid_key")),
+        **TABLE,
     )
     op.create_table(
         "slot",
         sa.Column("pool", sa.String(length=200), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("attempt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("attempt", ID16, nullable=True),
         sa.Column("is_retired", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("pool", "name", name=op.f("slot_pkey")),
+        **TABLE,
     )
-    op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False)
+    op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False, if_not_exists=True)
     op.create_table(
         "temporary",
-        sa.Column("attempt", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("attempt", ID16, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("task_id", BIG, nullable=False),
-        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("path", BYTES, nullable=False),
         sa.Column("removed_us", BIG, nullable=True),
         sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("temporary_pkey")),
         sqlite_with_rowid=False,
+        **TABLE,
     )
-    op.create_index(op.f("temporary_task_id"), "temporary", ["task_id"], unique=False)
     op.create_index(
-        "temporary_there",
-        "temporary",
-        ["task_id"],
-        unique=False,
-        sqlite_where=sa.text("removed_us IS NULL"),
-        postgresql_where=sa.text("removed_us IS NULL"),
+        op.f("temporary_task_id"), "temporary", ["task_id"], unique=False, if_not_exists=True
     )
     op.create_table(
         "worker",
@@ -239,12 +327,13 @@ def upgrade() -> None:
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("cpus", sa.Integer(), nullable=False),
         sa.Column("memory_bytes", BIG, nullable=False),
-        sa.Column("scratch", sa.LargeBinary(), nullable=False),
+        sa.Column("scratch", BYTES, nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("started_us", BIG, nullable=False),
         sa.Column("lease_until_us", BIG, nullable=False),
         sa.Column("ended_us", BIG, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("worker_pkey")),
+        **TABLE,
     )
     op.create_index(
         "worker_alive",
@@ -253,6 +342,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state = 0"),
         postgresql_where=sa.text("state = 0"),
+        if_not_exists=True,
     )
     op.create_table(
         "head",
@@ -261,40 +351,43 @@ def upgrade() -> None:
         sa.Column("seq", BIG, nullable=False),
         sa.ForeignKeyConstraint(["origin"], ["site.id"], name=op.f("head_origin_fkey")),
         sa.PrimaryKeyConstraint("origin", "epoch", name=op.f("head_pkey")),
+        **TABLE,
     )
     op.create_table(
         "item",
-        sa.Column("id", BIG, nullable=False),
+        sa.Column("id", BIG, autoincrement=False, nullable=False),
         sa.Column("pipeline_id", sa.Integer(), nullable=False),
         sa.Column("key", BYTEWISE, nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("home_site", sa.Integer(), nullable=False),
-        sa.Column("path", sa.LargeBinary(), nullable=True),
-        sa.Column("params", sa.Text(), nullable=False),
-        sa.Column("meta", sa.Text(), nullable=False),
+        sa.Column("path", BYTES, nullable=True),
+        sa.Column("path_digest", ID16, nullable=True),
+        sa.Column("params", LONG, nullable=False),
+        sa.Column("meta", LONG, nullable=False),
         sa.Column("size_bytes", BIG, nullable=True),
         sa.Column("mtime_us", BIG, nullable=True),
         sa.Column("fingerprint", sa.String(length=200), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("by_user", sa.String(length=200), nullable=False),
         sa.Column("registered_us", BIG, nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", LONG, nullable=True),
         sa.ForeignKeyConstraint(["home_site"], ["site.id"], name=op.f("item_home_site_fkey")),
         sa.ForeignKeyConstraint(
             ["pipeline_id"], ["pipeline.id"], name=op.f("item_pipeline_id_fkey")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("item_pkey")),
         sa.UniqueConstraint("pipeline_id", "key", name=op.f("item_pipeline_id_key_key")),
+        **TABLE,
     )
     op.create_index(
         "item_path",
         "item",
-        ["path", "pipeline_id"],
+        ["path_digest", "pipeline_id"],
         unique=False,
-        mysql_length={"path": 700},
-        sqlite_where=sa.text("path IS NOT NULL"),
-        postgresql_where=sa.text("path IS NOT NULL"),
+        sqlite_where=sa.text("path_digest IS NOT NULL"),
+        postgresql_where=sa.text("path_digest IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_table(
         "item_tally",
@@ -305,6 +398,7 @@ def upgrade() -> None:
             ["pipeline_id"], ["pipeline.id"], name=op.f("item_tally_pipeline_id_fkey")
         ),
         sa.PrimaryKeyConstraint("pipeline_id", "state", name=op.f("item_tally_pkey")),
+        **TABLE,
     )
     op.create_table(
         "step",
@@ -322,6 +416,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site"], ["site.id"], name=op.f("step_site_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("step_pkey")),
         sa.UniqueConstraint("pipeline_id", "name", name=op.f("step_pipeline_id_name_key")),
+        **TABLE,
     )
     op.create_table(
         "version",
@@ -330,16 +425,17 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("interface_hash", sa.String(length=64), nullable=False),
         sa.Column("body_hash", sa.String(length=64), nullable=False),
-        sa.Column("spec", sa.Text(), nullable=False),
-        sa.Column("folder", sa.LargeBinary(), nullable=False),
+        sa.Column("spec", LONG, nullable=False),
+        sa.Column("folder", BYTES, nullable=False),
         sa.Column("set_by_host", sa.String(length=200), nullable=False),
-        sa.Column("set_by_path", sa.LargeBinary(), nullable=False),
+        sa.Column("set_by_path", BYTES, nullable=False),
         sa.Column("at_us", BIG, nullable=False),
         sa.ForeignKeyConstraint(
             ["pipeline_id"], ["pipeline.id"], name=op.f("version_pipeline_id_fkey")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("version_pkey")),
         sa.UniqueConstraint("pipeline_id", "number", name=op.f("version_pipeline_id_number_key")),
+        **TABLE,
     )
     op.create_table(
         "body",
@@ -349,6 +445,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("body_step_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("body_pkey")),
         sa.UniqueConstraint("step_id", "hash", name=op.f("body_step_id_hash_key")),
+        **TABLE,
     )
     op.create_table(
         "edge",
@@ -357,6 +454,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("edge_step_id_fkey")),
         sa.ForeignKeyConstraint(["successor_id"], ["step.id"], name=op.f("edge_successor_id_fkey")),
         sa.PrimaryKeyConstraint("step_id", "successor_id", name=op.f("edge_pkey")),
+        **TABLE,
     )
     op.create_table(
         "lane",
@@ -368,6 +466,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("lane_step_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("lane_pkey")),
         sa.UniqueConstraint("step_id", "level", name=op.f("lane_step_id_level_key")),
+        **TABLE,
     )
     op.create_table(
         "tally",
@@ -377,6 +476,7 @@ def upgrade() -> None:
         sa.Column("n", BIG, nullable=False),
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("tally_step_id_fkey")),
         sa.PrimaryKeyConstraint("step_id", "state", "body_id", name=op.f("tally_pkey")),
+        **TABLE,
     )
     op.create_table(
         "task",
@@ -386,7 +486,7 @@ def upgrade() -> None:
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("lane", sa.Integer(), nullable=True),
         sa.Column("okey", BIG, nullable=False),
-        sa.Column("attempt", sa.LargeBinary(length=16), nullable=True),
+        sa.Column("attempt", ID16, nullable=True),
         sa.Column("worker_id", sa.Integer(), nullable=True),
         sa.Column("waiting_on", sa.SmallInteger(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -395,35 +495,12 @@ def upgrade() -> None:
         sa.Column("level", sa.SmallInteger(), nullable=False),
         sa.Column("not_before_us", BIG, nullable=True),
         sa.Column("body_id", sa.Integer(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("reason", LONG, nullable=True),
         sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("task_item_id_fkey")),
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("task_step_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("task_pkey")),
         sa.UniqueConstraint("item_id", "step_id", name=op.f("task_item_id_step_id_key")),
-    )
-    op.create_index(
-        "task_cancelled",
-        "task",
-        ["step_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 7"),
-        postgresql_where=sa.text("state = 7"),
-    )
-    op.create_index(
-        "task_failed",
-        "task",
-        ["step_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 6"),
-        postgresql_where=sa.text("state = 6"),
-    )
-    op.create_index(
-        "task_held",
-        "task",
-        ["step_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 3"),
-        postgresql_where=sa.text("state = 3"),
+        **TABLE,
     )
     op.create_index(
         "task_lane",
@@ -432,6 +509,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("lane IS NOT NULL"),
         postgresql_where=sa.text("lane IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_index(
         "task_not_before",
@@ -440,6 +518,7 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("not_before_us IS NOT NULL"),
         postgresql_where=sa.text("not_before_us IS NOT NULL"),
+        if_not_exists=True,
     )
     op.create_table(
         "lane_need",
@@ -448,8 +527,64 @@ def upgrade() -> None:
         sa.Column("n", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["lane_id"], ["lane.id"], name=op.f("lane_need_lane_id_fkey")),
         sa.PrimaryKeyConstraint("lane_id", "pool", name=op.f("lane_need_pkey")),
+        **TABLE,
     )
+    _indexes_of_some_rows(dialect.name)
+    if dialect.name == "postgresql":
+        op.execute(READABLE)
+    for name, query in _views(SQL[dialect.name]):
+        op.execute(f"DROP VIEW IF EXISTS {name}")
+        op.execute(f"CREATE VIEW {name} AS {query}")
 
-    if op.get_bind().dialect.name == "sqlite":
-        for name, query in VIEWS.items():
-            op.execute(f"CREATE VIEW {name} AS {query}")
+
+def _indexes_of_some_rows(dialect: str) -> None:
+    """What is looked for among few rows of many; MariaDB can only index all of them."""
+    if dialect == "mariadb":
+        op.create_index("journal_seq_id", "journal", ["seq", "id"], if_not_exists=True)
+        op.create_index("task_state", "task", ["step_id", "state", "id"], if_not_exists=True)
+        return
+    op.create_index(
+        "journal_unsequenced",
+        "journal",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("seq IS NULL"),
+        postgresql_where=sa.text("seq IS NULL"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "task_cancelled",
+        "task",
+        ["step_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 7"),
+        postgresql_where=sa.text("state = 7"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "task_failed",
+        "task",
+        ["step_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 6"),
+        postgresql_where=sa.text("state = 6"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "task_held",
+        "task",
+        ["step_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 3"),
+        postgresql_where=sa.text("state = 3"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "temporary_there",
+        "temporary",
+        ["task_id"],
+        unique=False,
+        sqlite_where=sa.text("removed_us IS NULL"),
+        postgresql_where=sa.text("removed_us IS NULL"),
+        if_not_exists=True,
+    )

@@ -1,0 +1,189 @@
+"""MariaDB, by PyMySQL: many hosts, many writers."""
+
+import functools
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+from sqlalchemy import Connection, Engine, event
+
+from stoker.errors import Bug, StokerError, Unavailable, UserError
+from stoker.store.dialects import server
+from stoker.store.dialects.dialect import BrokenOff
+from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Unit
+
+_CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
+# The row of this site is what all that writes locks, shared except for who is alone.
+_WRITE = f"SELECT {_CLOCK} FROM site WHERE id = 1 LOCK IN SHARE MODE"
+_WRITE_ALONE = f"SELECT {_CLOCK} FROM site WHERE id = 1 FOR UPDATE"
+_SCHEMA_LOCK = "concat('stoker ', database())"
+
+_GONE = {0, 1040, 1053, 1077, 1079, 1129, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 1969}
+_GONE |= {2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031}
+_FULL = {1021, 1114, 1290, 1836}
+# By the server's and the driver's codes. 1062: a rival inserted the same; look again.
+_MEANINGS: tuple[tuple[frozenset[int], type[StokerError], str], ...] = (
+    (frozenset({1213, 1020, 1062}), BrokenOff, BUSY),
+    (frozenset({1205}), Unavailable, LOCKED),
+    (frozenset({1044, 1045, 1049, 1142, 1698}), UserError, REFUSES),
+    (frozenset(_GONE | _FULL), Unavailable, DOWN),
+)
+_PIECE = 500  # rows that one statement updates
+
+
+class MariadbDialect:
+    """MariaDB 10.6 or later, in READ COMMITTED with locked rows."""
+
+    name = "mariadb"
+    placeholder = "%s"
+    driver_errors: tuple[type[Exception], ...] = (pymysql.Error,)
+    locks_rows = True
+    is_one_host = False
+    transactional_ddl = False
+
+    def engine(self, url: str, *, password_file: str | None = None) -> Engine:
+        """Return an engine on the database, which has to exist; TLS is as the URL's `ssl_…` say."""
+        engine = server.engine_for(
+            url,
+            extra="mariadb",
+            password_file=password_file,
+            arguments={"connect_timeout": server.CONNECT_TIMEOUT_S, "charset": "utf8mb4"},
+        )
+        event.listen(engine, "connect", _configure)
+        return engine
+
+    def exists(self, engine: Engine) -> bool:
+        """Whether a store was made in the database."""
+        return server.has_tables(engine)
+
+    def folder(self, engine: Engine) -> None:
+        """On the server."""
+
+    def begin_write(self, cursor: Any, *, alone: bool) -> int:
+        """Begin, and ask the clock while taking the lock that keeps who is alone apart."""
+        cursor.execute("START TRANSACTION")
+        cursor.execute(_WRITE_ALONE if alone else _WRITE)
+        return _clock(cursor)
+
+    def begin_read(self, cursor: Any) -> int:
+        """Begin on a snapshot."""
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT")
+        cursor.execute(f"SELECT {_CLOCK}")
+        return _clock(cursor)
+
+    def roll_back(self, cursor: Any) -> bool:
+        """Undo the transaction, if the connection still lives."""
+        connection = cursor.connection
+        if connection is None or not connection.open:
+            return False
+        try:
+            cursor.execute("ROLLBACK")
+        except pymysql.Error:
+            return False
+        return bool(connection.open)
+
+    def lock_schema(self, cursor: Any) -> None:
+        """Take a lock by name: a change of the schema ends every transaction."""
+        cursor.execute(f"SELECT get_lock({_SCHEMA_LOCK}, {server.STATEMENT_TIMEOUT_S})")
+        if cursor.fetchone()[0] != 1:
+            raise Unavailable("another process has been changing the store's schema for too long")
+
+    def unlock_schema(self, cursor: Any) -> None:
+        """Let others change the schema; a connection that died has done so already."""
+        with suppress(pymysql.Error):
+            cursor.execute(f"SELECT release_lock({_SCHEMA_LOCK})")
+
+    def run_many(
+        self, cursor: Any, text: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """One statement for hundreds of rows: the driver would make a round trip of every update."""
+        if not text.startswith("UPDATE "):
+            cursor.executemany(text, [[row[name] for name in names] for row in rows])
+            return int(cursor.rowcount)
+        found = 0
+        head, joined, tail, columns = _update_of_many(text, tuple(names))
+        for at in range(0, len(rows), _PIECE):
+            piece = rows[at : at + _PIECE]
+            values = [[row[name] for name in columns] for row in piece]
+            union = " UNION ALL ".join([head, *[joined] * (len(piece) - 1)])
+            found += cursor.execute(f"UPDATE ({union}) {tail}", list(chain.from_iterable(values)))
+        return found
+
+    def reserve_item_ids(self, unit: "Unit", n: int) -> int:
+        """A number of the sequence stands for a block of ids, of which some are never used."""
+        if n > server.ITEM_BLOCK:
+            raise Bug(f"{n} item ids were asked for at once")
+        unit.cursor.execute("SELECT nextval(item_block)")
+        return int(unit.cursor.fetchone()[0]) * server.ITEM_BLOCK
+
+    def translate(self, error: Exception) -> StokerError | None:
+        """Tell what may be tried again from what a person must put right, by the server's codes."""
+        original = getattr(error, "orig", error)
+        if not isinstance(original, pymysql.Error):
+            return None
+        code = original.args[0] if original.args else None
+        words = str(original.args[-1]) if original.args else type(original).__name__
+        for codes, kind, meaning in _MEANINGS:
+            if code in codes:
+                return kind(f"{meaning} ({words})")
+        return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
+
+    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002
+        """The server looks after its files."""
+        return []
+
+    def checkpoint(self, connection: Connection) -> None:
+        """The server does its own."""
+
+
+def _clock(cursor: Any) -> int:
+    row = cursor.fetchone()
+    if row is None:  # a store that is just being made has no site yet
+        cursor.execute(f"SELECT {_CLOCK}")
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+@functools.cache
+def _update_of_many(text: str, names: tuple[str, ...]) -> tuple[str, str, str, tuple[str, ...]]:
+    """Take an update of one row apart, to join a table of values instead.
+
+    Return the first row of that table, each further row, the rest of the statement, and which values
+    a row has.
+    """
+    columns = tuple(dict.fromkeys(names))
+    in_order = iter(names)
+    whole = re.sub(r"%s", lambda _: f"given.{next(in_order)}_given", text)
+    table, _, rest = whole.removeprefix("UPDATE ").partition(" SET ")
+    head = "SELECT " + ", ".join(f"%s AS {name}_given" for name in columns)
+    joined = "SELECT " + ", ".join(["%s"] * len(columns))
+    assigned, _, where = rest.partition(" WHERE ")
+    return head, joined, f"given STRAIGHT_JOIN {table} SET {assigned} WHERE {where}", columns
+
+
+def _configure(connection: Any, _record: object) -> None:
+    with suppress(AttributeError, OSError):  # a Unix socket has none of it
+        wire = connection._sock  # noqa: SLF001 - PyMySQL offers no other way to notice a cut cable
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, server.KEEPALIVE_IDLE_S)
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, server.KEEPALIVE_EVERY_S)
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, server.KEEPALIVES)
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, server.UNACKED_S * 1000)
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.execute(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+            "time_zone = '+00:00', "
+            f"innodb_lock_wait_timeout = {server.LOCK_TIMEOUT_S}, "
+            f"lock_wait_timeout = {server.LOCK_TIMEOUT_S}, "
+            f"max_statement_time = {server.STATEMENT_TIMEOUT_S}, "
+            f"idle_transaction_timeout = {server.IDLE_TIMEOUT_S}"
+        )

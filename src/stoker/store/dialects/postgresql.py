@@ -1,0 +1,147 @@
+"""PostgreSQL, by psycopg 3: many hosts, many writers."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, event
+
+from stoker.errors import Bug, StokerError, Unavailable, UserError
+from stoker.store.dialects import server
+from stoker.store.dialects.dialect import BrokenOff
+from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Unit
+
+_LOCK = 0x53544F4B45  # the advisory lock of all that writes, shared except for who is alone
+_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_WRITE = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+    f"SELECT pg_advisory_xact_lock_shared({_LOCK}), {_CLOCK}"
+)
+_WRITE_ALONE = _WRITE.replace("_shared", "")
+_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT NULL, {_CLOCK}"
+
+# By SQLSTATE, whole or its class: the first that holds. 23505: a rival inserted the same; look again.
+_MEANINGS: tuple[tuple[frozenset[str], type[StokerError], str], ...] = (
+    (frozenset({"40001", "40P01", "23505"}), BrokenOff, BUSY),
+    (frozenset({"55P03"}), Unavailable, LOCKED),
+    (frozenset({"28", "3D", "42501"}), UserError, REFUSES),
+    (frozenset({"08", "53", "55", "57", "58", "25006", "25P03"}), Unavailable, DOWN),
+)
+
+
+class PostgresqlDialect:
+    """PostgreSQL 14 or later, in READ COMMITTED with locked rows."""
+
+    name = "postgresql"
+    placeholder = "%s"
+    driver_errors: tuple[type[Exception], ...] = (psycopg.Error,)
+    locks_rows = True
+    is_one_host = False
+    transactional_ddl = True
+
+    def engine(self, url: str, *, password_file: str | None = None) -> Engine:
+        """Return an engine on the database, which has to exist; TLS is as the URL's `sslmode` says."""
+        engine = server.engine_for(
+            url,
+            extra="postgresql",
+            password_file=password_file,
+            arguments={
+                "connect_timeout": server.CONNECT_TIMEOUT_S,
+                "application_name": "stoker",
+                "keepalives_idle": server.KEEPALIVE_IDLE_S,
+                "keepalives_interval": server.KEEPALIVE_EVERY_S,
+                "keepalives_count": server.KEEPALIVES,
+                "tcp_user_timeout": server.UNACKED_S * 1000,
+            },
+        )
+        event.listen(engine, "connect", _configure)
+        return engine
+
+    def exists(self, engine: Engine) -> bool:
+        """Whether a store was made in the database."""
+        return server.has_tables(engine)
+
+    def folder(self, engine: Engine) -> None:
+        """On the server."""
+
+    def begin_write(self, cursor: Any, *, alone: bool) -> int:
+        """Begin and ask the clock in one exchange, under the lock that keeps who is alone apart."""
+        return _begin(cursor, _WRITE_ALONE if alone else _WRITE)
+
+    def begin_read(self, cursor: Any) -> int:
+        """Begin on a snapshot."""
+        return _begin(cursor, _READ)
+
+    def roll_back(self, cursor: Any) -> bool:
+        """Undo the transaction, if the connection still lives."""
+        connection = cursor.connection
+        try:
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                cursor.execute("ROLLBACK")
+        except psycopg.Error:
+            return False
+        return not connection.closed
+
+    def lock_schema(self, cursor: Any) -> None:
+        """Begin the transaction of the migration, alone."""
+        _begin(cursor, _WRITE_ALONE)
+
+    def unlock_schema(self, cursor: Any) -> None:
+        """Undo what was not committed; the lock goes with it."""
+        self.roll_back(cursor)
+
+    def run_many(
+        self, cursor: Any, text: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """The driver sends all of them before it waits for the first answer."""
+        cursor.executemany(text, [[row[name] for name in names] for row in rows])
+        return int(cursor.rowcount)
+
+    def reserve_item_ids(self, unit: "Unit", n: int) -> int:
+        """A number of the sequence stands for a block of ids, of which some are never used."""
+        if n > server.ITEM_BLOCK:
+            raise Bug(f"{n} item ids were asked for at once")
+        unit.cursor.execute("SELECT nextval('item_block')")
+        return int(unit.cursor.fetchone()[0]) * server.ITEM_BLOCK
+
+    def translate(self, error: Exception) -> StokerError | None:
+        """Tell what may be tried again from what a person must put right, by SQLSTATE."""
+        original = getattr(error, "orig", error)
+        if not isinstance(original, psycopg.Error):
+            return None
+        words = str(original).strip().partition("\n")[0]
+        code = original.sqlstate
+        if code is None:
+            lost = isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
+            return Unavailable(f"the store's database does not answer ({words})") if lost else None
+        for codes, kind, meaning in _MEANINGS:
+            if {code, code[:2]} & codes:
+                return kind(f"{meaning} ({words})")
+        return None
+
+    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002
+        """The server looks after its files."""
+        return []
+
+    def checkpoint(self, connection: Connection) -> None:
+        """The server does its own."""
+
+
+def _begin(cursor: Any, text: str) -> int:
+    cursor.execute(text, prepare=False)  # two statements in one text cannot be prepared
+    cursor.nextset()
+    return int(cursor.fetchone()[1])
+
+
+def _configure(connection: Any, _record: object) -> None:
+    connection.execute(
+        f"SET lock_timeout = '{server.LOCK_TIMEOUT_S}s';"
+        f"SET statement_timeout = '{server.STATEMENT_TIMEOUT_S}s';"
+        f"SET idle_in_transaction_session_timeout = '{server.IDLE_TIMEOUT_S}s';"
+        "SET TimeZone = 'UTC'; SET jit = off",
+        prepare=False,
+    )

@@ -1,0 +1,110 @@
+"""What the databases on servers have in common: their address, the password, broken connections."""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from stoker.errors import Refused, UserError
+
+CONNECT_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 30
+STATEMENT_TIMEOUT_S = 900  # tasks of a new step for millions of items are one statement
+IDLE_TIMEOUT_S = 120  # a transaction that nobody goes on with holds everybody up
+# A peer that is gone without a word (a cut cable) is noticed after about so long.
+KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVES, UNACKED_S = 10, 5, 3, 25
+
+# What a user reads, before the server's own words.
+BUSY = "others changed the same rows of the store, again and again; try again"
+LOCKED = f"somebody has locked the store's tables for over {LOCK_TIMEOUT_S} s; try again"
+REFUSES = "the store's database refuses"
+DOWN = "the store's database does not serve now; try again"
+
+ITEM_BLOCK = 2_048  # item ids that one number of the sequence stands for
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def engine_for(
+    url: str, *, extra: str, password_file: str | None, arguments: dict[str, Any]
+) -> Engine:
+    """Return an engine on a server's database; UserError where its URL cannot be used.
+
+    Transactions are begun and ended by the store, on connections that commit each statement.
+    """
+    try:
+        return create_engine(
+            _resolved(url, password_file),
+            poolclass=NullPool,  # `Store` keeps one connection a thread
+            paramstyle="format",
+            isolation_level="AUTOCOMMIT",
+            connect_args=arguments,
+        )
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the store's database needs `{error.name}`, which is not installed: "
+            f"`pip install 'stoker[{extra}]'`"
+        ) from None
+    except NoSuchModuleError:
+        scheme = url.partition("://")[0]
+        raise UserError(
+            f"`[store] url` begins with `{scheme}`; write the one for {extra}"
+        ) from None
+
+
+def has_tables(engine: Engine) -> bool:
+    """Whether a store was made in the database."""
+    with engine.connect() as connection:
+        return inspect(connection).has_table("alembic_version")
+
+
+def _resolved(url: str, password_file: str | None) -> URL:
+    """Return the URL with its `${NAME}` from the environment, and the password from its file."""
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UserError(
+            "`[store] url` is no URL; write `SCHEME://USER@HOST/DATABASE`, and `%40` for an `@` in "
+            "a name"
+        ) from None
+    parts = {
+        name: _expanded(value)
+        for name in ("username", "password", "host", "database")
+        if isinstance(value := getattr(found, name), str)
+    }
+    if password_file is not None:
+        parts["password"] = _password_in(Path(password_file))
+    query = {
+        name: _expanded(value) if isinstance(value, str) else value
+        for name, value in found.query.items()
+    }
+    return found.set(query=query, **parts)  # type: ignore[arg-type]
+
+
+def _expanded(text: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            raise UserError(
+                f"`[store] url` speaks of `${{{match[1]}}}`, which is not in the environment; set "
+                "it where Stoker runs, or use `password_file`"
+            )
+        return found
+
+    return _REFERENCE.sub(value, text)
+
+
+def _password_in(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                raise Refused(f"everybody can read `{path}`, the store's password: chmod o= it")
+            return file.readline().rstrip("\r\n")
+    except OSError as error:
+        raise UserError(
+            f"the store's `password_file` `{path}` cannot be read: {error.strerror}"
+        ) from None
