@@ -1,18 +1,41 @@
 """A store on each database, and small pipelines to put into it."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+import servers
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.store.connect import Store, open_store
 from store.rig import Rig
 
 
-@pytest.fixture(params=["sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path) -> str:
-    """The URL of an empty database of each kind that the store can lie in."""
-    return f"sqlite:///{tmp_path}/store/stoker.db"
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def database(request: pytest.FixtureRequest) -> str:
+    """Each kind of database that a store can lie in."""
+    return str(request.param)
+
+
+@pytest.fixture
+def url(database: str, tmp_path: Path) -> str:
+    """The URL of a database that holds an empty store, or will when it is opened."""
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path}/store/stoker.db"
+    return servers.server(database).new_store(servers.make_store)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_server_is_left() -> Iterator[None]:
+    """Servers end with the tests."""
+    yield
+    servers.close_all()
 
 
 @pytest.fixture

@@ -1,24 +1,34 @@
 """The schema: made by migrations, readable by people, and indexed for the claim."""
 
-import sqlite3
+import functools
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import claim, fold, schema, tables
+from stoker.store import choose, fold, schema, tables
 from stoker.store.connect import open_store
 
 
 def test_the_migrations_make_exactly_the_tables(store):
     with store.engine.connect() as connection:
-        context = MigrationContext.configure(connection)
+        context = MigrationContext.configure(
+            connection, opts={"include_object": functools.partial(is_of, store.engine.dialect)}
+        )
         assert compare_metadata(context, tables.metadata) == []
+
+
+def is_of(dialect, thing, _name, _kind, _reflected, _compared):
+    """Whether an index belongs to this database; some have a form for each."""
+    wanted = getattr(thing, "_ddl_if", None)
+    return wanted is None or dialect.name in wanted.dialect
 
 
 def test_the_newest_migration_is_the_head():
@@ -33,9 +43,12 @@ def test_a_store_of_a_later_release_is_refused(store, url):
         open_store(url)
 
 
-def test_another_hosts_file_is_refused(store, url):
+def test_another_hosts_file_is_refused(store, url, database):
     with store.writing() as unit:
         unit.execute(tables.site.update().values(machine="elsewhere"))
+    if database != "sqlite":
+        open_store(url).close()  # a server is there for all hosts
+        return
     with pytest.raises(Refused, match="another host"):
         open_store(url)
 
@@ -57,35 +70,43 @@ def test_a_store_in_memory_is_refused():
         open_store("sqlite://")
 
 
-def test_people_read_the_views(rig, pipeline, url):
+def test_people_read_the_views(rig, pipeline):
     rig.apply(pipeline(one=(), two=("one",)))
-    rig.push("a")
+    rig.push("a", "ü")
     worker = rig.worker()
     (task,) = rig.claim(worker)
     rig.end(task, AttemptState.FAILED, reason="no licence")
     fold.fold(rig.store)
-    shell = sqlite3.connect(url.removeprefix("sqlite:///"))
-    try:
-        rows = shell.execute("SELECT key, step, state, reason FROM tasks ORDER BY step").fetchall()
-        assert rows == [("a", "one", "failed", "no licence"), ("a", "two", "blocked", None)]
-        assert shell.execute("SELECT state, exit_code FROM attempts").fetchall() == [("failed", 1)]
-        assert shell.execute("SELECT key, path, state FROM items").fetchone() == (
-            "a",
-            "/data/a",
-            "failed",
-        )
-        assert shell.execute("SELECT state FROM workers").fetchone() == ("alive",)
-        events = [row[0] for row in shell.execute("SELECT event FROM events ORDER BY seq")]
-        assert events == [
-            "set_version",
-            "create_tasks",
-            "create_tasks",
-            "register",
-            "claim",
-            "fail",
+    with rig.store.reading() as unit:
+        # `key` is a word of MariaDB's own; whoever names it there has to quote it
+        tasks = rows(unit, "SELECT * FROM tasks ORDER BY id")
+        assert [(row["key"], row["step"], row["state"], row["reason"]) for row in tasks] == [
+            ("a", "one", "failed", "no licence"),
+            ("ü", "one", "ready", None),
+            ("a", "two", "blocked", None),
+            ("ü", "two", "blocked", None),
         ]
-    finally:
-        shell.close()
+        assert rows(unit, "SELECT state, exit_code FROM attempts") == [
+            {"state": "failed", "exit_code": 1}
+        ]
+        items = rows(unit, "SELECT * FROM items ORDER BY id")
+        assert [(row["key"], row["path"], row["state"]) for row in items] == [
+            ("a", "/data/a", "failed"),
+            ("ü", "/data/ü", "waiting"),
+        ]
+        (worker,) = rows(unit, "SELECT state, started_at FROM workers")
+        assert worker["state"] == "alive"
+        now = datetime.fromtimestamp(unit.now_us / 1e6, UTC)
+        assert str(worker["started_at"]).startswith(str(now.year))
+        events = [row["event"] for row in rows(unit, "SELECT event FROM events ORDER BY seq")]
+        assert events == [
+            "set_version", "create_tasks", "create_tasks", "register", "register", "claim", "fail",
+        ]  # fmt: skip
+
+
+def rows(unit, text):
+    found = unit.connection.exec_driver_sql(text)
+    return [dict(row._mapping) for row in found]
 
 
 @pytest.mark.parametrize(
@@ -93,34 +114,45 @@ def test_people_read_the_views(rig, pipeline, url):
     [("task", TaskState), ("attempt", AttemptState), ("item", ItemState), ("worker", WorkerState)],
 )
 def test_the_views_know_every_state(store, table, states):
-    with store.reading() as unit:
-        unit.cursor.execute("SELECT sql FROM sqlite_master WHERE name = ?", [f"{table}s"])
-        text = unit.cursor.fetchone()[0]
+    text = inspect(store.engine).get_view_definition(f"{table}s").lower()
     for state in states:
-        assert f"WHEN {state.value} THEN '{state.word}'" in text
+        assert f"when {state.value} then '{state.word}'" in text
 
 
 def plan(store, prepared, **values):
-    with store.reading() as unit:
+    """The steps by which the database would go, each as a line."""
+    with store.writing(dry_run=True) as unit:
         text, arguments = prepared.arguments(store, values)
-        unit.cursor.execute(f"EXPLAIN QUERY PLAN {text}", arguments)
-        return [row[3] for row in unit.cursor.fetchall()]
+        if store.dialect.name == "postgresql":
+            unit.cursor.execute("SET LOCAL enable_seqscan = off")  # a small table is read whole
+            unit.cursor.execute(f"EXPLAIN (COSTS OFF) {text}", arguments)
+            return [row[0] for row in unit.cursor.fetchall()]
+        how = "EXPLAIN QUERY PLAN" if store.dialect.name == "sqlite" else "EXPLAIN"
+        unit.cursor.execute(f"{how} {text}", arguments)
+        return [" ".join(map(str, row)) for row in unit.cursor.fetchall()]
+
+
+SORTS = ("TEMP B-TREE", "Sort", "filesort")
 
 
 def test_a_claim_finds_its_tasks_by_the_index(rig, pipeline):
     rig.apply(pipeline(one=()))
-    heads = plan(rig.store, claim._HEADS, cpus=1, memory_bytes=1)
-    take = plan(rig.store, claim._TAKE, lane=1, limit=5)
+    rig.push(*(f"k{number}" for number in range(50)))
+    heads = plan(rig.store, choose._HEADS, cpus=1, memory_bytes=1)
+    take = plan(rig.store, choose._TAKE, lane=1, limit=5, okey=1, before=1)
     for steps in (heads, take):
-        of_task = [step for step in steps if "task" in step]
+        of_task = [step for step in steps if re.search(r"\btask\b", step)]
         assert of_task
         assert all("task_lane" in step for step in of_task), steps
-        assert not [step for step in steps if "TEMP B-TREE" in step], steps
+        assert not [step for step in steps for word in SORTS if word in step], steps
 
 
-def test_the_fold_finds_its_rows_by_the_index(store):
-    steps = plan(store, fold._UNSEQUENCED, rows=10)
-    assert [step for step in steps if "journal_unsequenced" in step], steps
+def test_the_fold_finds_its_rows_by_the_index(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push(*(f"k{number}" for number in range(50)))
+    steps = plan(rig.store, fold._UNSEQUENCED, rows=10)
+    assert [step for step in steps if re.search("journal_unsequenced|journal_seq_id", step)], steps
+    assert not [step for step in steps for word in SORTS if word in step], steps
 
 
 def test_a_store_can_be_opened_again(rig, pipeline, url):

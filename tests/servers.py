@@ -1,0 +1,318 @@
+"""Throw-away database servers, from the installed binaries, one of each kind for a test process.
+
+A server starts when the first test asks for it, on a free port of the loopback, and dies with the
+process. Nothing is flushed to the disk; a commit survives the death of the server all the same.
+"""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class Server:
+    """One server: its folder, its port and its process."""
+
+    kind: str
+    account: str
+    stop_signal: int
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"stoker-{self.kind}-"))
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, self.account)
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        try:
+            self._prepare()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        raise NotImplementedError
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def is_up(self) -> bool:
+        """Whether it answers."""
+        raise NotImplementedError
+
+    def execute(self, *statements: str, database: str | None = None) -> None:
+        """Execute statements as the administrator."""
+        raise NotImplementedError
+
+    def url(self, database: str) -> str:
+        """The URL of a database."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """It answers."""
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.folder, **self._as_account(),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call, which takes no lock
+            )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not self.is_up():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.kind} did not start:\n{self.log()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """It is gone, as by a power cut."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+
+    def close(self) -> None:
+        """It is gone, and its folder."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self) -> str:
+        """The end of what it said."""
+        with suppress(OSError):
+            return (self.folder / "server.log").read_text(errors="replace")[-4000:]
+        return ""
+
+    def new_database(self) -> str:
+        """The URL of a new, empty database."""
+        self._databases += 1
+        name = f"made{self._databases}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False,
+            **self._as_account(),
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+    def _as_account(self) -> dict[str, Any]:
+        if os.geteuid() != 0:
+            return {}
+        found = pwd.getpwnam(self.account)
+        return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Postgresql(Server):
+    """PostgreSQL, which refuses to run as root."""
+
+    kind, account, stop_signal = "postgresql", "postgres", signal.SIGINT
+
+    @staticmethod
+    def find(program: str) -> str | None:
+        """The newest installed one."""
+        versions = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+        path = [*versions, *os.environ.get("PATH", "").split(":")]
+        return shutil.which(program, path=":".join(path))
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Whether there is one to start."""
+        return None not in (cls.find("initdb"), cls.find("postgres"))
+
+    def _prepare(self) -> None:
+        initdb = str(self.find("initdb"))
+        self._run(
+            initdb, "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8",
+            "--locale=C.UTF-8", "--no-sync", "--no-instructions",
+        )  # fmt: skip
+
+    def _command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "full_page_writes": "off",
+            "max_connections": "120",
+            "shared_buffers": "64MB",
+            "autovacuum_naptime": "5s",
+        }
+        given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [
+            str(self.find("postgres")), "-D", f"{self.folder}/data", "-p", str(self.port), *given,
+        ]  # fmt: skip
+
+    def is_up(self) -> bool:
+        import psycopg
+
+        try:
+            self.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def execute(self, *statements: str, database: str | None = None) -> None:
+        import psycopg
+
+        where = f"host=127.0.0.1 port={self.port} user=postgres dbname={database or 'postgres'}"
+        with closing(psycopg.connect(where, autocommit=True)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def new_store(self, make: Callable[[str], None]) -> str:
+        """The URL of a database with an empty store, copied from the first that `make` made."""
+        if self._databases == 0:
+            make(self.new_database())
+        self._databases += 1
+        name = f"made{self._databases}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE made1")
+        return self.url(name)
+
+
+class Mariadb(Server):
+    """MariaDB."""
+
+    kind, account, stop_signal = "mariadb", "mysql", signal.SIGTERM
+
+    @staticmethod
+    def find(program: str) -> str | None:
+        """The installed one."""
+        return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/libexec")
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Whether there is one to start."""
+        return None not in (cls.find("mariadb-install-db"), cls.find("mariadbd"))
+
+    def _prepare(self) -> None:
+        self._run(
+            str(self.find("mariadb-install-db")), "--no-defaults", f"--datadir={self.folder}/data",
+            "--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self.folder}",
+        )  # fmt: skip
+
+    def _command(self) -> list[str]:
+        return [
+            str(self.find("mariadbd")), "--no-defaults", f"--datadir={self.folder}/data",
+            "--bind-address=127.0.0.1", f"--port={self.port}", f"--socket={self.folder}/sock",
+            f"--pid-file={self.folder}/pid", f"--tmpdir={self.folder}", "--skip-name-resolve",
+            "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M",
+            "--innodb-flush-method=nosync", "--innodb-doublewrite=0", "--sync-frm=0",
+            "--skip-log-bin", "--performance-schema=off",
+        ]  # fmt: skip
+
+    def is_up(self) -> bool:
+        import pymysql
+
+        try:
+            self.execute("SELECT 1")
+        except pymysql.OperationalError:
+            return False
+        return True
+
+    def execute(self, *statements: str, database: str | None = None) -> None:
+        import pymysql
+
+        with (
+            closing(
+                pymysql.connect(
+                    host="127.0.0.1", port=self.port, user="root", database=database,
+                    autocommit=True,
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):  # fmt: skip
+            for statement in statements:
+                cursor.execute(statement)
+
+    def url(self, database: str) -> str:
+        return f"mariadb+pymysql://root@127.0.0.1:{self.port}/{database}"
+
+    def new_store(self, make: Callable[[str], None]) -> str:
+        """The URL of a database with an empty store: the one that `make` made, emptied.
+
+        Making two dozen tables takes far longer here than emptying them.
+        """
+        from stoker.store import schema, tables
+
+        if self._databases == 0:
+            make(self.new_database())
+            return self.url("made1")
+        names = [table.name for table in tables.metadata.sorted_tables]
+        self.execute(
+            "SET foreign_key_checks = 0",
+            *(f"DELETE FROM `{name}`" for name in names),
+            f"UPDATE alembic_version SET version_num = '{schema.HEAD}'",
+            database="made1",
+        )
+        return self.url("made1")
+
+
+KINDS: dict[str, type[Postgresql] | type[Mariadb]] = {
+    "postgresql": Postgresql,
+    "mariadb": Mariadb,
+}
+_running: dict[str, Postgresql | Mariadb] = {}
+
+
+def server(kind: str) -> Postgresql | Mariadb:
+    """This process's server of that kind; skips the test, in CI fails it, where there is none."""
+    require(kind)
+    if kind not in _running:
+        _running[kind] = KINDS[kind]()
+    return _running[kind]
+
+
+def require(kind: str) -> type[Postgresql] | type[Mariadb]:
+    """The kind of server, if it is installed."""
+    found = KINDS[kind]
+    if not found.is_installed():
+        message = f"no {kind} server is installed: nothing was tested on it"
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return found
+
+
+def close_all() -> None:
+    """No server is left."""
+    while _running:
+        _running.popitem()[1].close()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def make_store(url: str) -> None:
+    """Make an empty store."""
+    from stoker.store.connect import open_store
+
+    open_store(url, site_name="here").close()
