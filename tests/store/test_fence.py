@@ -92,24 +92,24 @@ def test_renewing_tells_what_is_still_the_workers(line):
 def test_only_what_carries_the_task_may_publish(line):
     worker = line.worker()
     (task,) = line.claim(worker)
-    assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False}) == set()
+    assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True}) == set()
     line.lapse(worker)
     reap.reap(line.store)
     with pytest.raises(StaleAttempt):
-        publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
+        publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True})
     (again,) = line.claim(line.worker())
-    owned = publications.reserve(line.store, again.attempt, again.task_id, {"/o/x": False})
+    owned = publications.reserve(line.store, again.attempt, again.task_id, {"/o/x": True})
     assert owned == {"/o/x"}
 
 
 def test_a_published_path_stays_its_tasks(line):
     line.push("b")
     first, second = line.claim(line.worker(), 2)
-    publications.reserve(line.store, first.attempt, first.task_id, {"/o/x": False})
-    paths = {"/o/mine": False, "/o/x": True}
+    publications.reserve(line.store, first.attempt, first.task_id, {"/o/x": True})
+    paths = {"/o/mine": True, "/o/x": True}
     with pytest.raises(OutputConflict, match="step `one` of `a`"):
         publications.reserve(line.store, second.attempt, second.task_id, paths)
-    third = publications.reserve(line.store, first.attempt, first.task_id, {"/o/mine": False})
+    third = publications.reserve(line.store, first.attempt, first.task_id, {"/o/mine": True})
     assert third == set(), "a refused reservation must leave nothing reserved"
 
 
@@ -200,3 +200,14 @@ def test_slots_of_a_fenced_attempt_of_a_dead_worker_come_back(pooled):
         held = unit.execute(slot.select().where(slot.c.attempt.is_not(None))).fetchall()
     assert held == []
     pooled.check()
+
+
+def test_a_file_of_nobody_is_refused_however_often_it_is_tried(line):
+    worker = line.worker()
+    (task,) = line.claim(worker)
+    for _ in range(2):
+        with pytest.raises(OutputConflict, match="did not write it"):
+            publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
+    assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True}) == set()
+    again = publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
+    assert again == {"/o/x"}

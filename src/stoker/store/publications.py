@@ -28,8 +28,9 @@ def reserve(
     What lies at a path owned before is this task's own, of an earlier attempt or of one that died
     between publishing and recording, and may be replaced. Called before anything is published, and
     in the same transaction as the fence: StaleAttempt if the task has moved on, OutputConflict if a
-    path is another task's; nothing is reserved then. `paths` maps to whether `overwrite` is set,
-    which is about files that Stoker did not write and never about another task's.
+    path is another task's, or nobody's and not to be taken; nothing is reserved then. `paths` maps
+    to whether the task may take the path if it does not own it yet: nothing lies there, or the
+    output says `overwrite`, which is about files that Stoker did not write, never another task's.
     """
     with store.writing() as unit:
         query = select(_T.c.state, _T.c.attempt).where(_T.c.id == task_id).with_for_update()
@@ -39,6 +40,11 @@ def reserve(
         owned = set()
         for path in sorted(paths):
             owner = owner_of(unit, path)
+            if owner is None and not paths[path]:
+                raise OutputConflict(
+                    f"`{path}` exists and Stoker did not write it; move it away, or set "
+                    "`overwrite = true` on the output"
+                )
             if owner is None:
                 own(unit, path, task_id, attempt)
             elif owner == task_id:
