@@ -27,6 +27,7 @@ from stoker.failpoints import hit
 HIDDEN = ".stoker-"  # begins the name of everything that a worker makes beside an output
 _OWNER = "owner"
 _ELSEWHERE = "elsewhere"
+_BETWEEN = "~"  # the parts of a passing name; no host's name has one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +68,12 @@ class WorkerFolder:
     def __init__(self, root: str, owner: Owner) -> None:
         self.path = os.path.join(root, f"{owner.host}-{owner.worker}")
         os.makedirs(root, exist_ok=True)
-        os.mkdir(self.path, 0o700)
-        text = json.dumps(asdict(owner)).encode()
-        hidden = os.path.join(self.path, "." + _OWNER)
-        _write(hidden, text)
-        os.rename(hidden, os.path.join(self.path, _OWNER))
+        passing = os.path.join(root, _passing_name(owner))
+        os.mkdir(passing, 0o700)
+        hit("folder_made")
+        _write(os.path.join(passing, _OWNER), json.dumps(asdict(owner)).encode())
+        os.rename(passing, self.path)
+        hit("folder_named")
         self._elsewhere = os.open(
             os.path.join(self.path, _ELSEWHERE),
             os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
@@ -119,6 +121,25 @@ def read_owner(folder: str) -> Owner | None:
         return None
 
 
+def _passing_name(owner: Owner) -> str:
+    """Return the folder's name while it is made or removed, when it may have no owner file."""
+    parts = (owner.store, owner.boot_id, owner.pid, owner.started, owner.worker, owner.host)
+    return HIDDEN + _BETWEEN.join(map(str, parts))
+
+
+def _passing_owner(name: str) -> Owner | None:
+    """Return whose passing name this is; None for any other name."""
+    parts = name.removeprefix(HIDDEN).split(_BETWEEN, 5)
+    if not name.startswith(HIDDEN) or len(parts) != 6:
+        return None
+    store, boot, pid, started, worker, host = parts
+    if not (pid.isdecimal() and started.isdecimal() and worker.isdecimal()):
+        return None
+    return Owner(
+        host=host, boot_id=boot, pid=int(pid), started=int(started), worker=int(worker), store=store
+    )
+
+
 def dead_folders(root: str, *, host: str, boot: str, store: str) -> Iterator[tuple[str, Owner]]:
     """Yield the folders under `root` that workers of this store and host left when they died.
 
@@ -131,7 +152,7 @@ def dead_folders(root: str, *, host: str, boot: str, store: str) -> Iterator[tup
         return
     for name in names:
         folder = os.path.join(root, name)
-        owner = read_owner(folder)
+        owner = _passing_owner(name) or read_owner(folder)
         if owner is None or owner.host != host or owner.store != store:
             continue
         if owner.boot_id != boot or not owner.is_alive:
@@ -155,10 +176,27 @@ def remove_worker_folder(folder: str) -> list[str]:
             path = os.fsdecode(entry)
             if os.path.basename(path).startswith(HIDDEN):
                 left += wipe(path)
-    for name in os.listdir(folder):  # the owner file last: without it nobody would clear the rest
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:  # another worker has cleared it meanwhile
+        return left
+    for name in names:  # the owner file last: without it nobody would clear the rest
         if name != _OWNER:
             left += wipe(os.path.join(folder, name))
-    return left or wipe(folder)
+    return left or wipe(_pass_away(folder))
+
+
+def _pass_away(folder: str) -> str:
+    """Give the folder its passing name, so that it can lose its owner file; return its path."""
+    owner = read_owner(folder)
+    if owner is None:
+        return folder
+    passing = os.path.join(os.path.dirname(folder), _passing_name(owner))
+    with suppress(OSError):
+        os.rename(folder, passing)
+        hit("folder_passing")
+        return passing
+    return folder
 
 
 def _write(path: str, content: bytes) -> None:
