@@ -1,0 +1,137 @@
+"""Guards taken out on purpose, to show that the checks would notice. For tests only.
+
+Each function takes one guard out of the process that calls it, and of those that it forks.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def no_fence() -> None:
+    """An attempt's end and its outputs count although the task carries another attempt."""
+    from sqlalchemy import select, update
+
+    from stoker.model.transitions import TRANSITIONS
+    from stoker.store import apply, finish, publications, tables
+    from stoker.store.unit import Prepared, param
+
+    task, attempt = tables.task, tables.attempt
+
+    def carrying(unit: Any, results: Any) -> dict[bytes, Any]:
+        found = {}
+        for result in results:
+            rows = unit.execute(
+                select(
+                    task.c.id, task.c.attempt, task.c.step_id, task.c.item_id, task.c.tries,
+                    task.c.level, tables.item.c.key, tables.item.c.generation,
+                    attempt.c.cancel_requested, task.c.lost, attempt.c.version_id,
+                )
+                .select_from(
+                    task.join(tables.item, tables.item.c.id == task.c.item_id).join(
+                        attempt, attempt.c.id == task.c.attempt
+                    )
+                )
+                .where(task.c.id == result.task_id, task.c.state == 2)
+            ).fetchall()  # fmt: skip
+            if rows:
+                found[result.attempt] = tuple(rows[0])
+        return found
+
+    def reserve(store: Any, _attempt: Any, _task_id: int, paths: Any) -> frozenset[str]:
+        return frozenset(paths)
+
+    for transition in TRANSITIONS:
+        object.__setattr__(transition, "fenced", False)
+    finish._carrying = carrying
+    publications.reserve = reserve
+    apply._END = Prepared(
+        update(attempt)
+        .where(attempt.c.id == param("attempt_"))
+        .values(state=param("state"), **{name: param(name) for name in apply._END_FIELDS})
+    )
+
+
+def no_sweep() -> None:
+    """What an attempt left running is not looked for: not by tree, not by mark, not by group."""
+    from stoker.work import contain, groups, warden
+
+    contain.Strays.sweep = lambda *_: True
+    contain.kill_marked = lambda **_: 0
+    contain.kill_group = lambda *_: None
+    groups.kill = lambda _: None
+    groups.clear_dead = lambda _: None
+    warden._Warden._sweep = lambda *_: None
+
+
+def no_lease_check() -> None:
+    """A worker goes on although its lease has run out or it was declared dead."""
+    from stoker.errors import StaleAttempt
+    from stoker.store import claim, fleet
+    from stoker.work import lease
+
+    room = claim._room
+
+    def any_room(unit: Any, worker_id: int, cpus: int, memory: int | None) -> tuple[int, int]:
+        try:
+            return room(unit, worker_id, cpus, memory)
+        except StaleAttempt:
+            return 0, 0  # claims nothing more, so that what it holds is seen alone
+
+    lease.Lease.is_held = property(lambda _: True)
+    lease.Lease.take_orders = lambda _: (frozenset(), None)
+    lease.Lease._declare_dead = lambda _: None
+    claim._room = any_room
+    renew = fleet.renew
+
+    def always(store: Any, worker_id: Any, *, lease_s: float) -> Any:
+        found = renew(store, worker_id, lease_s=lease_s)
+        return fleet.Renewal(
+            is_alive=True, running=found.running, cancel=found.cancel, lease_until_us=0
+        )
+
+    fleet.renew = always
+
+
+def no_idempotent_publish() -> None:
+    """What an earlier attempt of the same task published is taken for somebody else's."""
+    from stoker.store import publications
+
+    reserve = publications.reserve
+    publications.reserve = lambda *args: reserve(*args) and frozenset()
+
+
+def journal_apart() -> None:
+    """The journal is written in a transaction of its own, after the change it tells of."""
+    from stoker.failpoints import hit
+    from stoker.store import adopt, apply, connect, control, journal, register, versions
+
+    append, writing = journal.append, connect.Store.writing
+    waiting: dict[int, list[Any]] = {}
+
+    def later(unit: Any, entries: Any) -> None:
+        waiting.setdefault(id(unit.store), []).extend(entries)
+
+    @contextmanager
+    def apart(store: Any, **more: Any) -> Iterator[Any]:
+        with writing(store, **more) as unit:
+            yield unit
+        entries = waiting.pop(id(store), [])
+        if entries:
+            hit("journal.apart")
+            with writing(store) as unit:
+                append(unit, entries)
+
+    connect.Store.writing = apart
+    for module in (adopt, apply, control, register, versions):
+        if hasattr(module, "append"):
+            module.append = later
+
+
+GUARDS: dict[str, Callable[[], None]] = {
+    "fence": no_fence,
+    "sweep": no_sweep,
+    "lease check": no_lease_check,
+    "idempotent publish": no_idempotent_publish,
+    "journal in the same transaction": journal_apart,
+}
