@@ -51,6 +51,16 @@ class Listing:
         self._folders: dict[str, tuple[str, str] | None] = {}
         self._filter = PathFilter(pipeline, project_folder)
 
+    def refusing_to(self, refuse: Refuse) -> "Listing":
+        """Return the same listing, which tells another of what it cannot take."""
+        return Listing(
+            self.pipeline,
+            project_folder=self._project_folder,
+            refuse=refuse,
+            given=self.given,
+            priority=self.priority,
+        )
+
     def names(self, names: Iterable[str]) -> Iterator[NewItem]:
         """Yield an item for each name: a path, or for records the record's own text."""
         if self._params is None:

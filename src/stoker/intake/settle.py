@@ -30,6 +30,7 @@ def settled(
     paths: Iterable[str],
     *,
     settle_s: float,
+    is_known: Callable[[str], bool] = lambda _path: False,
     on_wait: Callable[[int, float], None] | None = None,
     on_left: Callable[[str], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -37,7 +38,8 @@ def settled(
 ) -> Iterator[str]:
     """Yield the paths once they are complete: those that have not changed for `settle_s` first.
 
-    Younger files are looked at again after `settle_s`, and again while they change, for ten times
+    A young file that `is_known` with just this content is left out, so that nobody waits for it.
+    The other young ones are looked at again after `settle_s`, and again while they change, for ten times
     that long at most; `on_wait` hears how many and how long before each wait, and `on_left` of each
     that still changes at the end or is gone. The time of the last change is the file's ctime, which
     no copying program can set back; where a file server's clock runs behind this host's by more
@@ -48,7 +50,7 @@ def settled(
         seen = look(path)
         if seen is not None and now_s() - seen.ctime_ns / 1e9 >= settle_s:
             yield path
-        else:
+        elif not is_known(path):
             young[path] = seen
     until_s = now_s() + PATIENCE * settle_s
     while young and now_s() < until_s:

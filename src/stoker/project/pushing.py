@@ -13,7 +13,7 @@ from stoker.intake.listing import Listing
 from stoker.intake.settle import settled
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
-from stoker.store.register import Registered, register
+from stoker.store.register import Registered, is_known, register
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -69,15 +69,20 @@ def take_sources(
         refuse=done.refuse,
         priority=pipeline.priority,
     )
-    items = _of_sources(listing, on_wait)
+    items = _of_sources(store, listing, on_wait)
     return register(store, pipeline.name, items, done=done)
 
 
 def _of_sources(
-    listing: Listing, on_wait: Callable[[int, float], None] | None
+    store: "Store", listing: Listing, on_wait: Callable[[int, float], None] | None
 ) -> Iterator[NewItem]:
     def left(path: str) -> None:
         listing.refuse(f"`{path}` is still being written, or gone; the next run looks again")
+
+    quiet = listing.refusing_to(lambda _message: None)  # what is refused is refused once, later
+
+    def known(path: str) -> bool:
+        return any(is_known(store, listing.pipeline.name, item) for item in quiet.names([path]))
 
     for source in listing.pipeline.sources:
         settle_s = source.settle_s
@@ -88,7 +93,7 @@ def _of_sources(
             )
         elif source.folder is not None:
             found = listing.below(source.folder)
-            names = settled(found, settle_s=settle_s, on_wait=on_wait, on_left=left)
+            names = settled(found, settle_s=settle_s, is_known=known, on_wait=on_wait, on_left=left)
             yield from listing.names(names)
         elif source.table is not None:
             for table in settled([source.table], settle_s=settle_s, on_wait=on_wait, on_left=left):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CHUNK = 2_000  # items a transaction
 EXAMPLES = 20  # conflicts that are kept as text
 
-_I, _T = tables.item, tables.task
+_I, _T, _P = tables.item, tables.task, tables.pipeline
 _KNOWN = Prepared(
     select(_I.c.key, _I.c.id, _I.c.fingerprint, _I.c.path, _I.c.generation).where(
         _I.c.pipeline_id == param("pipeline_id"), _I.c.key.in_(param_list("keys"))
@@ -125,6 +125,14 @@ def register(
     if chunk:
         done.add(_register_chunk(store, pipeline, chunk, by_user, dry_run=dry_run))
     return done
+
+
+def is_known(store: "Store", pipeline: str, item: NewItem) -> bool:
+    """Whether the store has this very item: the same key with the same content."""
+    query = select(_I.c.fingerprint).join(_P, _P.c.id == _I.c.pipeline_id)
+    with store.reading() as unit:
+        found = unit.execute(query.where(_P.c.name == pipeline, _I.c.key == item.key)).scalar()
+    return bool(found == item.fingerprint)
 
 
 def user() -> str:

@@ -91,3 +91,12 @@ def test_a_file_that_goes_is_told(tmp_path):
     world.happens = [path.unlink]
     assert world.take([path]) == []
     assert world.left == [str(path)]
+
+
+def test_nobody_waits_for_a_young_file_that_is_known(tmp_path):
+    path = tmp_path / "a"
+    write(path, "x")
+    world = World()
+    known = settled([str(path)], settle_s=10, is_known=lambda _path: True, sleep=world.sleep)
+    assert list(known) == []
+    assert world.slept == []
