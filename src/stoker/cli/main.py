@@ -33,7 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "apply": Entry("apply", "Make the pipelines of this file the store's."),
     "push": Entry("push", "Register items; pushing twice registers once."),
     "adopt": Entry("adopt", "Mark tasks done whose outputs are there already."),
-    "run": Entry("run", "Push, then work until nothing is left to do."),
+    "run": Entry("run", "Register, then work until nothing is left to do."),
     "up": Entry("up", "Run the service: a worker and housekeeping, until stopped."),
     "work": Entry("work", "Run one more worker on this host."),
     "status": Entry("status", "Show how many items and tasks stand where."),

@@ -1,5 +1,6 @@
 """The verbs by which a person changes what is to be done."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from stoker.project.narrowing import Narrowing, select
@@ -25,7 +26,7 @@ class Changing(Opened):
         """Selected failed tasks are ready again, with a fresh allowance of retries."""
         from stoker.store import control
 
-        chosen = select(keys, selection, narrow)
+        chosen = _by_default(select(keys, selection, narrow), "failed")
         return control.retry(self.store, chosen, _who(reason), dry_run=dry_run)
 
     def rerun(
@@ -83,7 +84,7 @@ class Changing(Opened):
         """Selected held tasks go on."""
         from stoker.store import control
 
-        chosen = select(keys, selection, narrow)
+        chosen = _by_default(select(keys, selection, narrow), "held")
         return control.release(self.store, chosen, _who(reason), dry_run=dry_run)
 
     def prune(
@@ -93,6 +94,11 @@ class Changing(Opened):
         from stoker.store.prune import prune
 
         return prune(self.store, older_than_s=older_than_s, pipeline=pipeline, dry_run=dry_run)
+
+
+def _by_default(selection: "Selection", state: str) -> "Selection":
+    """Return the selection narrowed to the one state that the verb is about: others cost time."""
+    return selection if selection.states else replace(selection, states=(state,))
 
 
 def _who(reason: str | None) -> "Who":

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -40,7 +40,7 @@ def task_query(selection: Selection, *columns: Any) -> Select[Any]:
     if selection.steps:
         conditions.append(_S.c.name.in_(selection.steps))
     if selection.states:
-        conditions.append(_T.c.state.in_(_states(TaskState, selection.states)))
+        conditions.append(_in_states(_states(TaskState, selection.states)))
     if selection.match is not None:
         conditions.append(_matches(selection.match))
     return select(*columns).select_from(joined).where(*conditions)
@@ -179,6 +179,13 @@ def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.by is not None:
         conditions.append(_I.c.by_user == selection.by)
     return conditions
+
+
+def _in_states(states: Sequence[int]) -> ColumnElement[bool]:
+    """The condition on a task's state; a single one stands in the text, for its partial index."""
+    if len(states) == 1:
+        return _T.c.state == literal(states[0], literal_execute=True)
+    return _T.c.state.in_(states)
 
 
 def _matches(words: str) -> ColumnElement[bool]:

@@ -27,6 +27,7 @@ gain = { type = "number", default = 1.0, minimum = 0 }
 [pipelines.count.sources.data]
 folder = "data"
 glob = "**/*.txt"
+settle = "0s"
 
 [pipelines.count.steps.lines]
 run = '''
@@ -104,7 +105,7 @@ def forker():
 def lab(tmp_path, forker) -> Lab:
     """A project of two steps, with nothing in it yet."""
     folder = tmp_path / "lab"
-    folder.mkdir()
+    (folder / "data").mkdir(parents=True)
     (folder / "stoker.toml").write_text(COUNT)
     return Lab(folder, forker)
 

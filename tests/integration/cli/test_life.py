@@ -70,6 +70,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 def test_a_newcomer_gets_from_nothing_to_results(lab):
     (lab.folder / "stoker.toml").unlink()
     lab("init")
+    starter = lab.folder / "stoker.toml"
+    starter.write_text(starter.read_text().replace("glob = ", 'settle = "0s"\nglob = ', 1))
     lab("check")
     assert "stays as it is" in lab("init", code=4).err
     lab.write("data/x.txt")

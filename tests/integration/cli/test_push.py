@@ -55,7 +55,7 @@ def test_a_path_outside_of_the_sources_has_a_key_relative_to_the_project_or_abso
 )
 def test_hostile_names_are_taken_worked_on_and_shown(lab, name, key):
     folder = os.fsencode(lab.folder / "data")
-    os.makedirs(folder)
+    os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, name), "w") as file:
         file.write("one\n")
     done = lab("push", "count", "--from", "-", "-0", "--json", given=b"data/" + name + b"\0")
