@@ -99,12 +99,14 @@ class Server:
             return (self.folder / "server.log").read_text(errors="replace")[-4000:]
         return ""
 
-    def new_database(self) -> str:
+    def new_database(self, name: str) -> str:
         """The URL of a new, empty database."""
-        self._databases += 1
-        name = f"made{self._databases}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
         return self.url(name)
+
+    def with_password(self, password: str) -> str:
+        """The URL of a database for the user `lab`, who has that password; `PASSWORD` stands for it."""
+        raise NotImplementedError
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
@@ -148,6 +150,9 @@ class Postgresql(Server):
             initdb, "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8",
             "--locale=C.UTF-8", "--no-sync", "--no-instructions",
         )  # fmt: skip
+        rules = self.folder / "data" / "pg_hba.conf"
+        guarded = "host all lab 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(guarded + rules.read_text())
 
     def _command(self) -> list[str]:
         settings = {
@@ -187,11 +192,18 @@ class Postgresql(Server):
     def new_store(self, make: Callable[[str], None]) -> str:
         """The URL of a database with an empty store, copied from the first that `make` made."""
         if self._databases == 0:
-            make(self.new_database())
+            make(self.new_database("template"))
         self._databases += 1
-        name = f"made{self._databases}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE made1")
+        name = f"copy{self._databases}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE template")
         return self.url(name)
+
+    def with_password(self, password: str) -> str:
+        url = self.new_database("guarded")
+        self.execute(
+            "DROP ROLE IF EXISTS lab", f"CREATE ROLE lab LOGIN SUPERUSER PASSWORD '{password}'"
+        )
+        return url.replace("postgres@", "lab:PASSWORD@")
 
 
 class Mariadb(Server):
@@ -260,16 +272,25 @@ class Mariadb(Server):
         from stoker.store import schema, tables
 
         if self._databases == 0:
-            make(self.new_database())
-            return self.url("made1")
+            self._databases = 1
+            make(self.new_database("emptied"))
+            return self.url("emptied")
         names = [table.name for table in tables.metadata.sorted_tables]
         self.execute(
             "SET foreign_key_checks = 0",
             *(f"DELETE FROM `{name}`" for name in names),
             f"UPDATE alembic_version SET version_num = '{schema.HEAD}'",
-            database="made1",
+            database="emptied",
         )
-        return self.url("made1")
+        return self.url("emptied")
+
+    def with_password(self, password: str) -> str:
+        url = self.new_database("guarded")
+        self.execute(
+            f"CREATE OR REPLACE USER lab@'127.0.0.1' IDENTIFIED BY '{password}'",
+            "GRANT ALL ON guarded.* TO lab@'127.0.0.1'",
+        )
+        return url.replace("root@", "lab:PASSWORD@")
 
 
 KINDS: dict[str, type[Postgresql] | type[Mariadb]] = {

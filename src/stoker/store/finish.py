@@ -109,7 +109,7 @@ def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, st
             [
                 {
                     "attempt_": attempt, "running_": AttemptState.RUNNING.value, "pid": pid,
-                    "started_us": started_us, "command": command,
+                    "started_us": started_us, "command": _text(command),
                 }
                 for attempt, pid, started_us, command in started
             ],
@@ -217,19 +217,24 @@ def _columns(result: Result) -> dict[str, Any]:
         started_us=result.started_us,
         ended_us=result.ended_us or None,
         pid=result.pid,
-        command=result.command,
+        command=_text(result.command),
         exit_code=result.exit_code,
         signal=result.signal,
         user_us=result.user_us,
         system_us=result.system_us,
         max_rss_bytes=result.max_rss_bytes,
         step_values=to_json(result.values) if result.values else None,
-        reason=result.reason,
-        cause=result.cause,
+        reason=_text(result.reason),
+        cause=_text(result.cause),
     )
     _stream(columns, "stdout", result.stdout)
     _stream(columns, "stderr", result.stderr)
     return columns
+
+
+def _text(words: str | None) -> str | None:
+    """What every database takes as text: all of it but NUL characters."""
+    return words.replace("\0", "") if words else words
 
 
 def _stream(columns: dict[str, Any], name: str, stream: Stream) -> None:
@@ -249,7 +254,7 @@ def _data(result: Result, columns: Mapping[str, Any]) -> str:
     ):  # fmt: skip
         value = getattr(result, name)
         if value:
-            data[name] = value
+            data[name] = _text(value) if isinstance(value, str) else value
     if result.exit_code == 0:
         data["exit_code"] = 0
     if result.values:

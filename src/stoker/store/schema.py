@@ -1,6 +1,7 @@
 """Bringing a store's schema to this release's version, by Alembic's migrations."""
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from stoker.store.connect import Store
 
 HEAD = "0001"  # the newest migration; a test holds that it is
+_one_at_a_time = Lock()  # Alembic keeps what it works on in global variables
 
 
 def bring_up(store: "Store") -> None:
@@ -25,7 +27,8 @@ def bring_up(store: "Store") -> None:
         with store.engine.connect() as connection:
             if version_of(connection) == HEAD:
                 return
-        _upgrade(store)
+        with _one_at_a_time:
+            _upgrade(store)
 
 
 def version_of(connection: Connection) -> str | None:

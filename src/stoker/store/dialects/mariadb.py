@@ -56,6 +56,7 @@ class MariadbDialect:
             password_file=password_file,
             arguments={"connect_timeout": server.CONNECT_TIMEOUT_S, "charset": "utf8mb4"},
         )
+        event.listen(engine, "do_connect", _encode_password)
         event.listen(engine, "connect", _configure)
         return engine
 
@@ -167,6 +168,15 @@ def _update_of_many(text: str, names: tuple[str, ...]) -> tuple[str, str, str, t
     joined = "SELECT " + ", ".join(["%s"] * len(columns))
     assigned, _, where = rest.partition(" WHERE ")
     return head, joined, f"given STRAIGHT_JOIN {table} SET {assigned} WHERE {where}", columns
+
+
+def _encode_password(
+    _dialect: object, _record: object, _arguments: object, more: dict[str, Any]
+) -> None:
+    """The server compares the password's UTF-8; the driver would send Latin-1."""
+    for name in ("password", "passwd"):
+        if isinstance(more.get(name), str):
+            more[name] = more[name].encode()
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -1,0 +1,382 @@
+"""What only databases on servers can get wrong: rivals, broken-off transactions, outages."""
+
+import threading
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from sqlalchemy import func, select
+
+import servers
+from stoker.errors import NotFound, OutputConflict, Refused, Unavailable, UserError, WrongState
+from stoker.model import transitions
+from stoker.model.item import NewItem
+from stoker.model.pipeline import OnChange, Pipeline, Run, Step
+from stoker.model.states import AttemptState
+from stoker.model.task import Published
+from stoker.store import control, finish, fold, publications, register, tables, unit, versions
+from stoker.store.apply import Move, move
+from stoker.store.connect import open_store
+from stoker.store.dialects import BrokenOff, dialect_for, mariadb
+from stoker.store.dialects.constructs import regular_expression
+from stoker.store.journal import Entry, append
+from store.rig import ME, Rig
+
+ON_SERVERS = ("postgresql", "mariadb")
+
+
+@pytest.fixture(
+    params=[pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in ON_SERVERS]
+)
+def database(request):
+    return request.param
+
+
+@pytest.fixture
+def second(url, store):
+    """The same store, opened a second time, as by another process."""
+    other = open_store(url)
+    yield Rig(other)
+    other.close()
+
+
+@contextmanager
+def at_once(*verbs):
+    """Run these in threads of their own beside the block; what they raise is raised at its end."""
+    problems = []
+
+    def guarded(verb):
+        try:
+            verb()
+        except BaseException as problem:  # noqa: BLE001 - handed over to the test
+            problems.append(problem)
+
+    threads = [threading.Thread(target=guarded, args=(verb,)) for verb in verbs]
+    for thread in threads:
+        thread.start()
+    yield threads
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    if problems:
+        raise problems[0]
+
+
+def test_the_fold_numbers_rows_in_the_order_of_commits(rig, second):
+    entries = [Entry("early", n=0)], [Entry("late", n=0)]
+    with rig.store.writing() as early:
+        append(early, entries[0])
+        with second.store.writing() as late:
+            append(late, entries[1])
+        fold.fold(second.store)
+        assert numbered(second) == ["late"], "the row that is not committed yet has no number"
+    fold.fold(second.store)
+    assert numbered(second) == ["late", "early"], "a reader behind the first number misses nothing"
+
+
+def numbered(rig):
+    table = tables.journal
+    with rig.store.reading() as one:
+        query = select(table.c.event).where(table.c.seq.is_not(None)).order_by(table.c.seq)
+        return list(one.execute(query).scalars())
+
+
+def test_two_claims_at_once_pass_each_other_by(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    with rig.store.writing() as held:
+        held.execute(
+            select(tables.task.c.id).order_by(tables.task.c.id).limit(1).with_for_update()
+        ).fetchall()
+        tasks = second.claim(second.worker(), 5)
+        assert [task.key for task in tasks] == ["b"]
+
+
+def test_two_predecessors_that_end_at_once_make_the_successor_ready(rig, second, pipeline):
+    rig.apply(pipeline(one=(), two=(), both=("one", "two")))
+    for round_ in range(5):
+        rig.push(f"k{round_}")
+        first, other = rig.claim(rig.worker(), 2)
+        with at_once(lambda other=other: second.end(other)):
+            rig.end(first)
+        (task,) = rig.claim(rig.worker())
+        assert task.step == "both"
+        rig.end(task)
+    rig.check()
+
+
+def test_a_deadlock_is_played_again(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    tries = []
+    both_hold_one = threading.Barrier(2, timeout=30)
+
+    def change(one, order):
+        @unit.as_a_whole
+        def verb():
+            tries.append(order)
+            with one.store.writing() as ours:
+                for at, key in enumerate(order):
+                    item = tables.item
+                    ours.execute(item.update().where(item.c.key == key).values(by_user="x"))
+                    if at == 0 and len(tries) <= 2:
+                        both_hold_one.wait()
+
+        return verb
+
+    with at_once(change(rig, "ab"), change(second, "ba")):
+        pass
+    assert len(tries) > 2, "one of the two was broken off"
+
+
+def test_a_transaction_that_is_broken_off_for_ever_is_unavailable(monkeypatch):
+    monkeypatch.setattr(unit.time, "sleep", lambda _: None)
+    tries = []
+
+    @unit.as_a_whole
+    def verb():
+        tries.append(1)
+        raise BrokenOff("busy")
+
+    with pytest.raises(Unavailable):
+        verb()
+    assert len(tries) == unit.TRIES
+
+
+def test_one_item_pushed_by_two_at_once_is_registered_once(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    items = [NewItem(key=f"k{number}", path=f"/data/k{number}") for number in range(300)]
+    done = []
+
+    def push(one, order):
+        done.append(register.register(one.store, "line", order))
+
+    with at_once(lambda: push(rig, items), lambda: push(second, items[::-1])):
+        pass
+    assert sum(one.registered for one in done) == 300
+    assert sum(one.known for one in done) == 300
+    rig.check()
+
+
+def test_changed_content_pushed_by_two_at_once_is_taken_once(rig, second, pipeline):
+    line = Pipeline(
+        name="line", folder="/p", steps=pipeline(one=()).steps, on_change=OnChange.RERUN
+    )
+    rig.apply(line)
+    rig.push("a", fingerprint="x")
+    with at_once(*(lambda one=one: one.push("a", fingerprint="y") for one in (rig, second))):
+        pass
+    with rig.store.reading() as one:
+        assert one.execute(select(tables.item.c.generation)).scalar() == 2
+    rig.check()
+
+
+def test_items_pushed_while_a_step_is_added_get_its_task(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("before")
+
+    def push():
+        for number in range(40):
+            second.push(f"k{number}")
+
+    with at_once(push):
+        rig.apply(pipeline(one=(), two=("one",)))
+        rig.apply(pipeline(one=(), two=("one",), three=()))
+    assert len(rig.states()) == 41 * 3
+    rig.check()
+
+
+def test_whoever_is_alone_waits_for_the_others_and_they_for_him(rig, second):
+    order = []
+    begun = threading.Event()
+
+    def alone():
+        begun.set()
+        with second.store.writing(alone=True):
+            order.append("alone")
+
+    with ExitStack() as stack:
+        threads = stack.enter_context(at_once(alone))
+        with rig.store.writing():
+            begun.wait(10)
+            threads[0].join(0.2)
+            order.append("first")
+    assert order == ["first", "alone"]
+
+
+def test_two_tasks_do_not_both_get_one_path(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    one, other = rig.claim(rig.worker(), 2)
+    got = []
+
+    def reserve(who, task):
+        try:
+            publications.reserve(who.store, task.attempt, task.task_id, {"/out/x": False})
+            got.append(task.key)
+        except OutputConflict:
+            got.append("OutputConflict")
+
+    with at_once(lambda: reserve(rig, one), lambda: reserve(second, other)):
+        pass
+    assert min(got) == "OutputConflict"
+    assert len([who for who in got if who in "ab"]) == 1
+
+
+def test_a_path_longer_than_a_databases_key_is_kept(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    path = "/data/" + "/".join(["long" * 50] * 18) + "/ü"
+    register.register(rig.store, "line", [NewItem(key="k", path=path)])
+    (task,) = rig.claim(rig.worker())
+    assert task.path == path
+    reserve = {path + ".out": False}
+    publications.reserve(rig.store, task.attempt, task.task_id, reserve)
+    owned = publications.reserve(rig.store, task.attempt, task.task_id, reserve)
+    assert owned == frozenset(reserve)
+    out = Published(name="o", path=path + ".out", size_bytes=1, checksum="x")
+    rig.end(task, outputs=(out,))
+    rig.check()
+
+
+def test_a_key_of_a_thousand_bytes_is_kept_and_compared_bytewise(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    long = "ü" * 500
+    rig.push(long, "a", "A", "a ", "ä", "🜚")
+    assert len(rig.states()) == 6
+    states = control.hold(rig.store, rig.select(keys=("a",)), ME)
+    assert states.changed == {"hold": 1}
+    done = control.hold(rig.store, rig.select(from_key="b", to_key="ÿ"), ME)
+    assert done.changed == {"hold": 2}, "ü… and ä lie between, by their bytes"
+
+
+def test_a_change_of_many_rows_counts_those_that_were_as_stated(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push(*(f"k{number:04}" for number in range(700)))
+    with rig.store.reading() as one:
+        rows = one.execute(select(tables.task.c.id, tables.item.c.key).join(tables.item)).fetchall()
+    moves = [
+        Move(row.id, 1, "line", row.key, "one", 1, columns={"reason": row.key}) for row in rows
+    ]
+    with rig.store.writing() as one:
+        move(one, transitions.HOLD, moves)
+    with rig.store.reading() as one:
+        held = one.execute(select(tables.task.c.id, tables.task.c.reason)).fetchall()
+    assert dict(map(tuple, held)) == {row.id: row.key for row in rows}
+    with pytest.raises(WrongState, match="700 of 700"), rig.store.writing() as one:
+        move(one, transitions.HOLD, moves)
+
+
+def test_many_who_open_a_new_store_at_once_make_it_once(database):
+    url = servers.server(database).new_database("rush")
+    with at_once(*(lambda: servers.make_store(url) for _ in range(6))):
+        pass
+    store = open_store(url, create=False)
+    with store.reading() as one:
+        assert one.execute(select(func.count()).select_from(tables.site)).scalar() == 1
+    store.close()
+
+
+def test_a_database_without_a_store_is_told(database):
+    url = servers.server(database).new_database("empty")
+    with pytest.raises(NotFound, match="no store"):
+        open_store(url, create=False)
+
+
+def test_a_database_that_is_not_there_is_told(database):
+    url = servers.server(database).url("nowhere")
+    with pytest.raises((UserError, Unavailable), match="nowhere"):
+        open_store(url)
+
+
+def test_a_server_that_is_not_there_is_told(database):
+    scheme = servers.server(database).url("x").partition("://")[0]
+    with pytest.raises(Unavailable):
+        open_store(f"{scheme}://u:secret@127.0.0.1:{servers.free_port()}/x")
+
+
+def test_the_password_comes_from_the_environment_or_a_file_and_is_never_shown(
+    database, tmp_path, monkeypatch
+):
+    url = servers.server(database).with_password("s3cret:/@ü")
+    monkeypatch.setenv("LAB_PASSWORD", "s3cret:/@ü")
+    store = open_store(url.replace("PASSWORD", "${LAB_PASSWORD}"))
+    assert "s3cret" not in store.url + repr(store.engine)
+    store.close()
+    file = tmp_path / "password"
+    file.write_text("s3cret:/@ü\nmore\n")
+    file.chmod(0o600)
+    bare = url.replace(":PASSWORD", "")
+    open_store(bare, password_file=str(file)).close()
+    file.chmod(0o644)
+    with pytest.raises(Refused, match="chmod"):
+        open_store(bare, password_file=str(file))
+    with pytest.raises(UserError, match="gone"):
+        open_store(bare, password_file=str(tmp_path / "gone"))
+    monkeypatch.setenv("LAB_PASSWORD", "wr0ng")
+    with pytest.raises((UserError, Unavailable)) as told:
+        open_store(url.replace("PASSWORD", "${LAB_PASSWORD}"))
+    assert "wr0ng" not in str(told.value)
+    monkeypatch.delenv("LAB_PASSWORD")
+    with pytest.raises(UserError, match="LAB_PASSWORD"):
+        open_store(url.replace("PASSWORD", "${LAB_PASSWORD}"))
+
+
+@pytest.mark.parametrize("url", ["postgresql+nothing://h/d", "mariadb://h:x/d", "mysql://h/d"])
+def test_a_url_that_cannot_be_used_is_told(url):
+    with pytest.raises(UserError):
+        dialect_for(url).engine(url)
+
+
+@pytest.mark.parametrize(
+    ("glob", "expression"),
+    [
+        ("a*.d?t", r"^a.*\.d.t$"),
+        ("[ab]/[^c-e]", r"^[ab]/[^c-e]$"),
+        ("[]x]", r"^[\]x]$"),
+        ("a[b", "^(?!)"),
+        ("ü+(x)", r"^ü\+\(x\)$"),
+    ],
+)
+def test_globs_become_regular_expressions(glob, expression):
+    assert regular_expression(glob) == expression
+
+
+def test_an_update_of_many_rows_is_one_statement_on_mariadb():
+    text = "UPDATE task SET state=%s, lane=%s WHERE task.id = %s AND task.state = %s"
+    head, more, tail, columns = mariadb._update_of_many(text, ("state", "lane", "id_", "was"))
+    assert columns == ("state", "lane", "id_", "was")
+    assert head == "SELECT %s AS state_given, %s AS lane_given, %s AS id__given, %s AS was_given"
+    assert more == "SELECT %s, %s, %s, %s"
+    assert tail == (
+        "given STRAIGHT_JOIN task SET state=given.state_given, lane=given.lane_given "
+        "WHERE task.id = given.id__given AND task.state = given.was_given"
+    )
+
+
+def test_a_step_that_was_ended_meanwhile_is_seen_by_the_next(rig, second, pipeline):
+    """A person's change waits for a worker's, and then sees it."""
+    rig.apply(pipeline(one=()))
+    rig.push("a")
+    (task,) = rig.claim(rig.worker())
+    with at_once(
+        lambda: control.rerun(second.store, second.select(), ME),
+        lambda: finish.finish(rig.store, [rig.result(task)]),
+        lambda: versions.apply_version(
+            second.store, pipeline(Step(name="one", action=Run(text="y"))), host="h", path="/f"
+        ),
+    ):
+        pass
+    rig.check()
+
+
+def test_files_of_a_store_on_a_server_lie_in_the_projects_folder(url, tmp_path):
+    store = open_store(url, folder=str(tmp_path / ".stoker"))
+    assert store.folder == tmp_path / ".stoker"
+    store.close()
+
+
+def test_an_end_with_a_nul_character_is_recorded(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a")
+    (task,) = rig.claim(rig.worker())
+    rig.end(task, AttemptState.FAILED, reason="a\0b", cause="a\0b", command="x\0y")
+    rig.check()
