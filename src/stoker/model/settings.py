@@ -28,6 +28,7 @@ class Settings:
     name: str
     folder: str
     store_url: str
+    store_password_file: str | None = None
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     pools: tuple[Pool, ...] = ()
     secrets: tuple[str, ...] = ()  # environment variables kept from steps that do not ask for them

@@ -87,7 +87,13 @@ class Opened:
                     self._store = open_store(url, create=False)
                 else:
                     url, name = self.settings.store_url, self.settings.name
-                    self._store = open_store(url, site_name=name, create=create)
+                    self._store = open_store(
+                        url,
+                        site_name=name,
+                        create=create,
+                        folder=f"{self.settings.folder}/.stoker",
+                        password_file=self.settings.store_password_file,
+                    )
             return self._store
 
     def _usual_url(self) -> str | None:

@@ -219,16 +219,17 @@ def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
         pattern: {} if host.scratch is None else {"scratch": absolute(host.scratch, folder)}
         for pattern, host in table.worker.hosts.items()
     }
-    scratch = table.worker.scratch
+    scratch, password = table.worker.scratch, table.store.password_file
     return Settings(
         name=table.project.name or Path(folder).name or "project",
         folder=folder,
         store_url=_store_url(table.store.url, main, folder),
+        store_password_file=None if password is None else absolute(password, folder),
         worker=WorkerSettings(
             scratch=None if scratch is None else absolute(scratch, folder), hosts=hosts
         ),
         pools=_pools(table, main),
-        secrets=tuple(table.secrets.names),
+        secrets=(*table.secrets.names, *_STORE_SECRET.findall(table.store.url)),
     )
 
 
@@ -249,6 +250,7 @@ def _pools(table: ProjectFile, main: _File) -> tuple[Pool, ...]:
     return tuple(pools)
 
 
+_STORE_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # no step gets to see it
 _URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DOTALL)
 
 

@@ -278,7 +278,12 @@ class StoreTable(Table):
 
     url: str = Field(
         default="sqlite:///.stoker/stoker.db",
-        description="the database, as a URL without a password",
+        description="the database, as a URL without a password; `${NAME}` in it stands for a variable "
+        "of the environment",
+    )
+    password_file: str | None = Field(
+        default=None,
+        description="a file whose first line is the password to the database; others may not read it",
     )
 
 
