@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
+from stoker.failpoints import hit
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.task import AttemptId, WorkerId
 from stoker.store import tables
@@ -59,7 +60,7 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
 ) -> WorkerId:
     """A new worker is alive, with a lease of `lease_s` seconds from now; return its id."""
     with store.writing() as unit:
-        return WorkerId(
+        worker_id = WorkerId(
             add_worker(
                 unit,
                 {
@@ -76,6 +77,9 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
                 },
             )
         )
+        hit("enlist.before_commit")
+    hit("enlisted")
+    return worker_id
 
 
 @as_a_whole
@@ -106,6 +110,8 @@ def retire(store: "Store", worker_id: WorkerId) -> None:
     """The worker has ended and holds nothing; had it been declared dead, nothing changes."""
     with store.writing() as unit:
         end_worker(unit, worker_id, WorkerState.ENDED)
+        hit("retire.before_commit")
+    hit("retired")
 
 
 def next_due_us(store: "Store") -> int | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, insert, select, update
 
+from stoker.failpoints import hit
 from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
 from stoker.store.apply import set_item_states
@@ -70,6 +71,7 @@ def fold(store: "Store", *, limit_s: float = 60.0) -> bool:
             return True
     while True:
         folded = _fold_once(store)
+        hit("folded")
         if folded < FOLD_ROWS:
             return True
         if time.monotonic() >= until:
@@ -79,7 +81,9 @@ def fold(store: "Store", *, limit_s: float = 60.0) -> bool:
 @as_a_whole
 def _fold_once(store: "Store") -> int:
     with store.writing() as unit:
-        return _fold_some(unit)
+        folded = _fold_some(unit)
+        hit("fold.before_commit")
+    return folded
 
 
 def _fold_some(unit: Unit) -> int:

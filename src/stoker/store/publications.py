@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, insert, select, update
 
 from stoker.errors import OutputConflict, StaleAttempt
+from stoker.failpoints import hit
 from stoker.model.states import TaskState
 from stoker.model.task import AttemptId, TaskId
 from stoker.store import tables
@@ -55,6 +56,7 @@ def reserve(
                     f"`{path}` was published by {_name(unit, owner)} and stays its own; "
                     "make the step's output path differ, for example by `{key}`"
                 )
+        hit("reserve.before_commit")
     return frozenset(owned)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select, update
 
+from stoker.failpoints import hit
 from stoker.model import retry, transitions
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
@@ -38,12 +39,16 @@ def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
     finds out when it renews its lease or finishes an attempt: both are refused.
     """
     workers = _declare_dead(store, dead_workers)
+    if workers:
+        hit("declared_dead")
     attempts = 0
     while True:
         lost = _lose_once(store)
         attempts += lost
         if lost < BATCH:
             break
+    if attempts:
+        hit("lost")
     _free_orphaned_slots(store)
     return Reaped(workers, attempts)
 
@@ -89,13 +94,17 @@ def promote_due(store: "Store") -> int:
             .where(_T.c.not_before_us <= unit.now_us, _T.c.state != TaskState.READY.value)
             .values(not_before_us=None)
         )
+        hit("promote.before_commit")
     return len(rows)
 
 
 @as_a_whole
 def _lose_once(store: "Store") -> int:
     with store.writing() as unit:
-        return _lose_some(unit)
+        lost = _lose_some(unit)
+        if lost:
+            hit("lose.before_commit")
+    return lost
 
 
 def _lose_some(unit: Unit) -> int:
@@ -172,3 +181,4 @@ def _free_orphaned_slots(store: "Store") -> None:
         for row in unit.execute(orphaned).fetchall():
             where = and_(_S.c.pool == row.pool, _S.c.name == row.name, _S.c.attempt == row.attempt)
             unit.execute(update(_S).where(where).values(attempt=None))
+        hit("free_slots.before_commit")

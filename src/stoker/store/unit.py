@@ -18,6 +18,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from stoker.errors import Bug
+from stoker.failpoints import hit
 from stoker.store.dialects import BrokenOff, Dialect
 
 if TYPE_CHECKING:
@@ -128,7 +129,11 @@ def transaction(
         unit = _begin(store, writes=writes, alone=alone)
         try:
             yield unit
+            if writes:
+                hit("transaction.before_commit")
             unit.cursor.execute("ROLLBACK" if dry_run else "COMMIT")
+            if writes:
+                hit("transaction.committed")
         except BaseException:
             if writes:
                 store.catalog = None  # it may know what is undone now

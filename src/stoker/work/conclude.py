@@ -152,6 +152,7 @@ def _keep_streams(
         path = log_path(desk.logs, claimed, suffix)
         try:
             kept.append(keep(captured, path))
+            hit("log_kept")
         except OSError:
             tail = captured.text[-TEXT_BYTES:]
             kept.append(Stream(size_bytes=captured.size_bytes, truncated=True, text=tail))

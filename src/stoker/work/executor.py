@@ -167,6 +167,7 @@ class Executor:
 
     def leave(self, running: Running, end: Exit) -> None:
         """The attempt runs no more: its cpus are free, and it is to be concluded."""
+        hit("swept")
         claimed = running.claimed
         if self.running.pop(claimed.attempt, None) is not None:
             self.cpus_used -= claimed.cpus

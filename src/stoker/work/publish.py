@@ -213,6 +213,7 @@ def _place_copy(
     with folder.hidden(hidden):
         try:
             _copy(source, hidden)
+            hit("copied")
             _check_right(is_ours)
             _place(hidden, piece, folder, may_replace=may_replace)
         finally:
@@ -287,6 +288,8 @@ def _replace_folder(source: str, target: str, folder: WorkerFolder) -> None:
             if problem.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
                 raise
             _swap_by_hand(aside, target, folder)
+        else:
+            hit("exchanged")
         finally:
             wipe(aside)
 

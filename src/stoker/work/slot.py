@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stoker.failpoints import hit
 from stoker.model.states import AttemptState
 from stoker.model.task import Claimed
 from stoker.work.capture import StreamFile
@@ -58,6 +59,7 @@ class Seat:
             else:
                 parent = os.path.join(self.scratch, OUT, output.name)
             os.makedirs(parent, exist_ok=True)
+            hit("output_folder_made")
             made[output.name] = os.path.join(parent, os.path.basename(target))
         return made
 

@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from stoker.errors import StaleAttempt, Unavailable, UserError
+from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.store import claim, reap
 from stoker.store.connect import Store
@@ -175,12 +176,15 @@ class Worker:
         post, boot = self._post, scratch.boot_id()
         host = self._store.host
         contain.kill_marked(store=post.store_id, host=host, boot=boot)
+        hit("strays_killed")
         found = scratch.dead_folders(post.scratch_root, host=host, boot=boot, store=post.store_id)
         workers = [owner.worker for _, owner in found]
+        reap.reap(self._store, dead_workers=workers)  # first: the folders are how we know of them
+        hit("dead_reaped")
         left = scratch.clear_dead(post.scratch_root, host=host, boot=boot, store=post.store_id)
         if left:
             _log.warning("scratch is left", extra={"event": "scratch_left", "path": left[0]})
-        reap.reap(self._store, dead_workers=workers)
+        hit("scratch_cleared")
 
     def _live_once(self) -> bool:
         """Work as one incarnation; return whether that is the end of the worker too."""
