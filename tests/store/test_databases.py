@@ -211,7 +211,7 @@ def test_two_tasks_do_not_both_get_one_path(rig, second, pipeline):
 
     def reserve(who, task):
         try:
-            publications.reserve(who.store, task.attempt, task.task_id, {"/out/x": False})
+            publications.reserve(who.store, task.attempt, task.task_id, {"/out/x": True})
             got.append(task.key)
         except OutputConflict:
             got.append("OutputConflict")
@@ -228,7 +228,7 @@ def test_a_path_longer_than_a_databases_key_is_kept(rig, pipeline):
     register.register(rig.store, "line", [NewItem(key="k", path=path)])
     (task,) = rig.claim(rig.worker())
     assert task.path == path
-    reserve = {path + ".out": False}
+    reserve = {path + ".out": True}
     publications.reserve(rig.store, task.attempt, task.task_id, reserve)
     owned = publications.reserve(rig.store, task.attempt, task.task_id, reserve)
     assert owned == frozenset(reserve)
