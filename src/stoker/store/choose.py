@@ -4,7 +4,7 @@ Part of a claim's transaction. What is chosen is locked, so that no other worker
 others have locked is passed over.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from sqlalchemy import and_, func, or_, select, update
 
 from stoker.errors import StaleAttempt
 from stoker.model.states import AttemptState, WorkerState
-from stoker.model.task import AttemptId
+from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
 from stoker.store.catalog import Catalog, StepEntry
 from stoker.store.ids import new_attempt_id
@@ -97,6 +97,7 @@ _TAKE_SLOT = Prepared(
     .where(_S.c.pool == param("pool_"), _S.c.name == param("name_"), _S.c.attempt.is_(None))
     .values(attempt=param("attempt"))
 )
+Wants = Callable[[VersionId, str, int | None], bool]  # of a version, step and memory: one more?
 _NO_NEEDS: Sequence[Any] = ()
 _BEHIND_ALL = (1 << 62, 1 << 62)  # an okey and an id behind those of any task
 
@@ -142,8 +143,13 @@ def room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) ->
     return room, memory if memory_free is None else min(memory, memory_free)
 
 
-def take(unit: Unit, known: Catalog, limit: int, cpus: int, memory: int) -> list[Taken]:
-    """Choose tasks in order from the lanes that fit, and take their slots of pools."""
+def take(
+    unit: Unit, known: Catalog, limit: int, cpus: int, memory: int, wants: Wants | None
+) -> list[Taken]:
+    """Choose tasks in order from the lanes that fit, and take their slots of pools.
+
+    Ends with the first task that the worker does not want.
+    """
     lanes = [
         Lane(okey, lane, lane_cpus, memory_bytes, known.by_lane[lane])
         for lane, lane_cpus, memory_bytes, okey in unit.run(
@@ -153,7 +159,10 @@ def take(unit: Unit, known: Catalog, limit: int, cpus: int, memory: int) -> list
     ]
     taken: list[Taken] = []
     for row, lane, needs in _candidates(unit, sorted(lanes, key=itemgetter(0, 1)), limit):
-        if len(taken) >= limit:
+        entry = lane.entry
+        if len(taken) >= limit or (
+            wants and not wants(known.current[entry.pipeline], entry.name, lane.memory_bytes)
+        ):
             break
         attempt = new_attempt_id()
         slots = _take_slots(unit, needs, attempt) if needs else {}

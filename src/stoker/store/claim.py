@@ -22,7 +22,7 @@ from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
 from stoker.store.catalog import Catalog
-from stoker.store.choose import Taken, room, take
+from stoker.store.choose import Taken, Wants, room, take
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
 from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
@@ -73,18 +73,20 @@ def claim(
     limit: int,
     cpus_free: int,
     memory_free_bytes: int | None = None,
+    wants: Wants | None = None,
 ) -> list[Claimed]:
     """Up to `limit` tasks are running, each with a new attempt of this worker; return them.
 
     Tasks come in the order of priority, then rank, then arrival. `cpus_free` bounds the needs of
     each single task, as more may be claimed than can start at once; what the host's other workers
-    fill is subtracted. StaleAttempt if the worker was declared dead. If the process dies after the
+    fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
+    and its memory, and ends the claim with the first that is not wanted. StaleAttempt if the worker was declared dead. If the process dies after the
     commit, the attempts are lost with the worker and the tasks become ready again.
     """
     with store.writing() as unit:
         known = catalogs.catalog(unit)
         cpus, memory = room(unit, worker_id, cpus_free, memory_free_bytes)
-        taken = take(unit, known, limit, cpus, memory) if cpus > 0 else []
+        taken = take(unit, known, limit, cpus, memory, wants) if cpus > 0 else []
         if not taken:
             return []
         items = _items(unit, taken)

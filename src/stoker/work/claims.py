@@ -111,6 +111,7 @@ class Claims:
                 limit=limit,
                 cpus_free=self._slots if is_ahead else free,
                 memory_free_bytes=self._memory_bytes - memory_used,
+                wants=self.appetite.portion(free, self._memory_bytes).wants,
             )
         except StaleAttempt:
             raise
@@ -124,7 +125,7 @@ class Claims:
         self.found_nothing = not tasks
         if tasks:
             self._pause_s = PAUSE_S
-            self._take(tasks, free)
+            self._take(tasks)
         else:
             self._wait()
         return True
@@ -133,25 +134,10 @@ class Claims:
         self.next_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, PAUSE_MOST_S)
 
-    def _take(self, tasks: list[Claimed], free: int) -> None:
-        running = []
+    def _take(self, tasks: list[Claimed]) -> None:
         for one in tasks:
             self.serial += 1
-            running.append(Running(one, self._recipe_of(one), self.serial))
-        kept = self.appetite.keep([one.recipe.key for one in running], free)
-        kept = min(kept, self._fitting(running))
-        self.push(running[:kept])
-        if kept < len(running):
-            self.give_back(running[kept:])
-
-    def _fitting(self, tasks: list[Running]) -> int:
-        """Return how many of the tasks fit into the memory together; at least one."""
-        total = 0
-        for index, running in enumerate(tasks):
-            total += running.claimed.memory_bytes or 0
-            if total > self._memory_bytes and index:
-                return index
-        return len(tasks)
+            self.push([Running(one, self._recipe_of(one), self.serial)])
 
     def give_back(self, tasks: Iterable[Running]) -> None:
         """These tasks, which never began, are ready again.

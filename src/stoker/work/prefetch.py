@@ -6,7 +6,6 @@ finish within a quarter of a second, going by its own measurements of each step;
 has not measured yet, only what can start at once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -46,15 +45,31 @@ class Appetite:
         ahead = (horizon_s - queued_s) / max(self.recent_s, 1e-5)
         return max(free, min(int(ahead), MOST))
 
-    def keep(self, steps: Sequence[object], free: int) -> int:
-        """Return how many tasks of these steps, from the first, to keep; the others go back.
+    def portion(self, free: int, memory_bytes: int) -> "Portion":
+        """Return what decides about the tasks of one claim, with `free` slots."""
+        return Portion(self, free, memory_bytes)
 
-        What can start at once is kept; beyond, as long as the expected time fits the horizon.
-        """
-        horizon_s = HORIZON_S * self.slots
-        total_s = 0.0
-        for index, step in enumerate(steps):
-            total_s += self.expected_s(step)
-            if total_s > horizon_s and index >= free:
-                return index
-        return len(steps)
+
+@dataclass(slots=True)
+class Portion:
+    """One claim's worth of tasks: asked about each in turn, it says whether it is wanted too.
+
+    What can start at once is; beyond, as long as the expected time fits the horizon. All together
+    need no more than `memory_bytes`, but the first is wanted in any case.
+    """
+
+    appetite: Appetite
+    free: int
+    memory_bytes: int
+    _count: int = 0
+    _total_s: float = 0.0
+    _memory_bytes: int = 0
+
+    def wants(self, version: int, step: str, memory_bytes: int | None) -> bool:
+        """Whether one more task is wanted, of this version's step and with this need of memory."""
+        self._total_s += self.appetite.expected_s((version, step))
+        self._memory_bytes += memory_bytes or 0
+        is_much = self._total_s > HORIZON_S * self.appetite.slots and self._count >= self.free
+        is_large = self._memory_bytes > self.memory_bytes and self._count > 0
+        self._count += 1
+        return not (is_much or is_large)

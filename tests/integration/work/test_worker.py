@@ -651,3 +651,15 @@ def test_the_store_shows_pid_and_command_of_a_long_attempt(rig):
     assert noted
     assert "bash" in noted[0]
     assert wait_until(lambda: rig.task_states() == {"k/s": "done"}, "done")
+
+
+def test_a_mix_of_long_and_short_steps_hands_nothing_back(rig):
+    rig.run(
+        "[pipelines.p.steps.short]\nargv = ['true']\n"
+        "[pipelines.p.steps.long]\nafter = ['short']\nargv = ['sleep', '0.15']\n"
+        "[pipelines.p.steps.last]\nafter = ['long']\nargv = ['true']",
+        *(f"k{n:02}" for n in range(20)),
+    )
+    seen = rig.all_attempts()
+    assert {attempt.state for attempt in seen} == {"succeeded"}
+    assert len(seen) == 60

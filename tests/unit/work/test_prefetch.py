@@ -37,11 +37,25 @@ def test_nothing_more_while_half_a_horizon_is_at_hand():
     assert appetite.limit(0, HORIZON_S * 2 * 0.4) > 0
 
 
-def test_a_step_that_was_never_seen_goes_back_beyond_what_can_start():
-    appetite = fed(2, quick=0.001)
-    assert appetite.keep(["quick"] * 5 + ["new"] * 5, free=1) == 5
-    assert appetite.keep(["new"] * 5, free=2) == 2
-    assert appetite.keep(["quick"] * 100, free=0) == 100
+def wanted(appetite: Appetite, steps: list[str], *, free: int, memory: int | None = None) -> int:
+    portion = appetite.portion(free, 100)
+    return next(
+        (n for n, step in enumerate(steps) if not portion.wants(1, step, memory)), len(steps)
+    )
+
+
+def test_a_step_that_was_never_seen_is_not_wanted_beyond_what_can_start():
+    appetite = Appetite(2)
+    appetite.note((1, "quick"), 0.001)
+    assert wanted(appetite, ["quick"] * 5 + ["new"] * 5, free=1) == 5
+    assert wanted(appetite, ["new"] * 5, free=2) == 2
+    assert wanted(appetite, ["quick"] * 100, free=0) == 100
+
+
+def test_tasks_are_wanted_as_long_as_their_memory_fits_together_and_one_in_any_case():
+    appetite = Appetite(8)
+    assert wanted(appetite, ["s"] * 8, free=8, memory=30) == 3
+    assert wanted(appetite, ["s"] * 8, free=8, memory=300) == 1
 
 
 @given(
