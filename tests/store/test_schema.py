@@ -2,6 +2,8 @@
 
 import functools
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from sqlalchemy import inspect, select
 
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import choose, fold, schema, tables
+from stoker.store import choose, fold, indexes, schema, tables
 from stoker.store.connect import open_store
 
 
@@ -22,7 +24,7 @@ def test_the_migrations_make_exactly_the_tables(store):
         context = MigrationContext.configure(
             connection, opts={"include_object": functools.partial(is_of, store.engine.dialect)}
         )
-        assert compare_metadata(context, tables.metadata) == []
+        assert compare_metadata(context, indexes.complete()) == []
 
 
 def is_of(dialect, thing, _name, _kind, _reflected, _compared):
@@ -34,6 +36,19 @@ def is_of(dialect, thing, _name, _kind, _reflected, _compared):
 def test_the_newest_migration_is_the_head():
     folder = Path(schema.__file__).parent / "migrations"
     assert ScriptDirectory(str(folder)).get_current_head() == schema.HEAD
+
+
+def test_only_the_dialect_of_the_own_database_is_loaded(tmp_path):
+    open_store(f"sqlite:///{tmp_path}/s.db").close()  # a migration may load what it likes
+    code = (
+        "import sys; from stoker.store.connect import open_store\n"
+        f"open_store('sqlite:///{tmp_path}/s.db').close()\n"
+        "print(*sorted(m for m in sys.modules if m.startswith('sqlalchemy.dialects.')))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    others = [name for name in found.stdout.split() if "mysql" in name or "postgresql" in name]
+    assert others == []
+    assert "sqlalchemy.dialects.sqlite" in found.stdout
 
 
 def test_a_store_of_a_later_release_is_refused(store, url):

@@ -2,15 +2,15 @@
 
 Design and measurements: `docs/explanation/decisions/`. Ids are local to the store; what leaves a
 site is named by `(pipeline, key, step)` and by attempt ids, which are universal (UUIDv7).
-`store/apply.py` is the only writer of the columns called `state`.
+`store/apply.py` is the only writer of the columns called `state`. Indexes: `store/indexes.py`.
 """
 
 from sqlalchemy import (
+    BINARY,
     BigInteger,
     Boolean,
     Column,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -19,12 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
-from sqlalchemy.dialects import mysql
 
-from stoker.model.states import AttemptState, TaskState
-from stoker.store.dialects.constructs import PARTIAL_INDEXES, WHOLE_INDEXES, BytewiseText
+from stoker.store.dialects.constructs import BytewiseText, LongBytes, LongText
 
 metadata = MetaData(
     naming_convention={
@@ -44,16 +41,10 @@ Bytewise = (
     .with_variant(BytewiseText(1000), "mariadb")
 )
 Name = String(200)
-Long = Text().with_variant(mysql.LONGTEXT(), "mariadb")
+Long = Text().with_variant(LongText(), "mariadb")
 Json = Long
-Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mariadb")
-Id16 = LargeBinary(16).with_variant(mysql.BINARY(16), "mariadb")  # the bytes of a UUIDv7
-
-
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """An index of the few rows that are looked for; of all rows where the database has no such."""
-    of = text(where)
-    return Index(name, *columns, unique=unique, sqlite_where=of, postgresql_where=of)
+Bytes = LargeBinary().with_variant(LongBytes(), "mariadb")
+Id16 = LargeBinary(16).with_variant(BINARY(16), "mariadb")  # the bytes of a UUIDv7
 
 
 site = Table(
@@ -192,7 +183,6 @@ item = Table(
     Column("registered_us", Big, nullable=False),
     Column("reason", Long, doc="why it is quarantined"),
     UniqueConstraint("pipeline_id", "key"),
-    _partial("item_path", "path_digest", "pipeline_id", where="path_digest IS NOT NULL"),
 )
 
 task = Table(
@@ -215,15 +205,6 @@ task = Table(
     Column("body_id", Integer, doc="what it was done with"),
     Column("reason", Long, doc="a person's word on holding or cancelling it"),
     UniqueConstraint("item_id", "step_id"),
-    _partial("task_lane", "lane", "okey", "id", where="lane IS NOT NULL"),
-    _partial("task_not_before", "not_before_us", where="not_before_us IS NOT NULL"),
-    *(
-        _partial(f"task_{state.word}", "step_id", "id", where=f"state = {state.value}").ddl_if(
-            dialect=PARTIAL_INDEXES
-        )
-        for state in (TaskState.HELD, TaskState.FAILED, TaskState.CANCELLED)
-    ),
-    Index("task_state", "step_id", "state", "id").ddl_if(dialect=WHOLE_INDEXES),
 )
 
 attempt = Table(
@@ -262,9 +243,6 @@ attempt = Table(
     Column("step_values", Json, doc="what it wrote for later steps"),
     Column("reason", Long, doc="one line for people"),
     Column("cause", Long, doc="what `failures` groups by"),
-    _partial(
-        "attempt_running", "state", "worker_id", where=f"state = {AttemptState.RUNNING.value}"
-    ),
     sqlite_with_rowid=False,
 )
 
@@ -289,9 +267,6 @@ temporary = Table(
     Column("task_id", Big, nullable=False, index=True),
     Column("path", Bytes, nullable=False, doc="deleted once nothing more is made from it"),
     Column("removed_us", Big, doc="NULL: the file is there"),
-    _partial("temporary_there", "task_id", where="removed_us IS NULL").ddl_if(
-        dialect=PARTIAL_INDEXES
-    ),
     sqlite_with_rowid=False,
 )
 
@@ -321,7 +296,6 @@ worker = Table(
     Column("started_us", Big, nullable=False),
     Column("lease_until_us", Big, nullable=False),
     Column("ended_us", Big),
-    _partial("worker_alive", "host", where="state = 0"),
 )
 
 journal = Table(
@@ -345,9 +319,6 @@ journal = Table(
     Column("body", String(64), doc="hash of the step's body, where from_state or to_state is done"),
     Column("n", Integer, nullable=False, doc="how many tasks the row speaks of"),
     Column("data", Json),
-    _partial("journal_seq", "origin", "epoch", "seq", where="seq IS NOT NULL", unique=True),
-    _partial("journal_unsequenced", "id", where="seq IS NULL").ddl_if(dialect=PARTIAL_INDEXES),
-    Index("journal_seq_id", "seq", "id").ddl_if(dialect=WHOLE_INDEXES),
 )
 
 tally = Table(

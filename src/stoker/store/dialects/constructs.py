@@ -3,8 +3,17 @@
 import re
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, String, func, literal, literal_column
-from sqlalchemy.dialects import mysql
+from sqlalchemy import (
+    VARBINARY,
+    Boolean,
+    ColumnElement,
+    LargeBinary,
+    String,
+    Text,
+    func,
+    literal,
+    literal_column,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -14,7 +23,7 @@ PARTIAL_INDEXES: Any = ("sqlite", "postgresql")
 WHOLE_INDEXES = "mariadb"
 
 
-class BytewiseText(mysql.VARBINARY):
+class BytewiseText(VARBINARY):
     """Text that MariaDB keeps as its bytes: compared bytewise, and up to 1,000 bytes in an index."""
 
     cache_ok = True
@@ -28,6 +37,18 @@ class BytewiseText(mysql.VARBINARY):
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """What a SELECT asks for."""
         return _as_text(column)
+
+
+class LongText(Text):
+    """Text without a limit on MariaDB; its dialect's own type would have to be loaded with it."""
+
+    __visit_name__ = "LONGTEXT"
+
+
+class LongBytes(LargeBinary):
+    """Bytes without a limit on MariaDB."""
+
+    __visit_name__ = "LONGBLOB"
 
 
 def _as_text(column: ColumnElement[Any]) -> ColumnElement[str]:

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from stoker.store.tables import metadata
+from stoker.store.indexes import complete
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=complete(),
     render_as_batch=True,
     transactional_ddl=context.config.attributes["transactional_ddl"],
 )
