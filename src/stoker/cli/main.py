@@ -5,7 +5,6 @@ short help of every command stands in `COMMANDS`; a test holds that it is the co
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
@@ -13,11 +12,9 @@ from typing import NamedTuple, NoReturn
 import click
 
 from stoker import __version__
+from stoker.cli.ending import answered
 from stoker.cli.scope import Scope, project_option
-from stoker.errors import Bug, SpecError, StokerError
-
-EXIT_INTERRUPTED = 130
-_BUG_REPORT = "this is a bug in Stoker; please report it with what follows"
+from stoker.errors import Bug
 
 
 class Entry(NamedTuple):
@@ -116,68 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. No error leaves this function."""
     _survive_odd_names()
-    try:
-        code = _dispatch(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who read us has enough. What is still buffered must not fail at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    return code
-
-
-def _dispatch(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one for each end
-    try:
-        result = cli.main(
+    return answered(
+        lambda: cli.main(
             args=list(arguments) if arguments is not None else None,
             prog_name="stoker",
             standalone_mode=False,
         )
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stoker: interrupted", err=True)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except Bug as error:
-        return _bug(error)
-    except StokerError as error:
-        return _tell(error)
-    except OSError as error:
-        click.echo(f"stoker: {_of_system(error)}", err=True)
-        return 5
-    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is left is a bug
-        return _bug(error)
-    return result if isinstance(result, int) else 0
-
-
-def _tell(error: StokerError) -> int:
-    click.echo(f"stoker: {error}", err=True)
-    if isinstance(error, SpecError):
-        for problem in error.problems:
-            click.echo(f"  {problem}", err=True)
-    return error.exit_code
-
-
-def _of_system(error: OSError) -> str:
-    """Return what the system said, with the path it is about."""
-    what = error.strerror or str(error) or type(error).__name__
-    if error.filename is None:
-        return f"the system refused: {what}"
-    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-    return f"`{name}`: {what}"
-
-
-def _bug(error: BaseException) -> int:
-    import traceback
-
-    click.echo(f"stoker: {type(error).__name__}: {error}\n{_BUG_REPORT}\n", err=True)
-    click.echo("".join(traceback.format_exception(error)), err=True)
-    return Bug.exit_code
+    )
 
 
 def _survive_odd_names() -> None:

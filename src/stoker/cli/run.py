@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.apply import tell_applied
+from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.push import in_words, tell_troubles
 from stoker.cli.render import counted, data, human_seconds, json_line, plural, say, shortened
 from stoker.cli.scope import Scope, command, json_option
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from stoker.project import Project
     from stoker.project.running import RunSummary
 
-EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1
 _CAUSES = 3
 _FIELDS = (
@@ -22,7 +22,7 @@ _FIELDS = (
 )
 
 
-@command()
+@command(is_guarded=True)
 @click.argument("pipeline", required=False, metavar="[PIPELINE")
 @click.argument("paths", nargs=-1, metavar="[PATH]...]")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")

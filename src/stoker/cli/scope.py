@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from stoker.cli.ending import answered
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
@@ -78,10 +79,18 @@ _project_again = click.option(
 )
 
 
-def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command that takes `--project` after its name too, and gets the scope as first argument."""
+def command(
+    *, is_guarded: bool = False, **attributes: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command that takes `--project` after its name too, and gets the scope as first argument.
+
+    A guarded one works in a child of this process, which watches over it: if it is killed, nothing
+    that it had started is left, and it is begun again.
+    """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
+        if is_guarded:
+            function = _guarded(function)
         name = attributes.pop("name", function.__name__.removesuffix("_").replace("_", "-"))
         made: click.Command = click.command(name, **attributes)(
             _project_again(click.pass_obj(function))
@@ -89,6 +98,16 @@ def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
         return made
 
     return decorate
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., int]:
+    @wraps(function)
+    def watched(*args: Any, **kwargs: Any) -> int:
+        from stoker.work.warden import guard
+
+        return guard(lambda: answered(lambda: function(*args, **kwargs)))
+
+    return watched
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -7,7 +7,7 @@ from stoker.cli.render import human_seconds, say
 from stoker.cli.scope import Scope, command
 
 
-@command()
+@command(is_guarded=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the web page listens.")
 @click.option("--port", type=int, default=8420, show_default=True, help="0 takes a free one.")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")

@@ -2,12 +2,12 @@
 
 import click
 
+from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.render import human_seconds, say
-from stoker.cli.run import EXIT_INTERRUPTED
 from stoker.cli.scope import DURATION, Scope, command
 
 
-@command()
+@command(is_guarded=True)
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
 @click.option("--drain", is_flag=True, help="End when nothing is left for it.")
 @click.option("--time-limit", type=DURATION, metavar="T", help="Stop after this time, as `2h`.")

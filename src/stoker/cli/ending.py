@@ -1,0 +1,76 @@
+"""How a command ends: errors become messages on standard error, and exit codes."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from stoker.errors import Bug, SpecError, StokerError
+
+EXIT_INTERRUPTED = 130
+EXIT_SYSTEM = 5
+_BUG_REPORT = "this is a bug in Stoker; please report it with what follows"
+
+
+def answered(call: Callable[[], Any]) -> int:
+    """Return the exit code of a command, whose output is written out. No error leaves this."""
+    try:
+        code = _told(call)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read us has enough. What is still buffered must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    return code
+
+
+def _told(call: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each end
+    try:
+        result = call()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stoker: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Bug as error:
+        return _bug(error)
+    except StokerError as error:
+        return _tell(error)
+    except OSError as error:
+        click.echo(f"stoker: {_of_system(error)}", err=True)
+        return EXIT_SYSTEM
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is left is a bug
+        return _bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _tell(error: StokerError) -> int:
+    click.echo(f"stoker: {error}", err=True)
+    if isinstance(error, SpecError):
+        for problem in error.problems:
+            click.echo(f"  {problem}", err=True)
+    return error.exit_code
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system said, with the path it is about."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return f"the system refused: {what}"
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"`{name}`: {what}"
+
+
+def _bug(error: BaseException) -> int:
+    import traceback
+
+    click.echo(f"stoker: {type(error).__name__}: {error}\n{_BUG_REPORT}\n", err=True)
+    click.echo("".join(traceback.format_exception(error)), err=True)
+    return Bug.exit_code
