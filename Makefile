@@ -47,6 +47,10 @@ bench: $(dev)/.ready ## measure, each figure beside its baseline
 		echo "== $$script"; $(dev)/bin/python "$$script" $(ARGS) || exit; \
 	done
 
+.PHONY: chaos
+chaos: $(dev)/.ready ## break everything at random for ten minutes, then check the promises
+	$(dev)/bin/python tests/faults/chaos.py $(ARGS)
+
 .PHONY: docs
 docs: $(dev)/.ready ## build the documentation; a warning is an error
 	$(dev)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -207,7 +207,12 @@ def journal(scene: Scene) -> Iterator[str]:
     """The journal replays to what the tables hold; its numbers are dense; the counts are right."""
     fold.fold(scene.store)
     with scene.store.reading() as unit:
-        yield from rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit))
+        try:
+            replayed = rebuild.replay(unit)
+        except KeyError as missing:
+            yield f"the journal tells of {missing} and never of its beginning"
+        else:
+            yield from rebuild.differences(replayed, rebuild.snapshot(unit))
         for held in (check_promises, check_tallies):
             try:
                 held(unit)

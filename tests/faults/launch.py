@@ -10,10 +10,11 @@ import pkgutil
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 TESTS = str(Path(__file__).parents[1])
 
@@ -130,7 +131,7 @@ def serve() -> None:
         else:
             answer = os.fork()
             if answer == 0:
-                os._exit(_be_stoker(request))
+                _be_stoker_and_exit(request)
         sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
 
@@ -142,6 +143,18 @@ def _status(pid: int, codes: dict[int, int]) -> int | None:
             return None
         codes[pid] = os.waitstatus_to_exitcode(status)
     return codes[pid]
+
+
+def _be_stoker_and_exit(request: dict[str, Any]) -> NoReturn:
+    """The fork never returns into the server."""
+    code = 70
+    try:
+        code = _be_stoker(request)
+    except BaseException:  # noqa: BLE001 - as the interpreter itself would
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _be_stoker(request: dict[str, Any]) -> int:

@@ -1,0 +1,416 @@
+"""Many workers on one store, everything killed, frozen, locked and filled at random; then the checks.
+
+`python tests/faults/chaos.py [--seconds N] [--seed N] [--workers N]` prints the seed, and at the end
+how many faults of each kind were survived, and every broken promise; it ends with 1 if there is one.
+A seed repeats the choices, not the moments: processes and disks have their own.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from sqlalchemy import select
+
+from faults import check
+from faults.launch import Launcher, Started
+from faults.site import Site, kill
+from stoker.errors import StokerError
+from stoker.model.selection import Selection
+from stoker.model.states import TaskState
+from stoker.store import control, tables
+
+PIPELINE = """
+[pipelines.p.defaults]
+retries = 1000
+backoff = "0.1s"
+
+[pipelines.p.steps.make]
+run = '''
+LIFE
+(setsid bash -c 'while sleep 0.05; do :; done' TAG &)
+live 2
+echo {key} > {out.a}
+head -c 20000 /dev/zero | tr '\\0' x > {out.b}
+tick end
+'''
+pools = { pit = 2 }
+outputs.a = "OUT/{key}.a"
+outputs.b = { to = "results/{key}.b", stage = "beside" }
+
+[pipelines.p.steps.long]
+run = '''
+LIFE
+(env -i setsid /bin/bash -c 'while sleep 0.05; do :; done' TAG &)
+live $((RANDOM % 12))
+mkdir {out.tree}
+cp {in.make.a} {out.tree}/copy
+tick end
+'''
+pools = { pit = 1 }
+outputs.tree = "results/{key}.d/"
+
+[pipelines.p.steps.quick]
+run = '''
+LIFE
+tick start
+test -s {in.make.a}
+'''
+"""
+LEASE_S = 2.5
+ME = control.Who("chaos", "chaos")
+MIB = 1024 * 1024
+
+
+class Disks:
+    """Small file systems for scratch, outputs and store, if we may mount any."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mounted: list[Path] = []
+
+    def mount(self, name: str, mib: int) -> Path:
+        path = self.folder / name
+        path.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(path)]
+        if (
+            os.geteuid() == 0
+            and subprocess.run(command, check=False, capture_output=True).returncode == 0
+        ):
+            self.mounted.append(path)
+        return path
+
+    def close(self) -> None:
+        for path in self.mounted:
+            subprocess.run(["umount", "-l", str(path)], check=False)
+
+
+class Chaos:
+    """One run: `work` lets things happen for a while, `settle` lets the site come to its end."""
+
+    def __init__(self, site: Site, disks: Disks, *, seed: int, workers: int) -> None:
+        self.site = site
+        self.disks = disks
+        self.random = random.Random(seed)
+        self.most_workers = workers
+        self.survived: Counter[str] = Counter()
+        self.workers: list[Started] = []
+        self.pushed = 0
+        self.frozen: list[tuple[int, float]] = []
+        self.faults: list[tuple[int, Callable[[], bool], str]] = [
+            (8, self.kill_worker, "worker killed"),
+            (4, self.kill_warden, "warden killed"),
+            (5, self.kill_both, "both killed"),
+            (8, self.kill_child, "task's process killed"),
+            (3, self.freeze_long, "worker frozen beyond its lease"),
+            (3, self.freeze_short, "worker frozen shortly"),
+            (3, self.freeze_child, "task's process frozen"),
+            (3, self.lock, "store locked"),
+            (2, self.stop, "worker told to stop"),
+            (2, self.kill_while_stopping, "worker killed while stopping"),
+            (2, self.cancel, "tasks cancelled"),
+            (2, self.hold, "tasks held"),
+            (2, self.rerun, "items rerun"),
+        ]
+        if disks.mounted:
+            self.faults += [
+                (1, lambda path=path: self.fill(path), f"disk full: {path.name}")
+                for path in disks.mounted
+            ]
+
+    # -------------------------------------------------------------------------------------- its life
+
+    def work(self, seconds: float) -> None:
+        """Faults happen for this long."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.keep_going()
+            weights, faults, names = zip(*self.faults, strict=True)
+            (index,) = self.random.choices(range(len(faults)), weights)
+            if faults[index]():
+                self.survived[names[index]] += 1
+            pause(self.random.uniform(0.02, 0.25))
+
+    def keep_going(self) -> None:
+        """There are enough workers, and enough for them to do; what was frozen long enough goes on."""
+        now_s = time.monotonic()
+        for pid, until_s in list(self.frozen):
+            if now_s >= until_s:
+                self.thaw(pid, until_s)
+        self.workers = [one for one in self.workers if one.poll() is None]
+        while len(self.workers) < self.most_workers:
+            self.workers.append(
+                self.site.start("work", "--slots", "2", lease_s=LEASE_S, patience_s=1.0)
+            )
+        with contextlib.suppress(StokerError):
+            if self.ready() < 12:
+                keys = [f"k{self.pushed + n:05}" for n in range(6)]
+                self.site.push(*keys)
+                self.pushed += len(keys)
+
+    def thaw(self, pid: int, until_s: float) -> None:
+        self.frozen.remove((pid, until_s))
+        self.site.excuse(pid, for_s=1.5)
+        kill(pid, signal.SIGCONT)
+
+    def ready(self) -> int:
+        task = tables.task
+        with self.site.store.reading() as unit:
+            rows = unit.execute(select(task.c.id).where(task.c.lane.is_not(None)).limit(20))
+            return len(rows.fetchall())
+
+    def settle(self) -> None:
+        """Everything is thawed, and the work goes on undisturbed to its end."""
+        for pid, until_s in list(self.frozen):
+            self.thaw(pid, until_s)
+        for one in self.workers:
+            kill(one.pid, signal.SIGTERM)
+        for one in self.workers:
+            self.site.end(one)
+        self.retry(lambda: control.release(self.site.store, Selection(), ME))
+        self.retry(lambda: control.rerun(self.site.store, self.given_up(), ME))
+        for _ in range(3):
+            last = self.site.start("run", "--slots", "2")
+            self.site.end(last, within_s=300)
+            if not self.open_tasks():
+                break
+            self.retry(lambda: control.retry(self.site.store, Selection(), ME))
+
+    def given_up(self) -> Selection:
+        return Selection(states=(TaskState.CANCELLED.word, TaskState.FAILED.word))
+
+    def open_tasks(self) -> int:
+        ends = [TaskState.DONE.value, TaskState.SKIPPED.value]
+        task = tables.task
+        return len(self.site.scene().rows(select(task.c.id).where(task.c.state.not_in(ends))))
+
+    def retry(self, verb: Callable[[], object]) -> None:
+        """A verb of a person, who tries again while the store is locked or its disk full."""
+        until_s = time.monotonic() + 60
+        while True:
+            try:
+                verb()
+            except StokerError:
+                if time.monotonic() > until_s:
+                    raise
+                pause(0.1)
+            else:
+                return
+
+    # ---------------------------------------------------------------------------------------- victims
+
+    def pick(self) -> tuple[Started, int] | None:
+        """Some warden with its worker."""
+        alive = [(one, self.site.worker(one)) for one in self.workers if one.poll() is None]
+        frozen = {pid for pid, _ in self.frozen}
+        found = [(one, pid) for one, pid in alive if pid is not None and pid not in frozen]
+        return self.random.choice(found) if found else None
+
+    def child(self) -> int | None:
+        found = self.pick()
+        below = self.site.attempts_of(found[1]) if found else []
+        return self.random.choice(below) if below else None
+
+    def kill_worker(self) -> bool:
+        found = self.pick()
+        return found is not None and kill(found[1])
+
+    def kill_warden(self) -> bool:
+        found = self.pick()
+        return found is not None and kill(found[0].pid)
+
+    def kill_both(self) -> bool:
+        """What it ran is cleared by the next worker that starts, which is soon."""
+        found = self.pick()
+        if found is None:
+            return False
+        self.site.excuse(found[1], for_s=8)
+        kill(found[0].pid)
+        return kill(found[1])
+
+    def kill_child(self) -> bool:
+        pid = self.child()
+        return pid is not None and kill(pid)
+
+    def freeze_long(self) -> bool:
+        return self.freeze(LEASE_S + self.random.uniform(0.5, 2))
+
+    def freeze_short(self) -> bool:
+        return self.freeze(self.random.uniform(0.05, LEASE_S / 3))
+
+    def freeze(self, for_s: float) -> bool:
+        """Never more than one for long, so that others have work; none inside a transaction."""
+        found = self.pick()
+        if found is None or len(self.frozen) >= 2:
+            return False
+        pid = found[1]
+        if not kill(pid, signal.SIGSTOP):
+            return False
+        self.site.excuse(pid, for_s=for_s + 1.5)
+        if self.is_locked():
+            kill(pid, signal.SIGCONT)
+            return False
+        self.frozen.append((pid, time.monotonic() + for_s))
+        return True
+
+    def is_locked(self) -> bool:
+        with contextlib.closing(sqlite3.connect(self.site.database, timeout=0.3)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return True
+        return False
+
+    def freeze_child(self) -> bool:
+        pid = self.child()
+        if pid is None or not kill(pid, signal.SIGSTOP):
+            return False
+        pause(self.random.uniform(0.05, 0.4))
+        kill(pid, signal.SIGCONT)
+        return True
+
+    def lock(self) -> bool:
+        """Somebody else holds the store's write lock for a while."""
+        with contextlib.closing(sqlite3.connect(self.site.database, timeout=5)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            pause(self.random.uniform(0.1, 1.5))
+            other.execute("ROLLBACK")
+        return True
+
+    def stop(self) -> bool:
+        found = self.pick()
+        return found is not None and kill(found[0].pid, signal.SIGTERM)
+
+    def kill_while_stopping(self) -> bool:
+        found = self.pick()
+        if found is None:
+            return False
+        kill(found[0].pid, signal.SIGTERM)
+        pause(self.random.uniform(0, 0.3))
+        return kill(found[1])
+
+    def fill(self, path: Path) -> bool:
+        """The disk is full to its last block for a while."""
+        big = path / "big"
+        with contextlib.suppress(OSError), big.open("wb", buffering=0) as file:
+            for _ in range(4096):
+                file.write(bytes(64 * 1024))
+        with contextlib.suppress(OSError), big.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(512))
+        pause(self.random.uniform(0.3, 1.5))
+        big.unlink(missing_ok=True)
+        return True
+
+    # ------------------------------------------------------------------------------- people's changes
+
+    def some_keys(self) -> Selection:
+        n = self.random.randrange(max(self.pushed, 1))
+        return Selection(keys=(f"k{n:05}",))
+
+    def change(self, verb: Callable[..., object]) -> bool:
+        try:
+            verb(self.site.store, self.some_keys(), ME)
+        except StokerError:
+            return False
+        return True
+
+    def cancel(self) -> bool:
+        return self.change(control.cancel)
+
+    def hold(self) -> bool:
+        return self.change(control.hold)
+
+    def rerun(self) -> bool:
+        return self.change(control.rerun)
+
+
+def pause(seconds: float) -> None:
+    """Let the others go on; the length is part of the chaos, nothing waits for a condition here."""
+    time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
+    """A site whose scratch, outputs and store are on small file systems, where that can be had."""
+    disks = Disks(folder)
+    project = folder / "project"
+    project.mkdir()
+    launcher = Launcher(folder / "empty.db")
+    site = None
+    try:
+        out, scratch = disks.mount("outputs", 24), disks.mount("scratch", 24)
+        hidden = disks.mount("store", 48)
+        site = Site(project, launcher, scratch=scratch / "s")
+        (project / ".stoker").symlink_to(hidden)
+        site.outside = [out]
+        site.write(PIPELINE.replace("OUT", str(out)), pools="pit = 3")
+        site.apply()
+        yield site, disks
+    finally:
+        if site is not None:
+            site.close()
+        launcher.close()
+        disks.close()
+
+
+def play(
+    folder: Path, *, seed: int, seconds: float, workers: int
+) -> tuple[Chaos, list[check.Violation]]:
+    """Return the run after its end, and every broken promise."""
+    with scene(folder) as (site, disks):
+        if not disks.mounted:
+            sys.stdout.write("no file system can be mounted here: no disk gets full in this run\n")
+        chaos = Chaos(site, disks, seed=seed, workers=workers)
+        chaos.work(seconds)
+        chaos.settle()
+        found = site.check()
+        if found:
+            sys.stdout.write(site.dump()[-20_000:] + "\n")
+        said = [one.said for one in site.started]
+        found += [
+            check.Violation("bug", text[-3000:])
+            for text in said
+            if any(words in text for words in ("this is a bug", "could not be concluded"))
+        ]
+        return chaos, found
+
+
+def main() -> int:
+    """Play once, as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--workers", type=int, default=3)
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    sys.stdout.write(f"seed {seed}, {options.seconds:g} s\n")
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="stoker-chaos-") as name:
+        chaos, found = play(Path(name), seed=seed, seconds=options.seconds, workers=options.workers)
+    for kind, n in sorted(chaos.survived.items(), key=lambda one: -one[1]):
+        sys.stdout.write(f"{n:6} {kind}\n")
+    sys.stdout.write(f"{chaos.survived.total():6} faults survived; {chaos.pushed} items\n")
+    for one in found:
+        sys.stdout.write(f"BROKEN {one}\n")
+    sys.stdout.write(f"seed {seed}: {len(check.CHECKS)} checks, {len(found)} broken promises\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
