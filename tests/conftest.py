@@ -1,6 +1,21 @@
-"""What holds for every test: Hypothesis has no deadline of its own, pytest's timeout is the limit."""
+"""What holds for every test: Hypothesis has no deadline of its own, pytest's timeout is the limit.
 
+Database servers that tests have started end with them.
+"""
+
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+import servers
 
 settings.register_profile("stoker", deadline=None, print_blob=True)
 settings.load_profile("stoker")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_server_is_left() -> Iterator[None]:
+    """None of this process's servers is left."""
+    yield
+    servers.close_all()

@@ -12,10 +12,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+import servers
 from stoker.errors import StaleAttempt
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step, Verdict
@@ -66,20 +68,26 @@ class StoreMachine(RuleBasedStateMachine):
     workers = Bundle("workers")
     held = Bundle("held")
     ended = Bundle("ended")
+    folder: Path | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="stoker-model-"))
-        shutil.copytree(empty_store(), self.folder, dirs_exist_ok=True)
-        self.store = open_store(f"sqlite:///{self.folder}/stoker.db")
+        self.store = open_store(self.new_url())
         self.rig = Rig(self.store)
         self.dead: set[int] = set()
         self.take(0)
         pools.set_pools(self.store, [Pool(name="ram", slots=("0", "1"))])
 
+    def new_url(self) -> str:
+        """The URL of an empty store."""
+        self.folder = Path(tempfile.mkdtemp(prefix="stoker-model-"))
+        shutil.copytree(empty_store(), self.folder, dirs_exist_ok=True)
+        return f"sqlite:///{self.folder}/stoker.db"
+
     def teardown(self) -> None:
         self.store.close()
-        shutil.rmtree(self.folder)
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
 
     def take(self, line: int) -> None:
         self.rig.apply(Pipeline(name="line", folder="/p", steps=LINES[line]))
@@ -165,3 +173,21 @@ StoreMachine.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestStoreMachine = StoreMachine.TestCase
+
+
+class OnPostgresql(StoreMachine):
+    kind = "postgresql"
+
+    def new_url(self) -> str:
+        return servers.server(self.kind).new_store(servers.make_store)
+
+
+class OnMariadb(OnPostgresql):
+    kind = "mariadb"
+
+
+FEWER = settings(StoreMachine.TestCase.settings, max_examples=10)
+OnPostgresql.TestCase.settings = FEWER
+OnMariadb.TestCase.settings = FEWER
+TestOnPostgresql = pytest.mark.postgresql(OnPostgresql.TestCase)
+TestOnMariadb = pytest.mark.mariadb(OnMariadb.TestCase)

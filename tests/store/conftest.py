@@ -31,13 +31,6 @@ def url(database: str, tmp_path: Path) -> str:
     return servers.server(database).new_store(servers.make_store)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_server_is_left() -> Iterator[None]:
-    """Servers end with the tests."""
-    yield
-    servers.close_all()
-
-
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     """An empty store."""
