@@ -238,7 +238,7 @@ def _attempt_row(row: Any, outputs: Mapping[bytes, Sequence[OutputRow]]) -> Atte
         signal=row.signal,
         user_s=_seconds(row.user_us),
         system_s=_seconds(row.system_us),
-        max_rss_bytes=row.max_rss_bytes,
+        max_rss_bytes=row.max_rss_bytes or None,
         stdout=_stream(row.stdout_size, row.stdout_truncated, row.stdout_path),
         stderr=_stream(row.stderr_size, row.stderr_truncated, row.stderr_path),
         outputs=tuple(outputs.get(row.id, ())),

@@ -14,7 +14,7 @@ from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.work import contain
+from stoker.work import contain, usage
 from stoker.work.checks import Ending, shown
 from stoker.work.closing import Closing
 from stoker.work.conclude import Desk, Exit, failure_of, unstarted
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 GRACE_S = 5.0  # between TERM and KILL
 _SWEEP_S = 0.005  # between looks at strays that do not die
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GIVE_UP_S = 10.0  # on strays that cannot be killed
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Executor:
         self.watcher = watcher
         self.own: set[int] = set()  # the processes that were started here
         self.on_left: Callable[[Running], None] = lambda _: None
+        self.stopped_by: Callable[[], Ending | None] = lambda: None  # why all is to end, if it is
         self._closing = Closing(desk, watcher, self.results, slots=slots)
         self._places: list[Place] = []
         self._made = 0
@@ -201,6 +203,10 @@ class Executor:
         """The attempt's process has ended."""
         end = self.reap(running.pid)
         hit("exited")
+        end.max_rss_bytes = end.max_rss_bytes or running.peak_bytes
+        if end.signal in _STOP_SIGNALS and running.stopped is None:
+            # Whoever stops the worker may reach its processes too: that is no failure of theirs.
+            running.stopped = self.stopped_by()
         if end.exit_code == 255 and running.place is not None:
             failure = running.place.launcher.failure(end.exit_code)
             if failure is not None:
@@ -242,7 +248,7 @@ class Executor:
             signal=-code if code < 0 else None,
             user_us=int(used.ru_utime * 1e6),
             system_us=int(used.ru_stime * 1e6),
-            max_rss_bytes=used.ru_maxrss * 1024,
+            max_rss_bytes=usage.own_peak_bytes(used),
             ended_us=time.time_ns() // 1000,
         )
 

@@ -262,14 +262,17 @@ class Incarnation:
         self.look_around()
         if now_s >= self._memory_s:
             self._memory_s = now_s + MEMORY_TICK_S
-            self._hold_memory()
+            self._watch_memory()
         if is_brisk and now_s >= self._noted_s:
             self._noted_s = now_s + NOTE_AFTER_S
             self._note_started(now_s)
 
-    def _hold_memory(self) -> None:
+    def _watch_memory(self) -> None:
         """An attempt that takes more memory than its step has is ended."""
         for running in list(self.executor.running.values()):
+            if not running.recipe.is_python:
+                peak_bytes = usage.tree_peak_bytes(running.pid)
+                running.peak_bytes = max(running.peak_bytes, peak_bytes)
             limit = running.claimed.memory_bytes
             if limit is None or running.stopped is not None:
                 continue

@@ -121,6 +121,7 @@ class Running:
     made: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     ended_s: float = 0.0
+    peak_bytes: int = 0  # of memory, as far as it was seen while it ran
     release: "Callable[[Running, bool], None]" = lambda _running, _is_clean: None
 
     def begin(self, pid: int) -> None:

@@ -1,6 +1,7 @@
 """What this machine has for attempts, and what a running attempt takes of it."""
 
 import os
+import resource
 from contextlib import suppress
 
 from stoker.work.contain import descendants
@@ -44,6 +45,27 @@ def _group_files(name: str) -> list[str]:
                 found.append(f"/sys/fs/cgroup{group}/{name}")
                 group = os.path.dirname(group)
     return found
+
+
+def own_peak_bytes(used: resource.struct_rusage) -> int:
+    """Return the peak memory of a process that has ended, by `wait4`; 0 where that is not known.
+
+    Linux counts what the parent had at the start of the command into the command's own peak, so
+    that a figure below this process's own says nothing.
+    """
+    floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used.ru_maxrss * 1024 if used.ru_maxrss > floor else 0
+
+
+def tree_peak_bytes(pid: int) -> int:
+    """Return the peak so far of the largest process among this one and all below it."""
+    most = 0
+    for process in (pid, *descendants(pid)):
+        name = f"/proc/{process}/status"
+        with suppress(OSError, IndexError, ValueError), open(name, "rb") as file:
+            peaks = (line.split()[1] for line in file if line.startswith(b"VmHWM:"))
+            most = max([most, *(int(peak) * 1024 for peak in peaks)])
+    return most
 
 
 def tree_memory_bytes(pid: int) -> int:

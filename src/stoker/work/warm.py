@@ -189,6 +189,7 @@ class Server:
         self._set: tuple[str, ...] = ()
         self._imported = 0
         self._pid = os.getpid()
+        self._peak = Peak()
 
     def serve(self) -> None:
         """Call the functions for all tasks that come, each in its own scratch."""
@@ -206,7 +207,7 @@ class Server:
         self._streams.restore()
         self._enter(message)
         reply = {"id": message["id"], "exit": None, "error": None, "problem": None}
-        before = _usage()
+        before = _times()
         reply["started"] = time.time()
         try:
             function = self._function(message["function"])
@@ -224,10 +225,10 @@ class Server:
             if os.getpid() != self._pid:
                 os._exit(1)  # a process that the function forked came back from it
         reply["ended"] = time.time()
-        after = _usage()
+        after = _times()
         reply["user"] = after[0] - before[0]
         reply["system"] = after[1] - before[1]
-        reply["rss"] = after[2]
+        reply["rss"] = self._peak.bytes()
         reply["text"] = self._streams.collect(message["seat"])
         if len(sys.modules) != self._imported:
             self._imported = len(sys.modules)
@@ -287,15 +288,46 @@ def _raw_environment() -> dict[Any, Any]:
     return dict(getattr(os.environ, "_data", os.environ))
 
 
-def _usage() -> tuple[float, float, int]:
-    """Return user and system time of this process and its children, and its peak memory."""
+def _times() -> tuple[float, float]:
+    """Return user and system time of this process and its children."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (
-        own.ru_utime + children.ru_utime,
-        own.ru_stime + children.ru_stime,
-        max(own.ru_maxrss, children.ru_maxrss) * 1024,
-    )
+    return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime
+
+
+class Peak:
+    """The most memory that this process, or one that it waited for, has had.
+
+    Linux counts what a parent had into the peak of what it starts, so that `getrusage` says
+    something only above what it said at the start; below that, /proc is asked now and then.
+    """
+
+    def __init__(self) -> None:
+        self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._seen = 0
+        self._look = 0.0
+
+    def bytes(self) -> int:
+        """Return it in bytes."""
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        if own <= self._floor and time.monotonic() >= self._look:
+            self._look = time.monotonic() + 0.5
+            self._seen = max(self._seen, _peak_of_proc())
+        known = [kib for kib in (own, children) if kib > self._floor]
+        return max([self._seen, *known]) * 1024
+
+
+def _peak_of_proc() -> int:
+    """Return this process's own peak in KiB; 0 where /proc does not tell."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
 
 
 def _has_children() -> bool:

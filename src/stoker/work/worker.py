@@ -195,6 +195,7 @@ class Worker:
                 return True
             self._watcher.poll(REJOIN_S)
             return False
+        incarnation.executor.stopped_by = lambda: STOPPED if self._signals else None
         is_lost = True
         try:
             is_lost = not self._loop(incarnation)

@@ -297,3 +297,16 @@ def test_two_workers_share_the_work(rig, start):
     }
     assert set(rig.task_states().values()) == {"done"}
     assert rig.leftovers() == []
+
+
+def test_who_stops_worker_and_command_together_fails_no_task(rig, start):
+    rig.write("[pipelines.p.steps.s]\nargv = ['sleep', '60']")
+    rig.push("k")
+    worker = start(drain=True)
+    marked = wait_until(lambda: list(rig.marked()), "the command runs")
+    os.kill(worker.pid, signal.SIGTERM)
+    for pid, _ in marked:
+        os.kill(pid, signal.SIGTERM)
+    worker.communicate(timeout=30)
+    assert rig.task_states() == {"k/s": "ready"}
+    assert [one.state for one in rig.all_attempts()] == ["cancelled"]
