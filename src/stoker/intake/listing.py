@@ -14,7 +14,7 @@ import xxhash
 
 from stoker.errors import UserError
 from stoker.intake.patterns import PathFilter
-from stoker.model.item import NewItem, key_from_name
+from stoker.model.item import NewItem, check_key, key_from_name
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.spec.keys import absolute_path, key_for_path, key_from_template
 from stoker.spec.params import check_params
@@ -66,13 +66,10 @@ class Listing:
         if self._params is None:
             self._params = self._checked(self.given, where="these items")
             self._mark = _mark_of(self._params)
-        make: Callable[[str], Iterator[NewItem]]
         if self.pipeline.items is ItemKind.RECORDS:
-            make = self._records
-        elif self.pipeline.items is ItemKind.FOLDERS:
-            make = self._folder_items
-        else:
-            make = self._files
+            yield from self._records(names)
+            return
+        make = self._folder_items if self.pipeline.items is ItemKind.FOLDERS else self._files
         for name in names:
             yield from self._guarded(make, name)
 
@@ -114,8 +111,16 @@ class Listing:
 
     # ----------------------------------------------------------------------------------- records
 
-    def _records(self, text: str) -> Iterator[NewItem]:
-        yield self._record(text, self._params or {}, self._mark)
+    def _records(self, texts: Iterable[str]) -> Iterator[NewItem]:
+        """Yield a record for each text; there may be millions, and nothing but the text to read."""
+        params, mark = self._params or {}, self._mark
+        for text in texts:
+            try:
+                record = self._record(text, params, mark)
+            except UserError as error:
+                self.refuse(str(error))
+            else:
+                yield record
 
     def _record(self, text: str, params: Mapping[str, Any], mark: str) -> NewItem:
         if not text and self._is_plain:
@@ -123,8 +128,11 @@ class Listing:
                 f"a record of `{self.pipeline.name}` needs a key: write it after the pipeline's "
                 "name, or set `key` in the pipeline, for example to a parameter"
             )
-        default = key_from_name(text)
-        key = key_from_template(self.pipeline, default_key=default, params=params)
+        key = key_from_name(text)
+        if self._is_plain:
+            check_key(key)
+        else:
+            key = key_from_template(self.pipeline, default_key=key, params=params)
         return NewItem(key=key, params=params, fingerprint=mark, priority=self.priority)
 
     # ------------------------------------------------------------------------------------- files

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -16,10 +17,11 @@ _BLOCK = 1 << 20
 
 def lines(file: BinaryIO) -> Iterator[str]:
     """Yield the lines of a list as names, without their ends; empty ones are left out."""
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     for line in file:
         name = line.rstrip(b"\r\n")
         if name:
-            yield os.fsdecode(name)
+            yield name.decode(encoding, errors)  # as os.fsdecode, which asks for both every time
 
 
 def nul_separated(file: BinaryIO) -> Iterator[str]:

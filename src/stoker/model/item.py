@@ -35,10 +35,15 @@ def key_from_name(name: str) -> str:
     Only in a name that has such characters is `%` itself written `%25`, so that ordinary names stay
     as they are and no two names share a key by this rule alone.
     """
-    if not _CONTROL.search(name):
+    if _is_ordinary(name) or not _CONTROL.search(name):
         return name
     escaped = name.replace("%", "%25")
     return _CONTROL.sub(_percent, escaped)
+
+
+def _is_ordinary(name: str) -> bool:
+    """Whether all of it is printable ASCII, a byte each; most names are, and a list has millions."""
+    return name.isascii() and name.isprintable()
 
 
 def _percent(found: re.Match[str]) -> str:
@@ -47,6 +52,8 @@ def _percent(found: re.Match[str]) -> str:
 
 def check_key(key: str) -> str:
     """Return `key` unchanged; UserError if it is empty, too long, or would leave a folder."""
+    if _is_ordinary(key) and 0 < len(key) <= KEY_LIMIT_BYTES and ".." not in key and key[0] != "/":
+        return key
     if not key:
         raise UserError("an item's key is empty; give each item a name of at least one character")
     size_bytes = len(key.encode("utf-8", "surrogateescape"))

@@ -5,7 +5,6 @@ Rows get their number `seq` afterwards, by `store/fold.py`.
 
 import json
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, insert, select
@@ -53,12 +52,10 @@ def to_json(value: Mapping[str, Any]) -> str:
 
 def append(unit: Unit, entries: Iterable[Entry]) -> None:
     """Append rows to the own journal, in this transaction. Call it last: ids follow the locks."""
-    text, names, _ = _APPEND.compiled(unit.store)
     known = (1, unit.store.epoch, unit.now_us, 1)
-    in_order = itemgetter(*(_ORDER.index(name) for name in names))
-    rows = [in_order(known + entry) for entry in entries]
+    rows = [known + entry for entry in entries]
     if rows:
-        unit.cursor.executemany(text, rows)
+        unit.insert(_APPEND, _ORDER, rows)
 
 
 def last_seq(unit: Unit) -> int:

@@ -1,5 +1,6 @@
 """Registering items: from then on they are never lost, and each has a task for every step."""
 
+import functools
 import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -254,22 +255,19 @@ def _insert(
     by_user: str,
 ) -> None:
     first = unit.store.dialect.reserve_item_ids(unit, len(items))
-    data = [_data(item) for item in items]
     state, now = ItemState.WAITING.value, unit.now_us
+    paths = [_bytes(item.path) for item in items]
     rows = [
-        {
-            "id": first + at, "pipeline_id": pipeline_id, "key": item.key, "state": state,
-            "generation": 1, "home_site": 1, "path": _bytes(item.path),
-            "path_digest": digest_of(os.fsencode(item.path)) if item.path is not None else None,
-            "params": to_json(item.params) if item.params else "{}",
-            "meta": to_json(item.meta) if item.meta else "{}",
-            "size_bytes": item.size_bytes, "mtime_us": item.mtime_us,
-            "fingerprint": item.fingerprint, "priority": item.priority, "by_user": by_user,
-            "registered_us": now,
-        }
-        for at, item in enumerate(items)
+        (
+            item_id, pipeline_id, item.key, state, 1, 1, path,
+            None if path is None else digest_of(path),
+            to_json(item.params) if item.params else "{}",
+            to_json(item.meta) if item.meta else "{}",
+            item.size_bytes, item.mtime_us, item.fingerprint, item.priority, by_user, now,
+        )
+        for item_id, (item, path) in enumerate(zip(items, paths, strict=True), first)
     ]  # fmt: skip
-    unit.run_many(_INSERT, rows)
+    unit.insert(_INSERT, _ITEM_FIELDS, rows)
     entries = []
     for step in steps:
         waiting_on = len(step.predecessors)
@@ -288,14 +286,17 @@ def _insert(
             Entry("create_tasks", pipeline, step=step.name, to_state=of_task.value, n=len(items))
         )
     entries += [
-        Entry("register", pipeline, item.key, generation=1, to_state=state, data=text)
-        for item, text in zip(items, data, strict=True)
+        Entry("register", pipeline, item.key, None, None, 1, None, state, None, 1, _data(item))
+        for item in items
     ]
     append(unit, entries)
 
 
 def _data(item: NewItem) -> str:
     """What the journal must hold of an item so that its row can be made again."""
+    is_plain = not (item.params or item.meta or item.priority)
+    if item.path is None and item.size_bytes is None and is_plain:
+        return _data_of_mark(item.fingerprint)
     data: dict[str, Any] = {"fingerprint": item.fingerprint}
     if item.path is not None:
         data["path"] = item.path
@@ -309,6 +310,12 @@ def _data(item: NewItem) -> str:
     if item.priority:
         data["priority"] = item.priority
     return to_json(data)
+
+
+@functools.lru_cache(maxsize=8)
+def _data_of_mark(fingerprint: str) -> str:
+    """The same for a plain record, of which a list holds many."""
+    return to_json({"fingerprint": fingerprint})
 
 
 def _bytes(path: str | None) -> bytes | None:

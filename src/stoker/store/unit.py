@@ -8,8 +8,9 @@ SQLAlchemy Core, compiled once for the dialect, and then executed as text on the
 import functools
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, bindparam
@@ -97,6 +98,16 @@ class Unit:
         if constants:
             rows = [{**constants, **row} for row in rows]
         return self.store.dialect.run_many(self.cursor, text, names, rows)
+
+    def insert(
+        self, statement: Prepared, fields: Sequence[str], rows: Iterable[tuple[Any, ...]]
+    ) -> None:
+        """Insert rows whose values come in the order of `fields`: for many at once."""
+        text, names, _ = statement.compiled(self.store)
+        if tuple(fields) != names:
+            in_order = itemgetter(*(fields.index(name) for name in names))
+            rows = [in_order(row) for row in rows]
+        self.cursor.executemany(text, rows if isinstance(rows, list) else list(rows))
 
     def execute(self, statement: Any, values: Any = None) -> Any:
         """Execute a Core statement through SQLAlchemy; for what does not run once a task."""
