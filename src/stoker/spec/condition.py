@@ -10,18 +10,20 @@ import importlib.machinery
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.spec.problems import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
 ROOTS = ("params", "meta", "values", "item", "key")
 _BOUND = re.compile(r"\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_]\w*)\s*,", re.ASCII)
 _FIELD = re.compile(r"\b(params|values)\.([A-Za-z_]\w*)", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
 
 
@@ -31,7 +33,7 @@ class Condition:
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._program = _cel().compile(text)
+            self._program = _cel().compile(_utf8(text))
         except (ValueError, RuntimeError, TypeError) as error:
             raise ValueError(_first_line(str(error))) from None
 
@@ -53,14 +55,15 @@ class Condition:
     ) -> bool:
         """Return whether the condition is true for this item; UserError names what it misses.
 
-        `values` has the values of each predecessor by its name; `more` are further variables.
+        `values` has the values of each predecessor by its name; `more` are further variables. Bytes
+        that are no UTF-8 come to the condition as replacement characters, in its own text too.
         """
         variables = {
-            "params": dict(params),
-            "meta": dict(meta),
-            "values": {step: dict(of_step) for step, of_step in (values or {}).items()},
-            "key": key,
-            "item": item,
+            "params": _utf8(params),
+            "meta": _utf8(meta),
+            "values": _utf8(values or {}),
+            "key": _utf8(key),
+            "item": _utf8(item),
             **more,
         }
         try:
@@ -85,6 +88,19 @@ class Condition:
             f"the condition `{self.text}` looks at `{whole}`, which `{key}` does not have; "
             f"write `has({whole}) && …` if it may be missing"
         )
+
+
+def _utf8(value: Any) -> Any:
+    """Return the value with a replacement character for each surrogate, which CEL cannot have."""
+    match value:
+        case str():
+            return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+        case Mapping():
+            return {_utf8(name): _utf8(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_utf8(one) for one in value]
+        case _:
+            return value
 
 
 def find_faults(

@@ -105,3 +105,26 @@ def test_nearest_name_is_offered():
     assert (
         next(find_faults("params.gian > 1", params=["gain"], steps=[]))[1] == "did you mean `gain`?"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key == 'a\N{REPLACEMENT CHARACTER}'",
+        "'a\udcff' == key",
+        "item.endsWith('\N{REPLACEMENT CHARACTER}b')",
+        "params.name == 'ü\N{REPLACEMENT CHARACTER}'",
+        "meta.list[0].x == '\N{REPLACEMENT CHARACTER}'",
+        "values.a.n == '\N{REPLACEMENT CHARACTER}'",
+    ],
+)
+def test_what_is_no_utf_8_comes_with_replacement_characters(text):
+    given = {
+        "params": {"name": "ü\udcff"},
+        "meta": {"list": [{"x": "\udcfe"}]},
+        "values": {"a": {"n": "\ud800"}},
+        "key": "a\udcff",
+        "item": "/data/\udcffb",
+    }
+    assert holds(text, **given)
+    assert not holds(f"!({text})", **given)
