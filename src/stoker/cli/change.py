@@ -186,7 +186,7 @@ def _ask_which(project: "Project") -> list[Selection]:
         if not word.isdigit() or not 1 <= int(word) <= len(rows):
             raise click.UsageError(f"`{word}` is none of the numbers 1 to {len(rows)}")
         row = rows[int(word) - 1]
-        chosen.append(Selection(pipeline=row.pipeline, steps=(row.step,), match=row.cause))
+        chosen.append(Selection(pipeline=row.pipeline, steps=(row.step,), cause=row.cause))
     if not chosen:
         say("nothing was chosen")
     return [replace(one, states=("failed",)) for one in chosen]

@@ -10,7 +10,8 @@ class Selection:
     `keys` are exact keys or globs (`*`, `?`, `[…]`); `states` are words of task states or, for a
     verb on items, of item states; `from_key` and `to_key` are inclusive and compare bytewise;
     `match` is searched in failure causes and reasons, ignoring case; `where` is a CEL expression
-    over `key`, `params`, `meta`, `values`, `state`, `size`; `by` is who registered the item.
+    over `key`, `params`, `meta`, `values`, `state`, `size`; `by` is who registered the item;
+    `cause` is a cause of failure as `failures` names it, the whole of it.
     """
 
     keys: tuple[str, ...] = ()
@@ -22,6 +23,7 @@ class Selection:
     match: str | None = None
     where: str | None = None
     by: str | None = None
+    cause: str | None = None
 
     @property
     def is_everything(self) -> bool:

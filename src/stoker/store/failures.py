@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, literal_column
+from sqlalchemy import func
 
 from stoker.model.pipeline import Step
 from stoker.model.selection import Selection
@@ -12,6 +12,7 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.rows import FailureRow
+from stoker.store.selection import CAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
 EXAMPLES = 3
-_UNKNOWN = "no reason was recorded"
 
 
 def failures(store: "Store", selection: Selection) -> list[FailureRow]:
@@ -54,19 +54,18 @@ class _Group:
 
 
 _Key = tuple[str, str, str]
-_CAUSE = func.coalesce(_A.c.cause, _A.c.reason, literal_column(f"'{_UNKNOWN}'"))  # grouped by
 
 
 def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     """Count in the database, then fetch a few examples of each group."""
-    columns = (_P.c.name.label("pipeline"), _S.c.name.label("step"), _CAUSE.label("cause"))
+    columns = (_P.c.name.label("pipeline"), _S.c.name.label("step"), CAUSE.label("cause"))
     query = selections.task_query(selection, *columns, func.count().label("n"))
     with store.reading() as unit:
         rows = unit.execute(query.group_by(*columns)).fetchall()
         groups = {(row.pipeline, row.step, row.cause): _Group(row.n) for row in rows}
         for (pipeline, step, cause), group in groups.items():
             examples = selections.task_query(selection, _I.c.key, _A.c.reason).where(
-                _P.c.name == pipeline, _S.c.name == step, cause == _CAUSE
+                _P.c.name == pipeline, _S.c.name == step, cause == CAUSE
             )
             for row in unit.execute(examples.order_by(_T.c.id).limit(EXAMPLES)):
                 group.examples.append(row.key)
@@ -80,7 +79,7 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     query = selections.task_query(
         selection, _T.c.id, _T.c.state, _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
         _T.c.item_id, _A.c.reason, _P.c.name.label("pipeline"), _S.c.name.label("step"),
-        _CAUSE.label("cause"),
+        CAUSE.label("cause"),
     )  # fmt: skip
     groups: dict[_Key, _Group] = {}
     for rows in selections.pages(store, query, _T.c.id, where):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, literal_column, or_, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -21,6 +21,8 @@ PAGE = 1_000
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
 _GLOB = frozenset("*?[")
+_UNKNOWN = "no reason was recorded"
+CAUSE = func.coalesce(_A.c.cause, _A.c.reason, literal_column(f"'{_UNKNOWN}'"))  # grouped by
 
 
 def task_query(selection: Selection, *columns: Any) -> Select[Any]:
@@ -43,6 +45,8 @@ def task_query(selection: Selection, *columns: Any) -> Select[Any]:
         conditions.append(_in_states(_states(TaskState, selection.states)))
     if selection.match is not None:
         conditions.append(_matches(selection.match))
+    if selection.cause is not None:
+        conditions.append(literal(selection.cause) == CAUSE)
     return select(*columns).select_from(joined).where(*conditions)
 
 
@@ -52,8 +56,9 @@ def item_query(selection: Selection, *columns: Any) -> Select[Any]:
     conditions = _of_items(selection)
     if selection.states:
         conditions.append(_I.c.state.in_(_states(ItemState, selection.states)))
-    if selection.steps or selection.match is not None:
-        inner = task_query(Selection(steps=selection.steps, match=selection.match), _T.c.item_id)
+    of_tasks = Selection(steps=selection.steps, match=selection.match, cause=selection.cause)
+    if not of_tasks.is_everything:
+        inner = task_query(of_tasks, _T.c.item_id)
         conditions.append(_I.c.id.in_(inner))
     return select(*columns).select_from(joined).where(*conditions)
 
