@@ -7,7 +7,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Output, Pipeline, Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import attempts, control, fleet, register, reports, temporary
+from stoker.store import attempts, control, failures, fleet, register, reports, temporary
 from store.rig import ME
 
 
@@ -89,6 +89,22 @@ def test_retry_by_match_leaves_other_causes(rig, pipeline):
     assert rig.states() == {("a", "one"): "failed", ("b", "one"): "ready"}
 
 
+def test_retry_of_one_cause_leaves_those_that_contain_it(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b", "c")
+    causes = ("disk full", "disk full of errors", None)
+    for task, cause in zip(rig.claim(rig.worker(), 3), causes, strict=True):
+        rig.end(task, AttemptState.FAILED, cause=cause)
+    for row in failures.failures(rig.store, rig.select()):
+        assert row.n == 1
+        only = rig.select(cause=row.cause)
+        assert control.retry(rig.store, only, ME, dry_run=True).examples == [
+            f"line: {row.examples[0]}: one"
+        ]
+    control.retry(rig.store, rig.select(cause="disk full"), ME)
+    assert rig.states() == {("a", "one"): "ready", ("b", "one"): "failed", ("c", "one"): "failed"}
+
+
 def test_rerun_does_anew_what_follows(line):
     worker = line.worker()
     line.work(worker)
@@ -123,6 +139,22 @@ def test_rerun_leaves_a_selected_running_task(line):
     assert done.left == {"running": 1}
     assert done.total == 0
     line.check()
+
+
+def test_rerun_counts_a_selected_blocked_task_as_left(line):
+    done = control.rerun(line.store, line.select(keys=("a",), steps=("two",)), ME)
+    assert (done.changed, done.left) == ({}, {"blocked": 1})
+    done = control.rerun(line.store, line.select(keys=("a",)), ME)
+    assert (done.changed, done.left) == ({"rerun": 1}, {"blocked": 2})
+    line.check()
+
+
+def test_a_condition_decides_on_what_is_no_utf_8(line):
+    odd = NewItem(key="odd", path="/data/\udcff", params={"name": "x\udcff"})
+    register.register(line.store, "line", [odd])
+    where = "has(params.name) && params.name.startsWith('x')"
+    done = control.hold(line.store, line.select(steps=("one",), where=where), ME)
+    assert done.examples == ["line: odd: one"]
 
 
 def test_selection_by_range_state_and_condition(line):

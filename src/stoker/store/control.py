@@ -312,6 +312,8 @@ def _redo(
     for step, row in rows.items():
         if step not in affected:
             continue
+        if row.state == TaskState.BLOCKED and step in steps:
+            done.leave(row.state)
         entry = known.steps[step]
         waiting_on = sum(
             before in affected or not TaskState(rows[before].state).is_satisfied
