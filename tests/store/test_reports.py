@@ -150,7 +150,8 @@ def test_a_story_is_in_order_and_begins_with_the_registration(rig, pipeline):
     ]
     rerun = next(one for one in told.happenings if one.event == "rerun")
     assert (rerun.by, rerun.reason, rerun.step) == ("ada", "again", "a")
-    assert told.happenings[0].event == "register"
+    assert [one.event for one in told.happenings] == ["register", "rerun", "block"]
+    assert told.happenings[0].by == told.item.by
     assert story.story(rig.store, "/data/x").item.item == "x"
 
 

@@ -15,8 +15,9 @@ from sqlalchemy import inspect, select
 
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import choose, fold, indexes, schema, tables
+from stoker.store import choose, fold, indexes, schema, story, tables
 from stoker.store.connect import open_store
+from stoker.store.unit import Prepared
 
 
 def test_the_migrations_make_exactly_the_tables(store):
@@ -168,6 +169,16 @@ def test_the_fold_finds_its_rows_by_the_index(rig, pipeline):
     steps = plan(rig.store, fold._UNSEQUENCED, rows=10)
     assert [step for step in steps if re.search("journal_unsequenced|journal_seq_id", step)], steps
     assert not [step for step in steps for word in SORTS if word in step], steps
+
+
+def test_a_story_is_found_by_the_index(rig, pipeline, database):
+    if database == "mariadb":
+        pytest.skip("it has no index of some rows only, and one of all would cost every claim")
+    rig.apply(pipeline(one=()))
+    rig.push(*(f"k{number}" for number in range(50)))
+    happenings = Prepared(story._HAPPENINGS)
+    steps = plan(rig.store, happenings, pipeline="line", key="k7", since=0)
+    assert [step for step in steps if "journal_seldom" in step], steps
 
 
 def test_a_store_can_be_opened_again(rig, pipeline, url):

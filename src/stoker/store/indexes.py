@@ -11,6 +11,7 @@ from sqlalchemy import Column, Index, MetaData, text
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
 from stoker.store.dialects.constructs import PARTIAL_INDEXES, WHOLE_INDEXES
+from stoker.store.journal import SELDOM
 
 _I, _T, _A, _J = tables.item, tables.task, tables.attempt, tables.journal
 
@@ -32,6 +33,7 @@ def complete() -> MetaData:
     numbered = "seq IS NOT NULL"
     _partial("journal_seq", _J.c.origin, _J.c.epoch, _J.c.seq, where=numbered, unique=True)
     _partial("journal_unsequenced", _J.c.id, where="seq IS NULL", only=True)
+    _partial("journal_seldom", _J.c.pipeline, _J.c.key, where=SELDOM, only=True)
     Index("journal_seq_id", _J.c.seq, _J.c.id).ddl_if(dialect=WHOLE_INDEXES)
     return tables.metadata
 

@@ -29,6 +29,12 @@ class Entry(NamedTuple):
     data: str | None = None
 
 
+# Every task has the others, and its attempts tell of them; these are found by their key, by an index
+# that registering, claiming and finishing do not pay for.
+SELDOM = " AND ".join(
+    f"event <> '{name}'" for name in ("register", "unblock", "claim", "succeed", "adopt")
+)
+
 _J = tables.journal
 _FIELDS = Entry._fields
 _APPEND = Prepared(

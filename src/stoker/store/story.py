@@ -4,7 +4,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, select, text
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -12,10 +12,11 @@ from stoker.store import fold, tables
 from stoker.store import selection as selections
 from stoker.store.attempts import attempts_of_item
 from stoker.store.ids import digest_of, text_of
+from stoker.store.journal import SELDOM
 from stoker.store.moments import moment
 from stoker.store.reports import TASK, item_columns, item_row, seconds_lately, task_row
 from stoker.store.rows import Happening, Story
-from stoker.store.unit import Unit
+from stoker.store.unit import Unit, param
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 _I, _P, _S, _T, _J = tables.item, tables.pipeline, tables.step, tables.task, tables.journal
 _NEAR = 3
+_HAPPENINGS = (
+    select(_J.c.at_us, _J.c.event, _J.c.step, _J.c.attempt, _J.c.data)
+    .where(
+        _J.c.pipeline == param("pipeline"), _J.c.key == param("key"), _J.c.at_us >= param("since"),
+        text(SELDOM),
+    )
+    .order_by(_J.c.id)
+)  # fmt: skip
 
 
 def find_item(unit: Unit, key: str, *, pipeline: str | None = None) -> Any:
@@ -78,17 +87,17 @@ def story(store: "Store", key: str, *, pipeline: str | None = None) -> Story:
 
 
 def _happenings(unit: Unit, item: Any) -> list[Happening]:
-    """What the journal says of the item since it was registered; it may have been known before."""
-    query = (
-        select(_J.c.at_us, _J.c.event, _J.c.step, _J.c.attempt, _J.c.data)
-        .where(
-            _J.c.pipeline == item.pipeline, _J.c.key == item.key,
-            _J.c.at_us >= item.registered_us,
-        )
-        .order_by(_J.c.id)
-    )  # fmt: skip
-    found = []
-    for row in unit.execute(query):
+    """What the journal says of the item since it was registered; it may have been known before.
+
+    Without what happens to every task, of which the attempts tell.
+    """
+    at = moment(item.registered_us)
+    registered = Happening(
+        at=at, event="register", step=None, attempt=None, by=item.by_user, reason=None
+    )
+    found = [registered]
+    values = {"pipeline": item.pipeline, "key": item.key, "since": item.registered_us}
+    for row in unit.execute(_HAPPENINGS, values):
         data: Mapping[str, Any] = json.loads(row.data) if row.data else {}
         found.append(
             Happening(

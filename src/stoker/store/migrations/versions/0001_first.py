@@ -543,6 +543,19 @@ def _indexes_of_some_rows(dialect: str) -> None:
         op.create_index("journal_seq_id", "journal", ["seq", "id"], if_not_exists=True)
         op.create_index("task_state", "task", ["step_id", "state", "id"], if_not_exists=True)
         return
+    seldom = sa.text(
+        "event <> 'register' AND event <> 'unblock' AND event <> 'claim' AND event <> 'succeed' "
+        "AND event <> 'adopt'"
+    )
+    op.create_index(
+        "journal_seldom",
+        "journal",
+        ["pipeline", "key"],
+        unique=False,
+        sqlite_where=seldom,
+        postgresql_where=seldom,
+        if_not_exists=True,
+    )
     op.create_index(
         "journal_unsequenced",
         "journal",
