@@ -7,7 +7,17 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Output, Pipeline, Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import attempts, control, failures, fleet, register, reports, temporary
+from stoker.store import (
+    attempts,
+    catalog,
+    control,
+    failures,
+    fleet,
+    register,
+    reports,
+    temporary,
+    versions,
+)
 from store.rig import ME
 
 
@@ -347,3 +357,16 @@ def test_a_condition_that_is_none_is_told(line):
     for text, word in (("values.one.n >", "no condition"), ("parms.x == 1", "`parms`")):
         with pytest.raises(UserError, match=word):
             control.hold(line.store, line.select(where=text), ME)
+
+
+def test_what_a_rehearsal_saw_of_a_version_is_forgotten(rig):
+    def made(name, *steps):
+        whole = tuple(Step(name=step, action=Run(text="true")) for step in steps)
+        return Pipeline(name=name, folder="/project", steps=whole)
+
+    for one in (made("p", "one"), made("q", "two")):  # each would be version 1 of an empty store
+        versions.apply_version(rig.store, one, host="here", path="/x", dry_run=True)
+    rig.apply(made("q", "two"))
+    rig.apply(made("p", "one"))
+    with rig.store.reading() as unit:
+        assert set(catalog.catalog(unit).by_name) == {("q", "two"), ("p", "one")}

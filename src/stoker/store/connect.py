@@ -70,6 +70,11 @@ class Store:
         """A transaction that reads one state of the store."""
         return transaction(self, writes=False)
 
+    def forget(self) -> None:
+        """Drop what is known of pipelines: a transaction is about to be undone that may have told it."""
+        self.catalog = None
+        self.versions.clear()
+
     def checkpoint(self) -> None:
         """Let the database do its housekeeping; never inside a transaction."""
         with translated(self.dialect):

@@ -142,12 +142,14 @@ def transaction(
             yield unit
             if writes:
                 hit("transaction.before_commit")
+            if dry_run:
+                store.forget()
             unit.cursor.execute("ROLLBACK" if dry_run else "COMMIT")
             if writes:
                 hit("transaction.committed")
         except BaseException:
             if writes:
-                store.catalog = None  # it may know what is undone now
+                store.forget()
             _abandon(store, unit.cursor)
             raise
         finally:
