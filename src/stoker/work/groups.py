@@ -94,6 +94,7 @@ def _end(group: str) -> None:
     until_s = time.monotonic() + 2.0
     while time.monotonic() < until_s:
         try:
+            _remove_inner(group)
             os.rmdir(group)
         except FileNotFoundError:
             return
@@ -101,6 +102,13 @@ def _end(group: str) -> None:
             time.sleep(0.002)
         else:
             return
+
+
+def _remove_inner(group: str) -> None:
+    """The groups of workers that ran below this one's, all killed with it, are gone."""
+    for folder, inner, _ in os.walk(group, topdown=False):
+        for name in inner:
+            os.rmdir(f"{folder}/{name}")
 
 
 def _write(path: str, text: str) -> None:
