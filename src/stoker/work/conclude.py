@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stoker.errors import OutputConflict, StaleAttempt, StokerError
+from stoker.errors import OutputConflict, StaleAttempt, StokerError, Unavailable
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
@@ -24,6 +24,7 @@ from stoker.work.slot import Running, Seat
 
 VALUES_BYTES = 64 * 1024
 REASON_BYTES = 4096
+RESERVE_AGAIN_S = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,7 +125,7 @@ def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publis
         outputs = publish(
             pieces,
             desk.folder,
-            reserve=lambda paths: desk.reserve(claimed, paths),
+            reserve=lambda paths: _reserve(desk, claimed, paths),
             is_ours=desk.is_held,
         )
     except StaleAttempt:
@@ -138,6 +139,22 @@ def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publis
             AttemptState.FAILED, Verdict.RETRY, reason, normalise(reason, claimed.key)
         )
     return outputs, ending
+
+
+def _reserve(desk: Desk, claimed: Claimed, paths: Mapping[str, bool]) -> frozenset[str]:
+    """Return what the store says, asked again while it does not answer and the lease lasts.
+
+    The attempt has done its work: neither a full disk of the store nor a lock undoes that.
+    """
+    while True:
+        try:
+            return desk.reserve(claimed, paths)
+        except Unavailable:
+            if not desk.is_held():
+                raise StaleAttempt(
+                    "the lease has run out; this attempt publishes nothing"
+                ) from None
+            time.sleep(RESERVE_AGAIN_S)
 
 
 def _keep_streams(
