@@ -102,7 +102,11 @@ class Incarnation:
             worker=self.id,
             store=post.store_id,
         )
-        self._folder = WorkerFolder(post.scratch_root, owner)
+        try:
+            self._folder = WorkerFolder(post.scratch_root, owner)
+        except OSError:
+            fleet.retire(post.store, self.id)
+            raise
         warden.note_folder(self._folder.path)
         self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)
         logs = str(post.store.folder / "logs")

@@ -71,8 +71,12 @@ class WorkerFolder:
         passing = os.path.join(root, _passing_name(owner))
         os.mkdir(passing, 0o700)
         hit("folder_made")
-        _write(os.path.join(passing, _OWNER), json.dumps(asdict(owner)).encode())
-        os.rename(passing, self.path)
+        try:
+            _write(os.path.join(passing, _OWNER), json.dumps(asdict(owner)).encode())
+            os.rename(passing, self.path)
+        except OSError:
+            wipe(passing)
+            raise
         hit("folder_named")
         self._elsewhere = os.open(
             os.path.join(self.path, _ELSEWHERE),

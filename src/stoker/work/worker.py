@@ -4,6 +4,7 @@ Owns the order of things from start to end: clear what dead workers left, enlist
 nothing. What it does in between stands in `incarnation`.
 """
 
+import errno
 import gc
 import logging
 import os
@@ -81,6 +82,7 @@ class Worker:
         self._began_s = time.monotonic()
         self._stop_s: float | None = None
         self._is_hurried = False
+        self._trouble = ""
         self._event_s = self._look_s = self._due_s = 0.0
         self._rate_from = (self._began_s, 0)
         self._rate = 0.0
@@ -190,12 +192,22 @@ class Worker:
         """Work as one incarnation; return whether that is the end of the worker too."""
         try:
             incarnation = Incarnation(self._post, self._watcher, self._counts)
+<<<<<<< HEAD
         except Unavailable:
             if self._signals:
                 return True
             self._watcher.poll(REJOIN_S)
             return False
         incarnation.executor.stopped_by = lambda: STOPPED if self._signals else None
+=======
+        except Unavailable as problem:
+            return self._wait_to_join(str(problem))
+        except OSError as problem:
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            root = self._post.scratch_root
+            return self._wait_to_join(f"scratch `{root}` is full; make room on its disk")
+>>>>>>> 474ddaf (wip4)
         is_lost = True
         try:
             is_lost = not self._loop(incarnation)
@@ -207,6 +219,33 @@ class Worker:
                 with suppress(Unavailable):
                     reap.reap(self._store, dead_workers=[incarnation.id])
         return not is_lost and not incarnation.claims.is_doubtful
+
+    def _wait_to_join(self, trouble: str) -> bool:
+        """Say why there is no incarnation, wait a moment; return whether the worker is to end."""
+        if self._signals:
+            return True
+        if trouble != self._trouble:
+            _log.warning(
+                "nothing can be claimed", extra={"event": "cannot_join", "reason": trouble}
+            )
+        self._trouble = trouble
+        if self._on_event is not None:
+            counts = self._counts
+            event = Event(
+                done=counts.done,
+                failed=counts.failed,
+                skipped=counts.skipped,
+                cancelled=counts.cancelled,
+                running=(),
+                queued=0,
+                rate=0.0,
+                elapsed_s=time.monotonic() - self._began_s,
+                is_stopping=False,
+                trouble=trouble,
+            )
+            self._on_event(event)
+        self._watcher.poll(REJOIN_S)
+        return False
 
     def _loop(self, incarnation: Incarnation) -> bool:
         """Return whether it ended in order: True; False if the lease was lost."""
