@@ -1,4 +1,4 @@
-"""Starts `stoker` under its warden, as a process of its own, with what only tests may change.
+"""Starts `stoker` as a process of its own, with what only tests may change.
 
 Run as a script it serves: for every line of JSON on standard input it forks a `stoker`, or tells
 what became of one, which spares the half second of imports that each start takes.
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -170,21 +170,25 @@ def _be_stoker(request: dict[str, Any]) -> int:
 
 
 def launch(arguments: Sequence[str], knobs: Knobs) -> int:
-    """Be `stoker` with a warden; return its exit code."""
+    """Be `stoker`, whose worker is armed when its warden starts it; return its exit code."""
+    from stoker import failpoints
     from stoker.cli.main import run
     from stoker.work import warden
 
     _turn(knobs)
+    guard = warden.guard
 
-    def work() -> int:
-        from stoker import failpoints
+    def guard_armed(work: Callable[[], int]) -> int:
+        def work_armed() -> int:
+            failpoints._hits.clear()
+            armed = failpoints.parse(knobs.failpoints)
+            failpoints._armed = armed if _is_first(knobs.once) else {}
+            return work()
 
-        failpoints._hits.clear()
-        armed = failpoints.parse(knobs.failpoints)
-        failpoints._armed = armed if _is_first(knobs.once) else {}
-        return run(arguments)
+        return guard(work_armed)
 
-    return warden.guard(work)
+    warden.guard = guard_armed
+    return run(arguments)
 
 
 def _is_first(path: str) -> bool:

@@ -1,0 +1,132 @@
+"""Whatever a task does to get away, it is gone when its attempt ends, in whichever way that happens."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from faults import check
+from faults.site import kill
+from stoker.model.selection import Selection
+from stoker.model.states import AttemptState
+from stoker.store import control, tables
+from stoker.work import groups
+
+ME = control.Who("tester")
+
+# Each ends in a process that would live for an hour. `--` keeps the tag out of the shell's options.
+ESCAPES = {
+    "double fork": "(setsid bash -c '(while sleep 0.05; do :; done) & sleep 3600' TAG &)",
+    "ignoring TERM": "(setsid bash -c 'trap \"\" TERM HUP INT; while sleep 0.05; do :; done' TAG &)",
+    "renamed": "(exec -a '[kworker/0:1]' setsid bash -c 'while sleep 0.05; do :; done' TAG) &",
+    "closed descriptors": "(exec 0<&- 1>&- 2>&-; setsid bash -c 'while sleep 0.05; do :; done' TAG &)",
+    "no environment": "(env -i setsid /bin/bash -c 'while sleep 0.05; do :; done' TAG &)",
+    "forking on": "(setsid bash -c 'f() { sleep 0.02; f & }; f; sleep 3600' TAG &)",
+}
+STEP = """
+[pipelines.p.steps.s]
+%s
+run = '''
+LIFE
+%s
+tick start
+%s
+'''
+"""
+FOR_LONG = "trap '' TERM; while :; do sleep 0.05; done"
+
+
+def prepare(site, escape: str, end: str, more: str = "") -> None:
+    site.write(STEP % (more, ESCAPES[escape], end))
+    site.apply()
+    site.push("k")
+
+
+def is_running(site) -> bool:
+    return bool(check.read_ledger(site.folder))
+
+
+def ended(site) -> list[str]:
+    attempt = tables.attempt
+    rows = site.scene().rows(attempt.select().order_by(attempt.c.number))
+    return [AttemptState(row.state).word for row in rows]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_it_is_gone_when_the_attempt_ends(site, escape):
+    prepare(site, escape, "true")
+    site.run()
+    assert ended(site) == ["succeeded"]
+    site.hold()
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_it_is_gone_when_the_attempt_is_cancelled(site, escape):
+    prepare(site, escape, FOR_LONG)
+    run = site.start("run")
+    site.wait(lambda: is_running(site), "the attempt runs")
+    control.cancel(site.store, Selection(), ME)
+    site.end(run)
+    assert ended(site) == ["cancelled"]
+    site.hold(may_fail=True)
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_it_is_gone_when_the_time_is_up(site, escape):
+    prepare(site, escape, FOR_LONG, 'timeout = "0.2s"')
+    site.run(code=1)
+    assert ended(site) == ["timed_out"]
+    site.hold(may_fail=True)
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_it_is_gone_at_once_when_the_worker_is_killed(site, escape):
+    again = "test $(wc -l < LEDGER) -gt 1 || " + f"({FOR_LONG})"
+    prepare(site, escape, again)
+    run = site.start("run", lease_s=30.0)
+    site.wait(lambda: is_running(site), "the attempt runs")
+    first = set(check.left_behind(site.scene()))
+    kill(site.worker(run))
+    pids = {int(line.split()[1]) for line in first} - {run.pid}
+    site.wait(lambda: not pids & alive(site), "what it ran is gone", within_s=3)
+    assert site.end(run) == 0, site.dump()  # long before the lease would have run out
+    assert ended(site) == ["lost", "succeeded"]
+    site.hold()
+
+
+def alive(site) -> set[int]:
+    return {int(line.split()[1]) for line in check.left_behind(site.scene())}
+
+
+def test_others_notice_a_dead_worker_and_its_warden_when_the_lease_is_over(site):
+    prepare(site, "double fork", "test $(wc -l < LEDGER) -gt 1 || sleep 3600")
+    other = site.start("work", "--drain", "--slots", "1", lease_s=1.5)
+    run = site.start("work", "--slots", "1", lease_s=1.5)
+    site.wait(lambda: is_running(site), "the attempt runs")
+    holder = holder_of(site)
+    dead = run if site.worker(run) == holder else other
+    site.excuse(holder, for_s=10)
+    kill(dead.pid)
+    kill(holder)
+    site.wait(lambda: ended(site)[:1] == ["lost"], "somebody else noticed", within_s=6)
+    site.wait(lambda: ended(site)[1:] == ["succeeded"], "the work goes on")
+    for one in (run, other):
+        kill(one.pid, signal.SIGTERM)
+        site.end(one)
+    site.run()  # a worker that starts on this host clears what is left
+    site.hold()
+
+
+def holder_of(site) -> int:
+    worker, attempt = tables.worker, tables.attempt
+    query = worker.select().join(attempt, attempt.c.worker_id == worker.c.id)
+    return site.scene().rows(query)[0].pid
+
+
+@pytest.mark.skipif(not groups.can_be_used(), reason="control groups cannot be written here")
+def test_the_group_of_a_dead_worker_goes_with_those_of_workers_below_it():
+    outer = Path(groups.own_folder(), f"stoker-{2**22}-1")
+    inner = outer / f"stoker-{2**22 + 1}-1"
+    inner.mkdir(parents=True)
+    groups.clear_dead(str(outer.parent))
+    assert not outer.exists()
