@@ -192,14 +192,6 @@ class Worker:
         """Work as one incarnation; return whether that is the end of the worker too."""
         try:
             incarnation = Incarnation(self._post, self._watcher, self._counts)
-<<<<<<< HEAD
-        except Unavailable:
-            if self._signals:
-                return True
-            self._watcher.poll(REJOIN_S)
-            return False
-        incarnation.executor.stopped_by = lambda: STOPPED if self._signals else None
-=======
         except Unavailable as problem:
             return self._wait_to_join(str(problem))
         except OSError as problem:
@@ -207,7 +199,7 @@ class Worker:
                 raise
             root = self._post.scratch_root
             return self._wait_to_join(f"scratch `{root}` is full; make room on its disk")
->>>>>>> 474ddaf (wip4)
+        incarnation.executor.stopped_by = lambda: STOPPED if self._signals else None
         is_lost = True
         try:
             is_lost = not self._loop(incarnation)
