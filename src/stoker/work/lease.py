@@ -57,9 +57,15 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether this worker may still act for its attempts."""
+        """Whether this worker may still act for its attempts; once it may not, it never may again.
+
+        Whoever was told that it may not has dropped what it had in hand. A renewal that comes late,
+        and is granted, must not make the store wait for that.
+        """
         margin = min(MARGIN_S, self._lease_s / 4)
-        return not self._is_dead and boot_clock_s() < self._renewed_at + self._lease_s - margin
+        if boot_clock_s() >= self._renewed_at + self._lease_s - margin:
+            self._is_dead = True
+        return not self._is_dead
 
     def be_brisk(self, *, wanted: bool) -> None:
         """Renew, and so hear of orders, every second from now on, or at leisure again."""

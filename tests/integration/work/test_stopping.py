@@ -247,6 +247,27 @@ def test_a_worker_that_cannot_renew_ends_its_attempts_itself(long, monkeypatch):
     assert long.leftovers() == []
 
 
+def test_a_lease_that_was_seen_to_be_lost_does_not_come_back(long, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(lease, "boot_clock_s", lambda: clock[0])
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    worker_id = fleet.enlist(
+        long.store, host="h", name="w", pid=1, slots=1, cpus=1, memory_bytes=1, scratch="/s",
+        boot_id="b", lease_s=20.0,
+    )  # fmt: skip
+    renewed = []
+    held = lease.Lease(long.store, worker_id, lambda: renewed.append(1), lease_s=20.0)
+    try:
+        assert held.is_held
+        clock[0] += 17.0  # as if a call had hung for so long
+        assert not held.is_held
+        count = len(renewed)
+        wait_until(lambda: len(renewed) > count + 1, "a late renewal is granted")
+        assert not held.is_held
+    finally:
+        held.end()
+
+
 @pytest.mark.parametrize(
     "point",
     [
