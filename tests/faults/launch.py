@@ -132,6 +132,7 @@ def serve() -> None:
             answer = os.fork()
             if answer == 0:
                 _be_stoker_and_exit(request)
+            codes.pop(answer, None)  # of an earlier process with that number
         sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
 
