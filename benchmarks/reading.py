@@ -24,6 +24,7 @@ after = ["one"]
 run = "true"
 """
 STOKER = str(Path(sys.executable).with_name("stoker"))
+LAST = "record-last"  # still waiting
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "python -c 'import sqlalchemy'": [sys.executable, "-c", "import sqlalchemy"],
@@ -31,7 +32,7 @@ COMMANDS = {
     "stoker status": [STOKER, "status"],
     "stoker status --json": [STOKER, "status", "--json"],
     "stoker show KEY": [STOKER, "show", "record-0000123"],
-    "stoker why KEY STEP": [STOKER, "why", "record-0400123", "two"],
+    "stoker why KEY STEP": [STOKER, "why", LAST, "two"],
     "stoker failures": [STOKER, "failures"],
     "stoker tasks --state failed": [STOKER, "tasks", "--state", "failed"],
     "stoker items (first 1,000)": ["bash", "-c", f"{STOKER} items --json | head -1000"],
@@ -51,7 +52,8 @@ def fill(folder: Path, count: int) -> None:
     loaded = load_project(folder / "stoker.toml")
     store = open_store(loaded.settings.store_url)
     versions.apply_version(store, loaded.pipelines["p"], host="here", path=str(folder))
-    register.register(store, "p", (NewItem(key=f"record-{n:07}") for n in range(count)))
+    items = [NewItem(key=f"record-{n:07}") for n in range(count)]
+    register.register(store, "p", [*items, NewItem(key=LAST)])
     me = fleet.enlist(
         store,
         host="here",
