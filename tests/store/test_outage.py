@@ -40,7 +40,7 @@ def enlist():
     return patiently(fleet.enlist, store, host=sys.argv[2], name=sys.argv[2], pid=1, slots=4,
         cpus=4, memory_bytes=1 << 30, scratch="/s", boot_id="b", lease_s=600)
 
-store = open_store(sys.argv[1])
+store = patiently(open_store, sys.argv[1])
 me = enlist()
 while not patiently(claim.anything_left, store).is_nothing:
     try:
@@ -122,14 +122,19 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
         )
         for n in range(WORKERS)
     ]
-    for enough in (ITEMS // 4, ITEMS):
-        wait_until_done(rig, enough)
-        server.kill()
-        time.sleep(0.3)  # what they try meanwhile fails
-        server.start()
-    for worker in workers:
-        _, err = worker.communicate(timeout=100)
-        assert worker.returncode == 0, err
+    try:
+        for enough in (ITEMS // 4, ITEMS):
+            wait_until_done(rig, enough)
+            server.kill()
+            time.sleep(0.3)  # what they try meanwhile fails
+            server.start()
+        for worker in workers:
+            _, err = worker.communicate(timeout=100)
+            assert worker.returncode == 0, err
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
     reap.reap(rig.store)
     assert set(rig.states().values()) == {"done"}
     with rig.store.reading() as unit:

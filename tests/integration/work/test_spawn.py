@@ -102,5 +102,7 @@ os.waitpid(pid, 0)
     os.close(write)
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["SigBlk:", "0" * 16]
-    assert lines[1].split() == ["SigIgn:", "0" * 16]
+    name, ignored = lines[1].split()
+    inner = 1 << 31 | 1 << 32  # the C library's own two, which GNU make passes on and nobody resets
+    assert (name, int(ignored, 16) & ~inner) == ("SigIgn:", 0)
     assert len(lines[2].split()) == 4  # three streams, and the folder that ls reads
