@@ -44,7 +44,7 @@ class Closing:
             if result is not None:
                 self._results.append(result)
             if running.seat is None or self._is_tidy(running):
-                running.release(running, True)  # noqa: FBT003
+                running.release(running, True)  # noqa: FBT003 - a callback, called by position
                 return
             self._submit(running, None)
         else:

@@ -81,7 +81,7 @@ class WarmProcess:
         self.has_answered = False
         self._seats = 0
         self._ours, self._its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ours.setblocking(False)  # noqa: FBT003
+        self._ours.setblocking(False)  # noqa: FBT003 - the socket takes it by position only
         self._files: dict[str, int | None] = {}
 
     def start(self, env: Sequence[bytes], path: bytes) -> None:

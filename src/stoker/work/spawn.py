@@ -67,7 +67,7 @@ def clean_inheritance() -> None:
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             with suppress(OSError):
-                os.set_inheritable(int(name), False)  # noqa: FBT003
+                os.set_inheritable(int(name), False)  # noqa: FBT003 - by position only
 
 
 def _do_nothing(_number: int, _frame: object) -> None:

@@ -137,7 +137,7 @@ class MariadbDialect:
                 return kind(f"{meaning} ({words})")
         return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
 
-    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002
+    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""
         return []
 

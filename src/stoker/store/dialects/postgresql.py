@@ -123,7 +123,7 @@ class PostgresqlDialect:
                 return kind(f"{meaning} ({words})")
         return None
 
-    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002
+    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""
         return []
 

@@ -33,7 +33,7 @@ class SqliteDialect:
     is_one_host = True
     transactional_ddl = True
 
-    def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002
+    def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002 - a file has none
         """Return an engine on the file in `url`, whose folder is made if it is missing."""
         database = make_url(url).database
         if not database or database == ":memory:":
