@@ -28,7 +28,7 @@ from stoker.store.ids import text_of
 from stoker.work import contain
 from stoker.work.publish import measure
 from stoker.work.scratch import HIDDEN, process_start
-from stoker.work.worker import store_id
+from stoker.work.leftovers import store_id
 from store.rig import check_promises, check_tallies
 
 LEDGER = "ledger"  # in the project's folder
@@ -428,7 +428,7 @@ def check(scene: Scene) -> list[Violation]:
 def main() -> int:
     """Check the project named on the command line."""
     from stoker.spec.load import load_project
-    from stoker.work.worker import scratch_root
+    from stoker.work.leftovers import scratch_root
 
     folder = Path(sys.argv[1]).absolute()
     settings = load_project(folder / "stoker.toml").settings

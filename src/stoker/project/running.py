@@ -57,12 +57,17 @@ def work_off(
 ) -> RunSummary:
     """Nothing is ready, running or in back-off any more, unless somebody interrupted.
 
-    The worker is gone, and the counts are up to date.
+    The worker is gone, nothing is left of workers that died on this host, and the counts are up to
+    date.
     """
     started = time.monotonic()
     is_idle = left_to_do(store).is_nothing
     was_interrupted = False
-    if not is_idle:
+    if is_idle:
+        from stoker.work import leftovers
+
+        leftovers.clear(store, leftovers.scratch_root(store, settings))
+    else:
         from stoker.work.worker import Worker
 
         worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)

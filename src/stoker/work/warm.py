@@ -18,6 +18,7 @@ import fcntl
 import importlib
 import json
 import os
+import re
 import resource
 import socket
 import time
@@ -296,38 +297,45 @@ def _times() -> tuple[float, float]:
 
 
 class Peak:
-    """The most memory that this process, or one that it waited for, has had.
+    """The most memory that this process, or one that it waited for, had in the task just ended.
 
-    Linux counts what a parent had into the peak of what it starts, so that `getrusage` says
-    something only above what it said at the start; below that, /proc is asked now and then.
+    From /proc, since Linux counts what a parent had into the `getrusage` of what it starts.
     """
 
     def __init__(self) -> None:
-        self._floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._seen = 0
-        self._look = 0.0
+        self._most_of_children = 0
+        self._status = _open_or_none("/proc/self/status", os.O_RDONLY)
+        self._reset = _open_or_none("/proc/self/clear_refs", os.O_WRONLY)
 
     def bytes(self) -> int:
-        """Return it in bytes."""
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        """Return it in bytes, 0 where nothing tells, and begin anew for the next task."""
+        most, now = self._most_and_now()
+        if most > now + most // 8 and self._reset is not None:
+            with suppress(OSError):
+                os.write(self._reset, b"5")  # from here on the peak is counted from what is held
         children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        if own <= self._floor and time.monotonic() >= self._look:
-            self._look = time.monotonic() + 0.5
-            self._seen = max(self._seen, _peak_of_proc())
-        known = [kib for kib in (own, children) if kib > self._floor]
-        return max([self._seen, *known]) * 1024
+        if children > self._most_of_children:
+            self._most_of_children = children
+            most = max(most, children)
+        return most * 1024
+
+    def _most_and_now(self) -> tuple[int, int]:
+        """Return the peak and the present of this process in KiB; zeros where /proc is silent."""
+        if self._status is None:
+            return 0, 0
+        try:
+            text = os.pread(self._status, 4096, 0)
+        except OSError:  # a task closed what is not its own
+            return 0, 0
+        found = re.search(rb"VmHWM:\s*(\d+).*VmRSS:\s*(\d+)", text, re.DOTALL)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _peak_of_proc() -> int:
-    """Return this process's own peak in KiB; 0 where /proc does not tell."""
+def _open_or_none(path: str, flags: int) -> int | None:
     try:
-        with open("/proc/self/status", "rb") as file:
-            for line in file:
-                if line.startswith(b"VmHWM:"):
-                    return int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return 0
+        return os.open(path, flags | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _has_children() -> bool:

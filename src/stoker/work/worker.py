@@ -13,17 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatchcase
 from typing import Any
 
-import xxhash
-
 from stoker.errors import StaleAttempt, Unavailable, UserError
-from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.store import claim, reap
 from stoker.store.connect import Store
-from stoker.work import contain, scratch, spawn, usage
+from stoker.work import contain, leftovers, spawn, usage
 from stoker.work.incarnation import STOPPED, Incarnation, Post
 from stoker.work.lease import LEASE_S
 from stoker.work.progress import Current, Event, Summary
@@ -62,13 +58,13 @@ class Worker:
         cpus = usage.host_cpus()
         self._post = Post(
             store=store,
-            store_id=store_id(store),
+            store_id=leftovers.store_id(store),
             settings=settings,
             name=name or f"{store.host}-{os.getpid()}",
             slots=slots or cpus,
             cpus=cpus,
             memory_bytes=usage.host_memory_bytes(),
-            scratch_root=scratch_root(store, settings),
+            scratch_root=leftovers.scratch_root(store, settings),
             lease_s=lease_s,
         )
         self._store = store
@@ -96,7 +92,7 @@ class Worker:
         """Work until the end that was asked for; return what was done. Nothing is left running."""
         self._check_scratch()
         with self._inheritance_and_signals():
-            self._clear_the_dead()
+            leftovers.clear(self._store, self._post.scratch_root)
             while not self._live_once():
                 _log.warning("the lease was lost; beginning anew", extra={"event": "lease_lost"})
         self._watcher.close()
@@ -172,21 +168,6 @@ class Worker:
                 f"scratch `{root}` cannot be written by this account; change its rights, or set "
                 "`scratch` under `[worker]` to another folder"
             )
-
-    def _clear_the_dead(self) -> None:
-        """Nothing is left of workers of this store that died on this host."""
-        post, boot = self._post, scratch.boot_id()
-        host = self._store.host
-        contain.kill_marked(store=post.store_id, host=host, boot=boot)
-        hit("strays_killed")
-        found = scratch.dead_folders(post.scratch_root, host=host, boot=boot, store=post.store_id)
-        workers = [owner.worker for _, owner in found]
-        reap.reap(self._store, dead_workers=workers)  # first: the folders are how we know of them
-        hit("dead_reaped")
-        left = scratch.clear_dead(post.scratch_root, host=host, boot=boot, store=post.store_id)
-        if left:
-            _log.warning("scratch is left", extra={"event": "scratch_left", "path": left[0]})
-        hit("scratch_cleared")
 
     def _live_once(self) -> bool:
         """Work as one incarnation; return whether that is the end of the worker too."""
@@ -332,17 +313,3 @@ class Worker:
             trouble=incarnation.claims.trouble or incarnation.reports.trouble,
         )
         self._on_event(event)
-
-
-def store_id(store: Store) -> str:
-    """Return what names a store in marks and owner files; the same for all its workers."""
-    return xxhash.xxh3_64_hexdigest(os.fsencode(f"{store.url}\0{store.folder}"))
-
-
-def scratch_root(store: Store, settings: Settings) -> str:
-    """Return the folder for the workers' scratch on this host."""
-    found = settings.worker.scratch
-    for pattern, own in settings.worker.hosts.items():
-        if fnmatchcase(store.host, pattern):
-            found = own.get("scratch", found)
-    return found or str(store.folder / "scratch")

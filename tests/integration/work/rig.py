@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -94,6 +95,16 @@ class Rig:
         assert self.leftovers() == []
         return summary
 
+    def work_apart(self) -> None:
+        """Work in a process of its own, which is as small as a worker is, and as these tests not."""
+        subprocess.run(
+            [sys.executable, "-c", "from stoker.cli.main import main; main()", "work", "--drain"],
+            cwd=self.folder,
+            check=True,
+            timeout=60,
+        )
+        assert self.leftovers() == []
+
     def run(self, steps: str, *keys: str, **more: Any) -> dict[str, Seen]:
         """Write, push, work; return the last attempt by key, or `key/step` with several steps."""
         self.write(steps, **more)
@@ -160,7 +171,7 @@ class Rig:
         return left
 
     def marked(self) -> Iterator[tuple[int, contain.Mark]]:
-        from stoker.work.worker import store_id
+        from stoker.work.leftovers import store_id
 
         own = store_id(self.store)
         return ((pid, mark) for pid, mark in contain.marked_processes() if mark.store == own)

@@ -668,25 +668,29 @@ BALLAST = "b = b'x' * 400_000_000"
 
 
 def test_peak_memory_is_the_commands_own_and_not_the_workers(rig):
-    rig.run(
+    rig.write(
         "[pipelines.p.steps.small]\nargv = ['true']\n"
         "[pipelines.p.steps.slow]\nargv = ['sleep', '0.9']\n"
         f'[pipelines.p.steps.large]\nargv = ["python3", "-c", "{BALLAST}"]',
     )
+    rig.push("k")
+    rig.work_apart()
     peaks = {one.step: one.row.max_rss_bytes for one in rig.all_attempts()}
     assert peaks["small"] < 50_000_000, "where it is not known it is not said"
     assert 0 < peaks["slow"] < 50_000_000
     assert peaks["large"] > 400_000_000
 
 
-def test_peak_memory_of_a_function_is_its_processs_own(rig):
+def test_peak_memory_of_a_function_is_that_of_its_call(rig):
     (rig.folder / "mod.py").write_text(
         f"def small(task):\n    pass\ndef large(task):\n    {BALLAST}\n"
     )
     rig.run(
-        "[pipelines.p.steps.small]\npython = 'mod:small'\n"
-        "[pipelines.p.steps.large]\nafter = ['small']\npython = 'mod:large'"
+        "[pipelines.p.steps.before]\npython = 'mod:small'\n"
+        "[pipelines.p.steps.large]\nafter = ['before']\npython = 'mod:large'\n"
+        "[pipelines.p.steps.behind]\nafter = ['large']\npython = 'mod:small'"
     )
     peaks = {one.step: one.row.max_rss_bytes for one in rig.all_attempts()}
-    assert 0 < peaks["small"] < 40_000_000
+    assert 0 < peaks["before"] < 40_000_000
     assert peaks["large"] > 400_000_000
+    assert 0 < peaks["behind"] < 40_000_000

@@ -1,0 +1,48 @@
+"""What workers of this store that died on this host have left: processes, scratch, attempts."""
+
+import logging
+import os
+from fnmatch import fnmatchcase
+
+import xxhash
+
+from stoker.failpoints import hit
+from stoker.model.settings import Settings
+from stoker.store import reap
+from stoker.store.connect import Store
+from stoker.work import contain, scratch
+
+_log = logging.getLogger(__name__)
+
+
+def store_id(store: Store) -> str:
+    """Return what names a store in marks and owner files; the same for all its workers."""
+    return xxhash.xxh3_64_hexdigest(os.fsencode(f"{store.url}\0{store.folder}"))
+
+
+def scratch_root(store: Store, settings: Settings) -> str:
+    """Return the folder for the workers' scratch on this host."""
+    found = settings.worker.scratch
+    for pattern, own in settings.worker.hosts.items():
+        if fnmatchcase(store.host, pattern):
+            found = own.get("scratch", found)
+    return found or str(store.folder / "scratch")
+
+
+def clear(store: Store, root: str) -> None:
+    """Nothing is left of dead workers: marked processes killed, attempts lost, scratch removed.
+
+    `root` is the folder for scratch. What cannot be removed is named in the log, and tried again
+    the next time.
+    """
+    own, boot, host = store_id(store), scratch.boot_id(), store.host
+    contain.kill_marked(store=own, host=host, boot=boot)
+    hit("strays_killed")
+    found = scratch.dead_folders(root, host=host, boot=boot, store=own)
+    workers = [owner.worker for _, owner in found]
+    reap.reap(store, dead_workers=workers)  # first: the folders are how we know of them
+    hit("dead_reaped")
+    left = scratch.clear_dead(root, host=host, boot=boot, store=own)
+    if left:
+        _log.warning("scratch is left", extra={"event": "scratch_left", "path": left[0]})
+    hit("scratch_cleared")
