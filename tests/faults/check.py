@@ -26,9 +26,9 @@ from stoker.store import fold, rebuild, tables
 from stoker.store.connect import Store, open_store
 from stoker.store.ids import text_of
 from stoker.work import contain
+from stoker.work.leftovers import store_id
 from stoker.work.publish import measure
 from stoker.work.scratch import HIDDEN, process_start
-from stoker.work.leftovers import store_id
 from store.rig import check_promises, check_tallies
 
 LEDGER = "ledger"  # in the project's folder

@@ -13,8 +13,8 @@ import pytest
 from faults import check
 from faults.site import kill
 from stoker.store import claim, fleet
-from stoker.work.scratch import Owner, WorkerFolder, boot_id
 from stoker.work.leftovers import store_id
+from stoker.work.scratch import Owner, WorkerFolder, boot_id
 
 SOURCE = Path(__file__).parents[2] / "src" / "stoker"
 KEYS = ("k1", "k2")
