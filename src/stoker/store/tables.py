@@ -57,6 +57,7 @@ site = Table(
     Column("machine", Name, doc="the one host that may open an SQLite store"),
     Column("path", Bytes, doc="where an SQLite store lay when it was made"),
     Column("created_us", Big, nullable=False),
+    Column("set_aside", Long, doc="why nobody may work on it: moved, or a backup; NULL: in use"),
 )
 
 head = Table(
@@ -67,6 +68,7 @@ head = Table(
     Column(
         "seq", Big, nullable=False, doc="the last number given or received; the journal to here"
     ),
+    Column("pruned", Big, nullable=False, default=0, doc="how many of these rows were pruned"),
 )
 
 peer = Table(
