@@ -18,11 +18,30 @@ def line(rig, pipeline):
     return rig
 
 
-def test_a_result_counts_once(line):
+def test_a_result_that_is_delivered_again_is_recorded_once(line):
     (task,) = line.claim(line.worker())
     assert line.end(task)
-    assert not line.end(task)
+    assert line.end(task)  # the answer to the first delivery may have been lost
     assert line.events().count("succeed") == 1
+    line.check()
+
+
+def test_another_result_of_an_ended_attempt_does_not_count(line):
+    (task,) = line.claim(line.worker())
+    assert line.end(task)
+    assert not line.end(task, AttemptState.FAILED)
+    assert not line.end(task, ended_us=task.claimed_us + 3)
+    assert line.states()["a", "one"] == "done"
+    line.check()
+
+
+def test_a_delivery_again_of_an_attempt_that_was_lost_since_does_not_count(line):
+    worker = line.worker()
+    (task,) = line.claim(worker)
+    line.lapse(worker)
+    reap.reap(line.store)
+    assert not line.end(task)
+    assert not line.end(task)
     line.check()
 
 

@@ -38,6 +38,11 @@ _CARRYING = Prepared(
     .where(_T.c.id.in_(param_list("tasks")), _T.c.state == param("running"))
     .order_by(_T.c.id)
 )  # fmt: skip
+_ENDED = Prepared(
+    select(_A.c.id, _A.c.state, _A.c.ended_us, _A.c.exit_code, _A.c.reason).where(
+        _A.c.id.in_(param_list("attempts"))
+    )
+)
 _FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
 _WAITING = Prepared(
     select(_T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.waiting_on, _T.c.level)
@@ -70,7 +75,8 @@ def finish(store: "Store", results: Sequence[Result]) -> frozenset[AttemptId]:
     """Every result that still counts is recorded, and successors of what is done are ready.
 
     Returns the attempts whose results did not count any more. All in one transaction; after a crash
-    before its commit the results may simply be delivered again.
+    before its commit, or where its answer was lost, the results may simply be delivered again: what
+    is recorded already counts, once.
     """
     if not results:
         return frozenset()
@@ -79,8 +85,10 @@ def finish(store: "Store", results: Sequence[Result]) -> frozenset[AttemptId]:
         counting = [result for result in results if result.attempt in carrying]
         _record(unit, counting, carrying)
         unit.run_many(_FREE_SLOT, [{"attempt": None, "attempt_": r.attempt} for r in results])
+        late = [result for result in results if result.attempt not in carrying]
+        recorded = _recorded(unit, late) if late else frozenset()
         hit("finish.before_commit")
-    return frozenset(r.attempt for r in results if r.attempt not in carrying)
+    return frozenset(result.attempt for result in late if result.attempt not in recorded)
 
 
 def give_back(store: "Store", claimed: Sequence[Claimed]) -> None:
@@ -125,6 +133,18 @@ def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, Any]:
     for result in results:
         expected[int(result.task_id)].add(result.attempt)
     return {bytes(row[1]): row for row in rows if bytes(row[1]) in expected[row[0]]}
+
+
+def _recorded(unit: Unit, results: Sequence[Result]) -> frozenset[bytes]:
+    """Return the attempts of those results that an earlier delivery has brought in, word for word."""
+    rows = unit.run(_ENDED, attempts=sorted({result.attempt for result in results})).fetchall()
+    ends = {bytes(row[0]): tuple(row[1:]) for row in rows}
+    return frozenset(
+        result.attempt
+        for result in results
+        if ends.get(result.attempt)
+        == (result.state.value, result.ended_us or None, result.exit_code, _text(result.reason))
+    )
 
 
 def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]) -> None:

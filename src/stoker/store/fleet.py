@@ -106,6 +106,13 @@ def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
 
 
 @as_a_whole
+def note_trouble(store: "Store", worker_id: WorkerId, trouble: str | None) -> None:
+    """Whoever asks for the worker reads why it claims nothing; None: it claims again."""
+    with store.writing() as unit:
+        unit.execute(update(_W).where(_W.c.id == worker_id).values(trouble=trouble))
+
+
+@as_a_whole
 def retire(store: "Store", worker_id: WorkerId) -> None:
     """The worker has ended and holds nothing; had it been declared dead, nothing changes."""
     with store.writing() as unit:

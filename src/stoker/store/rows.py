@@ -139,7 +139,10 @@ class PoolStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRow:
-    """One start of a worker. `running` counts the attempts it holds."""
+    """One start of a worker. `running` counts the attempts it holds.
+
+    `trouble` says in words why it claims nothing just now; None where it does.
+    """
 
     name: str
     host: str
@@ -150,15 +153,20 @@ class WorkerRow:
     started_at: datetime
     lease_until: datetime
     ended_at: datetime | None
+    trouble: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of a project at one moment; `workers` are those alive."""
+    """The state of a project at one moment; `workers` are those alive.
+
+    `trouble` says in words why the store itself cannot be written just now; None where it can.
+    """
 
     pipelines: Mapping[str, PipelineStatus]
     pools: Mapping[str, PoolStatus]
     workers: tuple[WorkerRow, ...]
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

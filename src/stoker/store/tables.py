@@ -298,6 +298,7 @@ worker = Table(
     Column("started_us", Big, nullable=False),
     Column("lease_until_us", Big, nullable=False),
     Column("ended_us", Big),
+    Column("trouble", Long, doc="why it claims nothing, in words; NULL: it does"),
 )
 
 journal = Table(

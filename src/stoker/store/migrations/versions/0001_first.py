@@ -137,7 +137,8 @@ def _views(sql: _Sql) -> Iterator[tuple[str, str]]:
         "workers",
         f"""
         SELECT w.id, w.name, w.host, w.pid, {_word("w.state", _WORKER)} AS state, w.slots,
-            {sql.time("w.started_us")} AS started_at, {sql.time("w.lease_until_us")} AS lease_until
+            {sql.time("w.started_us")} AS started_at,
+            {sql.time("w.lease_until_us")} AS lease_until, w.trouble
         FROM worker w""",
     )
     yield (
@@ -333,6 +334,7 @@ def upgrade() -> None:
         sa.Column("started_us", BIG, nullable=False),
         sa.Column("lease_until_us", BIG, nullable=False),
         sa.Column("ended_us", BIG, nullable=True),
+        sa.Column("trouble", LONG, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("worker_pkey")),
         **TABLE,
     )
