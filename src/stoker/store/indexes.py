@@ -20,6 +20,9 @@ _I, _T, _A, _J = tables.item, tables.task, tables.attempt, tables.journal
 def complete() -> MetaData:
     """Return the tables with all their indexes."""
     _partial("item_path", _I.c.path_digest, _I.c.pipeline_id, where="path_digest IS NOT NULL")
+    _partial("item_source", _I.c.source_id, _I.c.state, where="source_id IS NOT NULL")
+    quarantined = "reason IS NOT NULL"
+    _partial("item_quarantined", _I.c.pipeline_id, _I.c.id, where=quarantined, only=True)
     _partial("task_lane", _T.c.lane, _T.c.okey, _T.c.id, where="lane IS NOT NULL")
     _partial("task_not_before", _T.c.not_before_us, where="not_before_us IS NOT NULL")
     for state in (TaskState.HELD, TaskState.FAILED, TaskState.CANCELLED):

@@ -184,7 +184,36 @@ item = Table(
     Column("by_user", Name, nullable=False),
     Column("registered_us", Big, nullable=False),
     Column("reason", Long, doc="why it is quarantined"),
+    Column("checksum", String(80), doc="of the file's content, once intake has read it"),
+    Column("source_id", Integer, doc="the source that limits how many of its items are open"),
     UniqueConstraint("pipeline_id", "key"),
+)
+
+source = Table(
+    "source",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("kind", Name, nullable=False, doc="folder, table, ...: what its cursor means"),
+    Column("cursor", Json, nullable=False, doc="where the next look begins; never ahead of items"),
+    Column("looked_us", Big, doc="when the last look that saw everything ended"),
+    Column("took_us", Big, doc="when it last brought something new"),
+    Column("taken", Big, nullable=False, doc="items it brought, new or changed"),
+    Column("pending", Big, nullable=False, doc="seen at the last look, and not complete"),
+    Column("pending_us", Big, doc="since when the oldest of those has been seen"),
+    Column("trouble", Long, doc="what went wrong at the last look, and what was refused"),
+    UniqueConstraint("pipeline_id", "name"),
+)
+
+source_folder = Table(
+    "source_folder",
+    metadata,
+    Column("source_id", ForeignKey("source.id"), primary_key=True),
+    Column("digest", Id16, primary_key=True, doc="of the path, which may be too long for a key"),
+    Column("path", Bytes, nullable=False, doc="within the source's folder; empty for itself"),
+    Column("stamp", Name, nullable=False, doc="as it was when all in it had been taken"),
+    sqlite_with_rowid=False,
 )
 
 task = Table(

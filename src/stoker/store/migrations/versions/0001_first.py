@@ -376,6 +376,8 @@ def upgrade() -> None:
         sa.Column("by_user", sa.String(length=200), nullable=False),
         sa.Column("registered_us", BIG, nullable=False),
         sa.Column("reason", LONG, nullable=True),
+        sa.Column("checksum", sa.String(length=80), nullable=True),
+        sa.Column("source_id", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["home_site"], ["site.id"], name=op.f("item_home_site_fkey")),
         sa.ForeignKeyConstraint(
             ["pipeline_id"], ["pipeline.id"], name=op.f("item_pipeline_id_fkey")
@@ -402,6 +404,48 @@ def upgrade() -> None:
             ["pipeline_id"], ["pipeline.id"], name=op.f("item_tally_pipeline_id_fkey")
         ),
         sa.PrimaryKeyConstraint("pipeline_id", "state", name=op.f("item_tally_pkey")),
+        **TABLE,
+    )
+    op.create_index(
+        "item_source",
+        "item",
+        ["source_id", "state"],
+        unique=False,
+        sqlite_where=sa.text("source_id IS NOT NULL"),
+        postgresql_where=sa.text("source_id IS NOT NULL"),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "source",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("pipeline_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("kind", sa.String(length=200), nullable=False),
+        sa.Column("cursor", LONG, nullable=False),
+        sa.Column("looked_us", BIG, nullable=True),
+        sa.Column("took_us", BIG, nullable=True),
+        sa.Column("taken", BIG, nullable=False),
+        sa.Column("pending", BIG, nullable=False),
+        sa.Column("pending_us", BIG, nullable=True),
+        sa.Column("trouble", LONG, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["pipeline_id"], ["pipeline.id"], name=op.f("source_pipeline_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("source_pkey")),
+        sa.UniqueConstraint("pipeline_id", "name", name=op.f("source_pipeline_id_name_key")),
+        **TABLE,
+    )
+    op.create_table(
+        "source_folder",
+        sa.Column("source_id", sa.Integer(), nullable=False),
+        sa.Column("digest", ID16, nullable=False),
+        sa.Column("path", BYTES, nullable=False),
+        sa.Column("stamp", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["source_id"], ["source.id"], name=op.f("source_folder_source_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("source_id", "digest", name=op.f("source_folder_pkey")),
+        sqlite_with_rowid=False,
         **TABLE,
     )
     op.create_table(
@@ -567,6 +611,15 @@ def _indexes_of_some_rows(dialect: str) -> None:
         unique=False,
         sqlite_where=sa.text("seq IS NULL"),
         postgresql_where=sa.text("seq IS NULL"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "item_quarantined",
+        "item",
+        ["pipeline_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("reason IS NOT NULL"),
+        postgresql_where=sa.text("reason IS NOT NULL"),
         if_not_exists=True,
     )
     op.create_index(
