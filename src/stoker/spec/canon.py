@@ -16,6 +16,8 @@ from stoker.errors import Bug
 from stoker.model.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import TypeAdapter
 
     from stoker.model.pipeline import Step
@@ -34,6 +36,16 @@ def load_pipeline(text: str) -> Pipeline:
         return _adapter().validate_python(json.loads(text))
     except ValueError as error:
         raise Bug(f"a version of a pipeline in the store cannot be read: {error}") from error
+
+
+def known_causes(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield step, `say` and `do` of each known failure in what `dump_pipeline` wrote.
+
+    For lists that have to be quick: what checks a whole pipeline is slow to load.
+    """
+    for step in json.loads(text)["steps"]:
+        for cause in step.get("causes", ()):
+            yield step["name"], cause["say"], cause.get("do", "")
 
 
 def interface_hash(pipeline: Pipeline) -> str:

@@ -1,22 +1,20 @@
 """Failed tasks, grouped by step and cause."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 
-from stoker.model.pipeline import Step
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
+from stoker.spec import canon
 from stoker.store import selection as selections
 from stoker.store import tables
-from stoker.store.catalog import catalog
 from stoker.store.rows import FailureRow
 from stoker.store.selection import CAUSE
+from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stoker.store.connect import Store
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
@@ -34,11 +32,8 @@ def failures(store: "Store", selection: Selection) -> list[FailureRow]:
         selections.check(unit, chosen)
     groups = _grouped(store, chosen) if selection.where is None else _filtered(store, chosen)
     with store.reading() as unit:
-        specs = {key: entry.spec for key, entry in catalog(unit).by_name.items()}
-    rows = [
-        _row(pipeline, step, cause, found, specs.get((pipeline, step)))
-        for (pipeline, step, cause), found in groups.items()
-    ]
+        remedies = _remedies(unit)
+    rows = [_row(key, found, remedies) for key, found in groups.items()]
     return sorted(rows, key=lambda row: (-row.n, row.pipeline, row.step, row.cause))
 
 
@@ -52,24 +47,40 @@ class _Group:
         self.examples: list[str] = []
         self.reason: str | None = None
 
+    def show(self, row: Any) -> None:
+        """Take a task as an example."""
+        self.examples.append(row.key)
+        self.reason = self.reason or row.reason
+
 
 _Key = tuple[str, str, str]
 
 
 def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
-    """Count in the database, then fetch a few examples of each group."""
-    columns = (_P.c.name.label("pipeline"), _S.c.name.label("step"), CAUSE.label("cause"))
-    query = selections.task_query(selection, *columns, func.count().label("n"))
+    """Count in the database, which also ranks the tasks of each cause: the first are examples.
+
+    One pass over the failed tasks, however many causes there are.
+    """
+    alike = (_T.c.step_id, CAUSE)
+    place = func.row_number().over(partition_by=alike, order_by=_T.c.id).label("place")
+    n = func.count().over(partition_by=alike).label("n")
+    of = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n).subquery()
+    query = (
+        select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, of.c.n,
+               _I.c.key, _A.c.reason)
+        .select_from(
+            of.join(_T, _T.c.id == of.c.id).join(_I, _I.c.id == _T.c.item_id)
+            .join(_S, _S.c.id == _T.c.step_id).join(_P, _P.c.id == _S.c.pipeline_id)
+            .outerjoin(_A, _A.c.id == _T.c.attempt)
+        )
+        .where(of.c.place <= EXAMPLES)
+        .order_by(of.c.id)
+    )  # fmt: skip
+    groups: dict[_Key, _Group] = {}
     with store.reading() as unit:
-        rows = unit.execute(query.group_by(*columns)).fetchall()
-        groups = {(row.pipeline, row.step, row.cause): _Group(row.n) for row in rows}
-        for (pipeline, step, cause), group in groups.items():
-            examples = selections.task_query(selection, _I.c.key, _A.c.reason).where(
-                _P.c.name == pipeline, _S.c.name == step, cause == CAUSE
-            )
-            for row in unit.execute(examples.order_by(_T.c.id).limit(EXAMPLES)):
-                group.examples.append(row.key)
-                group.reason = group.reason or row.reason
+        for row in unit.execute(query):
+            key = (row.pipeline, row.step, row.cause)
+            groups.setdefault(key, _Group(row.n)).show(row)
     return groups
 
 
@@ -87,20 +98,30 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
             group = groups.setdefault((row.pipeline, row.step, row.cause), _Group())
             group.n += 1
             if len(group.examples) < EXAMPLES:
-                group.examples.append(row.key)
-                group.reason = group.reason or row.reason
+                group.show(row)
     return groups
 
 
-def _row(pipeline: str, step: str, cause: str, group: _Group, spec: Step | None) -> FailureRow:
-    known: Mapping[str, str] = {one.say: one.do for one in spec.causes} if spec else {}
+def _remedies(unit: Unit) -> dict[_Key, str]:
+    """Return what to do about each known failure, by pipeline, step and what is said of it."""
+    version = tables.version
+    query = select(_P.c.name, version.c.spec).join(version, version.c.id == _P.c.version_id)
+    return {
+        (pipeline, step, say): do
+        for pipeline, spec in unit.execute(query)
+        for step, say, do in canon.known_causes(spec)
+    }
+
+
+def _row(key: _Key, group: _Group, remedies: dict[_Key, str]) -> FailureRow:
+    pipeline, step, cause = key
     return FailureRow(
         pipeline=pipeline,
         step=step,
         cause=cause,
         n=group.n,
-        say=cause if cause in known else None,
-        do=known.get(cause) or None,
+        say=cause if key in remedies else None,
+        do=remedies.get(key) or None,
         reason=group.reason,
         examples=tuple(group.examples),
     )
