@@ -75,6 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = open_store(self.new_url())
         self.rig = Rig(self.store)
         self.dead: set[int] = set()
+        self.counted: dict[bytes, AttemptState] = {}  # how attempts ended whose results counted
         self.take(0)
         pools.set_pools(self.store, [Pool(name="ram", slots=("0", "1"))])
 
@@ -119,16 +120,24 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=ended, task=consumes(held), end=st.sampled_from(ENDS))
     def finish(self, task, end):
-        self.rig.end(task, end[0], verdict=end[1])
+        if self.rig.end(task, end[0], verdict=end[1]):
+            self.counted[task.attempt] = end[0]
         return task
 
     @rule(task=ended, end=st.sampled_from(ENDS))
     def finish_again(self, task, end):
-        assert not self.rig.end(task, end[0], verdict=end[1]), "an attempt ended twice"
+        before = self.rig.events()
+        counts = self.rig.end(task, end[0], verdict=end[1])
+        assert self.rig.events() == before, "an attempt ended twice"
+        assert counts == (self.counted.get(task.attempt) is end[0])
 
     @rule(target=ended, tasks=st.lists(consumes(held), min_size=1, max_size=4))
     def finish_together(self, tasks):
-        finish.finish(self.store, [self.rig.result(task) for task in [*tasks, *tasks]])
+        results = [self.rig.result(task) for task in [*tasks, *tasks]]
+        stale = finish.finish(self.store, results)
+        for task in tasks:
+            if task.attempt not in stale:
+                self.counted[task.attempt] = AttemptState.SUCCEEDED
         return multiple(*tasks)
 
     @rule(worker=workers)
