@@ -29,7 +29,7 @@ from stoker.work import contain
 from stoker.work.leftovers import store_id
 from stoker.work.publish import measure
 from stoker.work.scratch import HIDDEN, process_start
-from store.rig import check_promises, check_tallies
+from store.rig import broken_promises
 
 LEDGER = "ledger"  # in the project's folder
 TAG = "tag"  # a file with a word that is on the command line of every daemon the tasks leave
@@ -213,14 +213,10 @@ def journal(scene: Scene) -> Iterator[str]:
             yield f"the journal tells of {missing} and never of its beginning"
         else:
             yield from rebuild.differences(replayed, rebuild.snapshot(unit))
-        for held in (check_promises, check_tallies):
-            try:
-                held(unit)
-            except AssertionError as problem:
-                yield f"{held.__name__}: {problem}"
         open_ = unit.execute(select(func.count()).where(_J.c.seq.is_(None))).scalar_one()
         if open_:
             yield f"{open_} rows have no number"
+    yield from broken_promises(scene.store)
 
 
 # ------------------------------------------------------------------------------------------- on disk

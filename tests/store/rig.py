@@ -4,14 +4,25 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection
-from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState, item_state
+from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Result, WorkerId
-from stoker.store import claim, control, finish, fleet, fold, rebuild, register, tables, versions
+from stoker.store import (
+    claim,
+    control,
+    finish,
+    fleet,
+    fold,
+    invariants,
+    rebuild,
+    register,
+    tables,
+    versions,
+)
 from stoker.store.connect import Store
 
 ME = control.Who("tester")
@@ -113,62 +124,13 @@ class Rig:
         with self.store.reading() as unit:
             gaps = list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit)))
             assert not gaps, "\n".join(gaps)
-            check_promises(unit)
-            check_tallies(unit)
+        broken = broken_promises(self.store)
+        assert not broken, "\n".join(broken)
 
 
-def check_promises(unit) -> None:
-    """Every task has the attempt, lane and slots that its state asks for."""
-    task, attempt, slot, worker = tables.task, tables.attempt, tables.slot, tables.worker
-    tasks = {row.id: row for row in unit.execute(select(task))}
-    running = [row for row in unit.execute(select(attempt)) if row.state == AttemptState.RUNNING]
-    carried = {row.task_id: row.id for row in running}
-    assert len(carried) == len(running), "two running attempts of one task"
-    alive = {row.id for row in unit.execute(select(worker)) if row.state == WorkerState.ALIVE}
-    for row in tasks.values():
-        is_running = row.state == TaskState.RUNNING
-        assert is_running == (row.id in carried), f"task {row.id}: state and attempt disagree"
-        if is_running:
-            assert carried[row.id] == row.attempt
-        has_lane = row.lane is not None
-        due = row.state == TaskState.READY and row.not_before_us is None
-        assert has_lane == due, f"task {row.id}: lane {row.lane} in state {row.state}"
-    succeeded = Counter(
-        row.task_id for row in unit.execute(select(attempt)) if row.state == AttemptState.SUCCEEDED
-    )
-    for row in tasks.values():
-        if row.state == TaskState.DONE:
-            assert succeeded[row.id] >= 1
-    assert alive is not None
-    for row in unit.execute(select(slot).where(slot.c.attempt.is_not(None))):
-        assert unit.execute(select(attempt.c.id).where(attempt.c.id == row.attempt)).first()
-
-
-def check_tallies(unit) -> None:
-    """The tallies and items' states are what counting everything gives; numbers are dense."""
-    task, tally, step = tables.task, tables.tally, tables.step
-    counted = Counter(
-        (row.step_id, row.state, row.body_id or 0 if row.state == TaskState.DONE else 0)
-        for row in unit.execute(select(task))
-    )
-    told = {(r.step_id, r.state, r.body_id): r.n for r in unit.execute(select(tally)) if r.n}
-    assert told == dict(counted)
-    removed = set(unit.execute(select(step.c.id).where(step.c.is_removed)).scalars())
-    of_item: dict[int, list[TaskState]] = {}
-    for row in unit.execute(select(task)):
-        if row.step_id not in removed:
-            of_item.setdefault(row.item_id, []).append(TaskState(row.state))
-    items: Counter[tuple[int, int]] = Counter()
-    for row in unit.execute(select(tables.item)):
-        assert row.state == item_state(of_item.get(row.id, ())), f"state of item {row.id}"
-        items[row.pipeline_id, row.state] += 1
-    told_items = {
-        (r.pipeline_id, r.state): r.n for r in unit.execute(select(tables.item_tally)) if r.n
-    }
-    assert told_items == dict(items)
-    journal = tables.journal
-    n, last = unit.execute(select(func.count(journal.c.seq), func.max(journal.c.seq))).one()
-    assert n == (last or 0)
+def broken_promises(store: Store) -> list[str]:
+    """Everything that must always hold and does not."""
+    return [f"{one.check}: {text}" for one in invariants.check(store) for text in one.violations]
 
 
 def wait_us(store: Store, until_us: int) -> None:

@@ -8,6 +8,7 @@ keeps the counts that `status` shows, and the states of items, off the way of cl
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, insert, select, update
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLD_ROWS = 5_000
 _KEYS_AT_ONCE = 500
+_MANY = 10_000_000
 
 _TOUCHES_ALL = ("add_tasks", "remove_step")  # which steps an item has is another
 
@@ -110,11 +112,34 @@ def _number(unit: Unit, ids: Sequence[int], *, first: int) -> None:
 
 def _count(unit: Unit, rows: Sequence[Any]) -> None:
     """Add what these rows changed to the tallies."""
+    change = changes(unit, rows)
+    _project_items(unit, catalog(unit), change.touched, change.items)
+    _add(unit, tables.tally, ("step_id", "state", "body_id"), change.tasks)
+    _add(unit, tables.item_tally, ("pipeline_id", "state"), change.items)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What rows of the journal do to counts, and the keys of items, by pipeline, that they touch.
+
+    `tasks` by step, state and body; `items` by pipeline and state: those that came and went.
+    """
+
+    tasks: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    items: Counter[tuple[int, int]] = field(default_factory=Counter)
+    touched: dict[str, set[str]] = field(default_factory=dict)
+
+
+def not_counted_yet(unit: Unit) -> Changes:
+    """Return what the rows that have no number yet will change; seconds old where somebody works."""
+    return changes(unit, unit.run(_UNSEQUENCED, rows=_MANY).fetchall())
+
+
+def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
+    """Return what these rows change."""
     known = catalog(unit)
     bodies = {(row.step_id, row.hash): row.id for row in unit.execute(select(tables.body))}
-    tasks: Counter[tuple[int, int, int]] = Counter()
-    items: Counter[tuple[int, int]] = Counter()
-    touched: dict[str, set[str]] = {}
+    found = Changes()
     for _id, event, pipeline, key, step, from_state, to_state, body, n in rows:
         if step is not None:
             entry = known.by_name.get((pipeline, step))
@@ -123,17 +148,15 @@ def _count(unit: Unit, rows: Sequence[Any]) -> None:
             for state, change in ((from_state, -n), (to_state, n)):
                 if state is not None:
                     body_id = bodies.get((entry.id, body), 0) if state == TaskState.DONE else 0
-                    tasks[entry.id, state, body_id] += change
+                    found.tasks[entry.id, state, body_id] += change
             if key is not None:
-                touched.setdefault(pipeline, set()).add(key)
+                found.touched.setdefault(pipeline, set()).add(key)
             elif event in _TOUCHES_ALL:
-                touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
+                found.touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
         elif event in ("register", "forget"):
             change = n if event == "register" else -n
-            items[known.pipeline_ids[pipeline], to_state] += change
-    _project_items(unit, known, touched, items)
-    _add(unit, tables.tally, ("step_id", "state", "body_id"), tasks)
-    _add(unit, tables.item_tally, ("pipeline_id", "state"), items)
+            found.items[known.pipeline_ids[pipeline], to_state] += change
+    return found
 
 
 def _all_keys(unit: Unit, pipeline: str) -> Sequence[str]:
