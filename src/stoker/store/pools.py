@@ -71,7 +71,10 @@ def _set_pool(
     if before == wanted:
         return None
     held = {name for name in there.keys() - wanted if there[name][1]}
-    fresh = [{"pool": pool, "name": n, "is_retired": False} for n in sorted(wanted - there.keys())]
+    fresh = [
+        {"pool": pool, "host": "", "name": n, "is_retired": False}
+        for n in sorted(wanted - there.keys())
+    ]
     if fresh:
         unit.execute(insert(_SLOT), fresh)
     for name in sorted((wanted & there.keys()) - before):

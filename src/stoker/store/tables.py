@@ -142,7 +142,11 @@ lane = Table(
     Column("level", SmallInteger, nullable=False, doc="index into the step's memory levels"),
     Column("cpus", Integer, nullable=False),
     Column("memory_bytes", Big, doc="NULL: no limit"),
-    UniqueConstraint("step_id", "level"),
+    Column(
+        "share", Name, doc="who pushed its items; NULL: the pattern for the others, without tasks"
+    ),
+    Column("host", Name, nullable=False, doc="which alone may claim from it; empty: any"),
+    UniqueConstraint("step_id", "level", "share", "host"),
 )
 
 lane_need = Table(
@@ -157,9 +161,27 @@ slot = Table(
     "slot",
     metadata,
     Column("pool", Name, primary_key=True),
+    Column("host", Name, primary_key=True, doc="whose slot it is; empty: everybody's"),
     Column("name", Name, primary_key=True),
     Column("attempt", Id16, doc="who holds it; NULL: free", index=True),
     Column("is_retired", Boolean, nullable=False, doc="not to be given out again"),
+)
+
+turn = Table(
+    "turn",
+    metadata,
+    Column("pool", Name, primary_key=True),
+    Column("host", Name, primary_key=True, doc="as of its pool's slots"),
+    Column("number", Integer, primary_key=True, doc="1 to as many as may begin in a minute"),
+    Column("free_us", Big, nullable=False, doc="when the next attempt may take it"),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("id", Integer, primary_key=True, doc="the highest holds"),
+    Column("data", Json, nullable=False, doc="the pools and shares, as JSON"),
+    Column("at_us", Big, nullable=False),
 )
 
 item = Table(
@@ -234,6 +256,7 @@ task = Table(
     Column("level", SmallInteger, nullable=False, doc="memory level of the next attempt"),
     Column("not_before_us", Big, doc="back-off: not to be claimed earlier"),
     Column("body_id", Integer, doc="what it was done with"),
+    Column("host", Name, doc="which alone may run it, as it ran another of the item's steps"),
     Column("reason", Long, doc="a person's word on holding or cancelling it"),
     UniqueConstraint("item_id", "step_id"),
 )
@@ -323,6 +346,7 @@ worker = Table(
     Column("cpus", Integer, nullable=False, doc="of its host"),
     Column("memory_bytes", Big, nullable=False, doc="of its host"),
     Column("scratch", Bytes, nullable=False),
+    Column("tags", Json, doc="what steps may need, as a JSON list"),
     Column("state", SmallInteger, nullable=False),
     Column("started_us", Big, nullable=False),
     Column("lease_until_us", Big, nullable=False),

@@ -208,7 +208,7 @@ class _Change:
             lane_id = known.get(level)
             if lane_id is None:
                 done = self.unit.execute(
-                    insert(table).values(step_id=step_id, level=level, **columns)
+                    insert(table).values(step_id=step_id, level=level, host="", **columns)
                 )
                 lane_id = done.inserted_primary_key[0]
             else:

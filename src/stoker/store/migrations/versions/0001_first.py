@@ -297,13 +297,31 @@ def upgrade() -> None:
     op.create_table(
         "slot",
         sa.Column("pool", sa.String(length=200), nullable=False),
+        sa.Column("host", sa.String(length=200), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("attempt", ID16, nullable=True),
         sa.Column("is_retired", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("pool", "name", name=op.f("slot_pkey")),
+        sa.PrimaryKeyConstraint("pool", "host", "name", name=op.f("slot_pkey")),
         **TABLE,
     )
     op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False, if_not_exists=True)
+    op.create_table(
+        "turn",
+        sa.Column("pool", sa.String(length=200), nullable=False),
+        sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("free_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("pool", "host", "number", name=op.f("turn_pkey")),
+        **TABLE,
+    )
+    op.create_table(
+        "rules",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("data", LONG, nullable=False),
+        sa.Column("at_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("rules_pkey")),
+        **TABLE,
+    )
     op.create_table(
         "temporary",
         sa.Column("attempt", ID16, nullable=False),
@@ -330,6 +348,7 @@ def upgrade() -> None:
         sa.Column("cpus", sa.Integer(), nullable=False),
         sa.Column("memory_bytes", BIG, nullable=False),
         sa.Column("scratch", BYTES, nullable=False),
+        sa.Column("tags", LONG, nullable=True),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("started_us", BIG, nullable=False),
         sa.Column("lease_until_us", BIG, nullable=False),
@@ -511,9 +530,13 @@ def upgrade() -> None:
         sa.Column("level", sa.SmallInteger(), nullable=False),
         sa.Column("cpus", sa.Integer(), nullable=False),
         sa.Column("memory_bytes", BIG, nullable=True),
+        sa.Column("share", sa.String(length=200), nullable=True),
+        sa.Column("host", sa.String(length=200), nullable=False),
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("lane_step_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("lane_pkey")),
-        sa.UniqueConstraint("step_id", "level", name=op.f("lane_step_id_level_key")),
+        sa.UniqueConstraint(
+            "step_id", "level", "share", "host", name=op.f("lane_step_id_level_share_host_key")
+        ),
         **TABLE,
     )
     op.create_table(
@@ -543,6 +566,7 @@ def upgrade() -> None:
         sa.Column("level", sa.SmallInteger(), nullable=False),
         sa.Column("not_before_us", BIG, nullable=True),
         sa.Column("body_id", sa.Integer(), nullable=True),
+        sa.Column("host", sa.String(length=200), nullable=True),
         sa.Column("reason", LONG, nullable=True),
         sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("task_item_id_fkey")),
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("task_step_id_fkey")),
