@@ -237,9 +237,9 @@ def _look(path: str) -> os.stat_result:
     except FileNotFoundError:
         if os.path.lexists(path):
             raise UserError(f"`{path}` is a link to nothing; repair or remove it") from None
-        raise UserError(
-            f"`{path}` is not there; paths are relative to where you are, `{os.getcwd()}`"
-        ) from None
+        is_whole = path.startswith("/")
+        here = "" if is_whole else f"; paths are relative to where you are, `{os.getcwd()}`"
+        raise UserError(f"`{path}` is not there{here}") from None
 
 
 def _mark_of(params: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from stoker.errors import NotFound, UserError
 from stoker.intake import texts
 from stoker.intake.listing import Listing
 from stoker.intake.settle import settled
+from stoker.intake.table import table_items
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.store.register import Registered, is_known, register
@@ -103,7 +104,7 @@ def _of_sources(
 def _of_table(listing: Listing, table: str) -> Iterator[NewItem]:
     folder = os.getcwd() if table == "-" else os.path.dirname(os.path.abspath(table))
     with _open(table) as file:
-        yield from texts.table_items(listing, file, name=table, folder=folder)
+        yield from table_items(listing, file, name=table, folder=folder)
 
 
 def _items(

@@ -141,7 +141,7 @@ def test_a_table_gives_keys_and_parameters_and_bad_rows_are_named(records):
     )
     done = records("push", "sort", "--table", str(table), "--json", code=2)
     assert done.json == COUNTS | {"registered": 2, "known": 1, "refused": 2}
-    assert "line 3: parameter `block` is `Wrong`" in done.err
+    assert "line 3, column `block`: is `Wrong`" in done.err
     assert "line 6: 1 columns where the header has 2" in done.err
     rows = records("items", "--json").rows
     assert {row["item"]: row["params"] for row in rows} == {
