@@ -66,6 +66,30 @@ def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
     assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(2 * 2.0)
 
 
+def test_tasks_are_matched_by_what_was_said_last(rig, pipeline):
+    rig.apply(pipeline(a=(), b=("a",)))
+    rig.push("x", "y")
+    worker = rig.worker()
+    for reason in ("no licence", "bad header"):
+        control.retry(rig.store, ALL, ME)
+        for task in rig.claim(worker, limit=2):
+            rig.end(task, AttemptState.FAILED, reason=f"{reason} in {task.key}", cause=reason)
+    control.hold(rig.store, Selection(steps=("b",), keys=("y",)), control.Who("me", "Bad weather"))
+
+    def found(words, **more):
+        chosen = Selection(match=words, **more)
+        return [(row.item, row.step) for row in reports.tasks(rig.store, chosen)]
+
+    assert found("licence") == []
+    assert found("HEADER in x") == [("x", "a")]
+    assert found("bad") == [("x", "a"), ("y", "a"), ("y", "b")]
+    assert found("bad", states=("failed",)) == [("x", "a"), ("y", "a")]
+    assert found("100%") == []
+    items = reports.items(rig.store, Selection(match="weather"))
+    assert [row.item for row in items] == ["y"]
+    assert len(list(attempts.attempts(rig.store, Selection(match="Licence")))) == 2
+
+
 def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
     monkeypatch.setattr("stoker.store.selection.PAGE", 3)
     rig.apply(pipeline(a=()))

@@ -11,11 +11,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 
 from stoker.errors import Refused, Unavailable, UserError
+from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import choose, fold, indexes, schema, story, tables
+from stoker.store import choose, fold, indexes, schema, selection, story, tables
 from stoker.store.connect import open_store
 from stoker.store.unit import Prepared
 
@@ -179,6 +180,22 @@ def test_a_story_is_found_by_the_index(rig, pipeline, database):
     happenings = Prepared(story._HAPPENINGS)
     steps = plan(rig.store, happenings, pipeline="line", key="k7", since=0)
     assert [step for step in steps if "journal_seldom" in step], steps
+
+
+def test_a_key_is_found_by_the_index_and_nothing_else_read(rig, pipeline, database):
+    if database != "sqlite":
+        pytest.skip("the others decide by how many rows there are")
+    rig.apply(pipeline(one=()))
+    rig.push("k7")
+    chosen = Selection(keys=("k7",))
+    for query in (
+        selection.task_query(chosen, tables.task.c.id).order_by(tables.task.c.id),
+        selection.item_query(chosen, tables.item.c.id).order_by(tables.item.c.id),
+    ):
+        spelt_out = query.compile(rig.store.engine, compile_kwargs={"literal_binds": True})
+        steps = plan(rig.store, Prepared(text(str(spelt_out))))
+        assert [step for step in steps if "pipeline_id=? AND key=?" in step], steps
+        assert not [step for step in steps if re.search(r"SCAN|rowid>", step)], steps
 
 
 def test_a_store_can_be_opened_again(rig, pipeline, url):

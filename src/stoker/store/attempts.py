@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -60,11 +60,9 @@ def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
     where = selections.where_filter(selection)
     query = _query(of_tasks)
     if selection.states:
-        query = query.where(_X.c.state.in_(_states(selection.states)))
+        query = query.where(selections.in_states(_X.c.state, _states(selection.states)))
     if selection.match is not None:
-        low = selection.match.lower()
-        said = (func.lower(func.coalesce(column, "")) for column in (_X.c.cause, _X.c.reason))
-        query = query.where(or_(*(text.contains(low, autoescape=True) for text in said)))
+        query = query.where(selections.says(selection.match, _X.c.cause, _X.c.reason))
     for rows in selections.pages(store, query, _X.c.id, where, kind=AttemptState, first=b""):
         with store.reading() as unit:
             outputs = outputs_of(unit, [row.id for row in rows])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -38,13 +38,17 @@ def task_query(selection: Selection, *columns: Any) -> Select[Any]:
         .outerjoin(_A, _A.c.id == _T.c.attempt)
     )
     conditions = _of_items(selection)
+    if selection.keys and not any(is_glob(key) for key in selection.keys):
+        conditions.append(_T.c.item_id.in_(select(_I.c.id).where(has_key(selection.keys))))
     conditions.append(_S.c.is_removed.is_(False))
     if selection.steps:
         conditions.append(_S.c.name.in_(selection.steps))
     if selection.states:
-        conditions.append(_in_states(_states(TaskState, selection.states)))
+        conditions.append(in_states(_T.c.state, _states(TaskState, selection.states)))
     if selection.match is not None:
         conditions.append(_matches(selection.match))
+        if not selection.states:
+            conditions.append(_may_match(selection.match))
     if selection.cause is not None:
         conditions.append(literal(selection.cause) == CAUSE)
     return select(*columns).select_from(joined).where(*conditions)
@@ -176,7 +180,7 @@ def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.keys:
         exact = list(selection.keys)  # a key may have a glob's characters
         patterns = [globs(_I.c.key, key) for key in selection.keys if is_glob(key)]
-        conditions.append(or_(_I.c.key.in_(exact), *patterns))
+        conditions.append(or_(has_key(exact), *patterns))
     if selection.from_key is not None:
         conditions.append(_I.c.key >= selection.from_key)
     if selection.to_key is not None:
@@ -186,22 +190,42 @@ def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _in_states(states: Sequence[int]) -> ColumnElement[bool]:
-    """The condition on a task's state; a single one stands in the text, for its partial index."""
+def has_key(keys: Sequence[str]) -> ColumnElement[bool]:
+    """Whether the item has one of these keys, said so that the index of keys finds it."""
+    return and_(_I.c.pipeline_id.in_(select(_P.c.id)), _I.c.key.in_(keys))
+
+
+def in_states(column: ColumnElement[int], states: Sequence[int]) -> ColumnElement[bool]:
+    """The condition on a state; a single one stands in the text, for its partial index."""
     if len(states) == 1:
-        return _T.c.state == literal(states[0], literal_execute=True)
-    return _T.c.state.in_(states)
+        return column == literal(states[0], literal_execute=True)
+    return column.in_(states)
+
+
+def says(words: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether one of the columns has these words, in whatever case."""
+    low = words.lower()
+    return or_(
+        *(
+            and_(column.is_not(None), func.lower(column).contains(low, autoescape=True))
+            for column in columns
+        )
+    )
 
 
 def _matches(words: str) -> ColumnElement[bool]:
     """Whether the latest attempt's cause or reason, or the task's own, has these words."""
-    low = words.lower()
-    return or_(
-        *(
-            func.lower(func.coalesce(column, "")).contains(low, autoescape=True)
-            for column in (_A.c.cause, _A.c.reason, _T.c.reason)
-        )
-    )
+    return says(words, _A.c.cause, _A.c.reason, _T.c.reason)
+
+
+def _may_match(words: str) -> ColumnElement[bool]:
+    """Whether any attempt or the task itself has these words: told before anything is joined.
+
+    For all tasks, of which most have nothing to say; not for a state that few are in.
+    """
+    every = tables.attempt.alias("any")
+    inner = select(every.c.task_id).where(says(words, every.c.cause, every.c.reason))
+    return or_(_T.c.id.in_(inner), says(words, _T.c.reason))
 
 
 def _states(kind: type[TaskState] | type[ItemState], words: Sequence[str]) -> list[int]:
@@ -227,7 +251,7 @@ def _named(unit: Unit, column: Any, what: str, name: str) -> None:
 
 
 def _refuse_ambiguous(unit: Unit, key: str) -> None:
-    query = select(_P.c.name).join(_I, _I.c.pipeline_id == _P.c.id).where(_I.c.key == key)
+    query = select(_P.c.name).join(_I, _I.c.pipeline_id == _P.c.id).where(has_key([key]))
     names = sorted(unit.execute(query).scalars())
     if len(names) > 1:
         raise UserError(

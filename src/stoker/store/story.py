@@ -47,7 +47,7 @@ def find_item(unit: Unit, key: str, *, pipeline: str | None = None) -> Any:
         query = query.where(_P.c.name == pipeline)
     path = os.fsencode(os.path.realpath(key)) if "\0" not in key else b""
     at_path = and_(_I.c.path_digest == digest_of(path), _I.c.path == path)
-    for condition in (_I.c.key == key, at_path):
+    for condition in (selections.has_key([key]), at_path):
         rows = unit.execute(query.where(condition).order_by(_P.c.name)).fetchall()
         if len(rows) > 1:
             names = " and of ".join(f"`{row.pipeline}`" for row in rows)
