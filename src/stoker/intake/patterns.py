@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from stoker.model.pipeline import Pipeline, Source
+from stoker.model.pipeline import Pipeline
+from stoker.model.source import Source
 
 _OWN_FILES: frozenset[str] = frozenset({"stoker.toml"})
 _NO_FILES: frozenset[str] = frozenset()

@@ -16,7 +16,8 @@ class NewItem:
     """One datum to register.
 
     `path` is absolute as the system decodes it (surrogate escapes stand for bytes that are no
-    UTF-8); None for a record. `fingerprint` tells new content from known.
+    UTF-8); None for a record. `fingerprint` tells new content from known. One with a `reason` cannot
+    be taken, and is registered in quarantine; the reason says why.
     """
 
     key: str
@@ -27,6 +28,8 @@ class NewItem:
     mtime_us: int | None = None
     fingerprint: str = ""
     priority: int = 0
+    reason: str | None = None
+    checksum: str | None = None
 
 
 def key_from_name(name: str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from stoker.model.source import Rules, Source
+
 
 class ItemKind(StrEnum):
     """What an item of a pipeline is."""
@@ -151,18 +153,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where items of a pipeline come from: a folder with a pattern, or a table."""
-
-    name: str
-    folder: str | None = None
-    glob: str = "**/*"
-    exclude: tuple[str, ...] = ()
-    settle_s: float = 10.0
-    table: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """A named graph of steps; `steps` are in an order in which no step precedes its predecessors.
 
@@ -180,6 +170,8 @@ class Pipeline:
     priority: int = 0  # of its items, unless one has its own; higher first
     params: tuple[Param, ...] = ()
     sources: tuple[Source, ...] = ()
+    extract: str | tuple[str, ...] | None = None  # `module:function`, or the words of a command
+    rules: Rules = field(default_factory=Rules)
 
     def step(self, name: str) -> Step:
         """Return the step of that name; KeyError if there is none."""

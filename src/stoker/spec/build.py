@@ -21,7 +21,6 @@ from stoker.model.pipeline import (
     Pipeline,
     Python,
     Run,
-    Source,
     Step,
     Verdict,
 )
@@ -31,12 +30,14 @@ from stoker.spec.params import check_value
 from stoker.spec.parts import predecessors, step_texts
 from stoker.spec.problems import suggest
 from stoker.spec.schema import RESERVED_STEP_KEYS, StepTable
+from stoker.spec.sources import build_rules, build_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stoker.model.source import Source
     from stoker.spec.locate import Path
-    from stoker.spec.schema import OutputTable, ParamTable, PipelineTable, SourceTable
+    from stoker.spec.schema import OutputTable, ParamTable, PipelineTable
     from stoker.spec.validate import Findings
 
 _ACTIONS = ("run", "argv", "python")
@@ -71,7 +72,14 @@ class Builder:
             on_change=OnChange(table.on_change),
             priority=table.priority,
             params=tuple(self._param(name, param) for name, param in table.params.items()),
-            sources=tuple(self._source(name, source) for name, source in table.sources.items()),
+            sources=self._sources(table),
+            extract=tuple(table.extract) if isinstance(table.extract, list) else table.extract,
+            rules=build_rules(
+                table.rules,
+                items=table.items,
+                path=(*self._path, "validate"),
+                findings=self._findings,
+            ),
             steps=sort_steps(steps, self._path, self._findings),
         )
 
@@ -127,18 +135,17 @@ class Builder:
         else:
             object.__setattr__(param, "default", checked)
 
-    def _source(self, name: str, table: SourceTable) -> Source:
-        path = (*self._path, "sources", name)
-        if (table.folder is None) == (table.table is None) and not self._findings.has(path):
-            hint = "write either `folder` or `table`"
-            self._findings.add(path, f"source `{name}` must have one place to look at", hint)
-        return Source(
-            name=name,
-            folder=self._resolve(table.folder),
-            glob=table.glob,
-            exclude=tuple(table.exclude),
-            settle_s=table.settle,
-            table=self._resolve(table.table),
+    def _sources(self, table: PipelineTable) -> tuple[Source, ...]:
+        return tuple(
+            build_source(
+                name,
+                source,
+                items=table.items,
+                path=(*self._path, "sources", name),
+                folder=self._folder,
+                findings=self._findings,
+            )
+            for name, source in table.sources.items()
         )
 
     def _resolve(self, path: str | None) -> str | None:

@@ -7,109 +7,27 @@ pydantic is slow to load.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
+from pydantic import BeforeValidator, Field
+
+from stoker.spec.shapes import (
+    FUNCTION_PATTERN,
+    SLOTS_SCHEMA,
+    VARIABLE_PATTERN,
+    Name,
+    ShortTable,
+    Sizes,
+    Slots,
+    Table,
+    Time,
+    Word,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
-
-from stoker.spec.quantities import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
-
-NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
-VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+from stoker.spec.source_keys import RulesTable, SourceTable
 
 RESERVED_SECTIONS = ("sites", "batch", "notify", "retention", "shares")
 RESERVED_STEP_KEYS = ("site", "serve", "together", "per", "group", "needs")
 
 VerdictWord = Literal["done", "skip", "stop", "later", "retry", "fail"]
 TypeWord = Literal["string", "integer", "number", "boolean", "list", "path", "choice"]
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-
-
-def _time_schema(description: str) -> WithJsonSchema:
-    either = [{"type": "string", "pattern": TIME_PATTERN}, {"type": "number", "minimum": 0}]
-    return WithJsonSchema({"anyOf": either, "description": description})
-
-
-_SIZE_SCHEMA = {
-    "anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 1}]
-}
-
-Time = Annotated[float, BeforeValidator(parse_time), _time_schema("seconds, or as `90s`, `1.5h`")]
-Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
-
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-Sizes = Annotated[
-    list[Size],
-    BeforeValidator(_as_list),
-    WithJsonSchema({"anyOf": [_SIZE_SCHEMA, {"type": "array", "items": _SIZE_SCHEMA}]}),
-]
-
-
-def _slot_names(value: object) -> list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return [str(number) for number in range(value)]
-    if isinstance(value, list) and value and all(isinstance(name, str) and name for name in value):
-        if len(set(value)) < len(value):
-            raise ValueError("two slots have the same name")
-        return value
-    raise ValueError("slots are a number of at least 1, or a list of names")
-
-
-_SLOTS_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1},
-        {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
-    ]
-}
-Slots = Annotated[list[str], BeforeValidator(_slot_names), WithJsonSchema(_SLOTS_SCHEMA)]
-
-
-def _argv_word(value: object) -> object:
-    is_text = isinstance(value, str)
-    is_group = isinstance(value, list) and all(isinstance(word, str) for word in value)
-    if not (is_text or is_group):
-        raise ValueError("a word of `argv` is a text, or a list of texts")
-    return value
-
-
-_WORD_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
-}
-Word = Annotated[Any, BeforeValidator(_argv_word), WithJsonSchema(_WORD_SCHEMA)]
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are mistakes, and nothing is converted silently."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
-
-
-class ShortTable(Table):
-    """A table that may also be written as the single value that it mostly consists of."""
-
-    @classmethod
-    def short_schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema of the short form."""
-        return {"type": "string"}
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Return the schema of both forms."""
-        long = handler.resolve_ref_schema(handler(core_schema))
-        return {"anyOf": [cls.short_schema(), dict(long)]}
 
 
 class OutputTable(ShortTable):
@@ -147,7 +65,7 @@ class PoolTable(ShortTable):
     @classmethod
     def short_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of a pool that is only slots."""
-        return _SLOTS_SCHEMA
+        return SLOTS_SCHEMA
 
 
 def _long_output(value: object) -> object:
@@ -171,18 +89,6 @@ class ParamTable(Table):
     maximum: float | None = Field(default=None, description="the highest number allowed")
     choices: list[str] = Field(default=[], description="the values that a `choice` may have")
     title: str = Field(default="", description="what it is, in a few words for people")
-
-
-class SourceTable(Table):
-    """Where items come from: a folder, or a table with a row for each."""
-
-    folder: str | None = Field(default=None, description="the folder to look in")
-    glob: str = Field(default="**/*", description="which files in it, relative to the folder")
-    exclude: list[str] = Field(default=[], description="globs of files to leave out")
-    settle: Time = 10.0
-    table: str | None = Field(
-        default=None, description="a CSV or TSV file with a header and a row for each item"
-    )
 
 
 class CauseTable(Table):
@@ -233,7 +139,7 @@ class StepTable(DefaultsTable):
     )
     python: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        pattern=FUNCTION_PATTERN,
         description="`module:function`, called in a warm process",
     )
     after: list[str] = Field(
@@ -259,6 +165,14 @@ class PipelineTable(Table):
     priority: int = Field(default=0, description="of its items, higher first")
     params: dict[Name, ParamTable] = Field(default={}, description="the parameters of an item")
     sources: dict[Name, SourceTable] = Field(default={}, description="where items come from")
+    extract: Annotated[str, Field(pattern=FUNCTION_PATTERN)] | list[str] | None = Field(
+        default=None,
+        description="what reads an item's header into `meta`, once: `module:function`, or the words "
+        "of a command that prints a JSON object",
+    )
+    rules: RulesTable = Field(
+        default=RulesTable(), alias="validate", description="what must be true of an item's file"
+    )
     defaults: DefaultsTable = DefaultsTable()
     steps: dict[Name, StepTable] = Field(default={}, description="the steps")
 

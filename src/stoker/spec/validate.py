@@ -16,14 +16,12 @@ from pydantic import BaseModel, ValidationError
 
 from stoker.spec.problems import Problem, suggest
 from stoker.spec.schema import (
-    NAME_PATTERN,
     RESERVED_SECTIONS,
     RESERVED_STEP_KEYS,
-    VARIABLE_PATTERN,
     DefaultsTable,
     ProjectFile,
-    Table,
 )
+from stoker.spec.shapes import NAME_PATTERN, VARIABLE_PATTERN, Table
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

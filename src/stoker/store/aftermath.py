@@ -101,7 +101,7 @@ class TaskChanges:
         )
         chosen = (
             select(item.c.id, item.c.priority, waiting.label("waiting"))
-            .where(item.c.pipeline_id == entry.pipeline_id, missing)
+            .where(item.c.pipeline_id == entry.pipeline_id, item.c.reason.is_(None), missing)
             .subquery()
         )
         is_ready = chosen.c.waiting == 0

@@ -220,6 +220,18 @@ def end_worker(
     return bool(done.rowcount)
 
 
+def admit_item(unit: Unit, item_id: int) -> None:
+    """An item that was in quarantine waits for its tasks; they belong to the same transaction."""
+    item, quarantined = tables.item, ItemState.QUARANTINED.value
+    done = unit.execute(
+        update(item)
+        .where(and_(item.c.id == item_id, item.c.state == quarantined))
+        .values(state=ItemState.WAITING.value)
+    )
+    if done.rowcount != 1:
+        raise WrongState("the item is not in quarantine any more; nothing was done")
+
+
 _SET_ITEM = Prepared(
     update(tables.item).where(tables.item.c.id == param("item_id")).values(state=param("new_state"))
 )

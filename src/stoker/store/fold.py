@@ -153,10 +153,22 @@ def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
                 found.touched.setdefault(pipeline, set()).add(key)
             elif event in _TOUCHES_ALL:
                 found.touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
-        elif event in ("register", "forget"):
-            change = n if event == "register" else -n
-            found.items[known.pipeline_ids[pipeline], to_state] += change
+        else:
+            for state, change in _moves_of_items(event, from_state, to_state, n):
+                if state is not None:
+                    found.items[known.pipeline_ids[pipeline], state] += change
     return found
+
+
+def _moves_of_items(
+    event: str, from_state: int | None, to_state: int, n: int
+) -> tuple[tuple[int | None, int], ...]:
+    """Return by how much an event of items alone changes how many are in which state."""
+    if event == "forget":
+        return ((to_state, -n),)
+    if event in ("register", "quarantine", "admit"):
+        return ((from_state, -n), (to_state, n))
+    return ()
 
 
 def _all_keys(unit: Unit, pipeline: str) -> Sequence[str]:

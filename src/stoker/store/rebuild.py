@@ -48,7 +48,7 @@ def replay(unit: Unit) -> Picture:
         data = json.loads(row.data) if row.data else {}
         if row.event == "set_version":
             _set_version(picture, pipelines, row, data)
-        elif row.event in ("register", "change"):
+        elif row.event in ("register", "change", "quarantine", "admit"):
             _register(picture, pipelines, row, data)
         elif row.event == "forget":
             _forget(picture, row)
@@ -78,6 +78,7 @@ def snapshot(unit: Unit) -> Picture:
             "mtime_us": row.mtime_us,
             "fingerprint": row.fingerprint,
             "generation": row.generation,
+            "reason": row.reason,
         }
     steps = {row.id: row.name for row in unit.execute(select(step))}
     keys = {}
@@ -142,7 +143,9 @@ def _set_version(
 
 
 def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> None:
-    """Give the item a task for every step that it has none for."""
+    """Give the item a task for every step that it has none for; none while it is in quarantine."""
+    if picture.items[name, key]["reason"] is not None:
+        return
     for step in pipeline.steps:
         if (name, key, step.name) in picture.tasks:
             continue
@@ -168,6 +171,7 @@ def _register(
         "mtime_us": data.get("mtime_us"),
         "fingerprint": data["fingerprint"],
         "generation": row.generation,
+        "reason": data.get("reason"),
     }
     _add_tasks(picture, pipelines[row.pipeline], row.pipeline, row.key)
 

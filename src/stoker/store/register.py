@@ -5,7 +5,7 @@ import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
@@ -15,6 +15,7 @@ from stoker.model.pipeline import OnChange
 from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
 from stoker.store.aftermath import ORDER_STEP
+from stoker.store.apply import admit_item
 from stoker.store.catalog import StepEntry, catalog, pipeline_of
 from stoker.store.control import redo_item
 from stoker.store.ids import digest_of
@@ -30,7 +31,7 @@ EXAMPLES = 20  # conflicts that are kept as text
 
 _I, _T, _P = tables.item, tables.task, tables.pipeline
 _KNOWN = Prepared(
-    select(_I.c.key, _I.c.id, _I.c.fingerprint, _I.c.path, _I.c.generation).where(
+    select(_I.c.key, _I.c.id, _I.c.fingerprint, _I.c.path, _I.c.reason).where(
         _I.c.pipeline_id == param("pipeline_id"), _I.c.key.in_(param_list("keys"))
     )
 )
@@ -42,6 +43,7 @@ _OTHER_KEY = Prepared(
 _ITEM_FIELDS = (
     "id", "pipeline_id", "key", "state", "generation", "home_site", "path", "path_digest", "params",
     "meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
+    "reason", "checksum", "source_id",
 )  # fmt: skip
 _INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
 _TASK_FIELDS = [
@@ -60,11 +62,16 @@ _TASKS = Prepared(
 
 @dataclass(slots=True)
 class Registered:
-    """What a registration did. `conflicts` and `refused` come with up to twenty messages each."""
+    """What a registration did, with up to twenty messages of what could not be taken.
+
+    `quarantined` are on record with the reason why they cannot be taken; those in conflict and those
+    refused are not.
+    """
 
     registered: int = 0
     known: int = 0
     changed: int = 0
+    quarantined: int = 0
     conflicts: int = 0
     refused: int = 0
     messages: list[str] = field(default_factory=list)
@@ -73,6 +80,11 @@ class Registered:
         """Count an item that could not be taken, for this reason."""
         self.refused += 1
         self._say(message)
+
+    def quarantine(self, item: NewItem) -> None:
+        """Count an item that is on record now as one that cannot be taken."""
+        self.quarantined += 1
+        self._say(f"`{item.key}` is quarantined: {item.reason}")
 
     def conflict(self, message: str) -> None:
         """Count an item that contradicts a known one."""
@@ -84,6 +96,7 @@ class Registered:
         self.registered += other.registered
         self.known += other.known
         self.changed += other.changed
+        self.quarantined += other.quarantined
         self.conflicts += other.conflicts
         self.refused += other.refused
         for message in other.messages:
@@ -101,16 +114,18 @@ def register(
     *,
     done: Registered | None = None,
     by_user: str | None = None,
+    source_id: int | None = None,
     dry_run: bool = False,
 ) -> Registered:
     """Every item is in the store with its tasks, or counted as known, changed or in conflict.
 
     Reads `items` as a stream and commits every 2,000: after a crash the same call continues, as
     what is registered already counts as known. An item of known key with a new fingerprint follows
-    the pipeline's `on_change`.
+    the pipeline's `on_change`; one with a reason is in quarantine, without tasks, until it comes
+    again without. `source_id` is the source for whose `max_open` they count.
     """
     done = done if done is not None else Registered()
-    by_user = by_user or user()
+    came = Origin(by_user or user(), source_id)
     chunk: dict[str, NewItem] = {}
     for item in items:
         if item.key in chunk:
@@ -121,11 +136,18 @@ def register(
             continue
         chunk[item.key] = item
         if len(chunk) >= CHUNK:
-            done.add(_register_chunk(store, pipeline, chunk, by_user, dry_run=dry_run))
+            done.add(_register_chunk(store, pipeline, chunk, came, dry_run=dry_run))
             chunk = {}
     if chunk:
-        done.add(_register_chunk(store, pipeline, chunk, by_user, dry_run=dry_run))
+        done.add(_register_chunk(store, pipeline, chunk, came, dry_run=dry_run))
     return done
+
+
+class Origin(NamedTuple):
+    """Who registers, and for which source's limit the items count."""
+
+    by_user: str
+    source_id: int | None = None
 
 
 def is_known(store: "Store", pipeline: str, item: NewItem) -> bool:
@@ -146,7 +168,7 @@ def user() -> str:
 
 @as_a_whole
 def _register_chunk(
-    store: "Store", pipeline: str, items: Mapping[str, NewItem], by_user: str, *, dry_run: bool
+    store: "Store", pipeline: str, items: Mapping[str, NewItem], came: Origin, *, dry_run: bool
 ) -> Registered:
     done, chunk = Registered(), dict(items)
     with store.writing(dry_run=dry_run) as unit:
@@ -157,16 +179,59 @@ def _register_chunk(
         pipeline_id = steps[0].pipeline_id
         rows = unit.run(_KNOWN, pipeline_id=pipeline_id, keys=list(chunk)).fetchall()
         on_change = pipeline_of(unit, known.current[pipeline]).on_change
-        for key, item_id, fingerprint, path, _generation in rows:
+        for key, item_id, fingerprint, path, reason in rows:
             item = chunk.pop(key)
-            _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
+            if reason is not None and _bytes(item.path) == path:
+                _meet_quarantined(unit, pipeline, steps, item, item_id, reason, done)
+            else:
+                _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
         fresh = list(chunk.values())
         if pipeline_of(unit, known.current[pipeline]).key is None:
             fresh = _without_other_keys(unit, pipeline_id, fresh, done)
-        if fresh:
-            _insert(unit, pipeline_id, pipeline, steps, fresh, by_user)
-        done.registered += len(fresh)
+        bad = [item for item in fresh if item.reason is not None]
+        good = [item for item in fresh if item.reason is None]
+        if good:
+            _insert(unit, pipeline_id, pipeline, steps, good, came)
+        if bad:
+            _insert(unit, pipeline_id, pipeline, (), bad, came)
+        for item in bad:
+            done.quarantine(item)
+        done.registered += len(good)
     return done
+
+
+def _meet_quarantined(
+    unit: Unit,
+    pipeline: str,
+    steps: Sequence[StepEntry],
+    item: NewItem,
+    item_id: int,
+    reason: str,
+    done: Registered,
+) -> None:
+    """Deal with an item that is in quarantine: it is taken now, or stays for the reason it has."""
+    if item.reason == reason:
+        done.known += 1
+        return
+    values = {
+        "params": to_json(item.params),
+        "meta": to_json(item.meta),
+        "size_bytes": item.size_bytes,
+        "mtime_us": item.mtime_us,
+        "fingerprint": item.fingerprint,
+        "checksum": item.checksum,
+        "reason": item.reason,
+    }
+    unit.execute(update(_I).where(_I.c.id == item_id).values(**values))
+    quarantined = ItemState.QUARANTINED.value
+    if item.reason is not None:
+        append(unit, [_entry("quarantine", pipeline, item, quarantined, quarantined)])
+        done.quarantine(item)
+        return
+    admit_item(unit, item_id)
+    entries = _create_tasks(unit, pipeline, steps, item_id, item_id)
+    append(unit, [*entries, _entry("admit", pipeline, item, quarantined, ItemState.WAITING.value)])
+    done.registered += 1
 
 
 def _meet_known(
@@ -179,7 +244,9 @@ def _meet_known(
     done: Registered,
 ) -> None:
     """Deal with an item whose key is in the store already."""
-    if _bytes(item.path) != path:
+    if item.reason is not None and item.fingerprint != fingerprint:
+        done.refuse(f"the new content of `{item.key}` cannot be taken: {item.reason}")
+    elif _bytes(item.path) != path:
         done.conflict(_two_paths(item, os.fsdecode(path) if path is not None else None))
     elif item.fingerprint == fingerprint or on_change is OnChange.IGNORE:
         done.known += 1
@@ -200,6 +267,7 @@ def _meet_known(
                 size_bytes=item.size_bytes,
                 mtime_us=item.mtime_us,
                 fingerprint=item.fingerprint,
+                checksum=item.checksum,
                 generation=_I.c.generation + 1,
             )
         )
@@ -252,10 +320,13 @@ def _insert(
     pipeline: str,
     steps: Sequence[StepEntry],
     items: Sequence[NewItem],
-    by_user: str,
+    came: Origin,
 ) -> None:
+    """New items are there with a task for each step; without steps, in quarantine."""
     first = unit.store.dialect.reserve_item_ids(unit, len(items))
-    state, now = ItemState.WAITING.value, unit.now_us
+    now, by_user, source_id = unit.now_us, came.by_user, came.source_id
+    state = (ItemState.WAITING if steps else ItemState.QUARANTINED).value
+    event = "register" if steps else "quarantine"
     paths = [_bytes(item.path) for item in items]
     rows = [
         (
@@ -264,10 +335,28 @@ def _insert(
             to_json(item.params) if item.params else "{}",
             to_json(item.meta) if item.meta else "{}",
             item.size_bytes, item.mtime_us, item.fingerprint, item.priority, by_user, now,
+            item.reason, item.checksum, source_id,
         )
         for item_id, (item, path) in enumerate(zip(items, paths, strict=True), first)
     ]  # fmt: skip
     unit.insert(_INSERT, _ITEM_FIELDS, rows)
+    entries = _create_tasks(unit, pipeline, steps, first, first + len(items) - 1)
+    entries += [_entry(event, pipeline, item, None, state) for item in items]
+    append(unit, entries)
+
+
+def _entry(
+    event: str, pipeline: str, item: NewItem, from_state: int | None, to_state: int
+) -> Entry:
+    return Entry(
+        event, pipeline, item.key, None, None, 1, from_state, to_state, None, 1, _data(item)
+    )
+
+
+def _create_tasks(
+    unit: Unit, pipeline: str, steps: Sequence[StepEntry], first: int, last: int
+) -> list[Entry]:
+    """The items from `first` to `last` have a task for each step; return the journal's rows."""
     entries = []
     for step in steps:
         waiting_on = len(step.predecessors)
@@ -280,21 +369,16 @@ def _insert(
             waiting_on=waiting_on,
             zero=0,
             first=first,
-            last=first + len(items) - 1,
+            last=last,
         )
-        entries.append(
-            Entry("create_tasks", pipeline, step=step.name, to_state=of_task.value, n=len(items))
-        )
-    entries += [
-        Entry("register", pipeline, item.key, None, None, 1, None, state, None, 1, _data(item))
-        for item in items
-    ]
-    append(unit, entries)
+        n = last - first + 1
+        entries.append(Entry("create_tasks", pipeline, step=step.name, to_state=of_task.value, n=n))
+    return entries
 
 
 def _data(item: NewItem) -> str:
     """What the journal must hold of an item so that its row can be made again."""
-    is_plain = not (item.params or item.meta or item.priority)
+    is_plain = not (item.params or item.meta or item.priority or item.reason)
     if item.path is None and item.size_bytes is None and is_plain:
         return _data_of_mark(item.fingerprint)
     data: dict[str, Any] = {"fingerprint": item.fingerprint}
@@ -309,6 +393,8 @@ def _data(item: NewItem) -> str:
         data["mtime_us"] = item.mtime_us
     if item.priority:
         data["priority"] = item.priority
+    if item.reason is not None:
+        data["reason"] = item.reason
     return to_json(data)
 
 

@@ -1,0 +1,174 @@
+"""Registering what the looks of a source yield, and then remembering how far they came."""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from stoker.errors import StokerError, Unavailable
+from stoker.failpoints import hit
+from stoker.intake.source import Mark, Over, Refusal, Source
+from stoker.store import fold
+from stoker.store.register import CHUNK, Registered, register
+from stoker.store.sources import KnownSource, advance, conclude, find_source, open_items
+
+if TYPE_CHECKING:
+    from stoker.model.item import NewItem
+    from stoker.store.connect import Store
+
+FULL_S = 2.0  # between looks at whether a source with too many open items has room again
+_OUTAGE_S = 2.0  # before a store that does not answer is asked again
+_FOLD_LIMIT_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Taker:
+    """Takes from one source. `on_taken` hears how many items were just registered or changed."""
+
+    def __init__(
+        self,
+        store: "Store",
+        pipeline: str,
+        source: Source,
+        *,
+        max_open: int | None = None,
+        on_taken: Callable[[int], None] | None = None,
+    ) -> None:
+        self.source = source
+        self.pipeline = pipeline
+        self.is_full = False
+        self._store = store
+        self._max_open = max_open
+        self._on_taken = on_taken
+        self._known: KnownSource | None = None
+
+    def known(self) -> KnownSource:
+        """Return the source's row, made if need be."""
+        return find_source(self._store, self.pipeline, self.source.name, kind=self.source.kind)
+
+    def take(self, over: Over | None = None) -> Registered:
+        """Look once, and register what is found; return what became of it.
+
+        What went wrong stands in the source's row. Unavailable if the store does not answer.
+        """
+        known = self.known()
+        done = Registered()
+        room = self._room(known)
+        self.is_full = room == 0
+        trouble = None
+        if not self.is_full:
+            try:
+                self._look(known, room, done, over)
+            except Unavailable:
+                raise
+            except StokerError as error:
+                trouble = str(error)
+            except OSError as error:
+                trouble = _in_words(error)
+        if self.is_full:
+            trouble = f"{self._max_open} items are open, as many as `max_open` allows"
+        self._conclude(known, done, trouble or self.source.trouble)
+        return done
+
+    def follow(self, over: Over) -> None:
+        """Take until the end has come. Nothing that goes wrong ends it."""
+        while not over:
+            try:
+                self.take(over)
+            except Unavailable as error:
+                _log.warning(
+                    "a source has to wait",
+                    extra={
+                        "event": "source_waits",
+                        "source": self.source.name,
+                        "error": str(error),
+                    },
+                )
+                over.rest(_OUTAGE_S)
+                continue
+            if self.is_full:
+                over.rest(FULL_S)
+            else:
+                self.source.rest(over)
+        self.source.close()
+
+    def _room(self, known: KnownSource) -> int | None:
+        """Return how many items may be taken; None for any number."""
+        if self._max_open is None:
+            return None
+        fold.fold(self._store, limit_s=_FOLD_LIMIT_S)
+        return self._max_open - open_items(self._store, known, most=self._max_open)
+
+    def _look(
+        self, known: KnownSource, room: int | None, done: Registered, over: Over | None
+    ) -> None:
+        """Register what a look yields, chunk by chunk, and remember its marks."""
+        chunk: list[NewItem] = []
+        since = Registered()  # the last mark
+
+        def flush() -> None:
+            if not chunk:
+                return
+            some = register(
+                self._store,
+                self.pipeline,
+                chunk,
+                source_id=known.id if self._max_open is not None else None,
+            )
+            chunk.clear()
+            hit("source.registered")
+            done.add(some)
+            since.add(some)
+            self._tell(some)
+
+        with closing(self.source.look(known.cursor)) as finds:
+            for find in finds:
+                if isinstance(find, Mark):
+                    flush()
+                    find.done = since
+                    advance(self._store, known, cursor=find.cursor, folders=find.folders)
+                    hit("source.advanced")
+                    since = Registered()
+                elif isinstance(find, Refusal):
+                    done.refuse(find.message)
+                    since.refuse(find.message)
+                else:
+                    chunk.append(find)
+                if room is not None and done.registered + len(chunk) >= room:
+                    self.is_full = True
+                if len(chunk) >= CHUNK or self.is_full:
+                    flush()
+                if self.is_full or over:
+                    return
+            flush()
+
+    def _tell(self, some: Registered) -> None:
+        taken = some.registered + some.changed
+        if taken and self._on_taken is not None:
+            self._on_taken(taken)
+
+    def _conclude(self, known: KnownSource, done: Registered, trouble: str | None) -> None:
+        told = [trouble] if trouble else []
+        told += done.messages
+        more = done.conflicts + done.refused - len(done.messages)
+        if more > 0:
+            told.append(f"… and {more:,} more")
+        conclude(
+            self._store,
+            known,
+            taken=done.registered + done.changed,
+            pending=self.source.pending,
+            pending_for_s=self.source.pending_for_s,
+            trouble="\n".join(told) or None,
+        )
+
+
+def _in_words(error: OSError) -> str:
+    where = f"`{error.filename}`: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def take_all(takers: Sequence[Taker], over: Over | None = None) -> list[Registered]:
+    """Look at each source once; return what became of what each had."""
+    return [taker.take(over) for taker in takers]

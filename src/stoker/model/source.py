@@ -1,0 +1,51 @@
+"""Where the items of a pipeline come from, and what must be true of one before it is taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TEMPORARY = (".part", ".tmp", ".temp", ".filepart", ".partial", ".crdownload", ".swp", "~")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One place that items come from: exactly one of the fields before `settle_s` says which.
+
+    A file is complete once two looks, `settle_s` apart, found it unchanged, and what else is set
+    here agrees: its companion is there (`complete_when`), a `manifest` beside it lists it, its name
+    has no suffix of a `temporary` file. With `parts`, files whose names agree in all `fields` but the
+    part's are one item, complete when all parts are there.
+    """
+
+    name: str
+    folder: str | None = None
+    table: str | None = None
+    settle_s: float = 10.0
+    glob: str = "**/*"
+    exclude: tuple[str, ...] = ()
+    temporary: tuple[str, ...] = TEMPORARY
+    complete_when: str | None = None  # a template for the companion's path
+    manifest: str | None = None  # a glob for names of files that list others, in the same folder
+    fields: str | None = None  # how names are made, as `{run}_{part}.fastq`
+    parts: Mapping[str, str] = field(default_factory=dict)  # name in `meta` -> what `{part}` is
+    overdue_s: float = 86_400.0  # what is incomplete for longer is trouble
+    max_open: int | None = None  # items that are not at an end
+
+    @property
+    def kind(self) -> str:
+        """What the source reads: its cursor means something to sources of this kind."""
+        return "table" if self.table is not None else "folder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What must be true of an item's file; one that breaks a rule is quarantined.
+
+    `checksum` is a template for the path of a file with the sum; `command` one of words for a command
+    that ends with 0 for a good file, and says on stderr what is wrong with another.
+    """
+
+    min_bytes: int = 0
+    max_bytes: int | None = None
+    magic: bytes = b""  # what the file begins with
+    checksum: str | None = None
+    command: tuple[str, ...] = ()

@@ -1,0 +1,74 @@
+"""The keys that say where items come from, and what must be true of one before it is taken."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from stoker.model.source import TEMPORARY
+from stoker.spec.shapes import Name, Size, Table, Time
+
+
+def _parts(value: object) -> object:
+    """A list of parts names them as they are written; a table gives them names of their own."""
+    if isinstance(value, list):
+        return {part.lower() if isinstance(part, str) else part: part for part in value}
+    return value
+
+
+_PARTS_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+    ],
+    "description": "the parts that make an item: what `{part}` may be in their names",
+}
+Parts = Annotated[dict[Name, str], BeforeValidator(_parts), WithJsonSchema(_PARTS_SCHEMA)]
+
+
+class SourceTable(Table):
+    """Where items come from: a folder, or a table with a row for each."""
+
+    folder: str | None = Field(default=None, description="the folder to look in")
+    glob: str = Field(default="**/*", description="which files in it, relative to the folder")
+    exclude: list[str] = Field(default=[], description="globs of files to leave out")
+    settle: Time = 10.0
+    temporary: list[str] = Field(
+        default=list(TEMPORARY), description="ends of names that files have while they are written"
+    )
+    complete_when: str | None = Field(
+        default=None,
+        description="a file that is there once the item is complete, as `{item}.done`",
+    )
+    manifest: str | None = Field(
+        default=None,
+        description="names of files, by glob, that list which others in their folder are complete",
+    )
+    fields: str | None = Field(
+        default=None, description="how names are made, as `{run}_{part}.fastq`; kept in `meta`"
+    )
+    parts: Parts = Field(default={})
+    overdue: Annotated[Time, Field(gt=0)] = 86_400.0
+    table: str | None = Field(
+        default=None, description="a CSV or TSV file with a header and a row for each item"
+    )
+    max_open: int | None = Field(
+        default=None, ge=1, description="how many of its items may be open; it waits for room"
+    )
+
+
+class RulesTable(Table):
+    """What must be true of an item's file; one that breaks a rule is quarantined."""
+
+    min_size: Size | None = Field(default=None, description="the smallest allowed")
+    max_size: Size | None = Field(default=None, description="the largest allowed")
+    magic: str | None = Field(
+        default=None,
+        min_length=1,
+        description=r"what the file begins with; `\x89HDF` for bytes that are no letters",
+    )
+    checksum: str | None = Field(
+        default=None, description="a file with the checksum, as `{item}.md5`; its suffix says which"
+    )
+    command: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description='ends with 0 if the item is good: `["h5check", "{item}"]`'
+    )

@@ -1,0 +1,141 @@
+"""Sources of the model from the file's: paths resolved, and keys that make no sense together told."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from stoker.model.source import Rules, Source
+from stoker.spec.locations import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stoker.spec.locate import Path
+    from stoker.spec.source_keys import RulesTable, SourceTable
+    from stoker.spec.validate import Findings
+
+_PLACES = ("folder", "table")
+_OF_FOLDERS = (
+    *("glob", "exclude", "temporary", "complete_when", "manifest", "fields", "parts", "overdue"),
+)
+_FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_IN_COMPANIONS = ("item", "name", "stem", "dir")
+
+
+def build_source(
+    name: str, table: SourceTable, *, items: str, path: Path, folder: str, findings: Findings
+) -> Source:
+    """Return the source, and tell `findings` what is wrong with it; `items` is what it must find."""
+    given = [key for key in _PLACES if getattr(table, key) is not None]
+    if len(given) != 1 and not findings.has(path):
+        hint = f"write one of {', '.join(f'`{key}`' for key in _PLACES)}"
+        findings.add(path, f"source `{name}` must have one place to look at", hint)
+    if given != ["folder"]:
+        for key in _OF_FOLDERS:
+            if key in table.model_fields_set:
+                findings.add((*path, key), f"`{key}` is for a source with a `folder`")
+    elif items == "records":
+        hint = 'set `items = "files"`, or take records from a table'
+        findings.add((*path, "folder"), "the items of this pipeline are records, not files", hint)
+    else:
+        _check_names(table, items, path, findings)
+    return Source(
+        name=name,
+        folder=absolute(table.folder, folder) if table.folder is not None else None,
+        table=absolute(table.table, folder) if table.table is not None else None,
+        settle_s=table.settle,
+        glob=table.glob,
+        exclude=tuple(table.exclude),
+        temporary=tuple(table.temporary),
+        complete_when=table.complete_when,
+        manifest=table.manifest,
+        fields=table.fields,
+        parts=table.parts,
+        overdue_s=table.overdue,
+        max_open=table.max_open,
+    )
+
+
+def _check_names(table: SourceTable, items: str, path: Path, findings: Findings) -> None:
+    """Tell what is wrong with the keys that speak of files' names."""
+    for index, suffix in enumerate(table.temporary):
+        if not suffix or "/" in suffix:
+            findings.add((*path, "temporary", index), "a suffix is the end of a name: `.part`")
+    for key in ("manifest", "fields"):
+        if (getattr(table, key) or "").startswith("/"):
+            findings.add((*path, key), f"`{key}` is a pattern for names, not a path")
+    if table.complete_when is not None:
+        _check_companion(table.complete_when, (*path, "complete_when"), findings)
+    names = _FIELD.findall(table.fields or "")
+    if table.fields is not None and not names:
+        message = "`fields` names no field"
+        findings.add((*path, "fields"), message, "write for example `{run}_{part}.fastq`")
+    elif len(set(names)) < len(names):
+        findings.add((*path, "fields"), "a field stands there twice")
+    if table.parts:
+        _check_parts(table.parts, names, items, (*path, "parts"), findings)
+
+
+def _check_parts(
+    parts: Mapping[str, str], names: list[str], items: str, path: Path, findings: Findings
+) -> None:
+    if items == "folders":
+        findings.add(path, "an item of this pipeline is a folder; `parts` are files")
+    elif "part" not in names or len(names) < 2:
+        message = "with `parts`, `fields` has `{part}` and what the parts have in common"
+        findings.add(path, message, 'write `fields = "{run}_{part}.fastq"`')
+    elif len(set(parts.values())) < len(parts):
+        findings.add(path, "two parts are written alike")
+    elif clash := sorted(set(parts) & set(names)):
+        findings.add(path, f"`{clash[0]}` is a field already; both stand in `meta`")
+
+
+def _check_companion(template: str, path: Path, findings: Findings) -> None:
+    names = re.findall(r"\{([^{}]*)\}", template)
+    wrong = [name for name in names if name not in _IN_COMPANIONS]
+    allowed = ", ".join(f"`{{{name}}}`" for name in _IN_COMPANIONS)
+    if wrong:
+        findings.add(path, f"`{{{wrong[0]}}}` is not known here", f"what may stand here: {allowed}")
+    elif not any(name in ("item", "name", "stem") for name in names):
+        message = "every item would have the same companion"
+        findings.add(path, message, f"name the item in it: {allowed}")
+
+
+def build_rules(table: RulesTable, *, items: str, path: Path, findings: Findings) -> Rules:
+    """Return the rules; `findings` hears what is wrong with them."""
+    smallest, largest = table.min_size or 0, table.max_size
+    if largest is not None and largest < smallest:
+        findings.add((*path, "max_size"), "`max_size` is below `min_size`")
+    if items == "records" and table.model_fields_set:
+        findings.add(path, "the items of this pipeline are records, which have no file to validate")
+    elif items == "folders":
+        for key in ("magic", "checksum"):
+            if getattr(table, key) is not None:
+                findings.add((*path, key), f"`{key}` is for items that are files")
+    return Rules(
+        min_bytes=smallest,
+        max_bytes=largest,
+        magic=_bytes_of(table.magic or "", (*path, "magic"), findings),
+        checksum=table.checksum,
+        command=tuple(table.command or ()),
+    )
+
+
+def _bytes_of(text: str, path: Path, findings: Findings) -> bytes:
+    r"""Return the bytes that a text with escapes such as `\x89` stands for."""
+    try:
+        return re.sub(
+            rb"\\x([0-9a-fA-F]{2})|\\(.)",
+            lambda found: bytes([int(found[1], 16)]) if found[1] else _escaped(found[2]),
+            text.encode(),
+        )
+    except ValueError as error:
+        findings.add(path, str(error), r"write bytes as `\x89` and a backslash as `\\`")
+        return b""
+
+
+def _escaped(character: bytes) -> bytes:
+    if character != b"\\":
+        raise ValueError(f"`\\{character.decode()}` is no byte")
+    return b"\\"

@@ -1,0 +1,162 @@
+"""What a source of items remembers between looks, and how it stands.
+
+A cursor is stored after what it has passed is registered, never before: after a crash the next look
+finds some of it again, which is known then, and skips nothing.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, delete, func, insert, select, update
+
+from stoker.failpoints import hit
+from stoker.model.states import ItemState
+from stoker.store import tables
+from stoker.store.catalog import catalog
+from stoker.store.ids import digest_of
+from stoker.store.journal import to_json
+from stoker.store.unit import Prepared, as_a_whole, param, param_list
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+_S, _F, _I, _P = tables.source, tables.source_folder, tables.item, tables.pipeline
+_PAGE = 2_000
+_OPEN = (ItemState.RUNNING, ItemState.HELD, ItemState.WAITING)
+_FINGERPRINTS = Prepared(
+    select(_I.c.key, _I.c.fingerprint).where(
+        _I.c.pipeline_id == param("pipeline_id"), _I.c.key.in_(param_list("keys"))
+    )
+)
+_TROUBLE_LIMIT = 4_000  # characters of it that are kept
+
+Folder = tuple[bytes, str | None]  # path within the source's folder; its stamp, None to forget it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSource:
+    """A source's row: its ids, and the cursor from which the next look goes on."""
+
+    id: int
+    pipeline_id: int
+    cursor: Mapping[str, Any]
+
+
+@as_a_whole
+def find_source(store: "Store", pipeline: str, name: str, *, kind: str) -> KnownSource:
+    """The source has a row; return it. One whose kind has changed begins anew."""
+    with store.writing() as unit:
+        pipeline_id = catalog(unit).pipeline_ids[pipeline]
+        row = unit.execute(
+            select(_S).where(_S.c.pipeline_id == pipeline_id, _S.c.name == name)
+        ).one_or_none()
+        if row is None:
+            values = {"kind": kind, "cursor": "{}", "taken": 0, "pending": 0}
+            done = unit.execute(insert(_S).values(pipeline_id=pipeline_id, name=name, **values))
+            return KnownSource(id=done.inserted_primary_key[0], pipeline_id=pipeline_id, cursor={})
+        if row.kind != kind:
+            unit.execute(update(_S).where(_S.c.id == row.id).values(kind=kind, cursor="{}"))
+            unit.execute(delete(_F).where(_F.c.source_id == row.id))
+            return KnownSource(id=row.id, pipeline_id=pipeline_id, cursor={})
+        return KnownSource(id=row.id, pipeline_id=pipeline_id, cursor=json.loads(row.cursor))
+
+
+@as_a_whole
+def advance(
+    store: "Store",
+    source: KnownSource,
+    *,
+    cursor: Mapping[str, Any] | None = None,
+    folders: Sequence[Folder] = (),
+) -> None:
+    """The next look begins at `cursor`, and passes over `folders` while their stamps hold.
+
+    What they have passed is registered already.
+    """
+    with store.writing() as unit:
+        if cursor is not None:
+            values = {"cursor": to_json(cursor)}
+            unit.execute(update(_S).where(_S.c.id == source.id).values(**values))
+        for at in range(0, len(folders), _PAGE):
+            digests = [digest_of(path) for path, _ in folders[at : at + _PAGE]]
+            where = and_(_F.c.source_id == source.id, _F.c.digest.in_(digests))
+            unit.execute(delete(_F).where(where))
+        rows = [
+            {"source_id": source.id, "digest": digest_of(path), "path": path, "stamp": stamp}
+            for path, stamp in folders
+            if stamp is not None
+        ]
+        if rows:
+            unit.execute(insert(_F), rows)
+        hit("source.before_commit")
+
+
+@as_a_whole
+def conclude(
+    store: "Store",
+    source: KnownSource,
+    *,
+    taken: int,
+    pending: int,
+    pending_for_s: float | None,
+    trouble: str | None,
+) -> None:
+    """A look has ended: how many items it brought, how much was not complete, what went wrong."""
+    with store.writing() as unit:
+        since = None if pending_for_s is None else unit.now_us - int(pending_for_s * 1e6)
+        values: dict[str, Any] = {
+            "pending": pending,
+            "pending_us": since,
+            "trouble": None if trouble is None else trouble[:_TROUBLE_LIMIT],
+            "looked_us": unit.now_us,
+        }
+        if taken:
+            values |= {"taken": _S.c.taken + taken, "took_us": unit.now_us}
+        unit.execute(update(_S).where(_S.c.id == source.id).values(**values))
+
+
+def folders_of(store: "Store", source: KnownSource) -> Iterator[list[tuple[bytes, str]]]:
+    """Yield the folders that the source passes over, with their stamps, in pages."""
+    last = b""
+    while True:
+        query = select(_F.c.digest, _F.c.path, _F.c.stamp).where(
+            _F.c.source_id == source.id, _F.c.digest > last
+        )
+        with store.reading() as unit:
+            rows = unit.execute(query.order_by(_F.c.digest).limit(_PAGE)).fetchall()
+        if not rows:
+            return
+        yield [(bytes(row.path), row.stamp) for row in rows]
+        last = bytes(rows[-1].digest)
+
+
+def stamps_of(store: "Store", source: KnownSource, paths: Sequence[bytes]) -> dict[bytes, str]:
+    """Return the stamps of those of these folders that the source passes over."""
+    digests = [digest_of(path) for path in paths]
+    where = and_(_F.c.source_id == source.id, _F.c.digest.in_(digests))
+    if not digests:
+        return {}
+    with store.reading() as unit:
+        rows = unit.execute(select(_F.c.path, _F.c.stamp).where(where)).fetchall()
+    return {bytes(path): stamp for path, stamp in rows}
+
+
+def fingerprints(store: "Store", pipeline_id: int, keys: Sequence[str]) -> dict[str, str]:
+    """Return the fingerprints of those of these items that the store has."""
+    if not keys:
+        return {}
+    with store.reading() as unit:
+        rows = unit.run(_FINGERPRINTS, pipeline_id=pipeline_id, keys=list(keys)).fetchall()
+    return {os.fsdecode(key) if isinstance(key, bytes) else key: found for key, found in rows}
+
+
+def open_items(store: "Store", source: KnownSource, *, most: int) -> int:
+    """Return how many items that count for the source are not at an end; at most `most`."""
+    states = [state.value for state in _OPEN]
+    inner = select(_I.c.id).where(_I.c.source_id == source.id, _I.c.state.in_(states)).limit(most)
+    with store.reading() as unit:
+        found = unit.execute(select(func.count()).select_from(inner.subquery())).scalar_one()
+    return int(found)
