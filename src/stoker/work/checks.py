@@ -144,7 +144,9 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
-_EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)\b(?::.*)?$")
+_CLASS = r"[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)\b"
+_EXCEPTION = re.compile(rf"^(?:\w+\.)*{_CLASS}(?::.*)?$")
+_MODULE = re.compile(rf"^(?:\w+\.)+(?={_CLASS})")
 
 
 def _last_words(stderr: bytes) -> str | None:
@@ -169,8 +171,11 @@ _REPEATED = re.compile(r"…(?:[\s,]*…)+")
 
 
 def normalise(text: str, key: str = "") -> str:
-    """Return `text` with `…` for what is this item's own: its key, paths, numbers, addresses."""
-    line = _one_line(text)
+    """Return `text` with `…` for what is this item's own: its key, paths, numbers, addresses.
+
+    An exception is named without its module, which says nothing to people and is in the traceback.
+    """
+    line = _MODULE.sub("", _one_line(text))
     for own in _names_of(key):
         line = line.replace(own, "…")
     for pattern in _VARIABLE:

@@ -96,6 +96,16 @@ def test_the_exceptions_line_says_more_than_the_last_line():
     assert ending.cause == "ValueError: bad head in …"
 
 
+def test_a_cause_names_an_exception_without_its_module():
+    ending = classify(step(), Facts(error="lab.seismology.UnusableError: no samples"))
+    assert ending.reason == "lab.seismology.UnusableError: no samples"
+    assert ending.cause == "UnusableError: no samples"
+    stderr = b"Traceback:\n  ...\njson.decoder.JSONDecodeError: Expecting value: line 1\n"
+    ending = classify(step(), Facts(exit_code=1, stderr=stderr))
+    assert ending.cause == "JSONDecodeError: Expecting value: line …"
+    assert normalise("main.R: no such column") == "main.R: no such column"
+
+
 def test_a_problem_fails_only_what_ended_well():
     assert classify(step(), Facts(exit_code=0, problem="no JSON")).reason == "no JSON"
     assert classify(step(), Facts(exit_code=1, problem="no JSON")).reason == "exit code 1"
