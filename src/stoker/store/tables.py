@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     Integer,
     LargeBinary,
@@ -69,6 +70,10 @@ head = Table(
         "seq", Big, nullable=False, doc="the last number given or received; the journal to here"
     ),
     Column("pruned", Big, nullable=False, default=0, doc="how many of these rows were pruned"),
+    Column("learned", Big, nullable=False, default=0, doc="estimates know the journal to here"),
+    Column(
+        "upkeep_us", Big, nullable=False, default=0, doc="when estimates were last looked after"
+    ),
 )
 
 peer = Table(
@@ -176,8 +181,8 @@ turn = Table(
     Column("free_us", Big, nullable=False, doc="when the next attempt may take it"),
 )
 
-rules = Table(
-    "rules",
+sharing = Table(
+    "sharing",
     metadata,
     Column("id", Integer, primary_key=True, doc="the highest holds"),
     Column("data", Json, nullable=False, doc="the pools and shares, as JSON"),
@@ -254,6 +259,7 @@ task = Table(
     Column("tries", SmallInteger, nullable=False, doc="attempts that used up retries"),
     Column("lost", SmallInteger, nullable=False, doc="attempts lost with their worker"),
     Column("level", SmallInteger, nullable=False, doc="memory level of the next attempt"),
+    Column("expected_ms", Big, doc="how long an attempt may take, when it was last reckoned"),
     Column("not_before_us", Big, doc="back-off: not to be claimed earlier"),
     Column("body_id", Integer, doc="what it was done with"),
     Column("host", Name, doc="which alone may run it, as it ran another of the item's steps"),
@@ -375,6 +381,21 @@ journal = Table(
     Column("body", String(64), doc="hash of the step's body, where from_state or to_state is done"),
     Column("n", Integer, nullable=False, doc="how many tasks the row speaks of"),
     Column("data", Json),
+)
+
+estimate = Table(
+    "estimate",
+    metadata,
+    Column("step_id", ForeignKey("step.id"), primary_key=True),
+    Column("sample", Json, nullable=False, doc="sizes and durations of attempts, newest last"),
+    Column("fitted", Json, doc="what follows from them; NULL: no attempt has succeeded"),
+)
+
+host_speed = Table(
+    "host_speed",
+    metadata,
+    Column("host", Name, primary_key=True),
+    Column("factor", Double, nullable=False, doc="above 1: quicker than the others"),
 )
 
 tally = Table(

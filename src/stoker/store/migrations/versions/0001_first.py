@@ -315,11 +315,11 @@ def upgrade() -> None:
         **TABLE,
     )
     op.create_table(
-        "rules",
+        "sharing",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("data", LONG, nullable=False),
         sa.Column("at_us", BIG, nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("rules_pkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("sharing_pkey")),
         **TABLE,
     )
     op.create_table(
@@ -367,11 +367,20 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_table(
+        "host_speed",
+        sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("factor", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("host", name=op.f("host_speed_pkey")),
+        **TABLE,
+    )
+    op.create_table(
         "head",
         sa.Column("origin", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("seq", BIG, nullable=False),
         sa.Column("pruned", BIG, nullable=False),
+        sa.Column("learned", BIG, nullable=False),
+        sa.Column("upkeep_us", BIG, nullable=False),
         sa.ForeignKeyConstraint(["origin"], ["site.id"], name=op.f("head_origin_fkey")),
         sa.PrimaryKeyConstraint("origin", "epoch", name=op.f("head_pkey")),
         **TABLE,
@@ -540,6 +549,15 @@ def upgrade() -> None:
         **TABLE,
     )
     op.create_table(
+        "estimate",
+        sa.Column("step_id", sa.Integer(), nullable=False),
+        sa.Column("sample", LONG, nullable=False),
+        sa.Column("fitted", LONG, nullable=True),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("estimate_step_id_fkey")),
+        sa.PrimaryKeyConstraint("step_id", name=op.f("estimate_pkey")),
+        **TABLE,
+    )
+    op.create_table(
         "tally",
         sa.Column("step_id", sa.Integer(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
@@ -564,6 +582,7 @@ def upgrade() -> None:
         sa.Column("tries", sa.SmallInteger(), nullable=False),
         sa.Column("lost", sa.SmallInteger(), nullable=False),
         sa.Column("level", sa.SmallInteger(), nullable=False),
+        sa.Column("expected_ms", BIG, nullable=True),
         sa.Column("not_before_us", BIG, nullable=True),
         sa.Column("body_id", sa.Integer(), nullable=True),
         sa.Column("host", sa.String(length=200), nullable=True),

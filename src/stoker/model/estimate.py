@@ -1,0 +1,343 @@
+"""How long an attempt of a step takes, as a function of its item's size, learned from attempts.
+
+Robust regression on logarithms: durations vary by factors, not by seconds, and have heavy tails.
+A power of the size, drawn by Huber's weights and towards a prior that says "grows with the size",
+is put right by the medians of size classes once there are enough attempts. With few attempts the
+prior speaks, with many it is not heard. What the fit cannot tell is kept as quantiles, from which
+intervals follow. Attempts that ran into their time limit count as "at least so long".
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
+
+SHORTEST_S = 1e-4  # durations below are taken for this: their logarithm would say too much
+PRIOR_SLOPE, PRIOR_SPREAD = 0.7, 0.5  # of the power of the size
+PRIOR_NOISE, PRIOR_WEIGHT = 0.5, 2.0  # of a logarithm of a duration; worth so many attempts
+OLD_WORTH = 2.0  # all attempts of older bodies together count as so many
+QUANTILES = 33
+_HUBER = 1.345
+_ROUNDS = 8
+_CLASS = 12  # attempts in a class of sizes, at least
+_CLASSES = 6
+_UNITS = tuple(NormalDist().inv_cdf((k + 0.5) / QUANTILES) for k in range(QUANTILES))
+
+
+class Observation(NamedTuple):
+    """One attempt that ended. `is_censored`: it was stopped by its limit, and would have gone on."""
+
+    size: int | None
+    seconds: float
+    host: str = ""
+    is_current: bool = True  # the step's body is still the same
+    is_censored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Seconds by size: straight lines between knots, the last one going on; never below nought."""
+
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+    without_size: float
+
+    def at(self, size: int | None) -> float:
+        """Return the seconds for an item of that size; None: of unknown size."""
+        if size is None:
+            return self.without_size
+        low, high = self._segment(size)
+        if low == high:
+            return self.seconds[low]
+        share = (size - self.sizes[low]) / (self.sizes[high] - self.sizes[low])
+        return max(self.seconds[low] + share * (self.seconds[high] - self.seconds[low]), 0.0)
+
+    def _segment(self, size: int) -> tuple[int, int]:
+        last = len(self.sizes) - 1
+        if last == 0 or size <= self.sizes[0]:
+            return 0, 0
+        high = min(bisect_left(self.sizes, size), last)
+        return high - 1, high
+
+    def times(self, factor: float) -> "Curve":
+        """Return the curve with all seconds multiplied."""
+        return Curve(
+            self.sizes, tuple(factor * s for s in self.seconds), factor * self.without_size
+        )
+
+
+# What is believed of a step of which nothing is known: a second, and one for each 20 MB.
+UNKNOWN = Curve((0, 20_000_000), (1.0, 2.0), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What attempts tell of a step. `expected` has mean durations on a host of speed 1.
+
+    `residuals`: quantiles of the logarithm of actual over expected. `level_error` and `slope_error`:
+    by how much, in logarithms, the whole curve and its slope around `center` may be wrong.
+    """
+
+    n: int
+    expected: Curve
+    residuals: tuple[float, ...]
+    level_error: float
+    slope_error: float
+    center: float
+
+    def seconds(self, size: int | None) -> float:
+        """Return the expected duration on a host of speed 1."""
+        return self.expected.at(size)
+
+    def residual(self, share: float) -> float:
+        """Return the logarithm of actual over expected below which that share of attempts lies."""
+        place = min(max(share, 0.0), 1.0) * (len(self.residuals) - 1)
+        low = min(int(place), len(self.residuals) - 2)
+        return self.residuals[low] + (place - low) * (self.residuals[low + 1] - self.residuals[low])
+
+    def share_below(self, residual: float) -> float:
+        """Return the share of attempts whose logarithm of actual over expected is lower."""
+        known = self.residuals
+        if residual <= known[0]:
+            return 0.0
+        if residual >= known[-1]:
+            return 1.0
+        high = bisect_left(known, residual)
+        width = known[high] - known[high - 1]
+        part = (residual - known[high - 1]) / width if width > 0 else 0.0
+        return (high - 1 + part) / (len(known) - 1)
+
+    def wrong_by(self, size: int | None, level: float, slope: float) -> float:
+        """Return the factor at this size if level and slope are off by so many standard errors."""
+        off = 0.0 if size is None else min(max(math.log(size + 1) - self.center, -3.0), 3.0)
+        return math.exp(self.level_error * level + self.slope_error * slope * off)
+
+
+def fit(
+    observations: Sequence[Observation], speeds: Mapping[str, float] | None = None
+) -> Fit | None:
+    """Return what the attempts tell; None where none has come to its own end.
+
+    `speeds`: how much quicker each host is than others; durations are brought to speed 1.
+    """
+    if all(one.is_censored for one in observations):
+        return None
+    weights = _weights(observations)
+    y = [_log_seconds(one, speeds or {}) for one in observations]
+    typical, slope_error, center = _typical(observations, y, weights)
+    left = [
+        (value - math.log(typical.at(one.size)), weight)
+        for one, value, weight in zip(observations, y, weights, strict=True)
+    ]
+    told = [  # a limit that was not even reached by what is typical says nothing more
+        pair
+        for pair, one in zip(left, observations, strict=True)
+        if not one.is_censored or pair[0] > 0
+    ]
+    told = _without_outliers(told)
+    total = sum(weight for _, weight in told)
+    mean = sum(weight * math.exp(r) for r, weight in told) / total
+    spread = sum(weight * (math.exp(r) / mean - 1) ** 2 for r, weight in told) / total
+    n = total**2 / sum(weight**2 for _, weight in told)
+    variance = (PRIOR_WEIGHT * PRIOR_NOISE**2 + n * spread) / (PRIOR_WEIGHT + n)
+    return Fit(
+        n=sum(not one.is_censored for one in observations),
+        expected=typical.times(mean),
+        residuals=_quantiles(told, math.log(mean), n),
+        level_error=min(math.sqrt(variance / n + 0.02**2), 1.5),
+        slope_error=slope_error,
+        center=center,
+    )
+
+
+def host_speeds(
+    runs: Iterable[tuple[Fit, Sequence[Observation]]], before: Mapping[str, float]
+) -> dict[str, float]:
+    """Return how quick each host is, by what its attempts of all steps took beside the fits.
+
+    Around 1 on the whole; hosts seen seldom stay near 1, or near what was known before.
+    """
+    logs: dict[str, list[tuple[float, float]]] = {}
+    for found, observations in runs:
+        middle = found.residual(0.5)
+        for one in observations:
+            if not one.is_censored and one.is_current:
+                took = math.log(max(one.seconds, SHORTEST_S))
+                off = math.log(found.seconds(one.size)) + middle - took
+                logs.setdefault(one.host, []).append((off, 1.0))
+    known = {host: math.log(factor) for host, factor in before.items()}
+    for host, pairs in logs.items():
+        n, was = len(pairs), known.get(host, 0.0)
+        known[host] = was + (_median(pairs) - was) * n / (n + 10)
+    counts = {host: len(pairs) for host, pairs in logs.items()}
+    total = sum(counts.values())
+    shift = sum(known[host] * n for host, n in counts.items()) / total if total else 0.0
+    return {host: math.exp(min(max(value - shift, -3.0), 3.0)) for host, value in known.items()}
+
+
+def remaining(found: Fit, expected_s: float, elapsed_s: float, share: float) -> float:
+    """Return what is left of a running attempt, in that share of the cases left open.
+
+    One that has outlasted all that is known goes on for a time like the one that it has had.
+    """
+    elapsed_s = max(elapsed_s, 0.0)
+    if elapsed_s <= 0 or expected_s <= 0:
+        return expected_s * math.exp(found.residual(share))
+    passed = found.share_below(math.log(elapsed_s / expected_s))
+    if passed >= 1.0:
+        return -0.5 * elapsed_s * math.log(max(1.0 - share, 1e-3))
+    whole = expected_s * math.exp(found.residual(passed + share * (1.0 - passed)))
+    return max(whole - elapsed_s, 0.0)
+
+
+def _weights(observations: Sequence[Observation]) -> list[float]:
+    """Attempts of older bodies count for a few, all together, unless there are no others."""
+    old = sum(not one.is_current for one in observations)
+    if old in (0, len(observations)):
+        return [1.0] * len(observations)
+    worth = min(1.0, OLD_WORTH / old)
+    return [1.0 if one.is_current else worth for one in observations]
+
+
+def _log_seconds(one: Observation, speeds: Mapping[str, float]) -> float:
+    return math.log(max(one.seconds * speeds.get(one.host, 1.0), SHORTEST_S))
+
+
+def _typical(
+    observations: Sequence[Observation], y: Sequence[float], weights: Sequence[float]
+) -> tuple[Curve, float, float]:
+    """Return the curve of medians, the error of its slope, and the logarithm of its middle size."""
+    sized = [
+        (math.log(one.size + 1), value, weight, one.is_censored)
+        for one, value, weight in zip(observations, y, weights, strict=True)
+        if one.size is not None
+    ]
+    unsized = [
+        (value, weight)
+        for one, value, weight in zip(observations, y, weights, strict=True)
+        if one.size is None and not one.is_censored
+    ]
+    if not sized:
+        seconds = math.exp(_median(unsized))
+        return Curve((0,), (seconds,), seconds), PRIOR_SPREAD, 0.0
+    level, slope, slope_error, center = _line(sized)
+    found = _knots(sized, level, slope, center)
+    without = math.exp(_median(unsized)) if unsized else math.exp(level)
+    return Curve(found.sizes, found.seconds, without), slope_error, center
+
+
+def _line(points: Sequence[tuple[float, float, float, bool]]) -> tuple[float, float, float, float]:
+    """Return level at the middle size, slope, the slope's error, and the middle, all logarithms."""
+    center = _median([(x, w) for x, _, w, _ in points])
+    level = _median([(value, w) for _, value, w, _ in points])
+    slope, noise, n = PRIOR_SLOPE, PRIOR_NOISE, float(len(points))
+    information = 1 / PRIOR_SPREAD**2
+    for _ in range(_ROUNDS):
+        left = [value - level - slope * (x - center) for x, value, _, _ in points]
+        scale = 1.4826 * _median(
+            [(abs(r), w) for r, (_, _, w, _) in zip(left, points, strict=True)]
+        )
+        noise = math.sqrt((PRIOR_WEIGHT * PRIOR_NOISE**2 + n * scale**2) / (PRIOR_WEIGHT + n))
+        sums = [1e-12, 0.0, 0.0, 0.0, 0.0]
+        for r, (x, value, w, is_censored) in zip(left, points, strict=True):
+            # A limit below the line fits any line; one above pulls it up as an attempt would.
+            if is_censored and r < 0:
+                continue
+            trust = w * min(1.0, _HUBER * noise / max(abs(r), 1e-9))
+            dx = x - center
+            for at, term in enumerate((1.0, dx, value, dx * dx, dx * value)):
+                sums[at] += trust * term
+        count, sum_x, sum_y, sum_xx, sum_xy = sums
+        information = (sum_xx - sum_x**2 / count) / noise**2 + 1 / PRIOR_SPREAD**2
+        pull = (sum_xy - sum_x * sum_y / count) / noise**2 + PRIOR_SLOPE / PRIOR_SPREAD**2
+        slope = min(max(pull / information, -0.5), 3.0)
+        level = (sum_y - slope * sum_x) / count
+    return level, slope, 1 / math.sqrt(information), center
+
+
+def _knots(
+    points: Sequence[tuple[float, float, float, bool]], level: float, slope: float, center: float
+) -> Curve:
+    """Return the power as a curve, lifted to the medians of size classes where these are full."""
+    ordered = sorted(points)
+    classes = max(1, min(_CLASSES, len(ordered) // _CLASS))
+    lifts: list[tuple[float, float]] = []  # logarithm of the size, and by how much
+    for at in range(classes):
+        part = ordered[at * len(ordered) // classes : (at + 1) * len(ordered) // classes]
+        left = [(v - level - slope * (x - center), w) for x, v, w, c in part if not c]
+        if left and len(part) >= _CLASS:
+            full = sum(w for _, w in left)
+            middle = _median([(x, w) for x, _, w, _ in part])
+            lifts.append((middle, _median(left) * full / (full + 4)))
+    low, high = ordered[0][0], ordered[-1][0]
+    places = sorted({low, *(x for x, _ in lifts), high, high + 2.0})
+    if len(places) < 4:
+        places = sorted({*places, low + (high - low) / 4, (low + high) / 2})
+    sizes: list[int] = [0]
+    seconds = [math.exp(level + slope * (max(low - 2.0, 0.0) - center) + _lift(lifts, low))]
+    for x in places:
+        size = max(round(math.exp(x)) - 1, 0)
+        if size > sizes[-1]:
+            sizes.append(size)
+            seconds.append(math.exp(level + slope * (x - center) + _lift(lifts, x)))
+        elif size == 0:
+            seconds[0] = math.exp(level + slope * (x - center) + _lift(lifts, x))
+    return Curve(tuple(sizes), tuple(seconds), math.exp(level))
+
+
+def _lift(lifts: Sequence[tuple[float, float]], x: float) -> float:
+    if not lifts:
+        return 0.0
+    high = bisect_left(lifts, (x, -math.inf))
+    if high == 0:
+        return lifts[0][1]
+    if high == len(lifts):
+        return lifts[-1][1]
+    (x0, one), (x1, other) = lifts[high - 1], lifts[high]
+    return one + (other - one) * (x - x0) / (x1 - x0) if x1 > x0 else other
+
+
+def _without_outliers(left: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Bring a few that lie far above the rest down to the edge; many are no outliers but the tail."""
+    ordered = sorted(left)
+    quarter, upper = _at_share(ordered, 0.25), _at_share(ordered, 0.75)
+    fence = upper + 3 * max(upper - quarter, 0.1)
+    beyond = sum(r > fence for r, _ in left)
+    if not beyond or beyond > max(1.0, 0.02 * len(left)):
+        return left
+    return [(min(r, fence), weight) for r, weight in left]
+
+
+def _quantiles(left: Sequence[tuple[float, float]], log_mean: float, n: float) -> tuple[float, ...]:
+    """Return evenly spaced quantiles, wider where few attempts cannot show how wide they are."""
+    ordered = sorted(left)
+    doubt = PRIOR_NOISE * math.sqrt(PRIOR_WEIGHT / (PRIOR_WEIGHT + n * n))
+    shares = [k / (QUANTILES - 1) for k in range(QUANTILES)]
+    return tuple(
+        _at_share(ordered, share) - log_mean + doubt * unit
+        for share, unit in zip(shares, _UNITS, strict=True)
+    )
+
+
+def _median(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the median of values with weights."""
+    return _at_share(sorted(pairs), 0.5)
+
+
+def _at_share(ordered: Sequence[tuple[float, float]], share: float) -> float:
+    """Return the value below which that share of the weight lies, of sorted values with weights."""
+    total = sum(weight for _, weight in ordered)
+    passed, before = 0.0, ordered[0]
+    before_at = 0.0
+    for value, weight in ordered:
+        at = (passed + weight / 2) / total
+        if at >= share:
+            if at == before_at or value == before[0]:
+                return value
+            part = (share - before_at) / (at - before_at)
+            return before[0] + max(part, 0.0) * (value - before[0]) if passed else value
+        passed += weight
+        before, before_at = (value, weight), at
+    return ordered[-1][0]
