@@ -17,6 +17,15 @@ def lines(file: BinaryIO) -> Iterator[str]:
             yield name.decode(encoding, errors)  # as os.fsdecode, which asks for both every time
 
 
+def numbered(content: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the names in a list with their lines; with a NUL anywhere in it, a NUL ends each."""
+    separator = b"\0" if b"\0" in content else b"\n"
+    for line, name in enumerate(content.split(separator), start=1):
+        plain = name if separator == b"\0" else name.rstrip(b"\r")
+        if plain.strip(b"\n"):
+            yield line, os.fsdecode(plain)
+
+
 def nul_separated(file: BinaryIO) -> Iterator[str]:
     """Yield the names of a list in which a NUL byte follows each, as `find -print0` writes it."""
     rest = b""

@@ -2,8 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 TEMPORARY = (".part", ".tmp", ".temp", ".filepart", ".partial", ".crdownload", ".swp", "~")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A shell text that prints the names of items, asked again and again."""
+
+    text: str
+    every_s: float = 60.0
+    timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A database of CouchDB's protocol, of which the documents that fit `selector` are items.
+
+    `params` says in which field of a document a parameter is, where that is not its own name;
+    `path` in which the path of the item's file is. `url` may have `${NAME}` for what the environment
+    knows; a password is there or in `password_file`.
+    """
+
+    url: str
+    selector: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    path: str | None = None
+    password_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +44,10 @@ class Source:
 
     name: str
     folder: str | None = None
-    table: str | None = None
+    table: str | None = None  # a path, or a glob for several
+    listing: str | None = None  # `list` in the file
+    command: Command | None = None
+    feed: Feed | None = None
     settle_s: float = 10.0
     glob: str = "**/*"
     exclude: tuple[str, ...] = ()
@@ -33,7 +62,13 @@ class Source:
     @property
     def kind(self) -> str:
         """What the source reads: its cursor means something to sources of this kind."""
-        return "table" if self.table is not None else "folder"
+        if self.table is not None:
+            return "table"
+        if self.listing is not None:
+            return "list"
+        if self.command is not None:
+            return "command"
+        return "folder" if self.feed is None else "feed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ Parts = Annotated[dict[Name, str], BeforeValidator(_parts), WithJsonSchema(_PART
 
 
 class SourceTable(Table):
-    """Where items come from: a folder, or a table with a row for each."""
+    """Where items come from: a folder, a table, a list, a command that prints names, or a feed."""
 
     folder: str | None = Field(default=None, description="the folder to look in")
     glob: str = Field(default="**/*", description="which files in it, relative to the folder")
@@ -49,7 +49,34 @@ class SourceTable(Table):
     parts: Parts = Field(default={})
     overdue: Annotated[Time, Field(gt=0)] = 86_400.0
     table: str | None = Field(
-        default=None, description="a CSV or TSV file with a header and a row for each item"
+        default=None,
+        description="a CSV or TSV file with a header and a row for each item, or a glob for several",
+    )
+    listing: str | None = Field(
+        default=None, alias="list", description="a file with the name of an item in each line"
+    )
+    command: str | None = Field(
+        default=None, description="shell text that prints the name of an item in each line"
+    )
+    every: Annotated[Time, Field(gt=0)] = 60.0
+    timeout: Annotated[Time, Field(gt=0)] = 300.0
+    feed: str | None = Field(
+        default=None,
+        description="the URL of a database of CouchDB's protocol, without a password; `${NAME}` in it "
+        "stands for a variable of the environment",
+    )
+    selector: dict[str, Any] = Field(
+        default={}, description='which documents are items, as in `{ status = "closed" }`'
+    )
+    params: dict[Name, str] = Field(
+        default={}, description="the field of a document that holds a parameter, as `run.number`"
+    )
+    path: str | None = Field(
+        default=None, description="the field of a document that holds the path of the item's file"
+    )
+    password_file: str | None = Field(
+        default=None,
+        description="a file whose first line is the password to the feed; others may not read it",
     )
     max_open: int | None = Field(
         default=None, ge=1, description="how many of its items may be open; it waits for room"

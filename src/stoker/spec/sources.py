@@ -5,46 +5,75 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from stoker.model.source import Rules, Source
+from stoker.model.source import Command, Rules, Source
+from stoker.spec.feeds import build_feed
 from stoker.spec.locations import absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from stoker.spec.locate import Path
     from stoker.spec.source_keys import RulesTable, SourceTable
     from stoker.spec.validate import Findings
 
-_PLACES = ("folder", "table")
-_OF_FOLDERS = (
-    *("glob", "exclude", "temporary", "complete_when", "manifest", "fields", "parts", "overdue"),
-)
+_PLACES = {
+    "folder": "folder",
+    "table": "table",
+    "listing": "list",
+    "command": "command",
+    "feed": "feed",
+}
+_FOLDER, _FILES, _FEED = ("folder",), ("folder", "table", "listing"), ("feed",)
+_OF = {  # keys that only make sense with some places
+    **dict.fromkeys(("glob", "exclude", "temporary", "complete_when", "manifest"), _FOLDER),
+    **dict.fromkeys(("fields", "parts", "overdue"), _FOLDER),
+    **dict.fromkeys(("every", "timeout"), ("command",)),
+    **dict.fromkeys(("selector", "params", "path", "password_file"), _FEED),
+    "settle": _FILES,
+}
+_EDITED_SETTLE_S = 1.0  # a person waits for the answer
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _IN_COMPANIONS = ("item", "name", "stem", "dir")
 
 
 def build_source(
-    name: str, table: SourceTable, *, items: str, path: Path, folder: str, findings: Findings
+    name: str,
+    table: SourceTable,
+    *,
+    items: str,
+    params: Collection[str],
+    path: Path,
+    folder: str,
+    findings: Findings,
 ) -> Source:
-    """Return the source, and tell `findings` what is wrong with it; `items` is what it must find."""
+    """Return the source, and tell `findings` what is wrong with it.
+
+    `items` is what it must find, `params` are the names of the pipeline's parameters.
+    """
     given = [key for key in _PLACES if getattr(table, key) is not None]
     if len(given) != 1 and not findings.has(path):
-        hint = f"write one of {', '.join(f'`{key}`' for key in _PLACES)}"
+        hint = f"write one of {', '.join(f'`{key}`' for key in _PLACES.values())}"
         findings.add(path, f"source `{name}` must have one place to look at", hint)
-    if given != ["folder"]:
-        for key in _OF_FOLDERS:
-            if key in table.model_fields_set:
-                findings.add((*path, key), f"`{key}` is for a source with a `folder`")
-    elif items == "records":
+    for key, places in _OF.items():
+        if key in table.model_fields_set and not set(given) & set(places):
+            message = f"`{key}` is for a source with a `{_PLACES[places[0]]}`"
+            findings.add((*path, key), message)
+    if given == ["folder"] and items == "records":
         hint = 'set `items = "files"`, or take records from a table'
         findings.add((*path, "folder"), "the items of this pipeline are records, not files", hint)
-    else:
+    elif given == ["folder"]:
         _check_names(table, items, path, findings)
+    is_edited = given in (["table"], ["listing"]) and "settle" not in table.model_fields_set
     return Source(
         name=name,
         folder=absolute(table.folder, folder) if table.folder is not None else None,
         table=absolute(table.table, folder) if table.table is not None else None,
-        settle_s=table.settle,
+        listing=absolute(table.listing, folder) if table.listing is not None else None,
+        command=_command(table),
+        feed=build_feed(
+            table, items=items, params=params, path=path, folder=folder, findings=findings
+        ),
+        settle_s=_EDITED_SETTLE_S if is_edited else table.settle,
         glob=table.glob,
         exclude=tuple(table.exclude),
         temporary=tuple(table.temporary),
@@ -55,6 +84,12 @@ def build_source(
         overdue_s=table.overdue,
         max_open=table.max_open,
     )
+
+
+def _command(table: SourceTable) -> Command | None:
+    if table.command is None:
+        return None
+    return Command(text=table.command, every_s=table.every, timeout_s=table.timeout)
 
 
 def _check_names(table: SourceTable, items: str, path: Path, findings: Findings) -> None:

@@ -1,0 +1,80 @@
+"""The answer to a file that people edit: what was taken of it, and what was not and why.
+
+It lies beside the file, as `NAME.report`. It is written whole or not at all, and only when it says
+something else than the one that lies there.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+SUFFIX = ".report"
+_LINES = 1_000  # in each part; a report is for reading
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What became of one reading. `what` is what the file has in its lines: rows, or names."""
+
+    what: str
+    taken: list[tuple[int, str]] = field(default_factory=list)  # line and key
+    refused: list[str] = field(default_factory=list)  # beginning with the line
+    removed: Sequence[str] = ()  # keys that had a line, and have none now
+
+    def text(self, *, name: str, saved_s: float) -> str:
+        """Return the whole report for the file, as it was saved at `saved_s`."""
+        saved = datetime.fromtimestamp(saved_s).astimezone()
+        counts = f"{len(self.taken):,} taken, {len(self.refused):,} refused"
+        if self.removed:
+            counts += f", {len(self.removed):,} removed"
+        parts = [f"{name}, as saved on {saved:%Y-%m-%d at %H:%M:%S}: {counts}\n"]
+        parts += _part("Refused. Put these right and save the file:", self.refused)
+        parts += _part(
+            f"Removed from the {what_of(self.what)}, and kept by Stoker with their results. "
+            "`stoker cancel` gives up what is not done yet:",
+            self.removed,
+        )
+        parts += _part(
+            "Taken:",
+            [f"line {line}: {key}" for line, key in self.taken[:_LINES]],
+            of=len(self.taken),
+        )
+        return "\n".join(parts)
+
+
+def what_of(what: str) -> str:
+    """Return what a file with such lines is called."""
+    return {"row": "table"}.get(what, "list")
+
+
+def _part(title: str, lines: Sequence[str], *, of: int | None = None) -> Iterator[str]:
+    if not lines:
+        return
+    shown = [f"  {line}" for line in lines[:_LINES]]
+    more = (of or len(lines)) - len(shown)
+    if more > 0:
+        shown.append(f"  … and {more:,} more")
+    yield "\n".join([title, *shown, ""])
+
+
+def write_report(path: str, text: str) -> None:
+    """The file at `path` says `text`; it is not touched if it does so already. OSError otherwise."""
+    content = text.encode("utf-8", "backslashreplace")
+    with suppress(OSError):
+        if Path(path).read_bytes() == content:
+            return
+    folder, name = os.path.split(path)
+    descriptor, made = tempfile.mkstemp(prefix=f".{name[:100]}.", dir=folder or ".")
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o644)
+            file.write(content)
+        os.replace(made, path)
+    except OSError:
+        with suppress(OSError):
+            Path(made).unlink()
+        raise

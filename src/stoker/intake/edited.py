@@ -1,0 +1,346 @@
+"""Files that people edit, as sources: a table, a folder of tables, a list of names.
+
+A file is read whole once it has settled, and only if nothing has changed it meanwhile: editors write
+over a file or rename another into its place, and half of a table looks like a table. Its author
+finds the answer beside it (`intake/answer.py`). A line that was removed removes no item.
+"""
+
+import base64
+import glob
+import io
+import logging
+import os
+import time
+import zlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from stoker.errors import UserError
+from stoker.intake import texts
+from stoker.intake.answer import SUFFIX, Answer, write_report
+from stoker.intake.listed import listed_items
+from stoker.intake.listing import Listing
+from stoker.intake.settle import Look, look
+from stoker.intake.source import Find, Mark, Over, Refusal
+from stoker.intake.table import table_items
+from stoker.model.item import NewItem
+from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.model.source import Source as Declared
+
+UNFINISHED_S = 10.0  # a last line without an end may be half a line, and is believed after so long
+POLL_S = 0.5
+REST_S = 60.0  # at most between looks
+_AGAIN_S = 60.0  # names that were missing may be there after so long
+_NOT_TABLES = (SUFFIX, "~", ".swp", ".tmp", ".part")  # beside tables, ours and the editors'
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A file as it was seen last, and since when it has been so, on the monotonic clock."""
+
+    look: Look
+    since_s: float
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of a file that was read; kept in the cursor."""
+
+    stamp: str
+    keys: frozenset[str] = frozenset()
+    removed: tuple[str, ...] = ()
+    refused: int = 0
+    trouble: str = ""  # why nothing of it could be read
+    read_s: float = field(default_factory=time.monotonic)  # not kept
+
+    def as_cursor(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        keys = zlib.compress("\0".join(sorted(self.keys)).encode("utf-8", "surrogatepass"))
+        return {
+            "stamp": self.stamp,
+            "keys": base64.b85encode(keys).decode(),
+            "removed": list(self.removed),
+            "refused": self.refused,
+            "trouble": self.trouble,
+        }
+
+    @classmethod
+    def of_cursor(cls, kept: Mapping[str, Any]) -> "_Memory":
+        """Return what `as_cursor` made."""
+        keys = zlib.decompress(base64.b85decode(kept["keys"])).decode("utf-8", "surrogatepass")
+        return cls(
+            stamp=kept["stamp"],
+            keys=frozenset(keys.split("\0")) if keys else frozenset(),
+            removed=tuple(kept["removed"]),
+            refused=kept["refused"],
+            trouble=kept["trouble"],
+        )
+
+
+class EditedSource:
+    """A table, a folder of tables or a list, followed while people edit it."""
+
+    def __init__(self, pipeline: Pipeline, declared: Declared, *, project_folder: str) -> None:
+        self.name = declared.name
+        self.kind = declared.kind
+        self.pending = 0
+        self.pending_for_s: float | None = None
+        self.trouble: str | None = None
+        self._pipeline = pipeline
+        self._project_folder = project_folder
+        self._pattern = declared.table or declared.listing or ""
+        self._settle_s = declared.settle_s
+        self._what = "row" if declared.table is not None else "name"
+        self._seen: dict[str, _Seen] = {}
+        self._memory: dict[str, _Memory] = {}
+        declares = repr((pipeline.params, pipeline.key, pipeline.items, pipeline.priority))
+        self._mark = xxhash.xxh3_64_hexdigest(declares.encode())
+
+    def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:
+        """Yield the items of the files that were changed and have settled."""
+        self._remember(cursor.get("files", {}))
+        paths = self._paths()
+        self.pending, self.pending_for_s = 0, None
+        for path in paths:
+            if self._is_to_be_read(path):
+                yield from self._read(path)
+        self._conclude(paths)
+
+    def rest(self, over: Over) -> None:
+        """Return when a file has settled that is not known as it is, or after a while."""
+        until_s = time.monotonic() + REST_S
+        while not over and time.monotonic() < until_s:
+            over.rest(POLL_S)
+            if any(self._is_to_be_read(path) for path in self._paths()):
+                return
+
+    def close(self) -> None:
+        """Hold nothing: nothing is open between looks."""
+
+    # ------------------------------------------------------------------------ which files, and when
+
+    def _paths(self) -> list[str]:
+        """Return the files there are; without a pattern the one that is named, there or not."""
+        if not glob.has_magic(self._pattern):
+            return [self._pattern]
+        found = glob.glob(self._pattern, recursive=True)
+        return sorted(
+            path
+            for path in found
+            if not path.endswith(_NOT_TABLES)
+            and not os.path.basename(path).startswith((".", "~$"))
+            and os.path.isfile(path)
+        )
+
+    def _is_to_be_read(self, path: str) -> bool:
+        """Whether the file has settled as something that is not known."""
+        now = look(path)
+        if now is None:
+            self._seen.pop(path, None)
+            return False
+        seen = self._seen.get(path)
+        if seen is None or seen.look != now:
+            age_s = max(0.0, time.time() - now.ctime_ns / 1e9)
+            is_old = seen is None and age_s >= max(self._settle_s, UNFINISHED_S)
+            since_s = time.monotonic() - (age_s if is_old else 0.0)
+            seen = self._seen[path] = _Seen(now, since_s)
+        known = self._memory.get(path)
+        if known is not None and known.stamp == self._stamp(now) and not self._is_due(known):
+            return False
+        return self._is_settled(path, seen)
+
+    def _is_settled(self, path: str, seen: _Seen) -> bool:
+        rested_s = time.monotonic() - seen.since_s
+        if rested_s < self._settle_s:
+            return False
+        return rested_s >= UNFINISHED_S or _ends_with_a_line(path)
+
+    def _is_due(self, known: _Memory) -> bool:
+        """Whether names that were not there may be there by now."""
+        is_record = self._pipeline.items is ItemKind.RECORDS
+        return known.refused > 0 and not is_record and _passed_s(known.read_s) >= _AGAIN_S
+
+    def _stamp(self, seen: Look) -> str:
+        """What tells the file from itself as changed, also where the pipeline's rules changed."""
+        return f"{seen.size_bytes}:{seen.mtime_ns}:{seen.ctime_ns}:{seen.inode}:{self._mark}"
+
+    def _conclude(self, paths: list[str]) -> None:
+        """Say how the files stand after a look."""
+        troubles = []
+        for path in paths:
+            known, seen = self._memory.get(path), self._seen.get(path)
+            if seen is None:
+                troubles.append(f"there is no file `{path}`; make it, or put its path right")
+                continue
+            if known is None or known.stamp != self._stamp(seen.look):
+                self.pending += 1
+                self.pending_for_s = max(self.pending_for_s or 0.0, _passed_s(seen.since_s))
+            if known is not None and known.trouble:
+                troubles.append(known.trouble)
+            elif known is not None and known.refused:
+                troubles.append(
+                    f"`{path}`: {_plural(known.refused, self._what)} refused; `{path}{SUFFIX}` "
+                    "says why"
+                )
+        self.trouble = "\n".join(troubles) or None
+
+    # -------------------------------------------------------------------------------------- reading
+
+    def _remember(self, kept: Mapping[str, Mapping[str, Any]]) -> None:
+        """Know of each file what the cursor has: what was yielded last may not have come so far."""
+        before, self._memory = self._memory, {}
+        for path in kept:
+            self._memory[path] = memory = _Memory.of_cursor(kept[path])
+            if path in before and before[path].stamp == memory.stamp:
+                memory.read_s = before[path].read_s
+
+    def _read(self, path: str) -> Iterator[Find]:
+        before = self._seen[path].look
+        reading = Reading(self._pipeline, path, what=self._what, folder=self._project_folder)
+        memory = _Memory(stamp=self._stamp(before))
+        try:
+            content = Path(path).read_bytes()
+            if look(path) != before:
+                return  # it is being saved just now, and settles anew
+            yield from reading.finds(content)
+        except OSError as error:
+            memory.trouble = f"`{path}` cannot be read: {error.strerror}"
+        except UserError as error:
+            memory.trouble = str(error)
+        if memory.trouble:
+            yield Refusal(message=memory.trouble)
+            reading.refuse_all(memory.trouble)
+        self._compare(path, memory, reading)
+        cursor = {
+            one: known.as_cursor() for one, known in self._memory.items() if one in self._seen
+        }
+        mark = Mark(cursor={"files": cursor | {path: memory.as_cursor()}})
+        unset = mark.done
+        try:
+            yield mark
+            self._memory[path] = memory
+        finally:  # the look may be closed here, once all is taken that there is room for
+            if mark.done is not unset:
+                self._answer(path, reading, mark, before)
+
+    def _compare(self, path: str, memory: _Memory, reading: "Reading") -> None:
+        """Find out which keys have no line any more; with refused lines nobody can say."""
+        known = self._memory.get(path)
+        now = {key for _, key in reading.answer.taken}
+        memory.refused = len(reading.answer.refused)
+        memory.keys = frozenset(now)
+        if known is None:
+            return
+        elsewhere = {
+            key for one, other in self._memory.items() if one != path for key in other.keys
+        }
+        if memory.refused:
+            memory.keys |= known.keys
+            memory.removed = known.removed
+        elif removed := known.keys - now - elsewhere:
+            memory.removed = tuple(sorted(removed))
+            _log.warning(
+                "lines were removed; the items stay",
+                extra={"event": "lines_removed", "path": path, "n": len(removed)},
+            )
+        else:
+            memory.removed = tuple(key for key in known.removed if key not in now | elsewhere)
+        reading.answer.removed = memory.removed
+
+    def _answer(self, path: str, reading: "Reading", mark: Mark, before: Look) -> None:
+        """The answer lies beside the file, if it can lie there."""
+        reading.add_conflicts(mark.done.messages)
+        name = os.path.basename(path)
+        try:
+            write_report(
+                path + SUFFIX, reading.answer.text(name=name, saved_s=before.mtime_ns / 1e9)
+            )
+        except OSError as error:
+            _log.warning(
+                "no report can be written beside a file",
+                extra={"event": "report_not_written", "path": path, "error": str(error)},
+            )
+
+
+class Reading:
+    """One reading of one file; `answer` fills up while the items are taken."""
+
+    def __init__(self, pipeline: Pipeline, path: str, *, what: str, folder: str) -> None:
+        self.answer = Answer(what=what)
+        inside = os.path.relpath(path, folder)
+        self._name = path if inside.startswith("..") else inside
+        self._path = path
+        self._told: list[str] = []  # refusals that were not yielded yet
+        self._known: set[str] = set()
+        self._listing = Listing(
+            pipeline, project_folder=folder, refuse=self._refuse, priority=pipeline.priority
+        )
+
+    def finds(self, content: bytes) -> Iterator[Find]:
+        """Yield the items in the file's `content`, and what is refused. UserError for all of it."""
+        folder = os.path.dirname(self._path)
+        if self.answer.what == "row":
+            items = table_items(
+                self._listing,
+                io.BytesIO(content),
+                name=self._name,
+                folder=folder,
+                on_row=self._take,
+            )
+        else:
+            names = texts.numbered(content)
+            items = listed_items(
+                self._listing, names, name=self._name, folder=folder, on_row=self._take
+            )
+        for item in items:
+            yield from self._refusals()
+            yield item
+        yield from self._refusals()
+
+    def refuse_all(self, trouble: str) -> None:
+        """Nothing can be read of the file."""
+        self._known.add(trouble)
+        self.answer.refused.append(trouble.removeprefix(f"the table `{self._name}`, "))
+
+    def add_conflicts(self, messages: Sequence[str]) -> None:
+        """Add to the answer what registering had to say."""
+        self.answer.refused += [message for message in messages if message not in self._known]
+
+    def _take(self, line: int, item: NewItem) -> None:
+        self.answer.taken.append((line, item.key))
+
+    def _refuse(self, message: str) -> None:
+        self._told.append(message)
+        self._known.add(message)
+        self.answer.refused.append(message.removeprefix(f"`{self._name}`, "))
+
+    def _refusals(self) -> Iterator[Refusal]:
+        for message in self._told:
+            yield Refusal(message=message)
+        self._told.clear()
+
+
+def _ends_with_a_line(path: str) -> bool:
+    """Whether the file's last line has its end; an empty file has none."""
+    try:
+        with open(path, "rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) in (b"\n", b"\r", b"\0")
+    except OSError:
+        return True  # reading it tells what is wrong
+
+
+def _passed_s(since_s: float) -> float:
+    return time.monotonic() - since_s
+
+
+def _plural(n: int, word: str) -> str:
+    return f"1 {word} is" if n == 1 else f"{n:,} {word}s are"

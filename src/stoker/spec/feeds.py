@@ -1,0 +1,82 @@
+"""Feeds of the model from the file's: the address without secrets, a selector that can be decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from stoker.model.mango import OPERATORS
+from stoker.model.source import Feed
+from stoker.spec.locations import absolute
+from stoker.spec.problems import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from stoker.spec.locate import Path
+    from stoker.spec.source_keys import SourceTable
+    from stoker.spec.validate import Findings
+
+
+def build_feed(
+    table: SourceTable,
+    *,
+    items: str,
+    params: Collection[str],
+    path: Path,
+    folder: str,
+    findings: Findings,
+) -> Feed | None:
+    """Return the feed, if the source is one, and tell `findings` what is wrong with it."""
+    if table.feed is None:
+        return None
+    _check_url(table.feed, (*path, "feed"), findings)
+    _check_selector(table.selector, (*path, "selector"), findings)
+    for name in table.params:
+        if name not in params:
+            hint = suggest(name, params)
+            findings.add((*path, "params", name), f"there is no parameter `{name}`", hint)
+    if items == "records" and table.path is not None:
+        findings.add((*path, "path"), "the items of this pipeline are records, which have no path")
+    elif items != "records" and table.path is None:
+        hint = (
+            'say which field holds its path, as in `path = "raw.file"`, or set `items = "records"`'
+        )
+        findings.add((*path, "feed"), "a document is no file", hint)
+    secret = table.password_file
+    return Feed(
+        url=table.feed,
+        selector=table.selector,
+        params=table.params,
+        path=table.path,
+        password_file=None if secret is None else absolute(secret, folder),
+    )
+
+
+def _check_url(url: str, path: Path, findings: Findings) -> None:
+    """Tell what is wrong with the URL, without repeating it: it may hold a password."""
+    shape = "write `http://HOST:5984/DATABASE`"
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+        is_whole = bool(parts.hostname and parts.path.strip("/")) and not parts.query
+    except ValueError:
+        is_whole, password, parts = False, None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not is_whole:
+        findings.add(path, "`feed` is not the URL of a database", shape)
+    elif password is not None and not password.startswith("${"):
+        hint = "write `${NAME}` for a variable of the environment, or use `password_file`"
+        findings.add(path, "the password stands in the file for everybody to read", hint)
+
+
+def _check_selector(selector: Any, path: Path, findings: Findings) -> None:
+    """Tell which operators of the selector are not known."""
+    if isinstance(selector, list):
+        for index, part in enumerate(selector):
+            _check_selector(part, (*path, index), findings)
+    elif isinstance(selector, dict):
+        for name, value in selector.items():
+            if name.startswith("$") and name not in OPERATORS:
+                hint = suggest(name, OPERATORS)
+                findings.add((*path, name), f"a selector has no `{name}`", hint)
+            _check_selector(value, (*path, name), findings)
