@@ -158,6 +158,21 @@ def _must_exist(store: Store) -> None:
 
 
 @contextmanager
+def bare(
+    url: str, *, folder: str | None = None, password_file: str | None = None
+) -> Iterator[Store]:
+    """Yield the store at `url` as it is, for the verbs that make, change and move stores themselves.
+
+    Neither its schema nor whose it is has been looked at, and nothing has been made.
+    """
+    store = Store(url, dialect_for(url), folder=folder, password_file=password_file)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
 def opened(url: str, *, site_name: str = "") -> Iterator[Store]:
     """`open_store` as a block, closing at its end."""
     store = open_store(url, site_name=site_name)
@@ -177,6 +192,22 @@ def machine() -> str:
         if found:
             return found
     return socket.gethostname()
+
+
+MOVED, BACKUP = "moved to ", "backup of "  # how `site.set_aside` begins
+
+
+def aside(store: Store, said: str) -> str:
+    """Return what to tell who opens a store that is not to be worked on any more, or not yet."""
+    if said.startswith(BACKUP):
+        return (
+            f"`{store.url}` is a backup, made {said.removeprefix(BACKUP)}; `stoker store restore` "
+            "makes the project's store from it"
+        )
+    return (
+        f"the store `{store.url}` was moved to `{said.removeprefix(MOVED)}`: set `[store] url` to "
+        "that; here nothing is recorded any more"
+    )
 
 
 @as_a_whole
@@ -203,6 +234,8 @@ def _identify(store: Store, site_name: str) -> None:
                 unit.execute(tables.head.insert().values(origin=OWN_SITE, epoch=1, seq=0))
         return
     store.epoch = row.epoch
+    if row.set_aside is not None:
+        raise Refused(aside(store, row.set_aside))
     if row.machine != machine() and store.dialect.is_one_host:
         raise Refused(
             f"the store `{store.url}` belongs to another host: SQLite serves one host only. "

@@ -7,11 +7,11 @@ never pruned the two are equal after every transaction, which a property test ho
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select, true
 
 from stoker.model.pipeline import Pipeline
 from stoker.model.states import AttemptState, TaskState
@@ -22,6 +22,7 @@ from stoker.store.ids import text_of
 from stoker.store.unit import Unit
 
 TaskKey = tuple[str, str, str]  # pipeline, key, step
+PART_ITEMS = 20_000  # about 100 MB where an item has a few tasks
 
 
 @dataclass(slots=True)
@@ -39,11 +40,45 @@ _ATTEMPT_FACTS = (
 )  # fmt: skip
 
 
-def replay(unit: Unit) -> Picture:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some items of a pipeline: those whose keys are above `after`, up to and with `last`."""
+
+    pipeline: str
+    after: str | None
+    last: str | None
+
+    def holds(self, key: Any) -> Any:
+        """The condition that a column's key is one of them."""
+        bounds = [] if self.after is None else [key > self.after]
+        return and_(*bounds, *([] if self.last is None else [key <= self.last]), true())
+
+
+def parts(unit: Unit, *, items: int = PART_ITEMS) -> Iterator[Part]:
+    """Yield all that the store holds in parts that fit into memory, forgotten items included."""
+    item, pipeline = tables.item, tables.pipeline
+    for row in unit.execute(select(pipeline).order_by(pipeline.c.name)).fetchall():
+        keys = select(item.c.key).where(item.c.pipeline_id == row.id).order_by(item.c.key)
+        after = None
+        while True:
+            rest = keys if after is None else keys.where(item.c.key > after)
+            last = unit.execute(rest.limit(1).offset(items - 1)).scalar()
+            yield Part(row.name, after, last)
+            if last is None:
+                break
+            after = last
+
+
+def replay(unit: Unit, part: Part | None = None) -> Picture:
     """Return what the own journal, in the order of its rows, says the store must hold."""
     picture = Picture()
     pipelines: dict[str, Pipeline] = {}
-    query = select(tables.journal).where(tables.journal.c.origin == 1)
+    own = tables.journal.c
+    query = select(tables.journal).where(own.origin == 1)
+    if part is not None:
+        query = query.where(
+            own.pipeline == part.pipeline, or_(own.key.is_(None), part.holds(own.key))
+        )
     for row in unit.execute(query.order_by(tables.journal.c.id)):
         data = json.loads(row.data) if row.data else {}
         if row.event == "set_version":
@@ -57,15 +92,19 @@ def replay(unit: Unit) -> Picture:
     return picture
 
 
-def snapshot(unit: Unit) -> Picture:
+def snapshot(unit: Unit, part: Part | None = None) -> Picture:
     """Return what the tables hold."""
     picture = Picture()
     item, task, attempt = tables.item, tables.task, tables.attempt
     pipeline, step = tables.pipeline, tables.step
+    of_item = item.join(pipeline, pipeline.c.id == item.c.pipeline_id)
+    of_task = of_item.join(task, task.c.item_id == item.c.id)
+    of_attempt = of_task.join(attempt, attempt.c.task_id == task.c.id)
+    chosen: list[Any] = [true()]
+    if part is not None:
+        chosen = [pipeline.c.name == part.pipeline, part.holds(item.c.key)]
     rows = unit.execute(
-        select(item, pipeline.c.name.label("pipeline")).join(
-            pipeline, pipeline.c.id == item.c.pipeline_id
-        )
+        select(item, pipeline.c.name.label("pipeline")).select_from(of_item).where(*chosen)
     )
     names = {}
     for row in rows:
@@ -82,7 +121,7 @@ def snapshot(unit: Unit) -> Picture:
         }
     steps = {row.id: row.name for row in unit.execute(select(step))}
     keys = {}
-    for row in unit.execute(select(task)):
+    for row in unit.execute(select(task).select_from(of_task).where(*chosen)):
         keys[row.id] = (*names[row.item_id], steps[row.step_id])
         picture.tasks[keys[row.id]] = {
             "state": TaskState(row.state).word,
@@ -91,9 +130,11 @@ def snapshot(unit: Unit) -> Picture:
             "tries": row.tries,
             "lost": row.lost,
         }
-    for row in unit.execute(select(attempt)):
+    for row in unit.execute(select(attempt).select_from(of_attempt).where(*chosen)):
         picture.attempts[text_of(row.id)] = _attempt_of(row, keys[row.task_id])
-    _outputs(unit, picture)
+    output = tables.output
+    outputs = select(output).select_from(of_attempt.join(output, output.c.attempt == attempt.c.id))
+    _outputs(picture, unit.execute(outputs.where(*chosen).order_by(*output.primary_key)))
     return picture
 
 
@@ -124,10 +165,8 @@ def _attempt_of(row: Any, key: TaskKey) -> dict[str, Any]:
     return found
 
 
-def _outputs(unit: Unit, picture: Picture) -> None:
-    table = tables.output
-    query = select(table).order_by(table.c.attempt, table.c.name, table.c.position)
-    for row in unit.execute(query):
+def _outputs(picture: Picture, rows: Iterable[Any]) -> None:
+    for row in rows:
         picture.attempts[text_of(row.attempt)]["outputs"].append(
             [row.name, os.fsdecode(row.path), row.size_bytes, row.checksum]
         )

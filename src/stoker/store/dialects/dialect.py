@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from stoker.store.unit import Unit
 
 
+SHUT = "stoker_moved"  # the name of what keeps a store from being written to
+WAS_MOVED = (
+    "the store was moved away while this was under way, and nothing was recorded; "
+    "`stoker status` says where it is now"
+)
+
+
 class BrokenOff(Unavailable):
     """The database undid the transaction for the sake of another; from its beginning it may succeed."""
 
@@ -78,6 +85,21 @@ class Dialect(Protocol):
 
     def translate(self, error: Exception) -> StokerError | None:
         """Return the error to raise for a driver's; None where it is a bug."""
+        ...
+
+    def shut(self, unit: "Unit") -> None:
+        """With the commit of this transaction, which is alone, nobody records anything here any more.
+
+        Not even who opened the store before: what they write fails with Refused.
+        """
+        ...
+
+    def continue_ids(self, unit: "Unit") -> None:
+        """Ids go on behind those of rows that were put in with their ids."""
+        ...
+
+    def copy_file(self, connection: Connection, path: Path) -> bool:
+        """`path` holds what the database does; False, and nothing done, where that is no file."""
         ...
 
     def quick_check(self, connection: Connection) -> list[str]:

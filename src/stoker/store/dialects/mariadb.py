@@ -6,14 +6,15 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymysql
 from sqlalchemy import Connection, Engine, event
 
-from stoker.errors import Bug, StokerError, Unavailable, UserError
+from stoker.errors import Bug, Refused, StokerError, Unavailable, UserError
 from stoker.store.dialects import server
-from stoker.store.dialects.dialect import BrokenOff
+from stoker.store.dialects.dialect import WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 _CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
 # The row of this site is what all that writes locks, shared except for who is alone.
-_WRITE = f"SELECT {_CLOCK} FROM site WHERE id = 1 LOCK IN SHARE MODE"
-_WRITE_ALONE = f"SELECT {_CLOCK} FROM site WHERE id = 1 FOR UPDATE"
+_WRITE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1 LOCK IN SHARE MODE"
+_WRITE_ALONE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1 FOR UPDATE"
 _SCHEMA_LOCK = "concat('stoker ', database())"
 
 _GONE = {0, 1040, 1053, 1077, 1079, 1129, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 1969}
@@ -106,6 +107,8 @@ class MariadbDialect:
         self, cursor: Any, text: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
     ) -> int:
         """One statement for hundreds of rows: the driver would make a round trip of every update."""
+        if len(rows) == 1:
+            return int(cursor.execute(text, [rows[0][name] for name in names]))
         if not text.startswith("UPDATE "):
             cursor.executemany(text, [[row[name] for name in names] for row in rows])
             return int(cursor.rowcount)
@@ -137,6 +140,19 @@ class MariadbDialect:
                 return kind(f"{meaning} ({words})")
         return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
 
+    def shut(self, unit: "Unit") -> None:
+        """Whoever begins to write reads in the site's row that the store was set aside."""
+        unit.cursor.execute("SET SESSION idle_transaction_timeout = 0")
+
+    def continue_ids(self, unit: "Unit") -> None:
+        """Tables go on behind the highest id by themselves; the blocks of item ids do not."""
+        unit.cursor.execute(f"SELECT coalesce(max(id), 0) DIV {server.ITEM_BLOCK} + 1 FROM item")
+        unit.cursor.execute(f"SELECT setval(item_block, {int(unit.cursor.fetchone()[0])}, 0)")
+
+    def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
+        """It has none."""
+        return False
+
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""
         return []
@@ -150,6 +166,8 @@ def _clock(cursor: Any) -> int:
     if row is None:  # a store that is just being made has no site yet
         cursor.execute(f"SELECT {_CLOCK}")
         row = cursor.fetchone()
+    if any(set_aside is not None for set_aside in row[1:]):
+        raise Refused(WAS_MOVED)
     return int(row[0])
 
 

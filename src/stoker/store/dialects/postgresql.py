@@ -1,15 +1,16 @@
 """PostgreSQL, by psycopg 3: many hosts, many writers."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 
-from stoker.errors import Bug, StokerError, Unavailable, UserError
+from stoker.errors import Bug, Refused, StokerError, Unavailable, UserError
 from stoker.store.dialects import server
-from stoker.store.dialects.dialect import BrokenOff
+from stoker.store.dialects.dialect import SHUT, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ class PostgresqlDialect:
     def run_many(
         self, cursor: Any, text: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
     ) -> int:
-        """The driver sends all of them before it waits for the first answer."""
+        """The driver sends all of them before it waits for the first answer; one goes by itself."""
+        if len(rows) == 1:
+            cursor.execute(text, [rows[0][name] for name in names])
+            return int(cursor.rowcount)
         cursor.executemany(text, [[row[name] for name in names] for row in rows])
         return int(cursor.rowcount)
 
@@ -115,6 +119,8 @@ class PostgresqlDialect:
             return None
         words = str(original).strip().partition("\n")[0]
         code = original.sqlstate
+        if SHUT in words:
+            return Refused(WAS_MOVED)
         if code is None:
             lost = isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
             return Unavailable(f"the store's database does not answer ({words})") if lost else None
@@ -122,6 +128,29 @@ class PostgresqlDialect:
             if {code, code[:2]} & codes:
                 return kind(f"{meaning} ({words})")
         return None
+
+    def shut(self, unit: "Unit") -> None:
+        """Every change is written in the journal; a constraint refuses its new rows."""
+        unit.cursor.execute(f"ALTER TABLE journal ADD CONSTRAINT {SHUT} CHECK (false) NOT VALID")
+        unit.cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+    def continue_ids(self, unit: "Unit") -> None:
+        """Bring the sequences behind the highest ids."""
+        unit.cursor.execute(
+            "SELECT c.table_name FROM information_schema.columns c WHERE c.column_name = 'id' "
+            "AND c.column_default LIKE 'nextval%' AND c.table_schema = current_schema()"
+        )
+        for (table,) in unit.cursor.fetchall():
+            unit.cursor.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), "
+                f"(SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
+            )
+        block = f"(SELECT coalesce(max(id), 0) / {server.ITEM_BLOCK} + 1 FROM item)"
+        unit.cursor.execute(f"SELECT setval('item_block', {block}, false)")
+
+    def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
+        """It has none."""
+        return False
 
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""

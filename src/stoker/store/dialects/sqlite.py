@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 
 from stoker.errors import Refused, StokerError, Unavailable
+from stoker.store.dialects.dialect import SHUT, WAS_MOVED
 
 if TYPE_CHECKING:
     from stoker.store.unit import Unit
@@ -20,6 +22,30 @@ CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms;
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"}
     | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "panfs", "orangefs", "pvfs2", "wekafs"}
+)
+
+# By SQLite's own words: the first that holds. They stand for `{}`.
+_MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
+    ((SHUT,), Refused, WAS_MOVED),
+    (
+        ("locked", "busy"),
+        Unavailable,
+        (
+            f"the store is locked by another process for over {BUSY_TIMEOUT_MS // 1000} s; "
+            "look for a program that holds it open (`fuser` names it) and try again"
+        ),
+    ),
+    (("full",), Unavailable, "the store cannot grow ({}); make room on its disk"),
+    (
+        ("readonly", "unable to open"),
+        Unavailable,
+        "the store cannot be opened for writing ({}); check its rights",
+    ),
+    (
+        ("disk I/O", "malformed", "not a database"),
+        Unavailable,
+        "the store cannot be read ({}); see `stoker doctor`",
+    ),
 )
 
 
@@ -99,20 +125,26 @@ class SqliteDialect:
         if not isinstance(original, sqlite3.Error):
             return None
         words = str(original)
-        if "locked" in words or "busy" in words:
-            return Unavailable(
-                f"the store is locked by another process for over {BUSY_TIMEOUT_MS // 1000} s; "
-                "look for a program that holds it open (`fuser` names it) and try again"
-            )
-        if "full" in words:
-            return Unavailable(f"the store cannot grow ({words}); make room on its disk")
-        if "readonly" in words or "unable to open" in words:
-            return Unavailable(
-                f"the store cannot be opened for writing ({words}); check its rights"
-            )
-        if "disk I/O" in words or "malformed" in words or "not a database" in words:
-            return Unavailable(f"the store cannot be read ({words}); see `stoker doctor`")
+        for said, kind, meaning in _MEANINGS:
+            if any(one in words for one in said):
+                return kind(meaning.format(words))
         return None
+
+    def shut(self, unit: "Unit") -> None:
+        """Every change is written in the journal; a trigger refuses its rows."""
+        unit.cursor.execute(
+            f"CREATE TRIGGER {SHUT} BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, '{SHUT}'); END"
+        )
+
+    def continue_ids(self, unit: "Unit") -> None:
+        """SQLite always goes on behind the highest."""
+
+    def copy_file(self, connection: Connection, path: Path) -> bool:
+        """SQLite's own online backup, in one step, so that no writer makes it begin again."""
+        with closing(sqlite3.connect(path)) as copy:
+            driver: Any = connection.connection.driver_connection
+            driver.backup(copy)
+        return True
 
     def quick_check(self, connection: Connection) -> list[str]:
         """What SQLite's own check says; it reads the whole file."""
