@@ -80,10 +80,10 @@ class Disks:
         self.folder = folder
         self.mounted: list[Path] = []
 
-    def mount(self, name: str, mib: int) -> Path:
+    def mount(self, name: str, *, options: str) -> Path:
         path = self.folder / name
         path.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(path)]
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
         if (
             os.geteuid() == 0
             and subprocess.run(command, check=False, capture_output=True).returncode == 0
@@ -354,8 +354,9 @@ def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
     launcher = Launcher(folder / "empty.db")
     site = None
     try:
-        out, scratch = disks.mount("outputs", 24), disks.mount("scratch", 24)
-        hidden = disks.mount("store", 48)
+        out = disks.mount("outputs", options="size=24m")
+        scratch = disks.mount("scratch", options="size=24m")
+        hidden = disks.mount("store", options="size=48m")
         site = Site(project, launcher, scratch=scratch / "s")
         (project / ".stoker").symlink_to(hidden)
         site.outside = [out]

@@ -27,7 +27,7 @@ from stoker.store.connect import Store, open_store
 from stoker.store.ids import text_of
 from stoker.work import contain
 from stoker.work.leftovers import store_id
-from stoker.work.publish import measure
+from stoker.work.measure import measure
 from stoker.work.scratch import HIDDEN, process_start
 from store.rig import broken_promises
 

@@ -1,6 +1,11 @@
-"""A disk gets full under scratch, outputs or store: nothing counts that is not there, and work goes on."""
+"""A disk gets full under scratch, outputs, logs or store: nothing counts that is not there.
+
+The worker says so and claims nothing; when there is room the work goes on by itself, and what the
+full disk broke off does not count as tried.
+"""
 
 import contextlib
+import json
 import os
 
 import pytest
@@ -9,12 +14,11 @@ from faults.chaos import Disks
 from faults.site import Site
 from integration.work.rig import Rig
 from stoker.errors import Unavailable
-from stoker.store import publications, tables
-from stoker.work import conclude
+from stoker.store import publications, reports, tables
+from stoker.work import conclude, room
 
 STEP = """
 [pipelines.p.steps.s]
-retries = 1000
 backoff = "0.1s"
 run = '''
 LIFE
@@ -33,6 +37,36 @@ def disks(tmp_path):
     found.close()
 
 
+@pytest.fixture
+def site_on(tmp_path, launcher, disks):
+    """Make a site of which the named part lies on a small file system of its own."""
+    sites = []
+
+    def make(name: str, *, options: str = "size=8m", step: str = STEP, keys: str = "abc"):
+        disk = disks.mount(name, options=options)
+        if not disks.mounted:
+            pytest.skip("no file system can be mounted here")
+        folder = tmp_path / "project"
+        folder.mkdir()
+        site = Site(folder, launcher, scratch=disk / "s" if name == "scratch" else None)
+        sites.append(site)
+        if name == "store":
+            (folder / ".stoker").symlink_to(disk)
+        if name == "logs":
+            (folder / ".stoker").mkdir()
+            (folder / ".stoker" / "logs").symlink_to(disk)
+        out = disk if name == "outputs" else folder / "results"
+        site.outside = [disk]
+        site.write(step % out if "%s" in step else step)
+        site.apply()
+        site.push(*keys)
+        return site, disk
+
+    yield make
+    for one in sites:
+        one.close()
+
+
 def fill(folder) -> None:
     """There is no room left, to the last block."""
     with (folder / "big").open("wb", buffering=0) as file, contextlib.suppress(OSError):
@@ -42,40 +76,96 @@ def fill(folder) -> None:
                     file.write(bytes(size))
 
 
-@pytest.mark.parametrize("name", ["scratch", "outputs", "logs", "store"])
-def test_work_goes_on_by_itself_when_there_is_room_again(tmp_path, launcher, disks, name):
-    disk = disks.mount(name, 8)
-    if not disks.mounted:
-        pytest.skip("no file system can be mounted here")
-    folder = tmp_path / "project"
-    folder.mkdir()
-    site = Site(folder, launcher, scratch=disk / "s" if name == "scratch" else None)
-    try:
-        if name == "store":
-            (folder / ".stoker").symlink_to(disk)
-        if name == "logs":
-            (folder / ".stoker").mkdir()
-            (folder / ".stoker" / "logs").symlink_to(disk)
-        out = disk if name == "outputs" else folder / "results"
-        site.outside = [disk]
-        site.write(STEP % out)
-        site.apply()
-        site.push("a", "b", "c")
-        fill(disk)
-        run = site.start("run", "--slots", "2")
-        if name in ("store", "scratch"):  # it cannot even begin
-            words = {"store": "cannot grow", "scratch": "is full; make room"}[name]
-            site.wait(lambda: words in run.said, "it says why")
-        else:
-            site.wait(lambda: site.scene().rows(tables.attempt.select()), "it has tried")
-        (disk / "big").unlink()
-        if site.end(run) == 5:  # it could not even begin, and said so
-            assert name == "store"
-            site.run()
-        site.hold()
-        assert os.listdir(out)
-    finally:
-        site.close()
+def said(site) -> str:
+    """What `stoker status` says is wrong, by the rows of the workers or of the store itself."""
+    return " ".join(filter(None, [one.trouble for one in reports.status(site.store).workers]))
+
+
+def states(site) -> list[int]:
+    return [row.state for row in site.scene().rows(tables.attempt.select())]
+
+
+@pytest.mark.parametrize("name", ["scratch", "outputs", "logs"])
+def test_the_worker_says_so_and_goes_on_by_itself_when_there_is_room(site_on, name):
+    site, disk = site_on(name)
+    fill(disk)
+    run = site.start("run", "--slots", "2")
+    site.wait(lambda: f"the disk of the {name}" in said(site), "status says so")
+    assert "nothing is claimed until there is room" in run.said
+    if name == "scratch":  # of the others, the first attempts may have been under way already
+        asked = site.run("why", "a", "--json")
+        assert json.loads(asked.said)["kind"] == "disk_full"
+        assert not states(site)
+    (disk / "big").unlink()
+    assert site.end(run) == 0, site.dump()
+    site.hold()
+    assert not said(site)
+
+
+def test_a_full_store_is_said_to_be_and_the_work_goes_on(site_on):
+    site, disk = site_on("store")
+    fill(disk)
+    run = site.start("run", "--slots", "2")
+    site.wait(lambda: "cannot grow" in run.said or run.poll() is not None, "it says why")
+    asked = site.run("status", "--json")
+    assert "the disk of the store" in json.loads(asked.said)["trouble"]
+    why = json.loads(site.run("why", "a", "--json").said)
+    assert why["kind"] == "disk_full"
+    (disk / "big").unlink()
+    if site.end(run) == 5:  # it could not even begin, and said so
+        site.run()
+    site.hold()
+    assert json.loads(site.run("status", "--json").said)["trouble"] is None
+
+
+def test_room_for_no_more_files_is_a_full_disk_too(site_on):
+    site, disk = site_on("scratch", options="size=64m,nr_inodes=400")
+    with contextlib.suppress(OSError):
+        for n in range(1000):
+            (disk / f"n{n}").touch()
+    run = site.start("run")
+    site.wait(lambda: "more files" in said(site), "status says so")
+    for path in disk.glob("n*"):
+        path.unlink()
+    assert site.end(run) == 0, site.dump()
+    site.hold()
+
+
+def test_a_finished_attempt_waits_for_room_and_is_published_without_running_again(site_on):
+    site, disk = site_on("outputs")
+    fill(disk)
+    run = site.start("run", "--slots", "2")
+    site.wait(lambda: "the disk of the outputs" in said(site), "status says so")
+    (disk / "big").unlink()
+    assert site.end(run) == 0, site.dump()
+    assert states(site) == [1, 1, 1]  # each task took one attempt, which succeeded
+    site.hold()
+
+
+def test_an_attempt_that_waits_for_room_can_be_cancelled_and_stopped(site_on):
+    site, disk = site_on("outputs")
+    fill(disk)
+    work = site.start("work", "--slots", "1")
+    site.wait(lambda: "the disk of the outputs" in said(site), "status says so")
+    site.run("cancel", "a", "b", "c")
+    site.wait(lambda: states(site) and 0 not in states(site), "nothing waits any more")
+    os.kill(work.pid, 15)
+    site.end(work)
+    site.hold(may_fail=True)
+    assert not list(disk.glob(".stoker*"))
+
+
+def test_an_attempt_that_fills_the_disk_itself_fails_in_the_end(site_on):
+    greedy = """
+    [pipelines.p.steps.s]
+    backoff = "0.05s"
+    run = 'head -c 100M /dev/zero > big'
+    """
+    site, _ = site_on("scratch", step=greedy, keys="a")
+    site.run("run", "--slots", "1", code=1)
+    ends = site.scene().rows(tables.attempt.select())
+    assert [row.cause for row in ends] == ["disk full"] * (room.MOST_EXCUSED + 1)
+    site.hold(may_fail=True)
 
 
 def test_a_store_that_does_not_answer_for_a_while_costs_no_attempt(tmp_path, monkeypatch):

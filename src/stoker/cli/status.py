@@ -82,3 +82,8 @@ def _show_rest(found: "Status") -> None:
             ],
             right=("pid", "running", "slots"),
         )
+    for worker in found.workers:
+        if worker.trouble:
+            data(f"`{worker.name}` claims nothing: {worker.trouble}")
+    if found.trouble:
+        data(f"nothing can be recorded: {found.trouble}")

@@ -1,6 +1,7 @@
 """The verbs of a project that read."""
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from stoker.project.narrowing import Narrowing, select
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from stoker.project.checkup import Finding
     from stoker.project.rehearsal import Rehearsal
     from stoker.store.attempts import StoredStream
+    from stoker.store.connect import Store
     from stoker.store.rows import (
         AttemptRow,
         FailureRow,
@@ -34,7 +36,8 @@ class Reading(Opened):
         """Return how many items and tasks stand where, pools and workers."""
         from stoker.store import reports
 
-        return reports.status(self.store, pipeline=pipeline)
+        found = reports.status(self.store, pipeline=pipeline)
+        return replace(found, trouble=store_trouble(self.store))
 
     def each_item(self, selection: "Selection") -> "Iterator[ItemRow]":
         """Yield the selected items one by one; for millions."""
@@ -97,7 +100,11 @@ class Reading(Opened):
         """Return the one reason why the item's task is not running."""
         from stoker.store.reasons import why
 
-        return why(self.store, key, step, pipeline=pipeline)
+        found = why(self.store, key, step, pipeline=pipeline)
+        trouble = store_trouble(self.store) if found.state == "ready" else None
+        if trouble is None:
+            return found
+        return replace(found, kind="disk_full", text=trouble, do="it goes on by itself then")
 
     def attempt(self, name: str) -> "AttemptRow":
         """Return the attempt of that id, or of the only one that begins so."""
@@ -156,3 +163,17 @@ class Reading(Opened):
         from stoker.project.checkup import check_up
 
         return check_up(self)
+
+
+def store_trouble(store: "Store") -> str | None:
+    """Return why the store cannot be written just now, as far as this host can see; None if it can.
+
+    Its workers cannot say so themselves then.
+    """
+    from stoker.work.room import shortage, trouble_of
+
+    if not store.dialect.is_one_host:
+        return None
+    folder = str(store.folder)
+    short_of = shortage(folder)
+    return None if short_of is None else trouble_of("store", folder, short_of)

@@ -127,12 +127,13 @@ class _Reasons:
 
     def _running(self, row: Any) -> _Said:
         worker = self._unit.execute(
-            select(_W.c.name, _W.c.host).where(_W.c.id == row.worker_id)
+            select(_W.c.name, _W.c.host, _W.c.trouble).where(_W.c.id == row.worker_id)
         ).one_or_none()
         where = f" by `{worker.name}` on `{worker.host}`" if worker else ""
         since = moment(row.claimed_us)
         at = since.astimezone().strftime("%H:%M:%S") if since else "just now"
-        return _Said("running", f"it is running{where} since {at}")
+        waits = f"; {worker.trouble}" if worker and worker.trouble else ""
+        return _Said("running", f"it is running{where} since {at}{waits}")
 
     def _blocked(self, row: Any) -> _Said:
         """The predecessor that is furthest back and stands still, and why it does."""
@@ -169,6 +170,7 @@ class _Reasons:
             )
         return (
             self._unfit(row, entry, workers)
+            or _in_trouble(workers)
             or self._pool_full(entry)
             or self._capacity(row, workers)
         )
@@ -237,3 +239,12 @@ class _Reasons:
             return _Said("next", "it is ready, and a worker with room takes it within seconds")
         text = f"all {slots} slots are busy with {running} attempts"
         return _Said("capacity", text + (f", and {ahead:,} tasks come before it" if ahead else ""))
+
+
+def _in_trouble(workers: Sequence[Any]) -> _Said | None:
+    """What keeps every worker that is alive from claiming."""
+    if not all(one.trouble for one in workers):
+        return None
+    first = workers[0]
+    text = f"worker `{first.name}` on `{first.host}` claims nothing: {first.trouble}"
+    return _Said("disk_full", text, "it goes on by itself when there is room")

@@ -7,11 +7,13 @@ as with ten. Lists are read in pages: a listing of millions needs the memory of 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, select
 
+from stoker.errors import Unavailable
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import fold, tables
@@ -33,8 +35,12 @@ _STILL = (TaskState.FAILED, TaskState.HELD, TaskState.CANCELLED)
 
 
 def status(store: "Store", *, pipeline: str | None = None) -> Status:
-    """Return how many items and tasks stand where, after folding what has happened since."""
-    fold.fold(store, limit_s=FOLD_LIMIT_S)
+    """Return how many items and tasks stand where, after folding what has happened since.
+
+    A store that cannot be written just now tells what it was last told.
+    """
+    with suppress(Unavailable):
+        fold.fold(store, limit_s=FOLD_LIMIT_S)
     with store.reading() as unit:
         if pipeline is not None:
             selections.check(unit, Selection(pipeline=pipeline))

@@ -12,7 +12,7 @@ from stoker.errors import StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.task import Result
 from stoker.work.capture import TEXT_BYTES
-from stoker.work.conclude import Desk, Exit, conclude, failure_of, unstarted
+from stoker.work.conclude import Desk, Exit, conclude, unstarted
 from stoker.work.scratch import is_pristine
 from stoker.work.slot import Running
 from stoker.work.watch import Watcher
@@ -93,7 +93,7 @@ class Closing:
         except Exception as problem:  # noqa: BLE001 - an attempt must end, whatever is wrong with it
             if not isinstance(problem, OSError):
                 _log.exception("an attempt could not be concluded", extra={"event": "bug"})
-            return unstarted(running.claimed, failure_of(running.claimed, problem))
+            return unstarted(running.claimed, self._desk.failure_of(running.claimed, problem))
 
     def collect(self) -> None:
         """What threads have concluded is among the results, and its seat free."""

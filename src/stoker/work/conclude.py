@@ -1,5 +1,8 @@
 """Owns the way from an attempt's end to its result: capture, check, publish, in this order.
 
+A disk without room undoes nothing: outputs wait in the scratch until they can be published, and an
+attempt that could not write comes again.
+
 Called in the worker's main loop where nothing but a few system calls is to be done, and in a thread
 of its pool where files must be read, copied or removed. Nothing here starts or kills a process.
 """
@@ -19,12 +22,15 @@ from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
 from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
 from stoker.work.checks import Ending, Facts, classify, normalise, shown
 from stoker.work.publish import OutputError, find_pieces, publish
+from stoker.work.room import Room, existing, is_full_error, speaks_of_room
 from stoker.work.scratch import WorkerFolder
 from stoker.work.slot import Running, Seat
 
 VALUES_BYTES = 64 * 1024
 REASON_BYTES = 4096
 RESERVE_AGAIN_S = 0.5
+ROOM_AGAIN_S = 0.2
+DISK_FULL = "disk full"  # the cause of attempts that found no room
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,8 +58,24 @@ class Desk:
 
     folder: WorkerFolder
     logs: str
+    room: Room
     reserve: Callable[[Claimed, Mapping[str, bool]], frozenset[str]]
     is_held: Callable[[], bool]  # whether the worker's lease is
+    ended_by: Callable[[Claimed], Ending | None]  # why an attempt is not to wait, if it is not
+
+    def failure_of(self, claimed: Claimed, problem: BaseException) -> Ending:
+        """Return the ending of an attempt that `problem` kept from starting or from its end."""
+        ending = _failure_of(claimed, problem)
+        if not isinstance(problem, OSError) or not is_full_error(problem):
+            return ending
+        folder = os.path.dirname(os.fsdecode(problem.filename or ""))
+        self.room.note(existing(folder) if os.path.isabs(folder) else self.folder.path)
+        return self.excused(claimed, ending)
+
+    def excused(self, claimed: Claimed, ending: Ending) -> Ending:
+        """Return the ending of an attempt that found a disk full: it comes again, within bounds."""
+        verdict = Verdict.LATER if self.room.excuses(claimed.task_id) else Verdict.RETRY
+        return ending._replace(verdict=verdict, cause=DISK_FULL)
 
 
 def conclude(running: Running, end: Exit, desk: Desk) -> Result:
@@ -82,7 +104,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         stdout=end.stdout.text,
         stderr=end.stderr.text,
     )
-    ending = classify(step, facts, key=claimed.key)
+    ending = _excused(running, desk, classify(step, facts, key=claimed.key), facts)
     hit("checked")
     if (
         step.outputs
@@ -127,18 +149,63 @@ def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publis
             desk.folder,
             reserve=lambda paths: _reserve(desk, claimed, paths),
             is_ours=desk.is_held,
+            wait_for_room=lambda folder: _wait_for_room(desk, claimed, folder),
         )
     except StaleAttempt:
         raise
+    except _GivenUp as order:
+        return (), order.ending
     except OutputConflict as conflict:
         reason = shown(str(conflict))
         return (), Ending(AttemptState.FAILED, Verdict.FAIL, reason, "output_conflict")
-    except (OutputError, OSError) as problem:
+    except OSError as problem:
+        return (), desk.failure_of(claimed, problem)
+    except OutputError as problem:
+        cause = problem.__cause__
+        if cause is not None and is_full_error(cause):
+            return (), desk.failure_of(claimed, cause)
         reason = shown(str(problem))
         return (), Ending(
             AttemptState.FAILED, Verdict.RETRY, reason, normalise(reason, claimed.key)
         )
     return outputs, ending
+
+
+class _GivenUp(Exception):
+    """The attempt is to end as `ending`, although it has something to publish."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
+
+
+def _wait_for_room(desk: Desk, claimed: Claimed, folder: str) -> None:
+    """There may be room in `folder` again.
+
+    The attempt has done its work: what it made waits in the scratch. StaleAttempt if the lease runs
+    out meanwhile; _GivenUp if the attempt or its worker is to stop.
+    """
+    desk.room.note(folder, "outputs")
+    while desk.room.is_full(folder):
+        if not desk.is_held():
+            raise StaleAttempt("the lease has run out; this attempt publishes nothing")
+        ending = desk.ended_by(claimed)
+        if ending is not None:
+            raise _GivenUp(ending)
+        time.sleep(ROOM_AGAIN_S)
+
+
+def _excused(running: Running, desk: Desk, ending: Ending, facts: Facts) -> Ending:
+    """Return the ending; one that a full disk brought about does not count as a failure."""
+    if ending.state is not AttemptState.FAILED or facts.stopped is not None:
+        return ending
+    said = ((facts.error or facts.problem or "").encode("utf-8", "replace"), facts.stderr)
+    places = [("scratch", desk.folder.path)]
+    if running.seat is not None:
+        places += [("outputs", os.path.dirname(path)) for path in running.seat.beside]
+    if not desk.room.find(places) and not speaks_of_room(*said):
+        return ending
+    return desk.excused(running.claimed, ending)
 
 
 def _reserve(desk: Desk, claimed: Claimed, paths: Mapping[str, bool]) -> frozenset[str]:
@@ -170,7 +237,9 @@ def _keep_streams(
         try:
             kept.append(keep(captured, path))
             hit("log_kept")
-        except OSError:
+        except OSError as problem:
+            if is_full_error(problem):
+                desk.room.note(desk.logs, "logs")
             tail = captured.text[-TEXT_BYTES:]
             kept.append(Stream(size_bytes=captured.size_bytes, truncated=True, text=tail))
     return kept[0], kept[1], ending
@@ -237,7 +306,7 @@ def unstarted(claimed: Claimed, ending: Ending) -> Result:
     )
 
 
-def failure_of(claimed: Claimed, problem: Exception) -> Ending:
+def _failure_of(claimed: Claimed, problem: BaseException) -> Ending:
     """Return the ending of an attempt that `problem` kept from starting or from being concluded."""
     if isinstance(problem, OSError) and problem.strerror:
         where = f" (`{os.fsdecode(problem.filename)}`)" if problem.filename else ""

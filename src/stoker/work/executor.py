@@ -17,7 +17,7 @@ from stoker.model.states import AttemptState
 from stoker.work import contain, usage
 from stoker.work.checks import Ending, shown
 from stoker.work.closing import Closing
-from stoker.work.conclude import Desk, Exit, failure_of, unstarted
+from stoker.work.conclude import Desk, Exit, unstarted
 from stoker.work.slot import Place, Running, Seat
 from stoker.work.watch import Watcher
 
@@ -89,7 +89,8 @@ class Executor:
 
     def fail(self, running: Running, problem: Exception) -> None:
         """The attempt has failed before its process started, and its seat is free again."""
-        self.results.append(unstarted(running.claimed, failure_of(running.claimed, problem)))
+        ending = self.desk.failure_of(running.claimed, problem)
+        self.results.append(unstarted(running.claimed, ending))
         if running.seat is not None:
             running.release(running, running.seat.clean(self.desk.folder))
 
@@ -115,7 +116,7 @@ class Executor:
                     item=claimed.path,
                 )
             except (StokerError, ValueError) as problem:
-                return failure_of(claimed, problem)
+                return self.desk.failure_of(claimed, problem)
             if not holds:
                 reason = f"`when` is false: {recipe.step.when}"
                 return Ending(AttemptState.CANCELLED, Verdict.SKIP, reason, "`when` is false")
@@ -288,6 +289,24 @@ class Executor:
                 reason = f"it ran into its time limit of {limit_s:g} s"
                 ending = Ending(AttemptState.TIMED_OUT, Verdict.RETRY, reason, "time limit reached")
                 self.stop(running, ending)
+
+    def watch_memory(self) -> None:
+        """An attempt that takes more memory than its step has is ended."""
+        for running in list(self.running.values()):
+            if not running.recipe.is_python:
+                peak_bytes = usage.tree_peak_bytes(running.pid)
+                running.peak_bytes = max(running.peak_bytes, peak_bytes)
+            limit = running.claimed.memory_bytes
+            if limit is None or running.stopped is not None:
+                continue
+            used = usage.tree_memory_bytes(running.pid)
+            if used > limit:
+                mib = 1024 * 1024
+                reason = f"it took {used / mib:.0f} MiB of memory and has {limit / mib:.0f} MiB"
+                ending = Ending(
+                    AttemptState.OUT_OF_MEMORY, Verdict.RETRY, reason, "memory limit reached"
+                )
+                self.stop(running, ending, grace_s=0.0)
 
     def close(self) -> None:
         """Threads have ended and descriptors are given back; nothing is in hand any more."""

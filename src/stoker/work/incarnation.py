@@ -11,21 +11,19 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.pipeline import Verdict
-from stoker.model.settings import Settings
 from stoker.model.states import AttemptState
-from stoker.model.task import Claimed, WorkerId
+from stoker.model.task import AttemptId, Claimed, WorkerId
 from stoker.store import claim, finish, fleet, publications, reap
-from stoker.store.connect import Store
-from stoker.work import contain, usage, warden
+from stoker.work import contain, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
 from stoker.work.conclude import Desk, unstarted
 from stoker.work.executor import Executor
-from stoker.work.lease import LEASE_S, Lease
+from stoker.work.lease import Lease
+from stoker.work.post import Post
 from stoker.work.preparation import Preparation
 from stoker.work.recipe import Recipe
 from stoker.work.reports import BATCH, BATCH_WARM, Counts, Reports
@@ -48,41 +46,15 @@ _TAKEN = Ending(AttemptState.CANCELLED, Verdict.FAIL, "the task was taken away",
 STOPPED = Ending(AttemptState.CANCELLED, Verdict.LATER, "worker was stopped", "worker was stopped")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
-    """Where a worker works: what stays the same from one incarnation to the next."""
-
-    store: Store
-    store_id: str
-    settings: Settings
-    name: str
-    slots: int
-    cpus: int
-    memory_bytes: int
-    scratch_root: str
-    lease_s: float = LEASE_S
-
-
 class Incarnation:
-    """A worker's row in the store, and all that it holds."""
+    """What a worker's row in the store stands for: all that it holds. OSError if it has no place."""
 
-    def __init__(self, post: Post, watcher: Watcher, counts: Counts) -> None:
+    def __init__(self, post: Post, worker_id: WorkerId, watcher: Watcher, counts: Counts) -> None:
         self._post = post
         self._store = post.store
         self.is_stopping = False
+        self.id = worker_id
         boot, pid = boot_id(), os.getpid()
-        self.id: WorkerId = fleet.enlist(
-            post.store,
-            host=post.store.host,
-            name=post.name,
-            pid=pid,
-            slots=post.slots,
-            cpus=post.cpus,
-            memory_bytes=post.memory_bytes,
-            scratch=post.scratch_root,
-            boot_id=boot,
-            lease_s=post.lease_s,
-        )
         started = process_start(pid) or 0
         self._mark = str(
             contain.Mark(
@@ -102,15 +74,18 @@ class Incarnation:
             worker=self.id,
             store=post.store_id,
         )
-        try:
-            self._folder = WorkerFolder(post.scratch_root, owner)
-        except OSError:
-            fleet.retire(post.store, self.id)
-            raise
+        self._folder = WorkerFolder(post.scratch_root, owner)
         warden.note_folder(self._folder.path)
         self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)
         logs = str(post.store.folder / "logs")
-        desk = Desk(self._folder, logs, self._reserve, lambda: self._lease.is_held)
+        desk = Desk(
+            self._folder,
+            logs,
+            post.room,
+            self._reserve,
+            lambda: self._lease.is_held,
+            self._why_ended,
+        )
         self.executor = Executor(desk, watcher, slots=post.slots)
         self.executor.on_left = self._note_elapsed
         self.warmers = Warmers(self.executor, most=4 * post.slots)
@@ -124,6 +99,9 @@ class Incarnation:
         self.reports = Reports(post.store, self.executor.results, counts)
         self._recipes: dict[tuple[int, str], Recipe] = {}
         self._preparing: dict[tuple[int, str], tuple[Preparation, list[Running]]] = {}
+        self._given_up: dict[AttemptId, Ending] = {}
+        self._is_paused = False  # while a disk is full
+        self._told_trouble: str | None = None  # what the store has of it
         self._tick_s = self._memory_s = self._noted_s = 0.0
         self._promoted_s = self._reaped_s = 0.0
 
@@ -148,6 +126,7 @@ class Incarnation:
     def turn(self, wait_most_s: float) -> None:
         """Go once through the loop: start, conclude, deliver, claim, wait. StaleAttempt if dead."""
         self._take_orders()
+        self._mind_room()
         self._dispatch()
         self.executor.conclude()
         self.reports.batch = BATCH if self.executor.has_commands else BATCH_WARM
@@ -155,7 +134,7 @@ class Incarnation:
         is_due = due_s is not None and (due_s <= time.monotonic() or not self._is_working)
         if is_due and self.reports.flush():
             self.claims.hurry()
-        if not self.is_stopping and not self.claims.is_doubtful:
+        if self._may_claim:
             cpus, memory = self.executor.cpus_used, self.executor.memory_used
             if self.claims.refill(cpus_used=cpus, memory_used=memory):
                 self._lease.serial = self.claims.serial
@@ -163,6 +142,10 @@ class Incarnation:
         self.executor.poll(self._wait_s(wait_most_s))
         if time.monotonic() >= self._tick_s:
             self._tick()
+
+    @property
+    def _may_claim(self) -> bool:
+        return not (self._is_paused or self.is_stopping or self.claims.is_doubtful)
 
     @property
     def _is_working(self) -> bool:
@@ -178,7 +161,7 @@ class Incarnation:
             due = min(due, limit_s)
         if self.executor.is_busy or self._preparing:
             due = min(due, self._tick_s)
-        if not self.is_stopping and self.executor.cpus_used < self._post.slots:
+        if self._may_claim and self.executor.cpus_used < self._post.slots:
             due = min(due, self.claims.next_s or now_s)
         return max(0.0, due - now_s)
 
@@ -188,7 +171,8 @@ class Incarnation:
         if self.warmers.returned:
             claims.push_back(self.warmers.returned)
             self.warmers.returned.clear()
-        while claims.queue and not self.is_stopping and not executor.is_backed_up:
+        is_paused = self.is_stopping or self._is_paused
+        while claims.queue and not is_paused and not executor.is_backed_up:
             running = claims.queue[0]
             recipe = running.recipe
             if recipe.prepared is None:
@@ -263,31 +247,14 @@ class Incarnation:
             if preparation.is_over:
                 del self._preparing[key]
                 self.claims.push_back(waiting)
+        self._tell_trouble()
         self.look_around()
         if now_s >= self._memory_s:
             self._memory_s = now_s + MEMORY_TICK_S
-            self._watch_memory()
+            self.executor.watch_memory()
         if is_brisk and now_s >= self._noted_s:
             self._noted_s = now_s + NOTE_AFTER_S
             self._note_started(now_s)
-
-    def _watch_memory(self) -> None:
-        """An attempt that takes more memory than its step has is ended."""
-        for running in list(self.executor.running.values()):
-            if not running.recipe.is_python:
-                peak_bytes = usage.tree_peak_bytes(running.pid)
-                running.peak_bytes = max(running.peak_bytes, peak_bytes)
-            limit = running.claimed.memory_bytes
-            if limit is None or running.stopped is not None:
-                continue
-            used = usage.tree_memory_bytes(running.pid)
-            if used > limit:
-                mib = 1024 * 1024
-                reason = f"it took {used / mib:.0f} MiB of memory and has {limit / mib:.0f} MiB"
-                ending = Ending(
-                    AttemptState.OUT_OF_MEMORY, Verdict.RETRY, reason, "memory limit reached"
-                )
-                self.executor.stop(running, ending, grace_s=0.0)
 
     def _note_started(self, now_s: float) -> None:
         """Attempts that run for a while show in the store what they are."""
@@ -349,12 +316,37 @@ class Incarnation:
         for attempt, ending in stop.items():
             if attempt in self.executor.running:
                 self.executor.stop(self.executor.running[attempt], ending)
+            else:
+                self._given_up[attempt] = ending  # its process has ended; it may wait for room
 
-    def give_back_queue(self) -> None:
-        """What is claimed and has not begun is ready again."""
+    def _why_ended(self, claimed: Claimed) -> Ending | None:
+        """Return why the attempt should wait for nothing any more, if it should not."""
+        return STOPPED if self.is_stopping else self._given_up.get(claimed.attempt)
+
+    def _mind_room(self) -> None:
+        """Once a disk is full, others may have what has not begun."""
+        was_paused, self._is_paused = self._is_paused, self._post.room.trouble is not None
+        if self._is_paused and not was_paused:
+            self._take_from_warmers()
+            self.claims.give_back(self.claims.clear())
+
+    def _tell_trouble(self) -> None:
+        """The store knows why this worker claims nothing, or that it claims again."""
+        trouble = self._post.room.trouble
+        if trouble != self._told_trouble:
+            with suppress(Unavailable):
+                fleet.note_trouble(self._store, self.id, trouble)
+                self._told_trouble = trouble
+
+    def _take_from_warmers(self) -> None:
+        """What warm processes had before them is in the queue again."""
         self.warmers.withdraw_all()
         self.claims.push(self.warmers.returned)
         self.warmers.returned.clear()
+
+    def give_back_queue(self) -> None:
+        """What is claimed and has not begun is ready again."""
+        self._take_from_warmers()
         for preparation, waiting in self._preparing.values():
             preparation.kill()
             self.claims.push(waiting)

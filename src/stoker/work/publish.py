@@ -21,16 +21,15 @@ from dataclasses import dataclass
 from glob import escape, glob
 from secrets import token_hex
 
-import xxhash
-
 from stoker.errors import OutputConflict, StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.pipeline import Output, Step
 from stoker.model.task import Published
+from stoker.work.measure import measure
+from stoker.work.room import is_full_error, speaks_of_room
 from stoker.work.scratch import HIDDEN, WorkerFolder, wipe
 
 OUT = "out"  # the folder in the scratch for the paths that `{out.NAME}` gives
-_CHUNK = 1024 * 1024
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
 
@@ -133,6 +132,7 @@ def publish(
     *,
     reserve: Callable[[Mapping[str, bool]], frozenset[str]],
     is_ours: Callable[[], bool] = lambda: True,
+    wait_for_room: Callable[[str], None] | None = None,
 ) -> tuple[Published, ...]:
     """Return the outputs as they lie at their published paths.
 
@@ -141,7 +141,8 @@ def publish(
     not where there is a file already, unless `overwrite` is set. OutputConflict if one belongs to
     somebody else; OutputError if a path cannot be written. What was published before a failure
     stays: the task owns it. StaleAttempt as soon as `is_ours` says that another attempt may have
-    begun: a copy can take longer than a lease.
+    begun: a copy can take longer than a lease. Where a folder has no room `wait_for_room` is called,
+    after which the piece is tried again; without it that is an OutputError.
     """
     ours = reserve(
         {
@@ -155,7 +156,13 @@ def publish(
         may_replace = piece.output.overwrite or piece.target in ours
         try:
             published.append(
-                _publish_piece(piece, folder, may_replace=may_replace, is_ours=is_ours)
+                _publish_piece(
+                    piece,
+                    folder,
+                    may_replace=may_replace,
+                    is_ours=is_ours,
+                    wait_for_room=wait_for_room,
+                )
             )
         except OSError as problem:
             raise OutputError(_describe(piece, problem)) from problem
@@ -171,7 +178,12 @@ def _describe(piece: Piece, problem: OSError) -> str:
 
 
 def _publish_piece(
-    piece: Piece, folder: WorkerFolder, *, may_replace: bool, is_ours: Callable[[], bool]
+    piece: Piece,
+    folder: WorkerFolder,
+    *,
+    may_replace: bool,
+    is_ours: Callable[[], bool],
+    wait_for_room: Callable[[str], None] | None,
 ) -> Published:
     source = os.path.realpath(piece.source)
     if os.path.lexists(piece.target) and os.path.isdir(piece.target) != os.path.isdir(source):
@@ -180,19 +192,40 @@ def _publish_piece(
             f"output `{piece.output.name}` cannot be published at `{piece.target}`: "
             f"there is a {there} of that name"
         )
-    os.makedirs(os.path.dirname(piece.target), exist_ok=True)
     size_bytes, checksum = measure(source)
-    try:
-        _sync(source)
+    _sync(source)  # what the system could not write is lost, and no second call would say so
+    while True:
         _check_right(is_ours)
+        try:
+            _place_anywhere(source, piece, folder, may_replace=may_replace, is_ours=is_ours)
+        except OSError as problem:
+            if wait_for_room is None or not is_full_error(problem):
+                raise
+        else:
+            break
+        wait_for_room(os.path.dirname(piece.target))
+    _sync_one(os.path.dirname(piece.target))
+    return Published(
+        name=piece.output.name, path=piece.target, size_bytes=size_bytes, checksum=checksum
+    )
+
+
+def _place_anywhere(
+    source: str,
+    piece: Piece,
+    folder: WorkerFolder,
+    *,
+    may_replace: bool,
+    is_ours: Callable[[], bool],
+) -> None:
+    """`source`, or a copy of it, is at the target; OSError, and nothing has changed, if not."""
+    os.makedirs(os.path.dirname(piece.target), exist_ok=True)
+    try:
         _place(source, piece, folder, may_replace=may_replace)
     except OSError as problem:
         if problem.errno != errno.EXDEV:
             raise
         _place_copy(source, piece, folder, may_replace=may_replace, is_ours=is_ours)
-    return Published(
-        name=piece.output.name, path=piece.target, size_bytes=size_bytes, checksum=checksum
-    )
 
 
 def _check_right(is_ours: Callable[[], bool]) -> None:
@@ -235,7 +268,6 @@ def _place(source: str, piece: Piece, folder: WorkerFolder, *, may_replace: bool
             _replace_folder(source, target, folder)
         else:
             os.replace(source, target)
-    _sync_one(os.path.dirname(target))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -306,12 +338,21 @@ def _swap_by_hand(aside: str, target: str, folder: WorkerFolder) -> None:
 def _copy(source: str, target: str) -> None:
     """`target` is a durable copy with times and rights; symbolic links inside stay links."""
     if os.path.isdir(source):
-        shutil.copytree(source, target, symlinks=True)
+        _copy_folder(source, target)
     else:
         shutil.copyfile(source, target)
         with suppress(OSError):
             shutil.copystat(source, target)
     _sync(target)
+
+
+def _copy_folder(source: str, target: str) -> None:
+    try:
+        shutil.copytree(source, target, symlinks=True)
+    except shutil.Error as several:  # in words only
+        if speaks_of_room(str(several).encode("utf-8", "replace")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target) from several
+        raise
 
 
 def _sync(path: str) -> None:
@@ -334,45 +375,3 @@ def _sync_one(path: str) -> None:
                 raise
         finally:
             os.close(descriptor)
-
-
-def measure(path: str) -> tuple[int, str]:
-    """Return size and checksum of a file, or of a folder: the total, and a checksum of its tree.
-
-    A folder's checksum is over the sorted relative names with kind, and each file's own checksum;
-    rights and times do not count.
-    """
-    if not os.path.isdir(path):
-        return _measure_file(path)
-    total = 0
-    tree = xxhash.xxh3_128()
-    for name, entry in _walk(path):
-        if os.path.islink(entry):
-            tree.update(b"l" + name + b"\0" + os.fsencode(os.readlink(entry)) + b"\0")
-        elif os.path.isdir(entry):
-            tree.update(b"d" + name + b"\0")
-        else:
-            size_bytes, checksum = _measure_file(entry)
-            total += size_bytes
-            tree.update(b"f" + name + b"\0" + checksum.encode() + b"\0")
-    return total, f"xxh3:{tree.hexdigest()}"
-
-
-def _walk(top: str) -> list[tuple[bytes, str]]:
-    found: list[tuple[bytes, str]] = []
-    for folder, folders, files in os.walk(top):
-        for name in (*folders, *files):
-            path = os.path.join(folder, name)
-            found.append((os.fsencode(os.path.relpath(path, top)), path))
-    return sorted(found)
-
-
-def _measure_file(path: str) -> tuple[int, str]:
-    digest = xxhash.xxh3_128()
-    size_bytes = 0
-    with open(path, "rb", buffering=0) as file:
-        buffer = memoryview(bytearray(_CHUNK))
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
-            size_bytes += count
-    return size_bytes, f"xxh3:{digest.hexdigest()}"

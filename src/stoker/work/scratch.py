@@ -13,6 +13,7 @@ Nothing here follows a symbolic link, crosses into another file system, or remov
 not below the folder it was given. What cannot be removed is reported, never ignored silently.
 """
 
+import errno
 import json
 import os
 import stat
@@ -101,8 +102,12 @@ class WorkerFolder:
     def note_elsewhere(self, path: str) -> None:
         """Remember a hidden path, before it is made."""
         with self._lock:
+            entry = os.fsencode(path) + b"\0"
+            written = os.write(self._elsewhere, entry)
+            if written < len(entry):  # half a name would hide what it was to tell
+                os.ftruncate(self._elsewhere, os.fstat(self._elsewhere).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
             self._outstanding += 1
-            os.write(self._elsewhere, os.fsencode(path) + b"\0")
 
     def forget_elsewhere(self) -> None:
         """One of the noted paths is gone; when all are, the note is emptied."""
@@ -306,6 +311,8 @@ class _Wipe:
                         folders.append(entry.path)
                     else:
                         self._left += _unlink(entry.path)
+        except FileNotFoundError:  # somebody else clears it too
+            pass
         except OSError:
             self._left.append(folder)
         return folders

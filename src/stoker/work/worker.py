@@ -4,7 +4,6 @@ Owns the order of things from start to end: clear what dead workers left, enlist
 nothing. What it does in between stands in `incarnation`.
 """
 
-import errno
 import gc
 import logging
 import os
@@ -13,18 +12,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.settings import Settings
-from stoker.store import claim, reap
+from stoker.store import claim, fleet, reap
 from stoker.store.connect import Store
 from stoker.work import contain, leftovers, spawn, usage
-from stoker.work.incarnation import STOPPED, Incarnation, Post
+from stoker.work.incarnation import STOPPED, Incarnation
 from stoker.work.lease import LEASE_S
+from stoker.work.post import Post
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
+from stoker.work.room import Room, existing, is_full_error
 from stoker.work.watch import Watcher
+
+if TYPE_CHECKING:
+    from stoker.model.task import WorkerId
 
 PATIENCE_S = 10.0  # that running attempts get to end by themselves once the worker is to stop
 SAME_ORDER_S = 0.3  # signals closer together than this are one order
@@ -55,7 +59,8 @@ class Worker:
         on_event: Callable[[Event], None] | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
-        cpus = usage.host_cpus()
+        cpus, root = usage.host_cpus(), leftovers.scratch_root(store, settings)
+        self._watcher = Watcher()
         self._post = Post(
             store=store,
             store_id=leftovers.store_id(store),
@@ -64,15 +69,16 @@ class Worker:
             slots=slots or cpus,
             cpus=cpus,
             memory_bytes=usage.host_memory_bytes(),
-            scratch_root=leftovers.scratch_root(store, settings),
+            scratch_root=root,
+            room=Room(_places(store, root), self._watcher.wake),
             lease_s=lease_s,
         )
         self._store = store
+        self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
         self._is_draining = drain
         self._time_limit_s = time_limit_s
         self._on_event = on_event
         self._counts = Counts()
-        self._watcher = Watcher()
         self._signals = 0
         self._signalled_s = 0.0
         self._began_s = time.monotonic()
@@ -91,10 +97,10 @@ class Worker:
     def work(self) -> Summary:
         """Work until the end that was asked for; return what was done. Nothing is left running."""
         self._check_scratch()
-        with self._inheritance_and_signals():
+        with self._inheritance_and_signals(), self._post.room:
             leftovers.clear(self._store, self._post.scratch_root)
             while not self._live_once():
-                _log.warning("the lease was lost; beginning anew", extra={"event": "lease_lost"})
+                pass
         self._watcher.close()
         counts = self._counts
         return Summary(
@@ -159,6 +165,8 @@ class Worker:
         try:
             os.makedirs(root, exist_ok=True)
         except OSError as problem:
+            if is_full_error(problem):
+                return  # it waits until there is room
             raise UserError(
                 f"scratch `{root}` cannot be made: {problem.strerror}; "
                 "set `scratch` under `[worker]` to a folder that this account can write"
@@ -172,14 +180,11 @@ class Worker:
     def _live_once(self) -> bool:
         """Work as one incarnation; return whether that is the end of the worker too."""
         try:
-            incarnation = Incarnation(self._post, self._watcher, self._counts)
+            incarnation = self._begin()
         except Unavailable as problem:
             return self._wait_to_join(str(problem))
-        except OSError as problem:
-            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            root = self._post.scratch_root
-            return self._wait_to_join(f"scratch `{root}` is full; make room on its disk")
+        if incarnation is None:
+            return self._wait_to_join(self._post.room.trouble or "its scratch is full")
         incarnation.executor.stopped_by = lambda: STOPPED if self._signals else None
         is_lost = True
         try:
@@ -188,14 +193,37 @@ class Worker:
             is_lost = True
         finally:
             incarnation.end(is_lost=is_lost)
-            if is_lost:  # all it ran is dead: nobody needs to wait for the lease to run out
-                with suppress(Unavailable):
+            if is_lost:
+                _log.warning("the lease was lost; beginning anew", extra={"event": "lease_lost"})
+                with suppress(Unavailable):  # all it ran is dead: nobody needs to wait
                     reap.reap(self._store, dead_workers=[incarnation.id])
         return not is_lost and not incarnation.claims.is_doubtful
+
+    def _begin(self) -> Incarnation | None:
+        """Return a new incarnation; None while its scratch is full, which the store is told."""
+        if self._enlisted is None:
+            self._enlisted = self._post.enlist()
+        try:
+            found = Incarnation(self._post, self._enlisted, self._watcher, self._counts)
+        except OSError as problem:
+            room, store, worker = self._post.room, self._store, self._enlisted
+            if not is_full_error(problem):
+                fleet.retire(store, worker)
+                raise
+            room.note(existing(self._post.scratch_root))
+            fleet.note_trouble(store, worker, room.trouble)
+            if not fleet.renew(store, worker, lease_s=self._post.lease_s).is_alive:
+                self._enlisted = None
+            return None
+        self._enlisted = None
+        return found
 
     def _wait_to_join(self, trouble: str) -> bool:
         """Say why there is no incarnation, wait a moment; return whether the worker is to end."""
         if self._signals:
+            with suppress(Unavailable):
+                if self._enlisted is not None:
+                    fleet.retire(self._store, self._enlisted)
             return True
         if trouble != self._trouble:
             _log.warning(
@@ -310,6 +338,16 @@ class Worker:
             rate=self._rate,
             elapsed_s=now_s - self._began_s,
             is_stopping=incarnation.is_stopping,
-            trouble=incarnation.claims.trouble or incarnation.reports.trouble,
+            trouble=self._post.room.trouble
+            or incarnation.claims.trouble
+            or incarnation.reports.trouble,
         )
         self._on_event(event)
+
+
+def _places(store: Store, root: str) -> dict[str, str]:
+    """Return the folders that this worker writes to, by what they are for."""
+    places = {"scratch": root}
+    if store.dialect.is_one_host:
+        places["store"] = str(store.folder)
+    return places | {"logs": str(store.folder / "logs")}

@@ -11,7 +11,8 @@ import xxhash
 from stoker.errors import OutputConflict, StaleAttempt
 from stoker.model.pipeline import Argv, Output, Step
 from stoker.work import publish as module
-from stoker.work.publish import OUT, OutputError, find_pieces, measure, publish
+from stoker.work.measure import measure
+from stoker.work.publish import OUT, OutputError, find_pieces, publish
 from stoker.work.scratch import HIDDEN, Owner, WorkerFolder, boot_id
 
 

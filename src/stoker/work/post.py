@@ -1,0 +1,43 @@
+"""Where a worker works: what stays the same while it is declared dead and begins anew."""
+
+import os
+from dataclasses import dataclass
+
+from stoker.model.settings import Settings
+from stoker.model.task import WorkerId
+from stoker.store import fleet
+from stoker.store.connect import Store
+from stoker.work.lease import LEASE_S
+from stoker.work.room import Room
+from stoker.work.scratch import boot_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One worker's store, host and place, for all its incarnations."""
+
+    store: Store
+    store_id: str
+    settings: Settings
+    name: str
+    slots: int
+    cpus: int
+    memory_bytes: int
+    scratch_root: str
+    room: Room
+    lease_s: float = LEASE_S
+
+    def enlist(self) -> WorkerId:
+        """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""
+        return fleet.enlist(
+            self.store,
+            host=self.store.host,
+            name=self.name,
+            pid=os.getpid(),
+            slots=self.slots,
+            cpus=self.cpus,
+            memory_bytes=self.memory_bytes,
+            scratch=self.scratch_root,
+            boot_id=boot_id(),
+            lease_s=self.lease_s,
+        )
