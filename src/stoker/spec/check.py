@@ -22,12 +22,13 @@ def check_pipeline(
     pipeline: Pipeline,
     findings: Findings,
     *,
-    pools: Mapping[str, int | None],
-    secrets: Sequence[str],
+    pools: Mapping[str, int | None] | None,
+    secrets: Sequence[str] | None,
 ) -> None:
     """Report everything in `pipeline` that cannot work.
 
-    `pools` has the number of each pool's slots, None where that is itself wrong.
+    `pools` has the number of each pool's slots, None where that is itself wrong. What is None as a
+    whole is not known, and nothing is said of it.
     """
     path: Path = ("pipelines", pipeline.name)
     _check_key(pipeline, path, findings)
@@ -35,8 +36,10 @@ def check_pipeline(
         place = (*path, "steps", step.name)
         _check_templates(pipeline, step, place, findings)
         _check_when(pipeline, step, place, findings)
-        _check_pools(step, place, findings, pools)
-        _check_secrets(step, place, findings, secrets)
+        if pools is not None:
+            _check_pools(step, place, findings, pools)
+        if secrets is not None:
+            _check_secrets(step, place, findings, secrets)
         _check_patterns(step, place, findings)
         _check_prepare(pipeline, step, place, findings)
         _check_outputs(step, place, findings)

@@ -59,7 +59,7 @@ def load_project(file: Path) -> Loaded:
     file = absolute_file(file)
     main = _read(file, file.name)
     if main.raw is None:
-        raise as_error(file.name, main.problems())
+        raise as_error(file.name, [*_problems_of_included(main, file), *main.problems()])
     from stoker.spec.schema import ProjectFile
     from stoker.spec.validate import validate
 
@@ -80,11 +80,25 @@ def load_project(file: Path) -> Loaded:
     )
 
 
+def _problems_of_included(main: _File, file: Path) -> list[Problem]:
+    """Return the problems of what a main file that is no TOML includes; its pools are not known."""
+    loading = _Including(_Shared(None, None), {})
+    head = re.split(r"^\s*\[", main.text, maxsplit=1, flags=re.MULTILINE)[0]
+    try:
+        patterns = tomllib.loads(head).get("include", [])
+    except (RecursionError, ValueError):
+        return []
+    for pattern in patterns if isinstance(patterns, list) else []:
+        loading.include(str(pattern), main, file)
+    return loading.problems
+
+
 @dataclass(slots=True)
 class _File:
     """A file that was read; `raw` is None where it is no TOML."""
 
     findings: Findings
+    text: str = ""
     raw: dict[str, Any] | None = None
 
     def problems(self) -> list[Problem]:
@@ -109,7 +123,7 @@ def _read(path: Path, shown: str) -> _File:
         problem = Problem(shown, line, 1, "the file is not UTF-8", "save it in that encoding")
         file.findings.problems.append(((), problem))
         return file
-    file = _File(Findings(shown, text))
+    file = _File(Findings(shown, text), text)
     try:
         file.raw = file.findings.raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -127,7 +141,9 @@ def _toml_problem(shown: str, text: str, complaint: str) -> Problem:
 class _Shared:
     """What all pipelines of a project are checked against."""
 
-    def __init__(self, pools: Mapping[str, int | None], secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self, pools: Mapping[str, int | None] | None, secrets: tuple[str, ...] | None
+    ) -> None:
         self._pools = pools
         self._secrets = secrets
 

@@ -355,6 +355,22 @@ def test_one_name_in_two_files(tmp_path):
     ]
 
 
+def test_a_main_file_that_is_no_toml_hides_nothing_of_those_it_includes(tmp_path):
+    told = problems(
+        tmp_path,
+        'include = [\n  "a.toml", "gone.toml", "b.toml",\n]\n[pipelines.p\n[pools]\ngpu = 1\n',
+        a='[pipelines.a.steps.s]\nrun = "x {itm}"\npools = { gpu = 1 }\n',
+        b="[pipelines",
+    )
+    assert [line.partition(": ")[0] for line in told] == [
+        "a.toml:2", "b.toml:1", "stoker.toml:1", "stoker.toml:4",
+    ]  # fmt: skip
+    assert "`itm`" in told[0] or "`{itm}`" in told[0]
+    assert "`gone.toml`" in told[2]
+    assert "no TOML" in told[3]
+    assert len(problems(tmp_path, "include = [\n[pools\n", a="[")) == 1
+
+
 def test_file_that_includes_itself(tmp_path):
     assert set(load(tmp_path, 'include = ["*.toml"]\n' + STEP.format("p")).pipelines) == {"p"}
 
