@@ -41,7 +41,8 @@ def adopt(
 
     For results of an earlier system: push the items, then adopt. A task is adopted if all its
     outputs lie at their published paths, of the right kind, not empty, and unchanged for ten
-    seconds; they are recorded with size and checksum. What is there only in part is told and left.
+    seconds; they are recorded with size and checksum. What is there only in part is told and left. In
+    a folder that items share, files whose names the tool chose are an item's if they have its name.
     """
     with scope.project() as project:
         chosen = replace(selection, keys=keys)
@@ -52,6 +53,7 @@ def adopt(
                 "adopted": done.adopted,
                 "missing": done.missing,
                 "refused": done.refused,
+                "without": done.without,
                 "dry_run": dry_run,
             }
         )
@@ -69,6 +71,12 @@ def _tell(done: "Adopted", *, dry_run: bool) -> None:
     if dry_run:
         for example in done.examples:
             data(f"  {visible(example)}")
+    for step, outputs in done.without.items():
+        for output, n in outputs.items():
+            say(
+                f"{step}: {n:,} of them without the optional output `{output}`: items share its "
+                "folder, and no file there has their name"
+            )
     if done.missing:
         say(f"{plural(done.missing, 'task')} without any output there")
     if done.refused:

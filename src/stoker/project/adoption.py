@@ -3,13 +3,17 @@
 What is adopted must look like what an attempt would have published: every output that is not
 optional is there, of the right kind, not empty, and not being written just now. A step without
 outputs leaves nothing to find, so it is never adopted.
+
+Files whose names the tool chose (`from`) are the item's if they lie in a folder of its own. In one
+that items share, only those are that the pattern gives with the item's name in place of its `*`;
+an optional output of which there are none is left out, and that is told.
 """
 
 import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -17,8 +21,9 @@ from typing import TYPE_CHECKING
 from stoker.errors import OutputConflict, UserError
 from stoker.model.pipeline import Output, Pipeline, Step
 from stoker.model.selection import Selection
-from stoker.model.task import Published
+from stoker.model.task import Claimed, Published
 from stoker.model.transitions import ADOPT
+from stoker.spec.names import split_suffix
 from stoker.spec.template import Context, StepPlan, compile_step
 from stoker.store import adopt as adopting
 from stoker.store import repeat, reports
@@ -40,10 +45,12 @@ class Adopted:
     """What adopting did, or would do.
 
     `missing` counts tasks of which nothing is there, `refused` those of which something is, but not
-    as it must be; `examples` and `messages` are a few.
+    as it must be; `examples` and `messages` are a few. `without` counts, by step and output, adopted
+    tasks of which an optional output may be there, but cannot be told from other items'.
     """
 
     adopted: dict[str, int] = field(default_factory=dict)
+    without: dict[str, dict[str, int]] = field(default_factory=dict)
     missing: int = 0
     refused: int = 0
     examples: list[str] = field(default_factory=list)
@@ -54,9 +61,12 @@ class Adopted:
         """How many tasks were adopted."""
         return sum(self.adopted.values())
 
-    def take(self, row: "TaskRow") -> None:
-        """Count one adopted task."""
+    def take(self, row: "TaskRow", left_out: Iterable[str] = ()) -> None:
+        """Count one adopted task, and the outputs that were left out."""
         self.adopted[row.step] = self.adopted.get(row.step, 0) + 1
+        for name in left_out:
+            counts = self.without.setdefault(row.step, {})
+            counts[name] = counts.get(name, 0) + 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(f"{row.item}: {row.step}")
 
@@ -90,9 +100,9 @@ def adopt(
         looker = _Looker(store, step)
         for row in reports.tasks(store, replace(selection, steps=(step,), states=states)):
             try:
-                found = looker.find(row)
+                found, left_out = looker.find(row)
                 if adopting.adopt(store, found, who, dry_run=dry_run):
-                    done.take(row)
+                    done.take(row, left_out)
             except NotThere:
                 done.missing += 1
             except (NotWhole, OutputConflict, UserError, OSError) as error:
@@ -106,71 +116,116 @@ class _Looker:
     def __init__(self, store: "Store", step: str) -> None:
         self._store = store
         self._name = step
-        self._plans: dict[str, tuple[Step, StepPlan]] = {}
+        self._plans: dict[str, tuple[Pipeline, Step, StepPlan]] = {}
+        self._in_use: dict[
+            str, bool
+        ] = {}  # pattern in a shared folder -> whether any file is like it
 
-    def find(self, row: "TaskRow") -> adopting.Found:
-        """Return the task's outputs; NotThere, or NotWhole with the reason."""
-        claimed, pipeline = repeat.as_claimed(
-            self._store, row.item, row.step, pipeline=row.pipeline
-        )
-        step, plan = self._plan(pipeline)
+    def find(self, row: "TaskRow") -> tuple[adopting.Found, list[str]]:
+        """Return the task's outputs, and those left out; NotThere, or NotWhole with the reason."""
+        claimed, found = repeat.as_claimed(self._store, row.item, row.step, pipeline=row.pipeline)
+        pipeline, step, plan = self._plan(found)
         if not any(not output.optional for output in step.outputs):
             raise NotThere
         targets = plan.targets(Context(claimed=claimed, scratch=""))
-        pieces = dict(_pieces(step, targets))
-        there = [path for paths in pieces.values() for path in paths]
-        if not there:
+        names = _names_of(claimed)
+        pieces = {
+            output.name: self._pieces(pipeline, output, targets[output.name], names)
+            for output in step.outputs
+        }
+        if not any(pieces.values()):
             raise NotThere
+        left_out = []
         for output in step.outputs:
-            if not pieces[output.name] and not output.optional:
-                raise NotWhole(f"output `{output.name}` is not at `{targets[output.name]}`")
-        return adopting.Found(
-            task_id=claimed.task_id,
-            step_id=self._step_id(row),
-            outputs=tuple(
-                _measured(name, path) for name, paths in pieces.items() for path in paths
-            ),
-        )
+            if pieces[output.name]:
+                continue
+            if not output.optional:
+                raise NotWhole(_absence(pipeline, output, targets[output.name], names))
+            if _is_shared(pipeline, output) and self._is_in_use(output, targets[output.name]):
+                left_out.append(output.name)
+        outputs = tuple(_measured(name, path) for name, paths in pieces.items() for path in paths)
+        step_id = self._step_id(row)
+        return adopting.Found(task_id=claimed.task_id, step_id=step_id, outputs=outputs), left_out
 
-    def _plan(self, pipeline: Pipeline) -> tuple[Step, StepPlan]:
+    def _plan(self, pipeline: Pipeline) -> tuple[Pipeline, Step, StepPlan]:
         if pipeline.name not in self._plans:
             step = pipeline.step(self._name)
-            self._plans[pipeline.name] = (step, compile_step(pipeline, step))
+            self._plans[pipeline.name] = (pipeline, step, compile_step(pipeline, step))
         return self._plans[pipeline.name]
 
     def _step_id(self, row: "TaskRow") -> int:
         with self._store.reading() as unit:
             return catalog(unit).by_name[row.pipeline, row.step].id
 
-
-def _pieces(step: Step, targets: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield for each output the paths that are there."""
-    for output in step.outputs:
-        target = targets[output.name]
-        if output.pick is not None and target.endswith("/"):
-            yield output.name, _picked(output, target)
-        else:
+    def _pieces(
+        self, pipeline: Pipeline, output: Output, target: str, names: set[str]
+    ) -> list[str]:
+        """Return the paths of this output that are there."""
+        if output.pick is None or not target.endswith("/"):
             path = target.rstrip("/")
-            if os.path.lexists(path):
-                _check_kind(output, path)
-                yield output.name, [path]
-            else:
-                yield output.name, []
+            if not os.path.lexists(path):
+                return []
+            _check_kind(output, path)
+            return [path]
+        if _is_shared(pipeline, output):
+            named = (os.path.join(target, name) for name in _named(output, names))
+            return sorted(path for path in named if os.path.lexists(path))
+        return _like(output, target)
+
+    def _is_in_use(self, output: Output, folder: str) -> bool:
+        """Whether there is a file in the shared folder that some item's attempt may have left."""
+        pattern = os.path.join(folder, os.path.basename(output.pick or ""))
+        if pattern not in self._in_use:
+            self._in_use[pattern] = bool(_like(output, folder))
+        return self._in_use[pattern]
 
 
-def _picked(output: Output, folder: str) -> list[str]:
-    """Return the files in a published folder that the pattern would have picked.
-
-    Only if the folder is the item's own: in one that items share, nobody can tell whose they are.
-    """
-    if not re.search(r"\{\w", output.to):
-        return []
+def _like(output: Output, folder: str) -> list[str]:
+    """Return the files in a published folder that the output's pattern would have picked."""
     pattern = os.path.basename(output.pick or "")
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
     return [os.path.join(folder, name) for name in names if fnmatch(name, pattern)]
+
+
+def _is_shared(pipeline: Pipeline, output: Output) -> bool:
+    """Whether items of the pipeline publish what was picked into one folder."""
+    if output.pick is None or not output.is_folder:
+        return False
+    used = set(_REFERENCE.findall(output.to))
+    of_key = set(_REFERENCE.findall(pipeline.key or ""))
+    return not (used & _OWN or (of_key and of_key <= used))
+
+
+_REFERENCE = re.compile(r"(?<![{$])\{([a-z][\w.]*)")
+_OWN = frozenset({"key", "name", "stem", "item"})  # in a folder's name they make it an item's own
+
+
+def _names_of(claimed: Claimed) -> set[str]:
+    """Return the item's name, and that without its suffix."""
+    name = (claimed.path or claimed.key).rpartition("/")[2]
+    return {name, split_suffix(name)[0]}
+
+
+def _named(output: Output, names: set[str]) -> list[str]:
+    """Return what the pattern gives with each name in place of its only wildcard."""
+    pattern = os.path.basename(output.pick or "")
+    if pattern.count("*") != 1 or re.search(r"[?[]", pattern):
+        return []
+    return [pattern.replace("*", name) for name in sorted(names, key=len)]
+
+
+def _absence(pipeline: Pipeline, output: Output, target: str, names: set[str]) -> str:
+    """Return why an output that has to be there was not found."""
+    if not _is_shared(pipeline, output):
+        return f"output `{output.name}` is not at `{target}`"
+    wanted = " or ".join(f"`{name}`" for name in _named(output, names))
+    return (
+        f"output `{output.name}` cannot be found: items share `{target}`, and there is no "
+        f"{wanted or 'telling whose a file is'}; with `optional = true` the rest can be adopted"
+    )
 
 
 def _check_kind(output: Output, path: str) -> None:

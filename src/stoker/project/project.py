@@ -34,6 +34,7 @@ class Applied:
 
 
 OnApply = Callable[[Applied], None]
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # one, or several
 FOLD_LIMIT_S = 30.0  # after a push, so that the next `status` is quick
 
 
@@ -82,7 +83,7 @@ class Project(Reading, Changing):
     def push(
         self,
         pipeline: str,
-        paths: Sequence[str | os.PathLike[str]] = (),
+        paths: Paths = (),
         *,
         from_file: str | None = None,
         nul: bool = False,
@@ -92,7 +93,10 @@ class Project(Reading, Changing):
         dry_run: bool = False,
         on_apply: OnApply | None = None,
     ) -> "Registered":
-        """Paths (for records: their texts), lists and tables are registered; twice registers once."""
+        """Paths (for records: their texts), lists and tables are registered; twice registers once.
+
+        `paths` may be a single one.
+        """
         from stoker.project.pushing import push
         from stoker.store import fold
 
@@ -102,7 +106,7 @@ class Project(Reading, Changing):
         done = push(
             store,
             spec,
-            [os.fspath(path) for path in paths],
+            [os.fspath(path) for path in _several(paths)],
             project_folder=self.settings.folder,
             from_file=from_file,
             nul=nul,
@@ -136,7 +140,7 @@ class Project(Reading, Changing):
     def run(
         self,
         pipeline: str | None = None,
-        paths: Sequence[str | os.PathLike[str]] = (),
+        paths: Paths = (),
         *,
         slots: int | None = None,
         on_event: "OnEvent | None" = None,
@@ -217,3 +221,8 @@ def open_project(path: str | os.PathLike[str] | None = None, *, is_checked: bool
     if is_checked:
         project.loaded  # noqa: B018 - reads the file
     return project
+
+
+def _several(paths: Paths) -> Sequence[str | os.PathLike[str]]:
+    """Return a list of paths; a text is one of them, never a row of letters."""
+    return [paths] if isinstance(paths, str | os.PathLike) else paths

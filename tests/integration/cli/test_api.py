@@ -55,6 +55,14 @@ def test_mistakes_raise_the_errors_of_the_command_line(lab):
     project.close()
 
 
+def test_a_single_path_is_not_taken_for_many(lab):
+    path = lab.write("data/a.txt")
+    with stoker.open(lab.folder) as project:
+        assert project.push("count", str(path)).registered == 1
+        assert project.push("count", path).known == 1
+        assert project.run("count", path, slots=1).done == 2
+
+
 def test_public_names_are_there():
     for name in stoker.__all__:
         assert getattr(stoker, name) is not None
