@@ -136,6 +136,8 @@ class Step:
     cpus: int = 1
     memory_bytes: tuple[int, ...] = ()  # one level, or several that retries climb; empty: no limit
     pools: Mapping[str, int] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()  # tags that a worker must have
+    together: str | None = None  # an item's steps of this name stay on one host
     secrets: tuple[str, ...] = ()
     timeout_s: float | None = None
     retries: int = 0

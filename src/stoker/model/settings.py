@@ -1,24 +1,53 @@
 """What `stoker.toml` says outside its pipelines: the store, the workers, the pools, the secrets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+
+from stoker.model.hours import Hours
+from stoker.model.shares import Shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """Named slots shared by all workers; `slots` are their names in order."""
+    """Named slots shared by all workers, or by those of each host; `slots` are their names in order.
+
+    Attempts begin within `hours` only, and no more than `per_minute` in any minute.
+    """
 
     name: str
     slots: tuple[str, ...]
+    is_per_host: bool = False
     kind: str | None = None  # "gpu" sets CUDA_VISIBLE_DEVICES
+    hours: Hours | None = None
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
+class HostSettings:
+    """What holds for the workers on a host; None: nothing is said of it."""
+
+    scratch: str | None = None  # absolute; otherwise a folder of the store's own, beside it
+    tags: tuple[str, ...] | None = None
+    cpus: int | None = None  # that attempts may use; otherwise all that the host lets us
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings(HostSettings):
     """Defaults for the workers of a project; `hosts` overrides them by glob on the host's name."""
 
-    scratch: str | None = None  # None: a folder of the store's own, beside it
-    hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+
+    def on(self, host: str) -> HostSettings:
+        """Return what holds on the host: of each key the last that matches it and says something."""
+        names = [one.name for one in fields(HostSettings)]
+        found = HostSettings(**{name: getattr(self, name) for name in names})
+        for pattern, own in self.hosts.items():
+            if fnmatchcase(host, pattern):
+                said = {name: getattr(own, name) for name in names}
+                found = replace(found, **{n: one for n, one in said.items() if one is not None})
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,4 +60,5 @@ class Settings:
     store_password_file: str | None = None
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     pools: tuple[Pool, ...] = ()
+    shares: Shares = field(default_factory=Shares)
     secrets: tuple[str, ...] = ()  # environment variables kept from steps that do not ask for them

@@ -168,6 +168,8 @@ class Builder:
             cpus=merged.cpus,
             memory_bytes=tuple(merged.memory),
             pools=merged.pools,
+            needs=tuple(dict.fromkeys(merged.needs)),
+            together=merged.together,
             secrets=tuple(merged.secrets),
             timeout_s=merged.timeout,
             retries=merged.retries,

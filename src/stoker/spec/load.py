@@ -5,20 +5,23 @@ from __future__ import annotations
 import glob
 import re
 import tomllib
-from dataclasses import dataclass, field
+import zoneinfo
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import NotFound, UserError
-from stoker.model.settings import Pool, Settings, WorkerSettings
+from stoker.model.hours import Hours, parse_hours
+from stoker.model.settings import HostSettings, Pool, Settings, WorkerSettings
+from stoker.model.shares import ShareBy, Shares
 from stoker.spec.locations import absolute, absolute_file
-from stoker.spec.problems import Problem, as_error, sort_problems
+from stoker.spec.problems import Problem, as_error, sort_problems, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stoker.model.pipeline import Pipeline
-    from stoker.spec.schema import IncludedFile, ProjectFile
+    from stoker.spec.schema import HostTable, IncludedFile, PoolTable, ProjectFile
     from stoker.spec.validate import Findings
 
 FILE_NAME = "stoker.toml"
@@ -67,9 +70,10 @@ def load_project(file: Path) -> Loaded:
     settings = _settings(table, main, str(file.parent))
     shared = _Shared(_pool_sizes(table, main.raw), settings.secrets)
     pipelines = shared.build(table, main, str(file.parent))
-    loading = _Including(shared, pipelines)
+    loading = _Including(shared, pipelines, dict.fromkeys(table.pipelines, file.stem))
     for pattern in table.include:
         loading.include(pattern, main, file)
+    settings = replace(settings, shares=_shares(table, main, loading))
     if main.findings.problems:
         raise as_error(file.name, [*main.problems(), *loading.problems])
     return Loaded(
@@ -82,7 +86,7 @@ def load_project(file: Path) -> Loaded:
 
 def _problems_of_included(main: _File, file: Path) -> list[Problem]:
     """Return the problems of what a main file that is no TOML includes; its pools are not known."""
-    loading = _Including(_Shared(None, None), {})
+    loading = _Including(_Shared(None, None), {}, {})
     head = re.split(r"^\s*\[", main.text, maxsplit=1, flags=re.MULTILINE)[0]
     try:
         patterns = tomllib.loads(head).get("include", [])
@@ -165,7 +169,10 @@ class _Shared:
 class _Including:
     """Reads included files; adds their pipelines to those of the main file."""
 
-    def __init__(self, shared: _Shared, pipelines: dict[str, Pipeline]) -> None:
+    def __init__(
+        self, shared: _Shared, pipelines: dict[str, Pipeline], files: dict[str, str]
+    ) -> None:
+        self.files = files  # of each pipeline, broken or not: its file without `.toml`
         self.problems: list[Problem] = []
         self.broken: dict[str, list[Problem]] = {}
         self._shared = shared
@@ -199,6 +206,8 @@ class _Including:
             return
         table = validate(file.raw, IncludedFile, file.findings)
         built = self._shared.build(table, file, str(path.parent))
+        for name in built:
+            self.files.setdefault(name, shown.removesuffix(".toml"))
         of_file = [p for where, p in file.findings.problems if where[:1] != ("pipelines",)]
         if of_file:
             self._break(shown, of_file)
@@ -232,38 +241,81 @@ def _pool_sizes(table: ProjectFile, raw: dict[str, Any]) -> dict[str, int | None
 
 def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
     hosts = {
-        pattern: {} if host.scratch is None else {"scratch": absolute(host.scratch, folder)}
-        for pattern, host in table.worker.hosts.items()
+        pattern: HostSettings(**_host(host, folder)) for pattern, host in table.worker.hosts.items()
     }
-    scratch, password = table.worker.scratch, table.store.password_file
+    password = table.store.password_file
     return Settings(
         name=table.project.name or Path(folder).name or "project",
         folder=folder,
         store_url=_store_url(table.store.url, main, folder),
         store_password_file=None if password is None else absolute(password, folder),
-        worker=WorkerSettings(
-            scratch=None if scratch is None else absolute(scratch, folder), hosts=hosts
-        ),
+        worker=WorkerSettings(**_host(table.worker, folder), hosts=hosts),
         pools=_pools(table, main),
         secrets=(*table.secrets.names, *_STORE_SECRET.findall(table.store.url)),
     )
 
 
-_LATER = {"between": "hours", "per_minute": "rates", "per": "slots for each host"}
+def _host(table: HostTable, folder: str) -> dict[str, Any]:
+    """What the file says of workers, on all hosts or on some."""
+    return {
+        "scratch": None if table.scratch is None else absolute(table.scratch, folder),
+        "tags": None if table.tags is None else tuple(dict.fromkeys(table.tags)),
+        "cpus": table.cpus,
+        "memory_bytes": table.memory,
+    }
 
 
 def _pools(table: ProjectFile, main: _File) -> tuple[Pool, ...]:
     pools = []
     for name, pool in table.pools.items():
         path = ("pools", name)
-        for key, what in _LATER.items():
-            if getattr(pool, key) is not None:
-                message = f"`{key}`: {what} of a pool come with a later release"
-                main.findings.add((*path, key), message, "take it out for now")
         if pool.slots is None and not main.findings.has(path):
             main.findings.add(path, f"pool `{name}` has no `slots`", "write `slots = 1`")
-        pools.append(Pool(name=name, slots=tuple(pool.slots or ()), kind=pool.kind))
+        pools.append(
+            Pool(
+                name=name,
+                slots=tuple(pool.slots or ()),
+                is_per_host=pool.per == "host",
+                kind=pool.kind,
+                hours=_hours(pool, path, main),
+                per_minute=pool.per_minute,
+            )
+        )
     return tuple(pools)
+
+
+def _hours(pool: PoolTable, path: tuple[str, str], main: _File) -> Hours | None:
+    if pool.zone is not None:
+        if pool.between is None and not main.findings.has((*path, "between")):
+            main.findings.add((*path, "zone"), "`zone` says nothing without `between`")
+        try:
+            zoneinfo.ZoneInfo(pool.zone)
+        except (OSError, ValueError, KeyError):
+            message = f"`zone` is `{pool.zone}`, which is no place with a clock"
+            main.findings.add((*path, "zone"), message, 'write it as in `"Europe/Vienna"`')
+            return None
+    try:
+        return None if pool.between is None else parse_hours(pool.between, pool.zone)
+    except ValueError as error:
+        main.findings.add((*path, "between"), str(error))
+        return None
+
+
+def _shares(table: ProjectFile, main: _File, loading: _Including) -> Shares:
+    """How the slots are divided; a weight of a pipeline or file that is not there is a mistake."""
+    by, weights = table.shares.by, dict(table.shares.weights)
+    if by is None:
+        if weights and not main.findings.has(("shares",)):
+            hint = 'write `by = "user"`, `"pipeline"` or `"file"`'
+            main.findings.add(("shares",), "`[shares]` does not say between whom", hint)
+        return Shares()
+    known = {"pipeline": set(loading.files), "file": set(loading.files.values())}.get(by)
+    for name in weights:
+        if known is not None and name not in known:
+            message = f"`[shares]` gives a weight to `{name}`, which is no {by} of this project"
+            main.findings.add(("shares", "weights", name), message, suggest(name, sorted(known)))
+    files = loading.files if by == "file" else {}
+    return Shares(by=ShareBy(by), weights=weights, files=files)
 
 
 _STORE_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # no step gets to see it

@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from stoker.model.hours import PATTERN as HOURS_PATTERN
 from stoker.spec.shapes import (
     FUNCTION_PATTERN,
     SLOTS_SCHEMA,
     VARIABLE_PATTERN,
     Name,
     ShortTable,
+    Size,
     Sizes,
     Slots,
     Table,
@@ -23,8 +25,8 @@ from stoker.spec.shapes import (
 )
 from stoker.spec.source_keys import RulesTable, SourceTable
 
-RESERVED_SECTIONS = ("sites", "batch", "notify", "retention", "shares")
-RESERVED_STEP_KEYS = ("site", "serve", "together", "per", "group", "needs")
+RESERVED_SECTIONS = ("sites", "batch", "notify", "retention")
+RESERVED_STEP_KEYS = ("site", "serve", "per", "group")
 
 VerdictWord = Literal["done", "skip", "stop", "later", "retry", "fail"]
 TypeWord = Literal["string", "integer", "number", "boolean", "list", "path", "choice"]
@@ -55,8 +57,12 @@ class PoolTable(ShortTable):
     kind: Literal["gpu"] | None = Field(default=None, description="`gpu` sets CUDA_VISIBLE_DEVICES")
     between: str | None = Field(
         default=None,
-        pattern=r"^\d\d:\d\d-\d\d:\d\d$",
-        description="hours of the day, as `20:00-08:00`",
+        pattern=HOURS_PATTERN,
+        description="hours of the day within which attempts may begin, as `20:00-08:00`",
+    )
+    zone: str | None = Field(
+        default=None,
+        description="whose clock `between` means, as `Europe/Vienna`; otherwise the host's own",
     )
     per_minute: int | None = Field(
         default=None, ge=1, description="how many attempts may begin in a minute"
@@ -115,6 +121,10 @@ class DefaultsTable(Table):
     memory: Sizes = Field(default=[], description="a limit, or several that retries climb")
     pools: dict[Name, Annotated[int, Field(ge=1)]] = Field(
         default={}, description="how many slots of which pool an attempt holds"
+    )
+    needs: list[Name] = Field(default=[], description="tags that a worker must have to run it")
+    together: Name | None = Field(
+        default=None, description="steps of this name run on one host for each item"
     )
     secrets: list[str] = Field(default=[], description="which of the `[secrets]` an attempt gets")
     timeout: Annotated[Time, Field(gt=0)] | None = None
@@ -207,12 +217,30 @@ class HostTable(Table):
     scratch: str | None = Field(
         default=None, description="the folder in which attempts get their private folders"
     )
+    tags: list[Name] | None = Field(default=None, description="what steps may need, by name")
+    cpus: int | None = Field(
+        default=None, ge=1, description="how many cpus attempts may use; otherwise all there are"
+    )
+    memory: Size | None = Field(
+        default=None, description="how much memory attempts may use; otherwise all there is"
+    )
 
 
 class WorkerTable(HostTable):
     """What holds for all workers."""
 
     hosts: dict[str, HostTable] = Field(default={}, description="by glob on the host's name")
+
+
+class SharesTable(Table):
+    """Between whom the slots are divided evenly, or by weight."""
+
+    by: Literal["user", "pipeline", "file"] | None = Field(
+        default=None, description="who pushed the items, their pipelines, or the included files"
+    )
+    weights: dict[str, Annotated[float, Field(gt=0, strict=False)]] = Field(
+        default={}, description="what somebody gets in proportion to others, otherwise 1"
+    )
 
 
 class SecretsTable(Table):
@@ -239,6 +267,7 @@ class ProjectFile(IncludedFile):
     pools: dict[Name, Annotated[PoolTable, BeforeValidator(_long_pool)]] = Field(
         default={}, description="slots that all workers share"
     )
+    shares: SharesTable = SharesTable()
     secrets: SecretsTable = SecretsTable()
 
 

@@ -165,6 +165,9 @@ _PATTERN_HINTS = {
     "python": "write it as `module:function`",
     "between": "write hours as in `20:00-08:00`",
     "names": _NAME_HINTS[VARIABLE_PATTERN],
+    "needs": _NAME_HINTS[NAME_PATTERN],
+    "tags": _NAME_HINTS[NAME_PATTERN],
+    "together": _NAME_HINTS[NAME_PATTERN],
 }
 
 

@@ -15,7 +15,7 @@ from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
 from stoker.store.control import Who
-from stoker.store.finish import satisfy
+from stoker.store.finish import Of, satisfy
 from stoker.store.ids import new_attempt_id
 from stoker.store.journal import to_json
 from stoker.store.locks import lock_tasks
@@ -49,7 +49,15 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
         known = catalog(unit)
         lock_tasks(unit, [found.task_id])
         row = unit.execute(
-            select(_T.c.state, _T.c.number, _T.c.item_id, _I.c.key, _I.c.generation)
+            select(
+                _T.c.state,
+                _T.c.number,
+                _T.c.item_id,
+                _I.c.key,
+                _I.c.generation,
+                _I.c.size_bytes,
+                _I.c.by_user,
+            )
             .join(_I, _I.c.id == _T.c.item_id)
             .where(_T.c.id == found.task_id)
         ).one_or_none()
@@ -90,7 +98,12 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
             columns, entry.body_hash, to_json(data),
         )  # fmt: skip
         move(unit, transitions.ADOPT, [one])
-        satisfy(unit, known, [(row.item_id, entry)], {row.item_id: (row.key, row.generation)})
+        satisfy(
+            unit,
+            known,
+            [(row.item_id, entry)],
+            {row.item_id: Of(row.key, row.generation, row.size_bytes, row.by_user)},
+        )
     return True
 
 

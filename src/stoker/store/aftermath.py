@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import BigInteger, and_, case, func, insert, literal, select, update
 
 from stoker.model import transitions
 from stoker.model.pipeline import Pipeline
@@ -11,7 +11,10 @@ from stoker.model.states import TaskState
 from stoker.store import tables
 from stoker.store.apply import Move, move
 from stoker.store.catalog import StepEntry, catalog
+from stoker.store.curves import milliseconds, numbers
+from stoker.store.estimates import book
 from stoker.store.journal import Entry, append
+from stoker.store.lanes import lane_of
 from stoker.store.unit import Unit
 
 REMOVED = "its step was removed from the pipeline"
@@ -70,7 +73,7 @@ class TaskChanges:
             columns: dict[str, Any] = {"reason": None, "waiting_on": row.unsatisfied}
             transition = transitions.BLOCK if row.unsatisfied else transitions.RERUN
             if not row.unsatisfied:
-                columns["lane"] = entry.lane_at(row.level)
+                columns["lane"] = self._lane(entry, row)
             moves.setdefault(transition.name, []).append(_move(entry, row, columns))
         for name, several in moves.items():
             move(self.unit, transitions.BY_NAME[name], several)
@@ -81,7 +84,7 @@ class TaskChanges:
         query = (
             select(
                 task.c.id, task.c.state, task.c.waiting_on, task.c.level, task.c.reason,
-                item.c.key, item.c.generation,
+                task.c.host, item.c.key, item.c.generation, item.c.by_user,
                 _unsatisfied(entry, item.c.id).label("unsatisfied"),
             )
             .select_from(task.join(item, item.c.id == task.c.item_id))
@@ -89,6 +92,18 @@ class TaskChanges:
         )  # fmt: skip
         rows: Sequence[Any] = self.unit.execute(query).fetchall()
         return rows
+
+    def _lane(self, entry: StepEntry, row: Any) -> int | None:
+        return lane_of(self.unit, entry, row.level, row.by_user, row.host)
+
+    def _lanes_of_users(self, entry: StepEntry) -> Any:
+        """The lane of an item's task, by who pushed it: of everybody who pushed one, a lane is there."""
+        item, lane = tables.item, tables.lane
+        users = select(item.c.by_user).where(item.c.pipeline_id == entry.pipeline_id).distinct()
+        for user in self.unit.execute(users).scalars().all():
+            lane_of(self.unit, entry, 0, user)
+        is_own = and_(lane.c.step_id == entry.id, lane.c.level == 0, lane.c.host == "")
+        return select(lane.c.id).where(is_own, lane.c.share == item.c.by_user).scalar_subquery()
 
     def _create(self, entry: StepEntry) -> None:
         """Insert a task of this step for every item that has none."""
@@ -100,7 +115,13 @@ class TaskChanges:
             .exists()
         )
         chosen = (
-            select(item.c.id, item.c.priority, waiting.label("waiting"))
+            select(
+                item.c.id,
+                item.c.priority,
+                item.c.size_bytes,
+                waiting.label("waiting"),
+                self._lanes_of_users(entry).label("lane"),
+            )
             .where(item.c.pipeline_id == entry.pipeline_id, item.c.reason.is_(None), missing)
             .subquery()
         )
@@ -109,15 +130,16 @@ class TaskChanges:
             chosen.c.id,
             literal(entry.id),
             case((is_ready, TaskState.READY.value), else_=TaskState.BLOCKED.value),
-            case((is_ready, bindparam("lane", entry.lane_at(0))), else_=None),
-            -chosen.c.priority * ORDER_STEP,
+            case((is_ready, chosen.c.lane), else_=None),
+            -chosen.c.priority * ORDER_STEP - milliseconds(chosen.c.size_bytes, "rank"),
             chosen.c.waiting,
             *(literal(0) for _ in range(4)),
         )
         columns = ["item_id", "step_id", "state", "lane", "okey", "waiting_on"]
         columns += ["number", "tries", "lost", "level"]
         counts = self._count_tasks(entry)
-        self.unit.execute(insert(task).from_select(columns, query))
+        rank = numbers(book(self.unit).ranks[entry.id], "rank")
+        self.unit.execute(insert(task).from_select(columns, query), rank)
         entries = [Entry("add_tasks", entry.pipeline, step=entry.name, n=0)]
         for state, n in self._count_tasks(entry).items():
             fresh = n - counts.get(state, 0)
@@ -141,7 +163,7 @@ class TaskChanges:
         for row in self._tasks_in(entry, _WAITING):
             state, n = TaskState(row.state), row.unsatisfied
             if state is TaskState.BLOCKED and n == 0:
-                columns = {"waiting_on": 0, "lane": entry.lane_at(row.level)}
+                columns = {"waiting_on": 0, "lane": self._lane(entry, row)}
                 moves.setdefault("unblock", []).append(_move(entry, row, columns))
             elif state is TaskState.READY and n > 0:
                 moves.setdefault("block", []).append(_move(entry, row, {"waiting_on": n}))

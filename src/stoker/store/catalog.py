@@ -1,22 +1,30 @@
 """What the store knows of the steps: their lanes, successors and bodies, kept in memory.
 
-Read again whenever another process has set a new version of a pipeline; one look at the newest
-version's id tells.
+Read again whenever another process has set a new version of a pipeline, or other pools or shares;
+one look at their newest ids tells.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, func, literal, select
 
 from stoker.errors import Bug
 from stoker.model.pipeline import Pipeline, Step
 from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
+from stoker.store.sharing import Sharing, newest_sharing
 from stoker.store.unit import Prepared, Unit
 
-_NEWEST = Prepared(select(func.max(tables.version.c.id)))
+# A column for a query that has to be made anyway, to spare one: see `catalog`.
+NEWEST_VERSION = func.coalesce(
+    select(func.max(tables.version.c.id)).scalar_subquery(), 0
+) * literal(1 << 32, BigInteger()) + func.coalesce(
+    select(func.max(tables.sharing.c.id)).scalar_subquery(), 0
+)
+_NEWEST = Prepared(select(NEWEST_VERSION))
+LaneKey = tuple[int, str, str]  # memory level, who pushed the item, the only host or nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +41,21 @@ class StepEntry:
     spec: Step | None
     predecessors: tuple[int, ...] = ()
     successors: tuple[int, ...] = ()
-    lanes: Mapping[int, int] = field(default_factory=dict)  # memory level -> lane id
+    patterns: Mapping[int, int] = field(default_factory=dict)  # memory level -> the pattern's id
+    lanes: Mapping[LaneKey, int] = field(default_factory=dict)
+    together: tuple[int, ...] = ()  # the steps, itself among them, that stay on one host with it
 
-    def lane_at(self, level: int) -> int | None:
-        """The lane of the step's tasks at a memory level; None for a removed step."""
-        return self.lanes.get(min(level, len(self.lanes) - 1))
+    def pattern_at(self, level: int) -> int:
+        """The id of the lane from which others at that memory level are made."""
+        return self.patterns[min(level, len(self.patterns) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The steps and current versions of all pipelines at one moment."""
 
-    newest_version: int
+    newest_version: int  # of the pipelines, and of what is shared
+    sharing: Sharing
     steps: Mapping[int, StepEntry]
     by_lane: Mapping[int, StepEntry]
     by_name: Mapping[tuple[str, str], StepEntry]
@@ -57,13 +68,24 @@ class Catalog:
         return tuple(sorted(found, key=lambda entry: entry.position))
 
 
-def catalog(unit: Unit) -> Catalog:
-    """Return the catalog as of this transaction."""
-    store = unit.store
-    newest = int(unit.run(_NEWEST).fetchone()[0] or 0)
-    if store.catalog is None or store.catalog.newest_version != newest:
-        store.catalog = _read(unit, newest)
-    return store.catalog
+def catalog(unit: Unit, *, newest: int | None = None) -> Catalog:
+    """Return the catalog as of this transaction.
+
+    `newest` is the id of the newest version where the caller has read it in this transaction.
+    """
+    if newest is None:
+        newest = int(unit.run(_NEWEST).fetchone()[0])
+    known = unit.store.catalog
+    if known is not None and known.newest_version == newest:
+        return known
+    return reread(unit, newest)
+
+
+def reread(unit: Unit, newest: int) -> Catalog:
+    """Read the catalog anew and keep it, unless this transaction made lanes that it may yet undo."""
+    known = _read(unit, newest)
+    unit.store.catalog = None if unit.lanes else known
+    return known
 
 
 def pipeline_of(unit: Unit, version_id: VersionId) -> Pipeline:
@@ -90,15 +112,28 @@ def _read(unit: Unit, newest: int) -> Catalog:
     for row in unit.execute(select(tables.edge)):
         after.setdefault(row.step_id, []).append(row.successor_id)
         before.setdefault(row.successor_id, []).append(row.step_id)
-    lanes: dict[int, dict[int, int]] = {}
+    patterns: dict[int, dict[int, int]] = {}
+    lanes: dict[int, dict[LaneKey, int]] = {}
     for row in unit.execute(select(tables.lane)):
-        lanes.setdefault(row.step_id, {})[row.level] = row.id
+        if row.share is None:
+            patterns.setdefault(row.step_id, {})[row.level] = row.id
+        else:
+            lanes.setdefault(row.step_id, {})[row.level, row.share, row.host] = row.id
+    rows = unit.execute(select(tables.step)).fetchall()
+    specs = {
+        row.id: pipeline_of(unit, VersionId(pipelines[row.pipeline_id].version_id)).step(row.name)
+        for row in rows
+        if not row.is_removed
+    }
+    companies: dict[tuple[int, str | None], list[int]] = {}
+    for row in rows:
+        if row.id in specs:
+            company = companies.setdefault((row.pipeline_id, specs[row.id].together), [])
+            company.append(row.id)
     steps = {}
-    for row in unit.execute(select(tables.step)):
-        of = pipelines[row.pipeline_id]
-        spec = None
-        if not row.is_removed:
-            spec = pipeline_of(unit, VersionId(of.version_id)).step(row.name)
+    for row in rows:
+        of, spec = pipelines[row.pipeline_id], specs.get(row.id)
+        name = spec.together if spec is not None else None
         steps[row.id] = StepEntry(
             id=row.id,
             pipeline_id=row.pipeline_id,
@@ -110,10 +145,13 @@ def _read(unit: Unit, newest: int) -> Catalog:
             spec=spec,
             predecessors=tuple(sorted(before.get(row.id, ()))),
             successors=tuple(sorted(after.get(row.id, ()))),
+            patterns=patterns.get(row.id, {}),
             lanes=lanes.get(row.id, {}),
+            together=tuple(companies[row.pipeline_id, name]) if name is not None else (),
         )
     return Catalog(
         newest_version=newest,
+        sharing=newest_sharing(unit),
         steps=steps,
         by_lane={lane: entry for entry in steps.values() for lane in entry.lanes.values()},
         by_name={(entry.pipeline, entry.name): entry for entry in steps.values()},

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, literal_column, or_, select, union_all, update
 
 from stoker.errors import StaleAttempt
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
-from stoker.store.catalog import Catalog, StepEntry
+from stoker.store.catalog import NEWEST_VERSION, Catalog, StepEntry
 from stoker.store.ids import new_attempt_id
-from stoker.store.unit import Prepared, Unit, param
+from stoker.store.unit import Prepared, Unit, param, param_list
 
-_T, _L, _S, _W, _A = tables.task, tables.lane, tables.slot, tables.worker, tables.attempt
+_T, _I, _L, _S, _W, _A = (
+    tables.task, tables.item, tables.lane, tables.slot, tables.worker, tables.attempt,
+)  # fmt: skip
 
 _free = (
     select(func.count())
@@ -44,7 +46,7 @@ _HEADS = Prepared(
         ~_starved,
     )
 )
-_TAKE = Prepared(
+_next = (
     select(_T.c.okey, _T.c.id, _T.c.item_id, _T.c.number, _T.c.tries)
     .where(
         _T.c.lane == param("lane"),
@@ -54,31 +56,43 @@ _TAKE = Prepared(
     .order_by(_T.c.okey, _T.c.id)
     .limit(param("limit"))
     .with_for_update(skip_locked=True)
+    .cte("next")
 )
-_WORKER = Prepared(
-    select(_W.c.state, _W.c.host, _W.c.cpus, _W.c.memory_bytes, _W.c.slots).where(
-        _W.c.id == param("worker_id")
+_TAKE = Prepared(  # locks the tasks, not the items
+    select(_next, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation).join_from(
+        _next, _I, _I.c.id == _next.c.item_id
     )
 )
-_OTHERS = Prepared(
-    select(_W.c.id, _W.c.slots).where(
-        _W.c.host == param("host"), _W.c.state == param("alive"), _W.c.id != param("worker_id")
+# The states as words of the text, not as parameters: only then do the indexes of such rows serve.
+_alive = _W.c.state == literal_column(str(WorkerState.ALIVE.value))
+_running = _A.c.state == literal_column(str(AttemptState.RUNNING.value))
+_of_worker = (
+    _W.c.id, _W.c.state, _W.c.host, _W.c.cpus, _W.c.memory_bytes, _W.c.slots, NEWEST_VERSION,
+)  # fmt: skip
+_own_host = select(_W.c.host).where(_W.c.id == param("worker_id")).scalar_subquery()
+_HERE = Prepared(
+    union_all(
+        select(*_of_worker).where(_W.c.id == param("worker_id")),
+        select(*_of_worker).where(_alive, _W.c.host == _own_host, _W.c.id != param("worker_id")),
     )
 )
 _HELD = Prepared(
-    select(func.coalesce(func.sum(_L.c.cpus), 0), func.coalesce(func.sum(_L.c.memory_bytes), 0))
+    select(
+        _A.c.worker_id,
+        func.coalesce(func.sum(_L.c.cpus), 0),
+        func.coalesce(func.sum(_L.c.memory_bytes), 0),
+    )
     .select_from(
         _A.join(_T, _T.c.id == _A.c.task_id).join(
-            _L, and_(_L.c.step_id == _T.c.step_id, _L.c.level == _T.c.level)
+            _L,
+            and_(_L.c.step_id == _T.c.step_id, _L.c.level == _T.c.level, _L.c.share.is_(None)),
         )
     )
-    .where(_A.c.worker_id == param("worker_id"), _A.c.state == param("running"))
+    .where(_running, _A.c.worker_id.in_(param_list("workers")))
+    .group_by(_A.c.worker_id)
 )
 _HOST = Prepared(
-    select(_W.c.id)
-    .where(_W.c.host == param("host"), _W.c.state == param("alive"))
-    .order_by(_W.c.id)
-    .with_for_update()
+    select(_W.c.id).where(_alive, _W.c.host == param("host")).order_by(_W.c.id).with_for_update()
 )
 _NEEDS = Prepared(
     select(tables.lane_need.c.pool, tables.lane_need.c.n, _free)
@@ -103,7 +117,11 @@ _BEHIND_ALL = (1 << 62, 1 << 62)  # an okey and an id behind those of any task
 
 
 class Taken(NamedTuple):
-    """A task about to be claimed; `row` has its okey, id, item's id, number and tries."""
+    """A task about to be claimed.
+
+    `row` has its okey, id, item's id, number and tries, and its item's key, path, params, meta and
+    generation.
+    """
 
     lane: "Lane"
     row: Any
@@ -121,26 +139,29 @@ class Lane(NamedTuple):
     entry: StepEntry
 
 
-def room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) -> tuple[int, int]:
-    """Return the cpus and bytes that a task may need at most, the host's other workers counted."""
-    state, host, cpus, memory, slots = unit.run(_WORKER, worker_id=worker_id).fetchone()
+def room(
+    unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None
+) -> tuple[int, int, int | None]:
+    """Return the cpus and bytes that a task may need at most, the host's other workers counted.
+
+    With them, as it costs no statement of its own, the id of the newest version of a pipeline.
+    """
+    here = {row[0]: row for row in unit.run(_HERE, worker_id=worker_id).fetchall()}
+    _, state, host, cpus, memory, slots, newest = here.pop(worker_id)
     if state != WorkerState.ALIVE:
         raise StaleAttempt(
             f"worker {worker_id} was declared dead as it had not renewed its lease; "
             "it begins anew as another"
         )
     cpus = max(cpus, slots)  # whoever asks for more slots than there are cpus means it
-    others = unit.run(
-        _OTHERS, host=host, alive=WorkerState.ALIVE.value, worker_id=worker_id
-    ).fetchall()
-    if others and unit.store.dialect.locks_rows:
-        unit.run(_HOST, host=host, alive=WorkerState.ALIVE.value).fetchall()  # one at a time
-    for other, other_slots in others:
-        used, held = unit.run(_HELD, worker_id=other, running=AttemptState.RUNNING.value).fetchone()
-        cpus -= min(int(used), other_slots)
-        memory -= int(held)
+    if here:
+        if unit.store.dialect.locks_rows:
+            unit.run(_HOST, host=host).fetchall()  # one at a time
+        for other, used, held in unit.run(_HELD, workers=list(here)).fetchall():
+            cpus -= min(int(used), here[other][5])
+            memory -= int(held)
     room = min(cpus_free, cpus - (slots - cpus_free))
-    return room, memory if memory_free is None else min(memory, memory_free)
+    return room, memory if memory_free is None else min(memory, memory_free), newest
 
 
 def take(
@@ -195,7 +216,7 @@ def _candidates(
             sure = sorted([*sure, *((row[0], row[1]) for row in rows)])[:limit]
             if len(sure) == limit:
                 last = sure[-1]
-    return sorted(found, key=_by_order) if len(lanes) > 1 else found
+    return sorted(found, key=_by_order)
 
 
 def _by_order(one: tuple[Any, Lane, Sequence[Any]]) -> tuple[int, int]:

@@ -30,15 +30,8 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 if TYPE_CHECKING:
     from stoker.store.connect import Store
 
-_T, _I, _L, _S, _W, _A = (
-    tables.task, tables.item, tables.lane, tables.slot, tables.worker, tables.attempt,
-)  # fmt: skip
+_T, _A = tables.task, tables.attempt
 
-_ITEMS = Prepared(
-    select(_I.c.id, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation).where(
-        _I.c.id.in_(param_list("items"))
-    )
-)
 _PRODUCED = Prepared(
     select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values)
     .select_from(_T.outerjoin(_A, _A.c.id == _T.c.attempt))
@@ -84,14 +77,13 @@ def claim(
     commit, the attempts are lost with the worker and the tasks become ready again.
     """
     with store.writing() as unit:
-        known = catalogs.catalog(unit)
-        cpus, memory = room(unit, worker_id, cpus_free, memory_free_bytes)
+        cpus, memory, newest = room(unit, worker_id, cpus_free, memory_free_bytes)
+        known = catalogs.catalog(unit, newest=newest)
         taken = take(unit, known, limit, cpus, memory, wants) if cpus > 0 else []
         if not taken:
             return []
-        items = _items(unit, taken)
         produced = _produced(unit, known, taken)
-        claimed = [_claimed(unit, known, one, items, produced) for one in taken]
+        claimed = [_claimed(unit, known, one, produced) for one in taken]
         _write(unit, worker_id, claimed)
         hit("claim.before_commit")
     return claimed
@@ -117,12 +109,6 @@ def anything_left(store: "Store") -> Left:
             select(_T.c.id).where(_T.c.not_before_us.is_not(None)).limit(1)
         ).first()
     return Left(int(ready is not None), int(running is not None), int(waiting is not None))
-
-
-def _items(unit: Unit, taken: Sequence[Taken]) -> dict[int, Any]:
-    """Return the items of these tasks by their ids."""
-    wanted = sorted({one.row[2] for one in taken})
-    return {row[0]: row for row in unit.run(_ITEMS, items=wanted).fetchall()}
 
 
 def _produced(unit: Unit, known: Catalog, taken: Sequence[Taken]) -> dict[int, dict[str, Produced]]:
@@ -156,11 +142,9 @@ def _claimed(
     unit: Unit,
     known: Catalog,
     taken: Taken,
-    items: Mapping[int, Any],
     produced: Mapping[int, Mapping[str, Produced]],
 ) -> Claimed:
-    _, task_id, item_id, number, tries = taken.row
-    _, key, path, params, meta, generation = items[item_id]
+    _, task_id, item_id, number, tries, key, path, params, meta, generation = taken.row
     entry = taken.lane.entry
     names = [known.steps[step].name for step in entry.predecessors]
     of_item = produced.get(item_id, {})

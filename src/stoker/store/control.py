@@ -20,6 +20,7 @@ from stoker.store.apply import Move, close_attempts, move
 from stoker.store.catalog import Catalog, catalog
 from stoker.store.finish import followers
 from stoker.store.journal import Entry, append, to_json
+from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks, lock_tasks_of
 from stoker.store.unit import Unit, as_a_whole
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _T, _I, _S, _P, _A = tables.task, tables.item, tables.step, tables.pipeline, tables.attempt
 EXAMPLES = 5
 _Choice = Callable[[Any, Catalog], tuple[Transition, dict[str, Any]] | None]
+_INTO_LANE = frozenset(
+    one.name for one in transitions.TRANSITIONS if one.target is TaskState.READY
+)  # a task that gets ready stands in a lane
 FENCED_OFF = "fenced off: a step before it is to run again"
 
 
@@ -94,15 +98,11 @@ def hold(store: "Store", selection: Selection, who: Who, *, dry_run: bool = Fals
 def release(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
     """The selected held tasks are ready again, or blocked where a predecessor is not done."""
 
-    def chosen(row: Any, known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
+    def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
         if row.state != TaskState.HELD:
             return None
-        if row.waiting_on:
-            return transitions.RELEASE_BLOCKED, {"reason": None}
-        return transitions.RELEASE, {
-            "reason": None,
-            "lane": known.steps[row.step_id].lane_at(row.level),
-        }
+        transition = transitions.RELEASE_BLOCKED if row.waiting_on else transitions.RELEASE
+        return transition, {"reason": None}
 
     return _change(store, selection, who, chosen, dry_run=dry_run)
 
@@ -110,14 +110,10 @@ def release(store: "Store", selection: Selection, who: Who, *, dry_run: bool = F
 def retry(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
     """The selected failed tasks are ready, with a fresh allowance of retries; history stays."""
 
-    def chosen(row: Any, known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
+    def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
         if row.state != TaskState.FAILED:
             return None
-        return transitions.RETRY, {
-            "tries": 0,
-            "lost": 0,
-            "lane": known.steps[row.step_id].lane_at(row.level),
-        }
+        return transitions.RETRY, {"tries": 0, "lost": 0}
 
     return _change(store, selection, who, chosen, dry_run=dry_run)
 
@@ -209,7 +205,7 @@ _COLUMNS = (
     _T.c.id, _T.c.state, _T.c.item_id, _T.c.step_id, _T.c.level, _T.c.waiting_on, _T.c.attempt,
     _T.c.body_id, _T.c.reason.label("said"), _I.c.key, _I.c.generation, _I.c.params, _I.c.meta,
     _I.c.size_bytes, _S.c.name.label("step"), _P.c.name.label("pipeline"), _A.c.step_values,
-    _A.c.started_us,
+    _A.c.started_us, _I.c.by_user, _T.c.host,
 )  # fmt: skip
 
 
@@ -247,6 +243,10 @@ def _change_page(
                 done.leave(row.state)
                 continue
             transition, columns = choice
+            if transition.name in _INTO_LANE:
+                entry = known.steps[row.step_id]
+                lane = lane_of(unit, entry, row.level, row.by_user, row.host)
+                columns = {**columns, "lane": lane}
             done.count(transition.name, row)
             moves.setdefault(transition.name, []).append(_move(row, columns, who.data()))
         stopping = moves.pop(transitions.STOP.name, [])
@@ -378,7 +378,8 @@ def _redo_task(
         transition = transitions.BLOCK if waiting_on else transitions.RERUN
         one = _move(row, fresh, data)._replace(body=body)
     if not waiting_on:
-        one = one._replace(columns={**fresh, "lane": entry.lane_at(0)})
+        lane = lane_of(unit, entry, 0, row.by_user, fresh.get("host", row.host))
+        one = one._replace(columns={**fresh, "lane": lane})
     moves.setdefault(transition.name, []).append(one)
     done.count(transition.name, row)
 

@@ -6,7 +6,7 @@ carries that attempt; otherwise nothing but its slots of pools is given back.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, insert, select, update
 
@@ -14,6 +14,7 @@ from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.model import retry, transitions
 from stoker.model.pipeline import Verdict
+from stoker.model.rank import priority_of
 from stoker.model.retry import Decision
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
@@ -21,7 +22,9 @@ from stoker.spec import canon
 from stoker.store import tables, temporary
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move
 from stoker.store.catalog import Catalog, StepEntry, catalog, pipeline_of
+from stoker.store.estimates import book
 from stoker.store.journal import to_json
+from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
@@ -32,7 +35,8 @@ _T, _I, _A, _S = tables.task, tables.item, tables.attempt, tables.slot
 _CARRYING = Prepared(
     select(
         _T.c.id, _T.c.attempt, _T.c.step_id, _T.c.item_id, _T.c.tries, _T.c.level, _I.c.key,
-        _I.c.generation, _A.c.cancel_requested, _T.c.lost, _A.c.version_id,
+        _I.c.generation, _A.c.cancel_requested, _T.c.lost, _A.c.version_id, _I.c.size_bytes,
+        _I.c.by_user, _T.c.host,
     )
     .select_from(_T.join(_I, _I.c.id == _T.c.item_id).join(_A, _A.c.id == _T.c.attempt))
     .where(_T.c.id.in_(param_list("tasks")), _T.c.state == param("running"))
@@ -45,7 +49,16 @@ _ENDED = Prepared(
 )
 _FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
 _WAITING = Prepared(
-    select(_T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.waiting_on, _T.c.level)
+    select(
+        _T.c.id,
+        _T.c.item_id,
+        _T.c.step_id,
+        _T.c.state,
+        _T.c.waiting_on,
+        _T.c.level,
+        _T.c.okey,
+        _T.c.host,
+    )
     .where(_T.c.step_id == param("step"), _T.c.item_id.in_(param_list("items")))
     .order_by(_T.c.id)
     .with_for_update()
@@ -68,6 +81,15 @@ _STARTED = Prepared(
     .where(_A.c.id == param("attempt_"), _A.c.state == param("running_"))
     .values(pid=param("pid"), started_us=param("started_us"), command=param("command"))
 )
+
+
+class Of(NamedTuple):
+    """What is needed of an item when a task of it becomes ready."""
+
+    key: str
+    generation: int
+    size_bytes: int | None
+    by_user: str
 
 
 @as_a_whole
@@ -178,7 +200,7 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
     for name, rows in moves.items():
         move(unit, transitions.BY_NAME[name], rows)
     pass_over(unit, known, stopped)
-    keys = {row[3]: (row[6], row[7]) for row in carrying.values()}
+    keys = {row[3]: Of(row[6], row[7], row[11], row[12]) for row in carrying.values()}
     satisfy(unit, known, satisfied, keys)
 
 
@@ -207,7 +229,7 @@ def _move(unit: Unit, known: Catalog, result: Result, row: Any, decision: Decisi
         level = min(level + 1, max(len(entry.spec.memory_bytes) - 1, 0))
         columns["level"] = level
     if target is TaskState.READY:
-        columns["lane"] = entry.lane_at(level)
+        columns["lane"] = lane_of(unit, entry, level, row[12], row[13])
         if decision.wait_s > 0:
             columns["lane"] = None
             columns["not_before_us"] = unit.now_us + int(decision.wait_s * 1_000_000)
@@ -307,12 +329,12 @@ def satisfy(
     unit: Unit,
     known: Catalog,
     satisfied: Sequence[tuple[int, StepEntry]],
-    keys: Mapping[int, tuple[str, int]],
+    keys: Mapping[int, Of],
 ) -> None:
     """Successors of `(item id, step)` wait for one predecessor less, and those at nought are ready.
 
-    A held or cancelled successor counts down too, and keeps its state. `keys` gives each item's key
-    and generation for the journal.
+    A held or cancelled successor counts down too, and keeps its state. `keys` tells of each item what
+    the journal and the order need.
     """
     due: dict[int, dict[int, int]] = {}  # by step, then by item
     for item_id, entry in satisfied:
@@ -320,16 +342,22 @@ def satisfy(
             of_step = due.setdefault(successor, {})
             of_step[item_id] = of_step.get(item_id, 0) + 1
     counts, ready = [], []
+    known_times = book(unit)
     for row, n in _waiting(unit, due):
-        task_id, item_id, step_id, state, waiting_on, level = row
+        task_id, item_id, step_id, state, waiting_on, level, okey, host = row
         counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
         if waiting_on == n and state == TaskState.BLOCKED:
             entry = known.steps[step_id]
-            key, generation = keys[item_id]
+            of = keys[item_id]
+            columns = {
+                "lane": lane_of(unit, entry, level, of.by_user, host),
+                "okey": known_times.order_key(step_id, of.size_bytes, priority_of(okey)),
+                "expected_ms": known_times.expected_ms(step_id, of.size_bytes),
+            }
             ready.append(
                 Move(
-                    task_id, state, entry.pipeline, key, entry.name, generation,
-                    columns={"lane": entry.lane_at(level)},
+                    task_id, state, entry.pipeline, of.key, entry.name, of.generation,
+                    columns=columns,
                 )
             )  # fmt: skip
     unit.run_many(_COUNT_DOWN, counts)

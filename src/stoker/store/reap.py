@@ -13,6 +13,7 @@ from stoker.store import tables
 from stoker.store.apply import Move, close_attempts, end_worker, move
 from stoker.store.catalog import catalog
 from stoker.store.journal import to_json
+from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
 from stoker.store.unit import Unit, as_a_whole
 
@@ -77,18 +78,16 @@ def promote_due(store: "Store") -> int:
             return 0
     with store.writing() as unit:
         rows = unit.execute(
-            select(_T.c.id, _T.c.step_id, _T.c.level)
+            select(_T.c.id, _T.c.step_id, _T.c.level, _T.c.host, _I.c.by_user)
+            .join(_I, _I.c.id == _T.c.item_id)
             .where(_T.c.not_before_us <= unit.now_us, _T.c.state == TaskState.READY.value)
             .order_by(_T.c.id)
-            .with_for_update()
+            .with_for_update(of=_T)
         ).fetchall()
         known = catalog(unit)
         for row in rows:
-            unit.execute(
-                update(_T)
-                .where(_T.c.id == row.id)
-                .values(lane=known.steps[row.step_id].lane_at(row.level), not_before_us=None)
-            )
+            lane = lane_of(unit, known.steps[row.step_id], row.level, row.by_user, row.host)
+            unit.execute(update(_T).where(_T.c.id == row.id).values(lane=lane, not_before_us=None))
         unit.execute(
             update(_T)
             .where(_T.c.not_before_us <= unit.now_us, _T.c.state != TaskState.READY.value)
@@ -113,7 +112,7 @@ def _lose_some(unit: Unit) -> int:
         select(
             _A.c.id.label("attempt"), _A.c.cancel_requested, _T.c.id, _T.c.step_id, _T.c.state,
             _T.c.attempt.label("carried"), _T.c.level, _T.c.lost, _I.c.key, _I.c.generation,
-            _W.c.host, _W.c.name, _A.c.started_us,
+            _W.c.host, _W.c.name, _A.c.started_us, _I.c.by_user, _T.c.host.label("only_host"),
         )
         .select_from(
             _A.join(_T, _T.c.id == _A.c.task_id)
@@ -140,7 +139,7 @@ def _lose_some(unit: Unit) -> int:
         )
         columns: dict[str, Any] = {"worker_id": None, "lost": row.lost + 1}
         if decision.transition.target is TaskState.READY:
-            columns["lane"] = entry.lane_at(row.level)
+            columns["lane"] = lane_of(unit, entry, row.level, row.by_user, row.only_host)
         data = {"state": AttemptState.LOST.word, "reason": _reason(row), "lost": row.lost + 1}
         data |= {"cause": _reason(row), "started_us": row.started_us, "ended_us": unit.now_us}
         moves.setdefault(decision.transition.name, []).append(

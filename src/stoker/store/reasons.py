@@ -185,7 +185,7 @@ class _Reasons:
     def _unfit(self, row: Any, entry: StepEntry, workers: Sequence[Any]) -> _Said | None:
         """What no worker that is alive has enough of."""
         lane = self._unit.execute(
-            select(_L.c.cpus, _L.c.memory_bytes).where(_L.c.id == entry.lane_at(row.level))
+            select(_L.c.cpus, _L.c.memory_bytes).where(_L.c.id == entry.pattern_at(row.level))
         ).one_or_none()
         if lane is None:
             return None

@@ -12,10 +12,10 @@ from sqlalchemy import insert, select, update
 from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange
-from stoker.model.states import ItemState, TaskState
+from stoker.model.states import ItemState
 from stoker.store import tables
-from stoker.store.aftermath import ORDER_STEP
 from stoker.store.apply import admit_item
+from stoker.store.arrivals import create_tasks
 from stoker.store.catalog import StepEntry, catalog, pipeline_of
 from stoker.store.control import redo_item
 from stoker.store.ids import digest_of
@@ -46,18 +46,6 @@ _ITEM_FIELDS = (
     "reason", "checksum", "source_id",
 )  # fmt: skip
 _INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
-_TASK_FIELDS = [
-    "item_id", "step_id", "state", "lane", "okey", "waiting_on", "number", "tries", "lost", "level",
-]  # fmt: skip
-_TASKS = Prepared(
-    insert(_T).from_select(
-        _TASK_FIELDS,
-        select(
-            _I.c.id, param("step_id"), param("state"), param("lane"), -_I.c.priority * ORDER_STEP,
-            param("waiting_on"), param("zero"), param("zero"), param("zero"), param("zero"),
-        ).where(_I.c.id.between(param("first"), param("last"))),
-    )
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -229,7 +217,7 @@ def _meet_quarantined(
         done.quarantine(item)
         return
     admit_item(unit, item_id)
-    entries = _create_tasks(unit, pipeline, steps, item_id, item_id)
+    entries = create_tasks(unit, pipeline, steps, item_id, item_id)
     append(unit, [*entries, _entry("admit", pipeline, item, quarantined, ItemState.WAITING.value)])
     done.registered += 1
 
@@ -340,7 +328,7 @@ def _insert(
         for item_id, (item, path) in enumerate(zip(items, paths, strict=True), first)
     ]  # fmt: skip
     unit.insert(_INSERT, _ITEM_FIELDS, rows)
-    entries = _create_tasks(unit, pipeline, steps, first, first + len(items) - 1)
+    entries = create_tasks(unit, pipeline, steps, first, first + len(items) - 1, by_user)
     entries += [_entry(event, pipeline, item, None, state) for item in items]
     append(unit, entries)
 
@@ -351,29 +339,6 @@ def _entry(
     return Entry(
         event, pipeline, item.key, None, None, 1, from_state, to_state, None, 1, _data(item)
     )
-
-
-def _create_tasks(
-    unit: Unit, pipeline: str, steps: Sequence[StepEntry], first: int, last: int
-) -> list[Entry]:
-    """The items from `first` to `last` have a task for each step; return the journal's rows."""
-    entries = []
-    for step in steps:
-        waiting_on = len(step.predecessors)
-        of_task = TaskState.BLOCKED if waiting_on else TaskState.READY
-        unit.run(
-            _TASKS,
-            step_id=step.id,
-            state=of_task.value,
-            lane=None if waiting_on else step.lane_at(0),
-            waiting_on=waiting_on,
-            zero=0,
-            first=first,
-            last=last,
-        )
-        n = last - first + 1
-        entries.append(Entry("create_tasks", pipeline, step=step.name, to_state=of_task.value, n=n))
-    return entries
 
 
 def _data(item: NewItem) -> str:

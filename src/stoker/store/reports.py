@@ -200,7 +200,8 @@ def _steps(unit: Unit) -> dict[tuple[str, int], list[Any]]:
         select(_P.c.name.label("pipeline"), _P.c.id.label("pipeline_id"), _S, lane.c.cpus)
         .select_from(
             _P.outerjoin(_S, and_(_S.c.pipeline_id == _P.c.id, ~_S.c.is_removed)).outerjoin(
-                lane, and_(lane.c.step_id == _S.c.id, lane.c.level == 0)
+                lane,
+                and_(lane.c.step_id == _S.c.id, lane.c.level == 0, lane.c.share.is_(None)),
             )
         )
         .order_by(_P.c.name, _S.c.position)

@@ -74,15 +74,20 @@ def _power_of_two(n: int) -> int:
 
 
 class Unit:
-    """One transaction. `now_us` is the store's clock at its beginning."""
+    """One transaction. `now_us` is the store's clock at its beginning.
 
-    __slots__ = ("connection", "cursor", "now_us", "store")
+    `lanes` are those that it looked up or made, by what they are for: nobody else may know of them
+    before the commit.
+    """
+
+    __slots__ = ("connection", "cursor", "lanes", "now_us", "store")
 
     def __init__(self, store: "Store", connection: Connection, cursor: Any, now_us: int) -> None:
         self.store = store
         self.connection = connection
         self.cursor = cursor
         self.now_us = now_us
+        self.lanes: dict[tuple[int, int, str, str], int] = {}
 
     def run(self, statement: Prepared, **values: Any) -> Any:
         """Execute once; return the driver's cursor, for its rows or its row count."""
@@ -107,7 +112,11 @@ class Unit:
         if tuple(fields) != names:
             in_order = itemgetter(*(fields.index(name) for name in names))
             rows = [in_order(row) for row in rows]
-        self.cursor.executemany(text, rows if isinstance(rows, list) else list(rows))
+        listed = rows if isinstance(rows, list) else list(rows)
+        if len(listed) == 1:
+            self.cursor.execute(text, listed[0])
+        else:
+            self.cursor.executemany(text, listed)
 
     def execute(self, statement: Any, values: Any = None) -> Any:
         """Execute a Core statement through SQLAlchemy; for what does not run once a task."""

@@ -196,24 +196,27 @@ class _Change:
         return int(found)
 
     def _lanes(self, step_id: int, step: Step) -> None:
-        """One lane a memory level. A lane is never removed, as tasks may stand in it."""
+        """One pattern a memory level, and what was made from it says the same."""
         table, need = tables.lane, tables.lane_need
-        known = {
-            row.level: row.id
-            for row in self.unit.execute(select(table).where(table.c.step_id == step_id))
-        }
+        known: dict[int, list[int]] = {}
+        for row in self.unit.execute(select(table).where(table.c.step_id == step_id)):
+            known.setdefault(row.level, []).append(row.id)
         memory: Sequence[int | None] = step.memory_bytes or (None,)
         for level in range(max(len(memory), len(known))):
             columns = {"cpus": step.cpus, "memory_bytes": memory[min(level, len(memory) - 1)]}
-            lane_id = known.get(level)
-            if lane_id is None:
+            lanes = known.get(level)
+            if lanes is None:
                 done = self.unit.execute(
                     insert(table).values(step_id=step_id, level=level, host="", **columns)
                 )
-                lane_id = done.inserted_primary_key[0]
+                lanes = [done.inserted_primary_key[0]]
             else:
-                self.unit.execute(update(table).where(table.c.id == lane_id).values(**columns))
-            self.unit.execute(delete(need).where(need.c.lane_id == lane_id))
-            needs = [{"lane_id": lane_id, "pool": p, "n": n} for p, n in step.pools.items()]
+                self.unit.execute(update(table).where(table.c.id.in_(lanes)).values(**columns))
+            self.unit.execute(delete(need).where(need.c.lane_id.in_(lanes)))
+            needs = [
+                {"lane_id": lane, "pool": p, "n": n}
+                for lane in lanes
+                for p, n in step.pools.items()
+            ]
             if needs:
                 self.unit.execute(insert(need), needs)

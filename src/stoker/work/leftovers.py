@@ -2,7 +2,6 @@
 
 import logging
 import os
-from fnmatch import fnmatchcase
 
 import xxhash
 
@@ -10,7 +9,7 @@ from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.store import reap
 from stoker.store.connect import Store
-from stoker.work import contain, scratch
+from stoker.work import contain, groups, scratch
 
 _log = logging.getLogger(__name__)
 
@@ -22,25 +21,25 @@ def store_id(store: Store) -> str:
 
 def scratch_root(store: Store, settings: Settings) -> str:
     """Return the folder for the workers' scratch on this host."""
-    found = settings.worker.scratch
-    for pattern, own in settings.worker.hosts.items():
-        if fnmatchcase(store.host, pattern):
-            found = own.get("scratch", found)
-    return found or str(store.folder / "scratch")
+    return settings.worker.on(store.host).scratch or str(store.folder / "scratch")
 
 
 def clear(store: Store, root: str) -> None:
-    """Nothing is left of dead workers: marked processes killed, attempts lost, scratch removed.
+    """Nothing is left of dead workers: processes killed, attempts lost, scratch removed.
 
     `root` is the folder for scratch. What cannot be removed is named in the log, and tried again
-    the next time.
+    the next time. Several may do this at a time, beside workers that live.
     """
     own, boot, host = store_id(store), scratch.boot_id(), store.host
     contain.kill_marked(store=own, host=host, boot=boot)
+    dead = [owner for _, owner in scratch.dead_folders(root, host=host, boot=boot, store=own)]
+    for owner in dead:
+        if owner.boot_id == boot:
+            groups.end(owner.group, pid=owner.pid, started=owner.started)
     hit("strays_killed")
-    found = scratch.dead_folders(root, host=host, boot=boot, store=own)
-    workers = [owner.worker for _, owner in found]
-    reap.reap(store, dead_workers=workers)  # first: the folders are how we know of them
+    if not dead:
+        return
+    reap.reap(store, dead_workers=[owner.worker for owner in dead])  # the folders tell of them
     hit("dead_reaped")
     left = scratch.clear_dead(root, host=host, boot=boot, store=own)
     if left:

@@ -109,6 +109,8 @@ HARMLESS = {
     "cpus": 8,
     "memory_bytes": (),
     "pools": {},
+    "needs": ("matlab",),
+    "together": "disk",
     "secrets": (),
     "timeout_s": None,
     "retries": 0,

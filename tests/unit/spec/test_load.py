@@ -33,25 +33,23 @@ def of_step(folder, text, head=""):
     return problems(folder, whole)
 
 
-GOOD = CONTRACT.replace(', per = "host"', "").replace(
-    ', between = "20:00-08:00", per_minute = 10', ""
-)
-
-
 def test_contract_s_example(tmp_path):
-    loaded = load(tmp_path, GOOD)
+    loaded = load(tmp_path, CONTRACT)
     assert loaded.problems == ()
     assert loaded.broken == {}
     settings_ = loaded.settings
     assert (settings_.name, settings_.folder) == ("lab", str(tmp_path))
     assert settings_.store_url == f"sqlite:///{tmp_path}/.stoker/stoker.db"
     assert settings_.worker.scratch == "/local/scratch"
-    assert settings_.worker.hosts == {"node*": {"scratch": "/scratch"}}
+    assert settings_.worker.on("node7").scratch == "/scratch"
     assert [(pool.name, pool.slots, pool.kind) for pool in settings_.pools] == [
         ("ram", ("0", "1"), None),
         ("gpu", ("0", "1"), "gpu"),
         ("archive", ("0", "1"), None),
     ]
+    gpu, archive = settings_.pools[1:]
+    assert (gpu.is_per_host, archive.is_per_host) == (True, False)
+    assert (str(archive.hours), archive.per_minute) == ("20:00-08:00", 10)
     assert settings_.secrets == ("TOKEN",)
 
     pipeline = loaded.pipelines["spikes"]
@@ -85,7 +83,7 @@ def test_contract_s_example(tmp_path):
 
 
 def test_loaded_pipeline_survives_the_store(tmp_path):
-    pipeline = load(tmp_path, GOOD).pipelines["spikes"]
+    pipeline = load(tmp_path, CONTRACT).pipelines["spikes"]
     back = load_pipeline(dump_pipeline(pipeline))
     assert back == pipeline
     assert interface_hash(back) == interface_hash(pipeline)
@@ -127,8 +125,8 @@ nmae = "lab"
 url = "mysql://someone:hidden@host/db"
 [pools]
 ram = 0
-gpu = { slots = 2, per = "host" }
-disk = { slots = 1, per_minute = 5 }
+gpu = { slots = 2, per = "site" }
+disk = { slots = 1, between = "24:00-08:00" }
 [sites]
 [[notify]]
 [pipelines.Spikes.steps.s]
@@ -189,8 +187,8 @@ SAID = {
     3: ["no key `nmae`; did you mean `name`?"],
     5: ["no database that Stoker uses"],
     7: ["at least 1"],
-    8: ["`per`: slots for each host of a pool come with a later release"],
-    9: ["`per_minute`: rates of a pool come with a later release"],
+    8: ['`pools.gpu.per` is `"site"`, which is none of its words'],
+    9: ["write hours as in `20:00-08:00`"],
     10: ["`sites` is reserved for a later release"],
     11: ["`notify` is reserved for a later release"],
     12: ["`Spikes` is not a name"],
@@ -525,8 +523,8 @@ def test_cycle_through_three_steps_is_named(tmp_path):
         ('run = "true"\nwhen = "a =="', "`when` is no condition"),
         ('run = "true"\nprepare = "if"', "bash cannot read this"),
         ('run = "true"\nprepare = "echo {key}"', "has no value in `prepare`"),
-        ('run = "true"\nneeds = ["a"]', "`needs` is reserved"),
-        ('run = "true"\ntogether = 5', "`together` is reserved"),
+        ('run = "true"\nneeds = ["A"]', "a name is lower-case letters"),
+        ('run = "true"\ntogether = 5', "`steps.s.together` must be a text"),
         ('run = "true"\ncauses = [{ match = "x" }]', "a cause has no `say`"),
         ('run = "true"\nerror_markers = ["[[]"]', "`[[]` is no regular expression"),
         ('run = "true"\noutputs.x = "{out.x}"', "`{out.x}` has no value in the path of an output"),
@@ -609,10 +607,10 @@ def test_loading_well_formed_files_needs_no_positions(tmp_path, monkeypatch):
         raise AssertionError("nothing is wrong, so nothing is located")
 
     monkeypatch.setattr(stoker.spec.locate, "_parse", fail)
-    assert load(tmp_path, GOOD).pipelines
+    assert load(tmp_path, CONTRACT).pipelines
 
 
-_LINES = MISTAKES.splitlines() + GOOD.splitlines() + initial_text("x").splitlines()
+_LINES = MISTAKES.splitlines() + CONTRACT.splitlines() + initial_text("x").splitlines()
 _PIECES = st.sampled_from(
     [
         *[
@@ -650,7 +648,7 @@ _EDIT = st.tuples(st.integers(0, 10**6), st.integers(0, 12), _PIECES)
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    base=st.sampled_from([GOOD, MISTAKES, initial_text("x")]),
+    base=st.sampled_from([CONTRACT, MISTAKES, initial_text("x")]),
     edits=st.lists(_EDIT, min_size=1, max_size=6),
 )
 def test_edited_file_is_loaded_or_told_about(tmp_path, base, edits):
@@ -677,3 +675,63 @@ def _load_or_complain(folder: Path, text: str) -> None:
         assert told != ()
     assert all(1 <= problem.line <= text.count("\n") + 1 for problem in told)
     assert [path.name for path in folder.iterdir()] == ["stoker.toml"]
+
+
+def test_settings_of_a_worker_s_host_override_those_of_all(tmp_path):
+    text = """\
+[worker]
+tags = ["matlab", "matlab"]
+cpus = 8
+[worker.hosts."gpu*"]
+tags = ["gpu"]
+memory = "64G"
+[worker.hosts."gpu1"]
+cpus = 4
+"""
+    worker = load(tmp_path, text).settings.worker
+    assert (worker.on("node").tags, worker.on("node").cpus) == (("matlab",), 8)
+    gpu = worker.on("gpu1")
+    assert (gpu.tags, gpu.cpus, gpu.memory_bytes) == (("gpu",), 4, 64 * 2**30)
+
+
+PERSON = '[pipelines.%s.steps.s]\nrun = "true"\n'
+
+
+def test_shares_by_file_know_who_declares_what(tmp_path):
+    text = 'include = ["*.toml"]\n[shares]\nby = "file"\nweights = { anna = 2 }\n' + PERSON % "own"
+    found = load(tmp_path, text, anna=PERSON % "hers", ben=PERSON % "his").settings.shares
+    assert found.files == {"own": "stoker", "hers": "anna", "his": "ben"}
+    assert [found.weight(found.group("u", name)) for name in ("own", "hers", "his")] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'by = "pipeline"\nweights = { owm = 2 }',
+            "no pipeline of this project; did you mean `own`",
+        ),
+        ('by = "file"\nweights = { own = 2 }', "no file of this project"),
+        ("weights = { own = 2 }", "does not say between whom"),
+        ('by = "user"\nweights = { x = 0 }', "must be above 0"),
+        ('by = "group"', "none of its words"),
+    ],
+)
+def test_one_problem_of_the_shares(tmp_path, text, said):
+    (line,) = problems(tmp_path, f"[shares]\n{text}\n{PERSON % 'own'}")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('between = "08:00-08:00"', "begins when it ends"),
+        ('between = "8-20"', "write hours as in"),
+        ('between = "08:00-20:00", zone = "Europe/Wien"', "no place with a clock"),
+        ('zone = "Europe/Vienna"', "says nothing without `between`"),
+        ("per_minute = 0", "must be at least 1"),
+    ],
+)
+def test_one_problem_of_a_pool(tmp_path, text, said):
+    (line,) = problems(tmp_path, f"[pools]\nram = {{ slots = 1, {text} }}\n")
+    assert said in line

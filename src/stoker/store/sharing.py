@@ -1,0 +1,118 @@
+"""What the store says of sharing: its pools, and between whom slots are divided.
+
+A row of `sharing` holds all of it, and the newest row is what counts. The slots themselves are rows
+of `slot`; `store/pools.py` brings them to what stands here.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from stoker.model.hours import Hours
+from stoker.model.settings import Pool
+from stoker.model.shares import ShareBy, Shares
+from stoker.store import tables
+from stoker.store.journal import to_json
+from stoker.store.unit import Unit
+
+_TABLE = tables.sharing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """The pools as the file last said, what a person has set since, and the shares.
+
+    `by_hand` has the slots of those pools whose number was set by `stoker pool set`; it holds until
+    the file says something else of the pool.
+    """
+
+    declared: Mapping[str, Pool] = field(default_factory=dict)
+    by_hand: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
+
+    def pool(self, name: str) -> Pool | None:
+        """Return the pool as it is to be now; None if there is none of that name."""
+        found = self.declared.get(name)
+        if found is not None and name in self.by_hand:
+            return replace(found, slots=self.by_hand[name])
+        return found
+
+    def pools(self) -> dict[str, Pool]:
+        """Return all pools as they are to be now."""
+        return {name: pool for name in sorted(self.declared) if (pool := self.pool(name))}
+
+    def closed(self, now_us: int) -> dict[str, int]:
+        """Return the pools outside their hours, and when each opens."""
+        return {
+            name: pool.hours.opens_us(now_us)
+            for name, pool in self.declared.items()
+            if pool.hours is not None and not pool.hours.is_open(now_us)
+        }
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether any pool lets only so many attempts begin in a minute."""
+        return any(pool.per_minute is not None for pool in self.declared.values())
+
+
+def newest_sharing(unit: Unit) -> Sharing:
+    """Return what counts now."""
+    query = select(_TABLE.c.data).order_by(_TABLE.c.id.desc()).limit(1)
+    text = unit.execute(query).scalar()
+    return Sharing() if text is None else _load(json.loads(text))
+
+
+def set_sharing(unit: Unit, sharing: Sharing) -> None:
+    """From now on, this counts."""
+    text = to_json(_dump(sharing))
+    unit.execute(insert(_TABLE).values(data=text, at_us=unit.now_us))
+
+
+def _dump(sharing: Sharing) -> dict[str, Any]:
+    return {
+        "pools": {name: _dump_pool(pool) for name, pool in sharing.declared.items()},
+        "by_hand": {name: list(slots) for name, slots in sharing.by_hand.items()},
+        "shares": {
+            "by": sharing.shares.by,
+            "weights": dict(sharing.shares.weights),
+            "files": dict(sharing.shares.files),
+        },
+    }
+
+
+def _dump_pool(pool: Pool) -> dict[str, Any]:
+    hours = pool.hours
+    return {
+        "slots": list(pool.slots),
+        "per_host": pool.is_per_host,
+        "kind": pool.kind,
+        "hours": [hours.begin, hours.end, hours.zone] if hours is not None else None,
+        "per_minute": pool.per_minute,
+    }
+
+
+def _load(data: Mapping[str, Any]) -> Sharing:
+    shares = data["shares"]
+    return Sharing(
+        declared={name: _load_pool(name, pool) for name, pool in data["pools"].items()},
+        by_hand={name: tuple(slots) for name, slots in data["by_hand"].items()},
+        shares=Shares(
+            by=ShareBy(shares["by"]) if shares["by"] is not None else None,
+            weights=shares["weights"],
+            files=shares["files"],
+        ),
+    )
+
+
+def _load_pool(name: str, pool: Mapping[str, Any]) -> Pool:
+    return Pool(
+        name=name,
+        slots=tuple(pool["slots"]),
+        is_per_host=pool["per_host"],
+        kind=pool["kind"],
+        hours=Hours(*pool["hours"]) if pool["hours"] is not None else None,
+        per_minute=pool["per_minute"],
+    )
