@@ -13,7 +13,17 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Pipeline, Run, Step
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import control, finish, fold, publications, register, tables, unit, versions
+from stoker.store import (
+    choose,
+    control,
+    finish,
+    fold,
+    publications,
+    register,
+    tables,
+    unit,
+    versions,
+)
 from stoker.store.apply import Move, move
 from stoker.store.connect import open_store
 from stoker.store.dialects import BrokenOff, dialect_for, mariadb
@@ -89,6 +99,18 @@ def test_two_claims_at_once_pass_each_other_by(rig, second, pipeline):
         ).fetchall()
         tasks = second.claim(second.worker(), 5)
         assert [task.key for task in tasks] == ["b"]
+
+
+def test_what_a_claim_takes_is_locked_and_its_item_is_not(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a")
+    (lane,) = rig.store.catalog.by_lane
+    everything = {"lane": lane, "okey": 1 << 62, "before": 0, "limit": 5}
+    with rig.store.writing() as ours, second.store.writing() as theirs:
+        assert len(ours.run(choose._TAKE, **everything).fetchall()) == 1
+        assert not theirs.run(choose._TAKE, **everything).fetchall()
+        items = select(tables.item.c.id).with_for_update(skip_locked=True)
+        assert len(theirs.execute(items).fetchall()) == 1
 
 
 def test_two_predecessors_that_end_at_once_make_the_successor_ready(rig, second, pipeline):

@@ -64,8 +64,27 @@ def move(unit: Unit, transition: Transition, moves: Sequence[Move]) -> None:
 
     Raises WrongState (StaleAttempt for a fenced transition) where a task was not as stated.
     """
-    if not moves:
-        return
+    move_all(unit, [(transition, moves)])
+
+
+def move_all(unit: Unit, batch: Sequence[tuple[Transition, Sequence[Move]]]) -> None:
+    """`move` for several transitions, of different tasks."""
+    for transition, moves in batch:
+        _move(unit, transition, moves)
+    append(
+        unit,
+        [
+            Entry(
+                transition.name, one.pipeline, one.key, one.step, one.attempt, one.generation,
+                one.from_state, transition.target.value, one.body, 1, one.data,
+            )
+            for transition, moves in batch
+            for one in moves
+        ],
+    )  # fmt: skip
+
+
+def _move(unit: Unit, transition: Transition, moves: Sequence[Move]) -> None:
     by_columns: dict[tuple[str, ...], list[Move]] = {}
     for one in moves:
         if TaskState(one.from_state) not in transition.sources:
@@ -77,16 +96,6 @@ def move(unit: Unit, transition: Transition, moves: Sequence[Move]) -> None:
         by_columns.setdefault(tuple(one.columns), []).append(one)
     for columns, rows in by_columns.items():
         _update(unit, transition, columns, rows)
-    append(
-        unit,
-        [
-            Entry(
-                transition.name, one.pipeline, one.key, one.step, one.attempt, one.generation,
-                one.from_state, transition.target.value, one.body, 1, one.data,
-            )
-            for one in moves
-        ],
-    )  # fmt: skip
 
 
 def _update(
