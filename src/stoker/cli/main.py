@@ -51,6 +51,7 @@ COMMANDS: dict[str, Entry] = {
     "pool": Entry("fleet", "Show pools and who holds their slots."),
     "workers": Entry("fleet", "List workers."),
     "prune": Entry("prune", "Forget old items that are done or cancelled."),
+    "store": Entry("store", "Make, check, upgrade, move and back up the store."),
     "report": Entry("report", "Write the state as one self-contained page."),
     "doctor": Entry("doctor", "Check this installation and say what to do."),
 }

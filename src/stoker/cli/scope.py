@@ -100,6 +100,12 @@ def command(
     return decorate
 
 
+def group(function: Callable[[], None]) -> click.Group:
+    """A command that only holds others, for one noun; it takes `--project` after its name too."""
+    made = click.Group(function.__name__, callback=function, help=function.__doc__)
+    return _project_again(made)
+
+
 def _guarded(function: Callable[..., Any]) -> Callable[..., int]:
     @wraps(function)
     def watched(*args: Any, **kwargs: Any) -> int:

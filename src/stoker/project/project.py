@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from stoker.errors import NotFound
 from stoker.project.changing import Changing
+from stoker.project.keeping import Keeping
 from stoker.project.narrowing import Narrowing, StepNarrowing, select
 from stoker.project.reading import Reading
 
@@ -38,7 +39,7 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # one, or sev
 FOLD_LIMIT_S = 30.0  # after a push, so that the next `status` is quick
 
 
-class Project(Reading, Changing):
+class Project(Reading, Changing, Keeping):
     """A project: every verb on its file and its store.
 
     Verbs that read and change take keys or globs and the keywords of `Narrowing`, or a `Selection`.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, func, or_, select
 
 from stoker.model.states import AttemptState, ItemState, TaskState
-from stoker.store import fold, tables
+from stoker.store import fold, rebuild, tables
 from stoker.store.ids import text_of
 from stoker.store.unit import Unit
 
@@ -55,6 +55,28 @@ def check(store: "Store") -> Iterator[Checked]:
             found = tuple(islice(look(unit), MOST))
         doc = (look.__doc__ or "").partition("\n")[0]
         yield Checked(check=look.__name__, promise=doc, violations=found)
+
+
+def check_journal(store: "Store") -> Checked:
+    """Check that items, tasks and attempts made again from the journal alone are those of the tables.
+
+    Part by part, each in a transaction of its own; a store of millions takes minutes.
+    """
+    found: list[str] = []
+    with store.reading() as unit:
+        parts = list(rebuild.parts(unit))
+    for part in parts:
+        with store.reading() as unit:
+            try:
+                replayed = rebuild.replay(unit, part)
+            except KeyError as missing:
+                found.append(f"the journal tells of {missing} and never of its beginning")
+                continue
+            found += rebuild.differences(replayed, rebuild.snapshot(unit, part))
+        if len(found) >= MOST:
+            break
+    promise = "The journal alone tells what items, tasks and attempts there are."
+    return Checked(check="journal", promise=promise, violations=tuple(found[:MOST]))
 
 
 def database(unit: Unit) -> Iterator[str]:

@@ -38,6 +38,7 @@ NAMES = [
     "pool",
     "workers",
     "prune",
+    "store",
     "report",
     "doctor",
 ]

@@ -102,6 +102,18 @@ class Dialect(Protocol):
         """`path` holds what the database does; False, and nothing done, where that is no file."""
         ...
 
+    def dump_command(self, engine: Engine) -> str | None:
+        """Return the command by which the database's own tool puts a copy by; None without one."""
+        ...
+
+    def room(self, unit: "Unit") -> dict[str, int]:
+        """Return the bytes that each table takes with its indexes, and `free` ones that none does."""
+        ...
+
+    def give_back(self, connection: Connection) -> None:
+        """What is free goes back to the file system, a little at a time; outside of transactions."""
+        ...
+
     def quick_check(self, connection: Connection) -> list[str]:
         """Return what the database itself finds wrong with its files."""
         ...

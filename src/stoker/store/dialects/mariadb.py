@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -152,6 +153,30 @@ class MariadbDialect:
     def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
         """It has none."""
         return False
+
+    def dump_command(self, engine: Engine) -> str:
+        """`mariadb-dump`, which asks for the password."""
+        url = engine.url
+        where = ["-h", url.host or "localhost", "-P", str(url.port or 3306)]
+        who = ["-u", url.username, "-p"] if url.username else []
+        database, file = url.database or "", f"{url.database}.sql"
+        return shlex.join(
+            ["mariadb-dump", "--single-transaction", *where, *who, "-r", file, database]
+        )
+
+    def room(self, unit: "Unit") -> dict[str, int]:
+        """As the server counts; now and then."""
+        unit.cursor.execute(
+            "SELECT table_name, data_length + index_length, data_free "
+            "FROM information_schema.tables WHERE table_schema = database() "
+            "AND table_type = 'BASE TABLE'"
+        )
+        rows = unit.cursor.fetchall()
+        sizes = {str(row[0]): int(row[1] or 0) for row in rows}
+        return sizes | {"free": sum(int(row[2] or 0) for row in rows)}
+
+    def give_back(self, connection: Connection) -> None:
+        """The server uses what is free for new rows."""
 
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""

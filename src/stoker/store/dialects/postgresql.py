@@ -1,5 +1,6 @@
 """PostgreSQL, by psycopg 3: many hosts, many writers."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +152,25 @@ class PostgresqlDialect:
     def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
         """It has none."""
         return False
+
+    def dump_command(self, engine: Engine) -> str:
+        """`pg_dump`, which asks for the password, or takes it from `~/.pgpass`."""
+        url = engine.url
+        where = ["-h", url.host or "localhost", "-p", str(url.port or 5432)]
+        who = ["-U", url.username] if url.username else []
+        database = url.database or ""
+        return shlex.join(["pg_dump", *where, *who, "-Fc", "-f", f"{database}.dump", database])
+
+    def room(self, unit: "Unit") -> dict[str, int]:
+        """As the server counts."""
+        unit.cursor.execute(
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
+            "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+        )
+        return {str(name): int(size) for name, size in unit.cursor.fetchall()}
+
+    def give_back(self, connection: Connection) -> None:
+        """The server's autovacuum does."""
 
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""

@@ -1,0 +1,106 @@
+"""The verbs that look after the store itself."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stoker.project.opened import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stoker.store.connect import Store
+    from stoker.store.copying import OnTable
+    from stoker.store.extent import Extent
+    from stoker.store.invariants import Checked
+    from stoker.store.relocate import Relocated
+    from stoker.store.upgrade import Made, Upgraded
+
+
+class Keeping(Opened):
+    """Making, checking, upgrading, moving and backing up the project's store."""
+
+    def create_store(self) -> "Made":
+        """The store is there, with all its tables; twice makes it once."""
+        from stoker.store import schema, upgrade
+
+        with self._bare() as found:
+            is_new = schema.version_in(found) is None
+        return upgrade.describe(self.open_store(create=True), is_new=is_new)
+
+    def upgrade_store(self, *, dry_run: bool = False) -> "Upgraded":
+        """The store is of this release; with `dry_run`, what that takes."""
+        from stoker.store.upgrade import upgrade
+
+        with self._bare() as found:
+            return upgrade(found, dry_run=dry_run)
+
+    def check_store(self, *, replay: bool = False) -> "Iterator[Checked]":
+        """Yield each check of the live store; with `replay` also of the journal against the tables."""
+        from stoker.store import invariants
+
+        yield from invariants.check(self.store)
+        if replay:
+            yield invariants.check_journal(self.store)
+
+    def move_store(
+        self,
+        url: str,
+        *,
+        password_file: str | None = None,
+        on_table: "OnTable | None" = None,
+        dry_run: bool = False,
+    ) -> "Relocated":
+        """The project's store lies at `url`, with its whole history; the old one is closed for good."""
+        from stoker.spec.address import refuse_password, store_url
+        from stoker.store.connect import bare
+        from stoker.store.relocate import move
+
+        refuse_password(url)
+        target_url = store_url(url, str(Path.cwd()))
+        folder = f"{self.settings.folder}/.stoker"
+        with (
+            self._bare() as source,
+            bare(target_url, folder=folder, password_file=password_file) as target,
+        ):
+            return move(source, target, named=target_url, on_table=on_table, dry_run=dry_run)
+
+    def back_up_store(
+        self, path: Path, *, on_table: "OnTable | None" = None, dry_run: bool = False
+    ) -> "Relocated":
+        """`path` is a backup of the store as it was at one moment; work goes on meanwhile."""
+        from stoker.store.relocate import back_up
+
+        return back_up(self.store, path, on_table=on_table, dry_run=dry_run)
+
+    def dump_command(self) -> str | None:
+        """Return the command by which the database's own tool puts a copy by; None for a file."""
+        return self.store.dialect.dump_command(self.store.engine)
+
+    def restore_store(
+        self, path: Path, *, on_table: "OnTable | None" = None, dry_run: bool = False
+    ) -> "Relocated":
+        """The project's store, of which there was none, is as it was when the backup was made."""
+        from stoker.store.relocate import restore
+
+        with self._bare() as target:
+            return restore(path, target, on_table=on_table, dry_run=dry_run)
+
+    def store_extent(self) -> "Extent":
+        """Return how much room the store, its logs and this host's scratch take."""
+        from stoker.store.extent import extent
+        from stoker.work.leftovers import scratch_root
+
+        return extent(self.store, scratch=scratch_root(self.store, self.settings))
+
+    @contextmanager
+    def _bare(self) -> "Iterator[Store]":
+        """Yield the store whatever its version is, and whether or not it is there."""
+        from stoker.store.connect import bare
+
+        with bare(
+            self.settings.store_url,
+            folder=f"{self.settings.folder}/.stoker",
+            password_file=self.settings.store_password_file,
+        ) as found:
+            yield found

@@ -1,0 +1,52 @@
+"""Where a store lies, as people write it: the URL of a file or of a database on a server.
+
+No message repeats a URL: it may hold a password.
+"""
+
+import re
+
+from stoker.errors import UserError
+from stoker.spec.locations import absolute
+
+_URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DOTALL)
+_PASSWORD = re.compile(r"[^:/]*:(?P<password>[^@]*)@|.*[?&]pass(?:word|wd)=(?P<other>[^&]*)")
+_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+class BadAddress(UserError):
+    """The URL is of no store; `hint` says how one looks."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.hint}"
+
+
+def store_url(url: str, folder: str) -> str:
+    """Return the URL, with SQLite's file as an absolute path from `folder`; else BadAddress."""
+    found = _URL.fullmatch(url)
+    if not found:
+        raise BadAddress(
+            "the store's `url` is of no database that Stoker uses",
+            "it begins with `sqlite:///`, `postgresql+psycopg://` or `mariadb+pymysql://`",
+        )
+    if found[1] != "sqlite":
+        return url
+    path = found[2].removeprefix("/")
+    if not found[2].startswith("/") or not path or path.startswith(":memory:"):
+        raise BadAddress("a store on SQLite is a file", "write `sqlite:///` and the path of a file")
+    return f"sqlite:///{absolute(path, folder)}"
+
+
+def refuse_password(url: str) -> None:
+    """Raise BadAddress where a password stands in the URL itself: all may read a command line."""
+    found = _PASSWORD.match(url.partition("://")[2])
+    password = (found["password"] or found["other"] or "") if found else ""
+    if password and not _REFERENCE.fullmatch(password):
+        raise BadAddress(
+            "there is a password in the URL, and everybody on this machine can see the arguments of "
+            "commands",
+            "write `'…://USER:${NAME}@HOST/DATABASE'` and set the variable, or use --password-file",
+        )
