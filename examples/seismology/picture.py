@@ -69,11 +69,12 @@ def draw(path, name, trace, filtered, events):
             found = "too short to look for events"
         else:
             found = f"{len(events)} event" + "s" * (len(events) != 1)
+        channel = trace.id.strip(".") or "no station code"
         axes[0, 0].set_title(name, fontsize=10, fontweight="bold", pad=17)
         axes[0, 0].text(
             0,
             1.05,
-            f"{trace.id}    {trace.stats.starttime.strftime('%Y-%m-%d %H:%M:%S')}    "
+            f"{channel}    {trace.stats.starttime.strftime('%Y-%m-%d %H:%M:%S')}    "
             f"{trace.stats.sampling_rate:g} Hz    {trace.stats.npts:,} samples    {found}",
             transform=axes[0, 0].transAxes,
             color=QUIET,

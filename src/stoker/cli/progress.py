@@ -16,6 +16,7 @@ from stoker.errors import StokerError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.text import Text
 
     from stoker.project import Project
     from stoker.store.rows import Status
@@ -217,7 +218,3 @@ def _counts_in_colour(event: "Event") -> "Text":
     text.highlight_regex(r"\d[\d,]* failed", "red")
     text.highlight_regex(r"\d[\d,]* done", "green")
     return text
-
-
-if TYPE_CHECKING:
-    from rich.text import Text

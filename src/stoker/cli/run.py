@@ -13,6 +13,7 @@ from stoker.cli.scope import Scope, command, json_option
 if TYPE_CHECKING:
     from stoker.project import Project
     from stoker.project.running import RunSummary
+    from stoker.store.register import Registered
 
 EXIT_FAILED = 1
 _CAUSES = 3
@@ -103,7 +104,3 @@ def _tell_causes(project: "Project", pipeline: str | None) -> None:
     if len(found) > _CAUSES:
         say(f"  and {plural(len(found) - _CAUSES, 'more cause')}")
     say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")
-
-
-if TYPE_CHECKING:
-    from stoker.store.register import Registered
