@@ -34,15 +34,18 @@ def serve(
     from stoker.work.worker import Worker
 
     project.follow_file(on_apply=on_apply)
-    watch = FileWatch(project, on_apply)
     worker = Worker(project.store, project.settings, slots=slots, on_event=on_event)
-    with Janitor(project.store, also=watch.look):
+    intake = Intake(str(project.file), on_taken=worker.hurry)
+    watch = FileWatch(project, on_apply, then=intake.restart)
+    scratch_root = _scratch_root(project)
+    with Janitor(project.store, scratch_root=scratch_root, also=watch.look), intake:
         return worker.work()
 
 
 def serve_once(project: "Project", *, on_apply: "Callable[[Applied], None] | None" = None) -> None:
-    """Take over the file, tidy up once, and start nothing; for cron."""
+    """Take over the file, take items in, tidy up once, and start nothing; for cron."""
     project.follow_file(on_apply=on_apply)
+    taken = project.take_sources()
     tidy_once(project.store)
 
 
@@ -67,18 +70,29 @@ def work(
         name=name,
         on_event=on_event,
     )
-    with Janitor(project.store):
+    with Janitor(project.store, scratch_root=_scratch_root(project)):
         return worker.work()
+
+
+def _scratch_root(project: "Project") -> str:
+    from stoker.work import leftovers
+
+    return leftovers.scratch_root(project.store, project.settings)
 
 
 class FileWatch:
     """Takes over the project's file, and those that it includes, when they change."""
 
     def __init__(
-        self, project: "Project", on_apply: "Callable[[Applied], None] | None" = None
+        self,
+        project: "Project",
+        on_apply: "Callable[[Applied], None] | None" = None,
+        *,
+        then: "Callable[[], None]",
     ) -> None:
         self._project = project
         self._on_apply = on_apply
+        self._then = then
         self._seen = self._stamps()
 
     def look(self) -> None:

@@ -23,7 +23,8 @@ TESTS = str(Path(__file__).parents[1])
 class Knobs:
     """What is different from production. Times in seconds."""
 
-    failpoints: str = ""
+    failpoints: str = ""  # of the worker
+    warden: str = ""  # those of its warden
     once: str = ""  # a file: the first worker that makes it is armed, those after it are not
     lease_s: float = 4.0
     renew_s: float = 0.5
@@ -32,6 +33,7 @@ class Knobs:
     patience_s: float = 3.0
     note_after_s: float = 0.05
     janitor_s: float = 0.1
+    leftovers_s: float = 15.0
     sabotage: Sequence[str] = field(default_factory=tuple)
 
 
@@ -189,6 +191,7 @@ def launch(arguments: Sequence[str], knobs: Knobs) -> int:
         return guard(work_armed)
 
     warden.guard = guard_armed
+    failpoints._armed = failpoints.parse(knobs.warden)
     return run(arguments)
 
 
@@ -205,7 +208,7 @@ def _is_first(path: str) -> bool:
 
 def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
-    from stoker.project.janitor import Janitor
+    from stoker.project import janitor
     from stoker.work import executor, incarnation, lease, worker
 
     if TESTS not in sys.path:
@@ -213,7 +216,8 @@ def _turn(knobs: Knobs) -> None:
     from faults import sabotage
 
     worker.Worker.__init__.__kwdefaults__["lease_s"] = knobs.lease_s
-    Janitor.__init__.__kwdefaults__["tick_s"] = knobs.janitor_s
+    janitor.Janitor.__init__.__kwdefaults__["tick_s"] = knobs.janitor_s
+    janitor.LEFTOVERS_S = knobs.leftovers_s
     lease.RENEW_S = lease.BRISK_S = knobs.renew_s
     incarnation.REAP_S = knobs.reap_s
     incarnation.NOTE_AFTER_S = knobs.note_after_s

@@ -117,6 +117,28 @@ def test_others_notice_a_dead_worker_and_its_warden_when_the_lease_is_over(site)
     site.hold()
 
 
+@pytest.mark.parametrize("escape", ["double fork", "no environment"])
+def test_a_neighbour_clears_what_a_worker_and_its_warden_left_when_both_were_killed(site, escape):
+    if escape == "no environment" and not groups.can_be_used():
+        pytest.skip("without control groups nothing tells such a process")
+    prepare(site, escape, "test $(wc -l < LEDGER) -gt 1 || sleep 3600")
+    dead = site.start("work", "--slots", "1", lease_s=600)
+    site.wait(lambda: is_running(site), "the attempt runs")
+    left = alive(site)
+    neighbour = site.start("work", "--slots", "1", lease_s=600, leftovers_s=0.2)
+    site.wait(lambda: len(list(site.scratch.iterdir())) == 2, "the neighbour works")
+    worker = site.worker(dead)
+    site.excuse(worker, for_s=20)
+    kill(dead.pid)
+    kill(worker)
+    site.wait(lambda: not left & alive(site), "the neighbour has killed what it ran")
+    site.wait(lambda: ended(site)[1:] == ["succeeded"], "the work goes on, long before the lease")
+    site.wait(lambda: len(list(site.scratch.iterdir())) == 1, "its scratch is gone")
+    kill(neighbour.pid, signal.SIGTERM)
+    site.end(neighbour)
+    site.hold()
+
+
 def holder_of(site) -> int:
     worker, attempt = tables.worker, tables.attempt
     query = worker.select().join(attempt, attempt.c.worker_id == worker.c.id)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from faults import check
-from faults.site import kill
+from faults.site import kill, state_of
 from stoker.store import claim, fleet
 from stoker.work.leftovers import store_id
 from stoker.work.scratch import Owner, WorkerFolder, boot_id
@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "stoker"
 KEYS = ("k1", "k2")
 COMMITS = (4, 9, 16, 25)
 VICTIMS = ("worker", "warden", "both", "child")
+OF_THE_WARDEN = "warden."
 
 PIPELINE = """
 [pipelines.p.defaults]
@@ -89,10 +90,11 @@ def names() -> list[str]:
 
 def cases() -> list[tuple[str, str]]:
     """Every name with every victim; and with two, some later commits, each a point on its own."""
-    commits = [name for name in names() if name.startswith("transaction.")]
+    points = [name for name in names() if not name.startswith(OF_THE_WARDEN)]
+    commits = [name for name in points if name.startswith("transaction.")]
     later = [f"{name}@{n}" for name in commits for n in COMMITS]
     return [
-        *((name, victim) for name in names() for victim in VICTIMS),
+        *((name, victim) for name in points for victim in VICTIMS),
         *((name, victim) for name in later for victim in ("worker", "both")),
     ]
 
@@ -173,6 +175,22 @@ def test_a_kill_between_any_two_effects_is_made_good(site, point, victim):
     site.note(*KEYS)
     site.hold()
     assert len(check.read_ledger(site.folder)) >= 3 * 3
+
+
+@pytest.mark.parametrize("point", [name for name in names() if name.startswith(OF_THE_WARDEN)])
+def test_a_warden_killed_while_it_clears_up_after_its_worker_is_made_good(site, point):
+    prepare(site)
+    run = site.start("run", "p", *KEYS, "--slots", "2", warden=f"{point}=stop")
+    site.wait(lambda: check.read_ledger(site.folder), "attempts run")
+    worker = site.worker(run)
+    site.excuse(worker, for_s=20)
+    kill(worker)
+    site.wait(lambda: state_of(run.pid) == "T", "the warden has stopped itself")
+    kill(run.pid)
+    site.end(run)
+    site.run("run", "p", *KEYS, "--slots", "2")
+    site.note(*KEYS)
+    site.hold()
 
 
 def test_names_are_found_in_the_source():

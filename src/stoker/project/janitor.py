@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from stoker.errors import StokerError
 from stoker.store import fold, temporary
 from stoker.store.reap import promote_due, reap
+from stoker.work import leftovers
 from stoker.work.scratch import wipe
 
 if TYPE_CHECKING:
@@ -16,12 +18,16 @@ if TYPE_CHECKING:
 
 TICK_S = 3.0
 FOLD_LIMIT_S = 2.0
+LEFTOVERS_S = 15.0  # between looks for what dead workers left on this host
 
 _log = logging.getLogger(__name__)
 
 
 class Janitor:
     """Tidies every few seconds until the block ends; `also` is called with each tick.
+
+    `scratch_root` is where the workers of this host have their scratch: what one that died together
+    with its warden has left there, and running, is cleared by the others.
 
     A store that does not answer is tried again with the next tick.
     """
@@ -30,12 +36,15 @@ class Janitor:
         self,
         store: "Store",
         *,
+        scratch_root: str,
         tick_s: float = TICK_S,
         also: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._tick_s = tick_s
         self._also = also
+        self._scratch_root = scratch_root
+        self._cleared_s = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="janitor", daemon=True)
 
@@ -59,6 +68,7 @@ class Janitor:
                 fold.fold(self._store, limit_s=FOLD_LIMIT_S)
                 remove_temporary(self._store)
                 self._store.checkpoint()
+                self._clear_leftovers()
                 if self._also is not None:
                     self._also()
             except StokerError as error:
@@ -66,6 +76,11 @@ class Janitor:
                     "housekeeping has to wait",
                     extra={"event": "housekeeping_failed", "error": str(error)},
                 )
+
+    def _clear_leftovers(self) -> None:
+        if time.monotonic() >= self._cleared_s + LEFTOVERS_S:
+            leftovers.clear(self._store, self._scratch_root)
+            self._cleared_s = time.monotonic()
 
 
 def tidy_once(store: "Store") -> None:

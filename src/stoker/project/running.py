@@ -61,17 +61,18 @@ def work_off(
     date.
     """
     started = time.monotonic()
+    from stoker.work import leftovers
+
     is_idle = left_to_do(store).is_nothing
     was_interrupted = False
+    scratch_root = leftovers.scratch_root(store, settings)
     if is_idle:
-        from stoker.work import leftovers
-
-        leftovers.clear(store, leftovers.scratch_root(store, settings))
+        leftovers.clear(store, scratch_root)
     else:
         from stoker.work.worker import Worker
 
         worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)
-        with Janitor(store):
+        with Janitor(store, scratch_root=scratch_root):
             was_interrupted = worker.work().was_interrupted
     return summarise(
         store,

@@ -55,6 +55,19 @@ def enter() -> bool:
     return False
 
 
+def own_group() -> str:
+    """Return the folder of this process's group if `enter` made it; empty if not."""
+    folder = own_folder() or ""
+    return folder if os.path.basename(folder).startswith(_PREFIX) else ""
+
+
+def end(folder: str, *, pid: int, started: int) -> None:
+    """Whatever is left in the group that the process, which is gone, had made is gone too."""
+    is_its_own = os.path.basename(folder) == f"{_PREFIX}{pid}-{started}"
+    if is_its_own and os.path.exists(f"{folder}/cgroup.kill"):
+        _end(folder)
+
+
 def leave() -> None:
     """The caller is in the group above its own again, so that its own can be removed."""
     folder = own_folder()

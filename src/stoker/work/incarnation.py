@@ -17,7 +17,7 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Claimed, WorkerId
 from stoker.store import claim, finish, fleet, publications, reap
-from stoker.work import contain, warden
+from stoker.work import contain, groups, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
 from stoker.work.conclude import Desk, unstarted
@@ -73,6 +73,7 @@ class Incarnation:
             started=started,
             worker=self.id,
             store=post.store_id,
+            group=groups.own_group(),
         )
         self._folder = WorkerFolder(post.scratch_root, owner)
         warden.note_folder(self._folder.path)

@@ -33,7 +33,11 @@ _BETWEEN = "~"  # the parts of a passing name; no host's name has one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who made a worker's folder. `pid` with `started` (clock ticks after boot) names one process."""
+    """Who made a worker's folder. `pid` with `started` (clock ticks after boot) names one process.
+
+    `group` is the folder of the control group that the worker and all it starts are in, if it has
+    one of its own.
+    """
 
     host: str
     boot_id: str
@@ -41,6 +45,7 @@ class Owner:
     started: int
     worker: int
     store: str
+    group: str = ""
 
     @property
     def is_alive(self) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from stoker.failpoints import hit
 from stoker.work import contain, groups
 from stoker.work.scratch import remove_worker_folder
 
@@ -71,8 +72,11 @@ class _Warden:
                 self._start(before)
                 status = self._wait()
                 code = os.waitstatus_to_exitcode(status)
+                hit("warden.worker_ended")
                 groups.kill(self._worker)
+                hit("warden.group_killed")
                 self._sweep(spared)
+                hit("warden.swept")
                 if code >= 0:
                     return code
                 if not self._may_start_again(-code):
@@ -141,6 +145,7 @@ class _Warden:
             left = [pid for pid in contain.children(os.getpid()) if pid not in spared]
             if not left:
                 return
+            hit("warden.sweeping")
             for pid in left:
                 for below in (*contain.descendants(pid), pid):
                     with suppress(OSError):
