@@ -6,47 +6,18 @@ site is named by `(pipeline, key, step)` and by attempt ids, which are universal
 """
 
 from sqlalchemy import (
-    BINARY,
-    BigInteger,
     Boolean,
     Column,
     Double,
     ForeignKey,
     Integer,
-    LargeBinary,
-    MetaData,
     SmallInteger,
     String,
     Table,
-    Text,
     UniqueConstraint,
 )
 
-from stoker.store.dialects.constructs import BytewiseText, LongBytes, LongText
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
-
-# 64-bit everywhere; SQLite makes only a plain INTEGER primary key an alias of the row id.
-Big = BigInteger().with_variant(Integer, "sqlite")
-# Compared bytewise on every database, so that ranges of keys mean the same everywhere.
-Bytewise = (
-    String(1000)
-    .with_variant(String(1000, collation="C"), "postgresql")
-    .with_variant(BytewiseText(1000), "mariadb")
-)
-Name = String(200)
-Long = Text().with_variant(LongText(), "mariadb")
-Json = Long
-Bytes = LargeBinary().with_variant(LongBytes(), "mariadb")
-Id16 = LargeBinary(16).with_variant(BINARY(16), "mariadb")  # the bytes of a UUIDv7
-
+from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name, metadata
 
 site = Table(
     "site",
@@ -151,6 +122,9 @@ lane = Table(
         "share", Name, doc="who pushed its items; NULL: the pattern for the others, without tasks"
     ),
     Column("host", Name, nullable=False, doc="which alone may claim from it; empty: any"),
+    Column("passed_us", Big, doc="since when others have gone before its first task; NULL: not"),
+    Column("seen_us", Big, doc="when a worker last had too little for its first task"),
+    Column("kept_by", Name, doc="the host that keeps what it frees for its first task"),
     UniqueConstraint("step_id", "level", "share", "host"),
 )
 

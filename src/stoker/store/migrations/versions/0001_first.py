@@ -541,6 +541,9 @@ def upgrade() -> None:
         sa.Column("memory_bytes", BIG, nullable=True),
         sa.Column("share", sa.String(length=200), nullable=True),
         sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("passed_us", BIG, nullable=True),
+        sa.Column("seen_us", BIG, nullable=True),
+        sa.Column("kept_by", sa.String(length=200), nullable=True),
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("lane_step_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("lane_pkey")),
         sa.UniqueConstraint(
