@@ -48,18 +48,22 @@ class Curve:
         """Return the seconds for an item of that size; None: of unknown size."""
         if size is None:
             return self.without_size
-        low, high = self._segment(size)
-        if low == high:
-            return self.seconds[low]
-        share = (size - self.sizes[low]) / (self.sizes[high] - self.sizes[low])
-        return max(self.seconds[low] + share * (self.seconds[high] - self.seconds[low]), 0.0)
+        start, slope = self.pieces()[min(bisect_left(self.sizes, size, 1), len(self.sizes)) - 1]
+        return max(start + slope * max(size, self.sizes[0]), 0.0)
 
-    def _segment(self, size: int) -> tuple[int, int]:
-        last = len(self.sizes) - 1
-        if last == 0 or size <= self.sizes[0]:
-            return 0, 0
-        high = min(bisect_left(self.sizes, size), last)
-        return high - 1, high
+    def pieces(self) -> list[tuple[float, float]]:
+        """Return the lines that begin at each knot, as their value at size nought and their slope.
+
+        The last goes on as the one before, but does not fall.
+        """
+        found = []
+        for low, high, one, other in zip(
+            self.sizes, self.sizes[1:], self.seconds, self.seconds[1:], strict=False
+        ):
+            slope = (other - one) / (high - low)
+            found.append((one - slope * low, slope))
+        rising = found[-1] if found and found[-1][1] > 0 else (self.seconds[-1], 0.0)
+        return [*found, rising]
 
     def times(self, factor: float) -> "Curve":
         """Return the curve with all seconds multiplied."""

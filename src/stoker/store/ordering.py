@@ -15,7 +15,6 @@ from sqlalchemy import and_, select, update
 
 from stoker.model.rank import order_key, priority_of, rank_of
 from stoker.store import tables
-from stoker.store.catalog import catalog
 from stoker.store.estimates import book, learn
 from stoker.store.unit import Prepared, as_a_whole, param
 
@@ -78,16 +77,17 @@ def refresh(store: "Store", *, limit_s: float) -> None:
     """
     until_s = time.monotonic() + limit_s
     with store.reading() as unit:
-        lanes = sorted(catalog(unit).by_lane)
+        table = tables.lane
+        lanes = unit.execute(select(table.c.id, table.c.step_id).order_by(table.c.id)).fetchall()
     start = _places.get(store, (0, -(1 << 62), 0))
-    order = [lane for lane in lanes if lane >= start[0]] + [x for x in lanes if x < start[0]]
-    for lane in order:
+    order = [row for row in lanes if row[0] >= start[0]] + [x for x in lanes if x[0] < start[0]]
+    for lane, step_id in order:
         okey, after = start[1:] if lane == start[0] else (-(1 << 62), 0)
         while True:
             if time.monotonic() > until_s:
                 _places[store] = (lane, okey, after)
                 return
-            last = _refresh_some(store, lane, okey, after)
+            last = _refresh_some(store, (lane, step_id), okey, after)
             if last is None:
                 break
             okey, after = last
@@ -95,25 +95,27 @@ def refresh(store: "Store", *, limit_s: float) -> None:
 
 
 @as_a_whole
-def _refresh_some(store: "Store", lane: int, okey: int, after: int) -> tuple[int, int] | None:
+def _refresh_some(
+    store: "Store", lane_and_step: tuple[int, int], okey: int, after: int
+) -> tuple[int, int] | None:
     """Bring a batch of a lane's tasks up to date; return where it ended, None at the lane's end."""
+    lane, step_id = lane_and_step
     with store.reading() as unit:
-        step = catalog(unit).by_lane.get(lane)
         rows = unit.run(_READY, lane=lane, okey=okey, after=after, limit=BATCH).fetchall()
         known = book(unit)
-    if not rows or step is None:
+    if not rows:
         return None
     changes = []
     for key, task_id, expected_ms, size in rows:
-        rank_s, was_s = known.ranks[step.id].at(size), rank_of(key)
-        is_new = expected_ms is None and step.id in known.fits
+        rank_s, was_s = known.ranks[step_id].at(size), rank_of(key)
+        is_new = expected_ms is None and step_id in known.fits
         if is_new or abs(rank_s - was_s) > MATERIAL * max(rank_s, was_s):
             changes.append(
                 {
                     "task_id_": task_id,
                     "lane_": lane,
                     "okey": order_key(priority_of(key), rank_s),
-                    "expected_ms": known.expected_ms(step.id, size),
+                    "expected_ms": known.expected_ms(step_id, size),
                 }
             )
     if changes:

@@ -64,6 +64,12 @@ class Registered:
     refused: int = 0
     messages: list[str] = field(default_factory=list)
 
+    @property
+    def is_news(self) -> bool:
+        """Whether there was anything but what was known."""
+        taken = self.registered or self.changed or self.quarantined
+        return bool(taken or self.conflicts or self.refused)
+
     def refuse(self, message: str) -> None:
         """Count an item that could not be taken, for this reason."""
         self.refused += 1
@@ -169,8 +175,10 @@ def _register_chunk(
         on_change = pipeline_of(unit, known.current[pipeline]).on_change
         for key, item_id, fingerprint, path, reason in rows:
             item = chunk.pop(key)
-            if reason is not None and _bytes(item.path) == path:
-                _meet_quarantined(unit, pipeline, steps, item, item_id, reason, done)
+            if reason is not None and _bytes(item.path) == path and item.reason == reason:
+                done.known += 1
+            elif reason is not None and _bytes(item.path) == path:
+                _meet_quarantined(unit, pipeline, steps, item, item_id, came, done)
             else:
                 _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
         fresh = list(chunk.values())
@@ -194,13 +202,10 @@ def _meet_quarantined(
     steps: Sequence[StepEntry],
     item: NewItem,
     item_id: int,
-    reason: str,
+    came: Origin,
     done: Registered,
 ) -> None:
-    """Deal with an item that is in quarantine: it is taken now, or stays for the reason it has."""
-    if item.reason == reason:
-        done.known += 1
-        return
+    """Deal with an item that is in quarantine: it is taken now, or stays for another reason."""
     values = {
         "params": to_json(item.params),
         "meta": to_json(item.meta),
@@ -217,7 +222,7 @@ def _meet_quarantined(
         done.quarantine(item)
         return
     admit_item(unit, item_id)
-    entries = create_tasks(unit, pipeline, steps, item_id, item_id)
+    entries = create_tasks(unit, pipeline, steps, item_id, item_id, came.by_user)
     append(unit, [*entries, _entry("admit", pipeline, item, quarantined, ItemState.WAITING.value)])
     done.registered += 1
 
