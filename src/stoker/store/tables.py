@@ -187,6 +187,7 @@ item = Table(
     Column("reason", Long, doc="why it is quarantined"),
     Column("checksum", String(80), doc="of the file's content, once intake has read it"),
     Column("source_id", Integer, doc="the source that limits how many of its items are open"),
+    Column("journal_from", Big, doc="the journal row that stands for all of its earlier ones"),
     UniqueConstraint("pipeline_id", "key"),
 )
 
@@ -370,6 +371,14 @@ host_speed = Table(
     metadata,
     Column("host", Name, primary_key=True),
     Column("factor", Double, nullable=False, doc="above 1: quicker than the others"),
+)
+
+waste = Table(
+    "waste",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("host", Name, doc="where the file lies; NULL: nobody knows"),
+    Column("path", Bytes, nullable=False, doc="a log that nothing speaks of any more, to be deleted"),
 )
 
 tally = Table(

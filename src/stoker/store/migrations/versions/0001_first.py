@@ -338,6 +338,14 @@ def upgrade() -> None:
         op.f("temporary_task_id"), "temporary", ["task_id"], unique=False, if_not_exists=True
     )
     op.create_table(
+        "waste",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("host", sa.String(length=200), nullable=True),
+        sa.Column("path", BYTES, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("waste_pkey")),
+        **TABLE,
+    )
+    op.create_table(
         "worker",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("host", sa.String(length=200), nullable=False),
@@ -406,6 +414,7 @@ def upgrade() -> None:
         sa.Column("reason", LONG, nullable=True),
         sa.Column("checksum", sa.String(length=80), nullable=True),
         sa.Column("source_id", sa.Integer(), nullable=True),
+        sa.Column("journal_from", BIG, nullable=True),
         sa.ForeignKeyConstraint(["home_site"], ["site.id"], name=op.f("item_home_site_fkey")),
         sa.ForeignKeyConstraint(
             ["pipeline_id"], ["pipeline.id"], name=op.f("item_pipeline_id_fkey")
