@@ -24,13 +24,14 @@ from stoker.model.selection import Selection
 from stoker.model.task import Claimed, Published
 from stoker.model.transitions import ADOPT
 from stoker.spec.names import split_suffix
-from stoker.spec.template import Context, StepPlan, compile_step
+from stoker.spec.template import StepPlan, compile_step
+from stoker.spec.values import Context
 from stoker.store import adopt as adopting
 from stoker.store import repeat, reports
 from stoker.store.catalog import catalog
 from stoker.store.control import Who
 from stoker.store.register import user
-from stoker.work.publish import measure
+from stoker.work.measure import measure
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from stoker.model.pipeline import Pipeline, Python, Step
 from stoker.model.task import Claimed
 from stoker.spec.environment import attempt_env, base_environment
-from stoker.spec.template import Context, compile_step
+from stoker.spec.template import compile_step
+from stoker.spec.values import Context
 from stoker.work.publish import OUT
 
 if TYPE_CHECKING:

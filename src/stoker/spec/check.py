@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from stoker.model.pipeline import Run
 from stoker.spec.build import regex_fault
 from stoker.spec.names import BadName, Place, resolve
+from stoker.spec.parts import Placeholder, parse
 from stoker.spec.problems import suggest
-from stoker.spec.template import Placeholder, find_mistakes, parse
+from stoker.spec.template import find_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from stoker.spec.names import to_text
+from stoker.spec.values import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -10,7 +10,8 @@ from stoker.errors import UserError
 from stoker.model.item import check_key, key_from_name
 from stoker.model.task import AttemptId, Claimed, ItemId, TaskId, VersionId
 from stoker.spec.names import Place, resolve
-from stoker.spec.template import Context, Placeholder, Slot, parse
+from stoker.spec.parts import Placeholder, parse
+from stoker.spec.values import Context, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,20 +6,19 @@ function from the attempt's context to the value.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.model.pipeline import ItemKind, ParamType
 from stoker.spec.problems import suggest
+from stoker.spec.values import Arity, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stoker.model.pipeline import Output, Param, Pipeline, Step
-    from stoker.spec.template import Context
+    from stoker.spec.values import Context
 
 
 class Place(Enum):
@@ -28,31 +27,6 @@ class Place(Enum):
     COMMAND = "a command"
     TARGET = "the path of an output"
     KEY = "a key"
-
-
-class Arity(Enum):
-    """How many words a value may be."""
-
-    ONE = 1
-    MANY = 2  # a list, known as such beforehand
-    ANY = 3  # known when the value is there
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A resolved name.
-
-    `is_free` tells a value that comes from outside as text, so that it could lead a path astray,
-    from one that Stoker made.
-    """
-
-    name: str
-    get: Callable[[Context], Any]
-    arity: Arity = Arity.ONE
-    is_integer: bool = False
-    is_absolute: bool = False  # an absolute path
-    is_free: bool = True
-    step: str | None = None  # the predecessor that the value comes from
 
 
 class BadName(UserError):
@@ -279,34 +253,3 @@ _PLAIN: dict[str, Callable[[Context], Any]] = {
 def _dir(path: str) -> str:
     folder = path.rpartition("/")[0]
     return folder or ("/" if path.startswith("/") else ".")
-
-
-def is_empty(value: Any) -> bool:
-    """Whether a value makes the group of words around it vanish."""
-    return value is None or value == "" or (isinstance(value, list | tuple) and not value)
-
-
-def to_text(value: Any) -> str:
-    """Return one value as the text that a command gets; a lone path of several stands for itself."""
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, bool):
-        text = "true" if value else "false"
-    elif value is None:
-        text = ""
-    elif isinstance(value, int | float):
-        text = repr(value)
-    elif isinstance(value, tuple) and len(value) < 2:
-        text = value[0] if value else ""
-    else:
-        text = json.dumps(value)
-    if "\0" in text:
-        raise UserError(f"the value {text[:40]!r} has a NUL byte, which no command can be given")
-    return text
-
-
-def to_words(value: Any) -> list[str]:
-    """Return a value as words: a list as many as it has, everything else as one."""
-    if isinstance(value, list | tuple):
-        return [to_text(element) for element in value]
-    return [to_text(value)]

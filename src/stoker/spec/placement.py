@@ -21,7 +21,6 @@ from stoker.spec.arithmetic import (
     text_of,
 )
 from stoker.spec.commands import check_words, reads_code
-from stoker.spec.names import Arity
 from stoker.spec.places import (
     ASSIGN,
     BEYOND,
@@ -40,6 +39,7 @@ from stoker.spec.places import (
     Misplaced,
     Spot,
 )
+from stoker.spec.values import Arity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stoker.spec.names import Arity
+    from stoker.spec.values import Arity
 
 
 class Form(Enum):

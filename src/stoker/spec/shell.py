@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import UserError
 from stoker.spec.arithmetic import first_doubt
-from stoker.spec.names import Arity
 from stoker.spec.placement import find_form
 from stoker.spec.places import Form, Misplaced, Spot
+from stoker.spec.values import Arity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tree_sitter import Node, Parser
 
-    from stoker.spec.template import Context, Slot
+    from stoker.spec.values import Context, Slot
 
 PREFIX = "__stoker_"
 

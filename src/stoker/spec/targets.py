@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stoker.model.pipeline import Output
-    from stoker.spec.template import Context, Slot
+    from stoker.spec.values import Context, Slot
 
 
 def render(output: Output, parts: Sequence[str | Slot], context: Context, folder: str) -> str:

@@ -12,39 +12,16 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import UserError
 from stoker.model.pipeline import Argv, Python, Run
 from stoker.spec import targets
-from stoker.spec.names import (
-    Arity,
-    BadName,
-    Place,
-    Reference,
-    is_empty,
-    resolve,
-    to_text,
-    to_words,
-)
-from stoker.spec.parts import Literal, Placeholder, parse
+from stoker.spec.names import BadName, Place, resolve
+from stoker.spec.parts import Literal, parse
+from stoker.spec.values import Arity, Slot, is_empty, to_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from stoker.model.pipeline import Pipeline, Step
-    from stoker.model.task import Claimed
     from stoker.spec.shell import Script
-
-__all__ = [
-    "Command",
-    "Context",
-    "Finding",
-    "Literal",
-    "Placeholder",
-    "Slot",
-    "StepPlan",
-    "Text",
-    "compile_script",
-    "compile_step",
-    "find_mistakes",
-    "parse",
-]
+    from stoker.spec.values import Context
 
 # Variables through which a program or a shell would run what they hold.
 _CODE_VARIABLES = frozenset(
@@ -62,18 +39,6 @@ _CODE_VARIABLES = frozenset(
         "PYTHONSTARTUP",
     ]
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What an attempt knows when its command is made.
-
-    `out` has a path in scratch for each output that the tool is to write to.
-    """
-
-    claimed: Claimed
-    scratch: str
-    out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +67,6 @@ class Finding:
     def line(self) -> int:
         """The line, from 1, within the template."""
         return self.text.count("\n", 0, self.offset) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A resolved placeholder in a template."""
-
-    reference: Reference
-    separator: str | None
-    offset: int
-
-    def text(self, context: Context) -> str:
-        """Return the value as one text; UserError if it is a list and nothing says how to join."""
-        value = self.reference.get(context)
-        if self.separator is not None:
-            return self.separator.join(to_words(value))
-        if (isinstance(value, list) and value) or (isinstance(value, tuple) and len(value) > 1):
-            name = self.reference.name
-            raise UserError(
-                f"`{{{name}}}` has several values where one word stands; join them: `{{{name}:,}}`"
-            )
-        return to_text(value)
 
 
 @dataclass(frozen=True, slots=True)

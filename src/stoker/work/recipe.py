@@ -14,7 +14,8 @@ from stoker.model.settings import Settings
 from stoker.model.task import Claimed, VersionId
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
-from stoker.spec.template import Context, compile_step
+from stoker.spec.template import compile_step
+from stoker.spec.values import Context
 from stoker.work.checks import shown
 from stoker.work.contain import MARK
 from stoker.work.pyfunc import WarmKey

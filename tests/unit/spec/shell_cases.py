@@ -10,7 +10,8 @@ from typing import Any
 
 from stoker.model.pipeline import Output, Param, ParamType, Pipeline, Run, Step
 from stoker.model.task import AttemptId, Claimed, ItemId, Produced, TaskId, VersionId
-from stoker.spec.template import Context, compile_step, find_mistakes
+from stoker.spec.template import compile_step, find_mistakes
+from stoker.spec.values import Context
 
 HOSTILE = [
     "$(touch pwned)",

@@ -15,7 +15,8 @@ from stoker.model.pipeline import (
     Step,
 )
 from stoker.model.task import AttemptId, Produced
-from stoker.spec.template import Literal, Placeholder, compile_step, find_mistakes, parse
+from stoker.spec.parts import Literal, Placeholder, parse
+from stoker.spec.template import compile_step, find_mistakes
 from unit.spec.shell_cases import context_of, pipeline_of
 
 
