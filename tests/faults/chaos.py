@@ -69,6 +69,7 @@ test -s {in.make.a}
 '''
 """
 LEASE_S = 2.5
+JUMP_S = 6.0
 ME = control.Who("chaos", "chaos")
 MIB = 1024 * 1024
 
@@ -122,6 +123,7 @@ class Chaos:
             (2, self.cancel, "tasks cancelled"),
             (2, self.hold, "tasks held"),
             (2, self.rerun, "items rerun"),
+            (2, self.jump, "clock jumped"),
         ]
         if disks.mounted:
             self.faults += [
@@ -151,7 +153,14 @@ class Chaos:
         self.workers = [one for one in self.workers if one.poll() is None]
         while len(self.workers) < self.most_workers:
             self.workers.append(
-                self.site.start("work", "--slots", "2", lease_s=LEASE_S, patience_s=1.0)
+                self.site.start(
+                    "work",
+                    "--slots",
+                    "2",
+                    lease_s=LEASE_S,
+                    patience_s=1.0,
+                    clock=str(self.site.clock),
+                )
             )
         with contextlib.suppress(StokerError):
             if self.ready() < 12:
@@ -171,7 +180,8 @@ class Chaos:
             return len(rows.fetchall())
 
     def settle(self) -> None:
-        """Everything is thawed, and the work goes on undisturbed to its end."""
+        """Everything is thawed, the clock is right, and the work goes on undisturbed to its end."""
+        self.site.set_clock(0)
         for pid, until_s in list(self.frozen):
             self.thaw(pid, until_s)
         for one in self.workers:
@@ -304,6 +314,11 @@ class Chaos:
         pause(self.random.uniform(0, 0.3))
         return kill(found[1])
 
+    def jump(self) -> bool:
+        """The host's clock is set, forwards or back."""
+        self.site.set_clock(self.random.uniform(-JUMP_S, JUMP_S))
+        return True
+
     def fill(self, path: Path) -> bool:
         """The disk is full to its last block for a while."""
         big = path / "big"
@@ -360,6 +375,7 @@ def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
         site = Site(project, launcher, scratch=scratch / "s")
         (project / ".stoker").symlink_to(hidden)
         site.outside = [out]
+        site.set_clock(0)
         site.write(PIPELINE.replace("OUT", str(out)), pools="pit = 3")
         site.apply()
         yield site, disks

@@ -80,6 +80,18 @@ class Scene:
     excused: Mapping[int, int] = field(default_factory=dict)
     may_fail: bool = False  # tasks may be failed or cancelled
     outside: Sequence[Path] = ()  # where outputs lie beside the project's folder
+    jumps: Sequence[
+        tuple[int, int]
+    ] = ()  # of the store's clock: when, and by how much it was wrong
+
+    def true_us(self, stored_us: int) -> int:
+        """Return the latest moment at which the store's clock may have shown this time."""
+        found = [stored_us]
+        now = (time.time_ns() // 1000, 0)
+        for (from_us, wrong_us), (to_us, _) in pairwise([*self.jumps, now]):
+            if from_us <= stored_us - wrong_us <= to_us:
+                found.append(stored_us - wrong_us)
+        return found[-1]
 
     def rows(self, query: Any) -> list[Any]:
         with self.store.reading() as unit:
@@ -344,7 +356,8 @@ def ledger(scene: Scene) -> Iterator[str]:
         row = known.get(attempt)
         if row is not None:
             by_task[row.task_id].append((life, row))
-            yield from _outlived(life, row, scene.excused.get(row.pid, 0))
+            ended_us = None if row.ended_us is None else scene.true_us(row.ended_us)
+            yield from _outlived(life, row, ended_us, scene.excused.get(row.pid, 0))
     for task, several in by_task.items():
         several.sort(key=lambda one: one[1].number)
         for (one, row), (other, _) in pairwise(several):
@@ -357,14 +370,14 @@ def _is_fenced(row: Any) -> bool:
     return row.state == AttemptState.LOST or "fenced off" in (row.reason or "")
 
 
-def _outlived(life: Life, row: Any, excused_us: int) -> Iterator[str]:
-    if row.ended_us is None:
+def _outlived(life: Life, row: Any, ended_us: int | None, excused_us: int) -> Iterator[str]:
+    if ended_us is None:
         return
-    limit_us = row.ended_us + SLACK_US
+    limit_us = ended_us + SLACK_US
     if _is_fenced(row):
         limit_us = max(limit_us + FENCED_US, excused_us)
     if life.last_us > limit_us:
-        late_s = (life.last_us - row.ended_us) / 1e6
+        late_s = (life.last_us - ended_us) / 1e6
         state = AttemptState(row.state).word
         yield f"attempt {life.attempt} ({state}) lived for {late_s:.2f} s after its end"
 

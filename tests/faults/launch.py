@@ -10,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -34,6 +35,9 @@ class Knobs:
     note_after_s: float = 0.05
     janitor_s: float = 0.1
     leftovers_s: float = 15.0
+    clock: str = (
+        ""  # a file with the seconds by which the wall clock is wrong, read again and again
+    )
     sabotage: Sequence[str] = field(default_factory=tuple)
 
 
@@ -223,8 +227,21 @@ def _turn(knobs: Knobs) -> None:
     incarnation.NOTE_AFTER_S = knobs.note_after_s
     executor.GRACE_S = knobs.grace_s
     worker.PATIENCE_S = knobs.patience_s
+    if knobs.clock:
+        _set_clock(Path(knobs.clock))
     for name in knobs.sabotage:
         sabotage.GUARDS[name]()
+
+
+def _set_clock(file: Path) -> None:
+    """The wall clock of this process, and of those that it forks, is wrong by what the file says."""
+    right = time.time_ns
+
+    def wrong() -> int:
+        return right() + int(float(file.read_text()) * 1e9)
+
+    time.time_ns = wrong
+    time.time = lambda: wrong() / 1e9
 
 
 if __name__ == "__main__":

@@ -10,33 +10,24 @@ from typing import Any
 
 def no_fence() -> None:
     """An attempt's end and its outputs count although the task carries another attempt."""
-    from sqlalchemy import select, update
+    from sqlalchemy import update
 
+    from stoker.model.states import TaskState
     from stoker.model.transitions import TRANSITIONS
     from stoker.store import apply, finish, publications, tables
     from stoker.store.unit import Prepared, param
 
-    task, attempt = tables.task, tables.attempt
+    attempt = tables.attempt
 
     def carrying(unit: Any, results: Any) -> dict[bytes, Any]:
-        found = {}
-        for result in results:
-            rows = unit.execute(
-                select(
-                    task.c.id, task.c.attempt, task.c.step_id, task.c.item_id, task.c.tries,
-                    task.c.level, tables.item.c.key, tables.item.c.generation,
-                    attempt.c.cancel_requested, task.c.lost, attempt.c.version_id,
-                )
-                .select_from(
-                    task.join(tables.item, tables.item.c.id == task.c.item_id).join(
-                        attempt, attempt.c.id == task.c.attempt
-                    )
-                )
-                .where(task.c.id == result.task_id, task.c.state == 2)
-            ).fetchall()  # fmt: skip
-            if rows:
-                found[result.attempt] = tuple(rows[0])
-        return found
+        tasks = sorted({int(result.task_id) for result in results})
+        rows = unit.run(finish._CARRYING, tasks=tasks, running=TaskState.RUNNING.value).fetchall()
+        by_task = {row[0]: row for row in rows}
+        return {
+            result.attempt: by_task[result.task_id]
+            for result in results
+            if result.task_id in by_task
+        }
 
     def reserve(store: Any, _attempt: Any, _task_id: int, paths: Any) -> frozenset[str]:
         return frozenset(paths)

@@ -39,6 +39,8 @@ class Site:
         self.excused: dict[int, int] = {}
         self.started: list[Started] = []
         self.outside: list[Path] = []
+        self.clock = folder / "clock"
+        self.jumps: list[tuple[int, int]] = []  # when, and by how much the clock is wrong since
         self.tag = f"stoker-tag-{random.SystemRandom().randrange(10**12)}"
         self._store: Store | None = None
         (folder / check.TAG).write_text(self.tag)
@@ -153,7 +155,7 @@ class Site:
     # ---------------------------------------------------------------------------------------- checks
 
     def scene(self, **more) -> check.Scene:
-        facts = {"excused": self.excused, "outside": self.outside} | more
+        facts = {"excused": self.excused, "outside": self.outside, "jumps": self.jumps} | more
         return check.Scene(self.folder, self.store, self.scratch, **facts)
 
     def check(self, **more) -> list[check.Violation]:
@@ -167,6 +169,13 @@ class Site:
 
     def left_behind(self) -> list[str]:
         return sorted(check.left_behind(self.scene()))
+
+    def set_clock(self, wrong_by_s: float) -> None:
+        """The wall clock of what was started with `clock=str(site.clock)` jumps."""
+        self.jumps.append((time.time_ns() // 1000, int(wrong_by_s * 1e6)))
+        fresh = self.clock.with_suffix(".new")
+        fresh.write_text(str(wrong_by_s))
+        fresh.rename(self.clock)
 
     def excuse(self, pid: int, *, for_s: float) -> None:
         """What this worker ran may live on for that long, lost as it is."""
