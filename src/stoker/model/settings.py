@@ -51,6 +51,21 @@ class WorkerSettings(HostSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long what is kept, in seconds, by the words for states; what is not named stays for ever."""
+
+    items: Mapping[str, float] = field(default_factory=dict)
+    attempts: Mapping[str, float] = field(default_factory=dict)
+    logs: Mapping[str, float] = field(default_factory=dict)
+    journal: float | None = None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all stays for ever."""
+        return not (self.items or self.attempts or self.logs) and self.journal is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The project outside its pipelines. `folder` is the absolute folder of `stoker.toml`."""
 
@@ -61,4 +76,5 @@ class Settings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     pools: tuple[Pool, ...] = ()
     shares: Shares = field(default_factory=Shares)
+    retention: Retention = field(default_factory=Retention)
     secrets: tuple[str, ...] = ()  # environment variables kept from steps that do not ask for them

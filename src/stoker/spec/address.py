@@ -17,11 +17,9 @@ class BadAddress(UserError):
     """The URL is of no store; `hint` says how one looks."""
 
     def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}: {hint}")
+        self.message = message
         self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.args[0]}: {self.hint}"
 
 
 def store_url(url: str, folder: str) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import NotFound, UserError
 from stoker.model.hours import Hours, parse_hours
-from stoker.model.settings import HostSettings, Pool, Settings, WorkerSettings
+from stoker.model.settings import HostSettings, Pool, Retention, Settings, WorkerSettings
 from stoker.model.shares import ShareBy, Shares
+from stoker.spec.address import BadAddress, store_url
 from stoker.spec.locations import absolute, absolute_file
 from stoker.spec.problems import Problem, as_error, sort_problems, suggest
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stoker.model.pipeline import Pipeline
-    from stoker.spec.schema import HostTable, IncludedFile, PoolTable, ProjectFile
+    from stoker.spec.schema import HostTable, IncludedFile, PoolTable, ProjectFile, RetentionTable
+    from stoker.spec.shapes import Table
     from stoker.spec.validate import Findings
 
 FILE_NAME = "stoker.toml"
@@ -251,6 +253,7 @@ def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
         store_password_file=None if password is None else absolute(password, folder),
         worker=WorkerSettings(**_host(table.worker, folder), hosts=hosts),
         pools=_pools(table, main),
+        retention=_retention(table.retention),
         secrets=(*table.secrets.names, *_STORE_SECRET.findall(table.store.url)),
     )
 
@@ -319,26 +322,24 @@ def _shares(table: ProjectFile, main: _File, loading: _Including) -> Shares:
 
 
 _STORE_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # no step gets to see it
-_URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DOTALL)
 
 
 def _store_url(url: str, main: _File, folder: str) -> str:
-    """Return the URL with SQLite's file as an absolute path.
+    """Return the URL with SQLite's file as an absolute path."""
+    try:
+        return store_url(url, folder)
+    except BadAddress as error:
+        main.findings.add(("store", "url"), error.message, error.hint)
+        return url
 
-    No message repeats the URL: it may hold a password.
-    """
-    found = _URL.fullmatch(url)
-    if not found:
-        hint = "it begins with `sqlite:///`, `postgresql+psycopg://` or `mariadb+pymysql://`"
-        main.findings.add(
-            ("store", "url"), "the store's `url` is of no database that Stoker uses", hint
-        )
-        return url
-    if found[1] != "sqlite":
-        return url
-    path = found[2].removeprefix("/")
-    if not found[2].startswith("/") or not path or path.startswith(":memory:"):
-        hint = "write `sqlite:///` and the path of a file"
-        main.findings.add(("store", "url"), "a store on SQLite is a file", hint)
-        return url
-    return f"sqlite:///{absolute(path, folder)}"
+
+def _retention(table: RetentionTable) -> Retention:
+    def said(ages: Table) -> dict[str, float]:
+        return {word: age for word, age in ages if age is not None}
+
+    return Retention(
+        items=said(table.items),
+        attempts=said(table.attempts),
+        logs=said(table.logs),
+        journal=table.journal,
+    )

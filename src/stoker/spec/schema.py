@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from stoker.model.hours import PATTERN as HOURS_PATTERN
+from stoker.spec.quantities import parse_time
 from stoker.spec.shapes import (
     FUNCTION_PATTERN,
     SLOTS_SCHEMA,
+    TIME_SCHEMA,
     VARIABLE_PATTERN,
     Name,
     ShortTable,
@@ -25,7 +27,7 @@ from stoker.spec.shapes import (
 )
 from stoker.spec.source_keys import RulesTable, SourceTable
 
-RESERVED_SECTIONS = ("sites", "batch", "notify", "retention")
+RESERVED_SECTIONS = ("sites", "batch", "notify")
 RESERVED_STEP_KEYS = ("site", "serve", "per", "group")
 
 VerdictWord = Literal["done", "skip", "stop", "later", "retry", "fail"]
@@ -211,6 +213,70 @@ class StoreTable(Table):
     )
 
 
+class ItemAges(ShortTable):
+    """How long items are kept, by their state."""
+
+    done: Time | None = None
+    cancelled: Time | None = None
+
+    @classmethod
+    def short_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of one time for every state."""
+        return TIME_SCHEMA
+
+
+class AttemptAges(ShortTable):
+    """How long something of attempts is kept, by the state in which they ended."""
+
+    succeeded: Time | None = None
+    failed: Time | None = None
+    timed_out: Time | None = None
+    out_of_memory: Time | None = None
+    cancelled: Time | None = None
+    lost: Time | None = None
+
+    @classmethod
+    def short_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of one time for every state."""
+        return TIME_SCHEMA
+
+
+def _ages(shape: type[Table]) -> BeforeValidator:
+    """One time stands for all states."""
+
+    def long(value: object) -> object:
+        if isinstance(value, dict | shape):
+            return value
+        return dict.fromkeys(shape.model_fields, parse_time(value))
+
+    return BeforeValidator(long)
+
+
+class RetentionTable(Table):
+    """How long what is kept: nothing of it is ever deleted unless this says so."""
+
+    items: Annotated[ItemAges, _ages(ItemAges)] = Field(
+        default=ItemAges(),
+        description="items are forgotten, with all that is kept of them, so long after the last thing "
+        "happened to them: one time, or one for each of `done` and `cancelled`",
+    )
+    attempts: Annotated[AttemptAges, _ages(AttemptAges)] = Field(
+        default=AttemptAges(),
+        description="attempts after which the task was tried again are forgotten so long after their "
+        "end: one time, or one for each state",
+    )
+    logs: Annotated[AttemptAges, _ages(AttemptAges)] = Field(
+        default=AttemptAges(),
+        description="what an attempt wrote to stdout and stderr is deleted so long after its end: one "
+        "time, or one for each state",
+    )
+    journal: Time | None = Field(
+        default=None,
+        description="what happened to an item that is over is told by one row of the journal instead of "
+        "many so long after",
+    )
+
+
 class HostTable(Table):
     """What holds for the workers on some hosts."""
 
@@ -269,6 +335,7 @@ class ProjectFile(IncludedFile):
     )
     shares: SharesTable = SharesTable()
     secrets: SecretsTable = SecretsTable()
+    retention: RetentionTable = RetentionTable()
 
 
 def json_schema() -> dict[str, Any]:

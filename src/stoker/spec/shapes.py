@@ -25,16 +25,20 @@ VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
-def _time_schema(description: str) -> WithJsonSchema:
-    either = [{"type": "string", "pattern": TIME_PATTERN}, {"type": "number", "minimum": 0}]
-    return WithJsonSchema({"anyOf": either, "description": description})
+TIME_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": TIME_PATTERN}, {"type": "number", "minimum": 0}]
+}
 
 
 _SIZE_SCHEMA = {
     "anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 1}]
 }
 
-Time = Annotated[float, BeforeValidator(parse_time), _time_schema("seconds, or as `90s`, `1.5h`")]
+Time = Annotated[
+    float,
+    BeforeValidator(parse_time),
+    WithJsonSchema({**TIME_SCHEMA, "description": "seconds, or as `90s`, `1.5h`"}),
+]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
 
 
