@@ -1,7 +1,8 @@
 """A site's service: which loops run, in what order they start and stop.
 
 `stoker up` is one worker in the main thread, and beside it the janitor, which also takes over the
-project's file when it changes. On a signal the worker stops first, in order, then the janitor.
+project's file when it changes, and the intake, a process of its own. On a signal the worker stops
+first, in order, then the intake and the janitor.
 """
 
 import glob
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
+from stoker.project.intake import Intake
 from stoker.project.janitor import Janitor, tidy_once
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.project.project import Applied
+    from stoker.store.register import Registered
     from stoker.work.progress import Event, Summary
 
 _log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ def serve(
     on_event: "Callable[[Event], None] | None" = None,
     on_apply: "Callable[[Applied], None] | None" = None,
 ) -> "Summary":
-    """Work and tidy up until a signal comes; return what the worker did."""
+    """Take in, work and tidy up until a signal comes; return what the worker did."""
     from stoker.work.worker import Worker
 
     project.follow_file(on_apply=on_apply)
@@ -42,11 +45,20 @@ def serve(
         return worker.work()
 
 
-def serve_once(project: "Project", *, on_apply: "Callable[[Applied], None] | None" = None) -> None:
-    """Take over the file, take items in, tidy up once, and start nothing; for cron."""
+def serve_once(
+    project: "Project",
+    *,
+    on_apply: "Callable[[Applied], None] | None" = None,
+    on_wait: "Callable[[int, float], None] | None" = None,
+) -> "list[Registered]":
+    """Take over the file, take in what the sources hold, and tidy up; for cron.
+
+    Starts no task. Return what was taken in.
+    """
     project.follow_file(on_apply=on_apply)
-    taken = project.take_sources()
+    taken = project.take_sources(on_wait=on_wait)
     tidy_once(project.store)
+    return taken
 
 
 def work(
@@ -81,7 +93,7 @@ def _scratch_root(project: "Project") -> str:
 
 
 class FileWatch:
-    """Takes over the project's file, and those that it includes, when they change."""
+    """Takes over the project's file, and those that it includes, when they change; `then` follows."""
 
     def __init__(
         self,
@@ -107,6 +119,7 @@ class FileWatch:
             fresh = open_project(self._project.file)
             with fresh:
                 fresh.follow_file(on_apply=self._on_apply)
+            self._then()
         except StokerError as error:
             _log.warning(
                 "the changed file is not taken over; `stoker check` says why",

@@ -80,6 +80,8 @@ def in_words(done: "Registered", *, dry_run: bool = False) -> str:
         parts.append(f"{done.known:,} known already")
     if done.changed:
         parts.append(f"{done.changed:,} with new content, to be done anew")
+    if done.quarantined:
+        parts.append(f"{done.quarantined:,} in quarantine")
     if done.conflicts:
         parts.append(plural(done.conflicts, "conflict"))
     if done.refused:
@@ -91,7 +93,7 @@ def tell_troubles(done: "Registered") -> int:
     """Say what could not be taken; return the exit code."""
     for message in done.messages:
         say(message)
-    more = done.conflicts + done.refused - len(done.messages)
+    more = done.conflicts + done.refused + done.quarantined - len(done.messages)
     if more > 0:
         say(f"… and {more:,} more")
     if done.conflicts:

@@ -62,7 +62,7 @@ def run(
                 on_event=progress.update,
                 on_apply=tell_applied,
                 on_push=on_push,
-                on_wait=_tell_wait,
+                on_wait=tell_wait,
             )
         if as_json:
             json_line({name: getattr(summary, name) for name in _FIELDS})
@@ -76,7 +76,8 @@ def run(
     return EXIT_FAILED if summary.failed else refused[0]
 
 
-def _tell_wait(files: int, settle_s: float) -> None:
+def tell_wait(files: int, settle_s: float) -> None:
+    """Say that files are waited for."""
     verb = "was" if files == 1 else "were"
     say(f"{plural(files, 'file')} {verb} changed just now; waiting {settle_s:g} s to see it settle")
 

@@ -3,7 +3,9 @@
 import click
 
 from stoker.cli.apply import tell_applied
+from stoker.cli.push import in_words, tell_troubles
 from stoker.cli.render import human_seconds, say
+from stoker.cli.run import tell_wait
 from stoker.cli.scope import Scope, command
 
 
@@ -12,20 +14,23 @@ from stoker.cli.scope import Scope, command
 @click.option("--port", type=int, default=8420, show_default=True, help="0 takes a free one.")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
 @click.option("--no-web", is_flag=True, help="Without the web page.")
-@click.option("--once", is_flag=True, help="Tidy up once and end; for cron.")
+@click.option("--once", is_flag=True, help="Take in and tidy up once, and end; for cron.")
 def up(scope: Scope, host: str, port: int, slots: int | None, no_web: bool, once: bool) -> None:  # noqa: ARG001 - the contract's options
-    """Run the service: a worker and housekeeping, until stopped.
+    """Run the service: sources, a worker and housekeeping, until stopped.
 
-    It takes the project's file over when that changes. Stop it with Ctrl-C or TERM: what runs gets
-    a few seconds. With `--once` it takes back what dead workers held, lets waiting tasks go on,
-    brings the counts up to date, and ends.
+    What comes into the pipelines' sources is registered and worked off. It takes the project's file
+    over when that changes. Stop it with Ctrl-C or TERM: what runs gets a few seconds. With `--once`
+    it registers what the sources hold now, takes back what dead workers held, lets waiting tasks go
+    on, brings the counts up to date, and ends without starting any task.
     """
     from stoker import daemon
     from stoker.cli.progress import progress_for
 
     with scope.project() as project:
         if once:
-            daemon.serve_once(project, on_apply=tell_applied)
+            for taken in daemon.serve_once(project, on_apply=tell_applied, on_wait=tell_wait):
+                say(in_words(taken))
+                tell_troubles(taken)
             say("tidied up")
             return
         if not no_web:

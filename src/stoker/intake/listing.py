@@ -154,6 +154,13 @@ class Listing:
     def _inner_file(self, path: str) -> Iterator[NewItem]:
         yield self._file(path, _look(path), self._params or {}, self._mark)
 
+    def file_at(self, path: str, found: os.stat_result) -> NewItem:
+        """Return the item of a regular file that was `found` at `path`; UserError if it has no key."""
+        if self._params is None:
+            self._params = self._checked(self.given, where="these items")
+            self._mark = _mark_of(self._params)
+        return self._item_of(path, found, self._params, self._mark)
+
     def _file(
         self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
     ) -> NewItem:
@@ -164,6 +171,11 @@ class Listing:
             )
         if not os.access(path, os.R_OK):
             raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
+        return self._item_of(path, found, params, mark)
+
+    def _item_of(
+        self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
+    ) -> NewItem:
         default, real = self._key_and_path(path)
         mtime_ns = found.st_mtime_ns
         return NewItem(

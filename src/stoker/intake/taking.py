@@ -1,7 +1,7 @@
 """Registering what the looks of a source yield, and then remembering how far they came."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,10 @@ class Taker:
                 if isinstance(find, Mark):
                     flush()
                     find.done = since
-                    advance(self._store, known, cursor=find.cursor, folders=find.folders)
+                    # A folder with something that could not be taken is read, and told of, again.
+                    is_clear = not (since.conflicts or since.refused)
+                    folders = find.folders if is_clear else ()
+                    advance(self._store, known, cursor=find.cursor, folders=folders)
                     hit("source.advanced")
                     since = Registered()
                 elif isinstance(find, Refusal):
@@ -167,8 +170,3 @@ class Taker:
 def _in_words(error: OSError) -> str:
     where = f"`{error.filename}`: " if error.filename else ""
     return f"{where}{error.strerror or error}"
-
-
-def take_all(takers: Sequence[Taker], over: Over | None = None) -> list[Registered]:
-    """Look at each source once; return what became of what each had."""
-    return [taker.take(over) for taker in takers]

@@ -160,7 +160,7 @@ class Project(Reading, Changing, Keeping):
         if pipeline is not None and paths:
             pushed = [self.push(pipeline, paths)]
         else:
-            pushed = self._take_sources(named or sorted(self.pipelines), on_wait)
+            pushed = self.take_sources(*named, on_wait=on_wait)
         if on_push is not None:
             for one in pushed:
                 on_push(one)
@@ -172,11 +172,15 @@ class Project(Reading, Changing, Keeping):
             on_event=on_event,
         )
 
-    def _take_sources(
-        self, pipelines: Sequence[str], on_wait: "Callable[[int, float], None] | None"
+    def take_sources(
+        self, *pipelines: str, on_wait: "Callable[[int, float], None] | None" = None
     ) -> "list[Registered]":
-        """Register what the sources of these pipelines hold; return what changed anything."""
-        from stoker.project.pushing import take_sources
+        """What the sources of these pipelines, or of all, hold now is registered.
+
+        Return what changed anything. What was changed lately is waited for until it has settled;
+        `on_wait` hears of how many and for how long.
+        """
+        from stoker.project.taking import take_sources
 
         store = self.open_store(create=True)
         taken = (
@@ -186,13 +190,9 @@ class Project(Reading, Changing, Keeping):
                 project_folder=self.settings.folder,
                 on_wait=on_wait,
             )
-            for name in pipelines
+            for name in pipelines or sorted(self.pipelines)
         )
-        return [
-            one
-            for one in taken
-            if one and (one.registered or one.changed or one.conflicts or one.refused)
-        ]
+        return [one for one in taken if one is not None and one.is_news]
 
     def take_over_store(self) -> str:
         """The store, moved here from another host for good, is this host's; return its name."""

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from stoker.errors import NotFound, UserError
 from stoker.intake import texts
 from stoker.intake.listing import Listing
-from stoker.intake.settle import settled
 from stoker.intake.table import table_items
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
-from stoker.store.register import Registered, is_known, register
+from stoker.store.register import Registered, register
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -47,58 +46,6 @@ def push(
     )
     items = _items(listing, names, from_file=from_file, nul=nul, table=table)
     return register(store, pipeline.name, items, done=done, dry_run=dry_run)
-
-
-def take_sources(
-    store: "Store",
-    pipeline: Pipeline,
-    *,
-    project_folder: str,
-    on_wait: Callable[[int, float], None] | None = None,
-) -> Registered | None:
-    """What lies in the pipeline's folders and tables now is registered; None if it has none.
-
-    A file that was changed lately is waited for until it has settled; one that goes on changing is
-    refused, and taken by a later call.
-    """
-    if not pipeline.sources:
-        return None
-    done = Registered()
-    listing = Listing(
-        pipeline,
-        project_folder=project_folder,
-        refuse=done.refuse,
-        priority=pipeline.priority,
-    )
-    items = _of_sources(store, listing, on_wait)
-    return register(store, pipeline.name, items, done=done)
-
-
-def _of_sources(
-    store: "Store", listing: Listing, on_wait: Callable[[int, float], None] | None
-) -> Iterator[NewItem]:
-    def left(path: str) -> None:
-        listing.refuse(f"`{path}` is still being written, or gone; the next run looks again")
-
-    quiet = listing.refusing_to(lambda _message: None)  # what is refused is refused once, later
-
-    def known(path: str) -> bool:
-        return any(is_known(store, listing.pipeline.name, item) for item in quiet.names([path]))
-
-    for source in listing.pipeline.sources:
-        settle_s = source.settle_s
-        if source.folder is not None and not os.path.isdir(source.folder):
-            listing.refuse(
-                f"source `{source.name}`: there is no folder `{source.folder}`; make it, or put "
-                "its path right"
-            )
-        elif source.folder is not None:
-            found = listing.below(source.folder)
-            names = settled(found, settle_s=settle_s, is_known=known, on_wait=on_wait, on_left=left)
-            yield from listing.names(names)
-        elif source.table is not None:
-            for table in settled([source.table], settle_s=settle_s, on_wait=on_wait, on_left=left):
-                yield from _of_table(listing, table)
 
 
 def _of_table(listing: Listing, table: str) -> Iterator[NewItem]:

@@ -144,14 +144,6 @@ class Origin(NamedTuple):
     source_id: int | None = None
 
 
-def is_known(store: "Store", pipeline: str, item: NewItem) -> bool:
-    """Whether the store has this very item: the same key with the same content."""
-    query = select(_I.c.fingerprint).join(_P, _P.c.id == _I.c.pipeline_id)
-    with store.reading() as unit:
-        found = unit.execute(query.where(_P.c.name == pipeline, _I.c.key == item.key)).scalar()
-    return bool(found == item.fingerprint)
-
-
 def user() -> str:
     """Return the name under which this process acts."""
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, insert, select, update
 
+from stoker.errors import NotFound
 from stoker.failpoints import hit
 from stoker.model.states import ItemState
 from stoker.store import tables
@@ -45,23 +46,37 @@ class KnownSource:
     cursor: Mapping[str, Any]
 
 
-@as_a_whole
 def find_source(store: "Store", pipeline: str, name: str, *, kind: str) -> KnownSource:
     """The source has a row; return it. One whose kind has changed begins anew."""
+    query = (
+        select(_S.c.id, _S.c.pipeline_id, _S.c.kind, _S.c.cursor)
+        .join(_P, _P.c.id == _S.c.pipeline_id)
+        .where(_P.c.name == pipeline, _S.c.name == name)
+    )
+    with store.reading() as unit:
+        row = unit.execute(query).one_or_none()
+    if row is None or row.kind != kind:
+        return _begin(store, pipeline, name, kind)
+    return KnownSource(id=row.id, pipeline_id=row.pipeline_id, cursor=json.loads(row.cursor))
+
+
+@as_a_whole
+def _begin(store: "Store", pipeline: str, name: str, kind: str) -> KnownSource:
+    """The source has a row in which nothing is remembered."""
     with store.writing() as unit:
-        pipeline_id = catalog(unit).pipeline_ids[pipeline]
-        row = unit.execute(
-            select(_S).where(_S.c.pipeline_id == pipeline_id, _S.c.name == name)
-        ).one_or_none()
-        if row is None:
+        pipeline_id = catalog(unit).pipeline_ids.get(pipeline)
+        if pipeline_id is None:
+            raise NotFound(f"the store has no pipeline `{pipeline}`; `stoker apply` adds it")
+        is_it = and_(_S.c.pipeline_id == pipeline_id, _S.c.name == name)
+        source_id = unit.execute(select(_S.c.id).where(is_it)).scalar()
+        if source_id is None:
             values = {"kind": kind, "cursor": "{}", "taken": 0, "pending": 0}
             done = unit.execute(insert(_S).values(pipeline_id=pipeline_id, name=name, **values))
-            return KnownSource(id=done.inserted_primary_key[0], pipeline_id=pipeline_id, cursor={})
-        if row.kind != kind:
-            unit.execute(update(_S).where(_S.c.id == row.id).values(kind=kind, cursor="{}"))
-            unit.execute(delete(_F).where(_F.c.source_id == row.id))
-            return KnownSource(id=row.id, pipeline_id=pipeline_id, cursor={})
-        return KnownSource(id=row.id, pipeline_id=pipeline_id, cursor=json.loads(row.cursor))
+            source_id = done.inserted_primary_key[0]
+        else:
+            unit.execute(update(_S).where(is_it).values(kind=kind, cursor="{}"))
+            unit.execute(delete(_F).where(_F.c.source_id == source_id))
+    return KnownSource(id=source_id, pipeline_id=pipeline_id, cursor={})
 
 
 @as_a_whole

@@ -12,8 +12,8 @@ session, and where both were shed, those that ran when it was first seen.
 import ctypes
 import os
 import signal
-from collections.abc import Container, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from stoker.work.scratch import process_start
@@ -168,6 +168,29 @@ def kill_tree(pid: int, number: int) -> None:
             os.kill(process, number)
 
 
+_spared: set[int] = set()
+_starting = 0
+
+
+@contextmanager
+def sparing() -> Iterator[Callable[[int], None]]:
+    """A child that is started in this block, and told of to what it yields, is never a stray.
+
+    For helpers that another thread of a worker starts.
+    """
+    global _starting  # noqa: PLW0603 - children are the process's, not an object's
+    _starting += 1
+    try:
+        yield _spared.add
+    finally:
+        _starting -= 1
+
+
+def unspare(pid: int) -> None:
+    """The helper is gone, and its id may be somebody else's."""
+    _spared.discard(pid)
+
+
 class Strays:
     """The children that a subreaper did not start itself, and when they may be killed.
 
@@ -192,7 +215,7 @@ class Strays:
         strays = self._unknown(own)
         if not strays:
             self._suspects.clear()
-            return True
+            return _starting == 0
         for pid in strays:
             owners = self._suspects.get(pid)
             if owners is None:
@@ -213,8 +236,10 @@ class Strays:
 
     def _unknown(self, own: Container[int]) -> list[int]:
         text = os.pread(self._children, 1 << 16, 0)
-        found = map(int, text.split())
-        return [pid for pid in found if pid not in own and pid not in self._spared]
+        is_starting = _starting > 0  # asked before the spared are: a start ends by sparing
+        known = (own, self._spared, _spared)
+        found = [pid for pid in map(int, text.split()) if not any(pid in one for one in known)]
+        return [] if is_starting else found
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -79,6 +79,7 @@ class Worker:
         self._time_limit_s = time_limit_s
         self._on_event = on_event
         self._counts = Counts()
+        self._has_news = False
         self._signals = 0
         self._signalled_s = 0.0
         self._began_s = time.monotonic()
@@ -92,6 +93,11 @@ class Worker:
     def stop(self) -> None:
         """Stop as on a signal: the first time in order, the second at once. From any thread."""
         self._signals += 1
+        self._watcher.wake()
+
+    def hurry(self) -> None:
+        """There may be something new: the next claim need not wait. From any thread."""
+        self._has_news = True
         self._watcher.wake()
 
     def work(self) -> Summary:
@@ -254,6 +260,9 @@ class Worker:
             if not incarnation.is_held:
                 return False
             self._mind_stop(incarnation)
+            if self._has_news:
+                self._has_news = False
+                incarnation.claims.hurry()
             incarnation.turn(self._wait_most_s())
             self._emit(incarnation)
             if incarnation.is_idle and self._is_over(incarnation):

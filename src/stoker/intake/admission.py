@@ -1,0 +1,154 @@
+"""The last door before an item is registered: the pipeline's rules, and what its header says.
+
+What is asked here is asked once for each content. An item that does not pass is not lost: it comes
+out with its `reason`, and is registered in quarantine.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import xxhash
+
+from stoker.intake import asking
+from stoker.intake.asking import Unfit
+from stoker.intake.names import companion_of, values_of
+from stoker.model.item import NewItem
+from stoker.model.pipeline import Pipeline
+from stoker.model.source import Rules
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_HEX = re.compile(r"[0-9a-fA-F]{16,128}")
+_BLOCK = 1 << 20
+_BY_DIGITS: Mapping[int, Callable[[], Any]] = {
+    16: xxhash.xxh3_64,
+    32: hashlib.md5,
+    40: hashlib.sha1,
+    64: hashlib.sha256,
+    96: hashlib.sha384,
+    128: hashlib.sha512,
+}
+
+
+class Admission:
+    """Admits the items of one pipeline; holds a process that reads headers, so close it."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._rules = pipeline.rules
+        self._extract = pipeline.extract
+        self._folder = pipeline.folder
+        self._function: asking.Function | None = None
+
+    def admit(self, item: NewItem, *, declared_sum: str | None = None) -> NewItem:
+        """Return the item with what its header says as `meta`, or with the reason why not."""
+        if item.path is None:
+            return item
+        try:
+            self._check(item, item.path, declared_sum)
+            meta = self._header(item)
+        except Unfit as error:
+            return replace(item, reason=str(error))
+        except OSError as error:
+            return replace(item, reason=f"it cannot be read: {error.strerror}")
+        return replace(item, meta={**item.meta, **meta}) if meta else item
+
+    def close(self) -> None:
+        """End the process that reads headers."""
+        if self._function is not None:
+            self._function.close()
+
+    def _check(self, item: NewItem, path: str, declared_sum: str | None) -> None:
+        rules, size_bytes = self._rules, item.size_bytes or 0
+        if not os.access(path, os.R_OK):
+            raise Unfit("it cannot be read; check its rights")
+        if size_bytes < rules.min_bytes:
+            is_empty = "it is empty" if not size_bytes else f"it has {size_bytes:,} bytes"
+            raise Unfit(f"{is_empty}; `min_size` is {rules.min_bytes:,}")
+        if rules.max_bytes is not None and size_bytes > rules.max_bytes:
+            raise Unfit(f"it has {size_bytes:,} bytes; `max_size` is {rules.max_bytes:,}")
+        _check_magic(rules, path)
+        if rules.checksum is not None:
+            companion = companion_of(rules.checksum, path)
+            _check_sum(path, _sum_in(companion, os.path.basename(path)), where=companion)
+        if declared_sum is not None:
+            _check_sum(path, declared_sum, where="the manifest")
+        if rules.command:
+            words = [_filled(word, item, path) for word in rules.command]
+            asking.ask(words, folder=self._folder, what="`validate` command")
+
+    def _header(self, item: NewItem) -> Mapping[str, Any]:
+        """Return what `extract` reads of the item."""
+        if self._extract is None or item.path is None:
+            return {}
+        if isinstance(self._extract, str):
+            if self._function is None:
+                self._function = asking.Function(self._extract, folder=self._folder)
+            text = self._function.call(item.path)
+        else:
+            words = [_filled(word, item, item.path) for word in self._extract]
+            text = asking.ask(words, folder=self._folder, what="`extract`")
+        return _meta_of(text)
+
+
+def _filled(word: str, item: NewItem, path: str) -> str:
+    values = {**values_of(path), "key": item.key}
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), word)
+
+
+def _meta_of(text: str) -> Mapping[str, Any]:
+    """Return the object that `text` is as JSON, without what is null in it."""
+    try:
+        found = json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
+        raise Unfit(f"`extract` gave no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Unfit("`extract` gave JSON that is no object: it is to give names and values")
+    for name in found:
+        if not _NAME.fullmatch(name):
+            raise Unfit(
+                f"`extract` gave `{name}`; names in `meta` have lower-case letters, digits and `_`"
+            )
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"`{word}` is no number of JSON")
+
+
+def _check_magic(rules: Rules, path: str) -> None:
+    if not rules.magic:
+        return
+    with open(path, "rb") as file:
+        found = file.read(len(rules.magic))
+    if found != rules.magic:
+        raise Unfit(f"it begins with {found!r}; `magic` is {rules.magic!r}")
+
+
+def _sum_in(companion: str, name: str) -> str:
+    """Return the checksum that a file holds: alone, or on the line of `name`."""
+    try:
+        with open(companion, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split(None, 1) for line in file if line.strip()]
+    except FileNotFoundError:
+        raise Unfit(f"its checksum is not there: `{companion}`") from None
+    for words in lines:
+        is_named = len(words) > 1 and os.path.basename(words[1].strip().lstrip("*")) == name
+        if _HEX.fullmatch(words[0]) and (is_named or len(lines) == 1):
+            return words[0].lower()
+    raise Unfit(f"`{companion}` has no checksum for it")
+
+
+def _check_sum(path: str, declared: str, *, where: str) -> None:
+    make = _BY_DIGITS.get(len(declared))
+    if make is None:
+        raise Unfit(f"the checksum in {where} has {len(declared)} digits, which is no known kind")
+    made = make()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            made.update(block)
+    if made.hexdigest() != declared:
+        raise Unfit(f"its checksum is {made.hexdigest()}; {where} says {declared}")

@@ -1,0 +1,284 @@
+"""A folder as a source: the files below it, those that are there and those that will come.
+
+A look at all goes through the folders that are known, and reads those whose own times have changed
+since all in them was taken. Between such looks, the kernel's notices say which names to look at. What
+a look decides from is only what it sees itself (`reading`); a notice alone takes nothing.
+"""
+
+import math
+import os
+import time
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from stoker.intake.admission import Admission
+from stoker.intake.complete import Completeness
+from stoker.intake.listing import Listing
+from stoker.intake.looks import FolderLooks, now_us
+from stoker.intake.names import Names
+from stoker.intake.notice import Notices
+from stoker.intake.reading import FolderReader
+from stoker.intake.source import Find, Mark, Over, Pace
+from stoker.intake.told import Told
+from stoker.model.pipeline import Pipeline
+from stoker.model.source import Source as Declared
+from stoker.store import sources
+
+if TYPE_CHECKING:
+    from stoker.store.connect import Store
+
+NOTICED_S = 60.0  # between looks at all where the kernel tells of every change, and where
+UNNOTICED_S = 5.0  # another host may write there without that, or the kernel watches no more
+THOROUGH_S = 3_600.0  # between looks that trust no folder's times
+RACY_S = 2.0  # a folder's times tell of every change once they have been the same for so long
+_MARK_AT = 500  # folders
+_SHOWN = 5
+
+_NOT_LOCAL = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph", "beegfs")
+
+
+class FolderSource:
+    """Follows a folder. Without `is_staying` it is only looked at, a few times, by a run."""
+
+    kind = "folder"
+
+    def __init__(
+        self,
+        store: "Store",
+        pipeline: Pipeline,
+        declared: Declared,
+        *,
+        project_folder: str,
+        is_staying: bool = True,
+    ) -> None:
+        self.name = declared.name
+        self.pending = 0
+        self.pending_for_s: float | None = None
+        self.trouble: str | None = None
+        self._store = store
+        self._pipeline = pipeline
+        self._declared = declared
+        self._root = (declared.folder or "").rstrip("/") or "/"
+        checksum = pipeline.rules.checksum
+        self._admission = Admission(pipeline)
+        names = Names(declared, checksum=checksum, project_folder=project_folder)
+        self._reader = FolderReader(
+            store,
+            Listing(
+                pipeline,
+                project_folder=project_folder,
+                refuse=lambda _message: None,
+                priority=pipeline.priority,
+            ),
+            names,
+            Completeness(declared),
+            self._admission,
+            root=self._root,
+            settle_s=declared.settle_s,
+            trusts_clock=not is_staying,
+        )
+        self._known: sources.KnownSource | None = None
+        self._open: dict[str, FolderLooks] = {}  # folders that are not remembered as they are
+        self._is_staying = is_staying
+        self._told = Told(Notices(os.fsencode(self._root)) if is_staying else None, names)
+        self._is_shared = _is_shared(self._root)
+        self._pace = Pace(UNNOTICED_S)
+        self._thorough_s = time.monotonic()
+        self._next_s = 0.0  # when to look at all again
+        self._number = 0  # of the look
+        self._troubles: list[str] = []
+        self._marked: list[sources.Folder] = []
+
+    # ---------------------------------------------------------------------------------------- looking
+
+    def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:
+        """Yield what is new and complete; at all that is there, or only where something happened."""
+        self._known = sources.find_source(
+            self._store, self._pipeline.name, self.name, kind=self.kind
+        )
+        self._reader.pipeline_id = self._known.pipeline_id
+        self._troubles.clear()
+        self._marked.clear()
+        identity = self._identity(cursor)
+        if identity is not None:
+            if identity != cursor.get("root"):
+                yield Mark(cursor={"root": identity})
+            if self._is_staying:
+                self._told.listen()
+                yield from self._look_where_told()
+                yield Mark(folders=tuple(self._marked))
+                self._marked.clear()
+            if self._told.is_gap or time.monotonic() >= self._next_s:
+                yield from self._look_at_all()
+            yield Mark(folders=tuple(self._marked))
+        self._sum_up()
+
+    def _identity(self, cursor: Mapping[str, Any]) -> str | None:
+        """Return what tells the folder from another at its place; None if it should not be read.
+
+        An empty folder where another one was before is what is left when a file system has been
+        unmounted: what was known stays, for when it is back.
+        """
+        try:
+            found = os.stat(self._root)
+            with os.scandir(self._root) as entries:
+                is_empty = next(entries, None) is None
+        except FileNotFoundError:
+            self._troubles.append(
+                f"there is no folder `{self._root}`; make it, put its path right, or mount what "
+                "it is on"
+            )
+            return None
+        except OSError as error:
+            self._troubles.append(f"`{self._root}` cannot be read: {error.strerror}")
+            return None
+        identity = f"{found.st_dev}:{found.st_ino}"
+        if is_empty and cursor.get("root", identity) != identity:
+            self._troubles.append(
+                f"`{self._root}` is empty, and another folder than before: is what it is on mounted?"
+            )
+            return None
+        return identity
+
+    def _look_at_all(self) -> Generator[Find]:
+        """Go through the folders that are known, and those that are found in them."""
+        self._pace.begin()
+        now_s = time.monotonic()
+        is_thorough = now_s - self._thorough_s >= THOROUGH_S
+        if is_thorough:
+            self._thorough_s = now_s
+        self._number += 1
+        self._told.is_gap = False
+        new: list[str] = []
+        if self._known is not None:
+            if not sources.stamps_of(self._store, self._known, [b""]):
+                new.append("")
+            for page in sources.folders_of(self._store, self._known):
+                for path, stamp in page:
+                    folder = os.fsdecode(path)
+                    yield from self._visit(folder, None if is_thorough else stamp, new)
+        new += list(self._open)
+        while new:
+            yield from self._visit(new.pop(), None, new)
+        self._pace.end()
+        is_told = self._told.is_whole and not self._is_shared
+        self._pace.every_s = NOTICED_S if is_told else UNNOTICED_S
+        self._next_s = time.monotonic() + self._pace.rest_s() if self._is_staying else 0.0
+
+    def _visit(self, folder: str, stamp: str | None, new: list[str]) -> Generator[Find]:
+        """Read the folder if it is not as it was when all in it had been taken."""
+        looks = self._open.get(folder)
+        if looks is not None and looks.number == self._number:
+            return
+        self._told.watch(folder)
+        try:
+            now = _stamp_of(os.stat(self._reader.path_of(folder)))
+            if looks is None and now == stamp:
+                return
+            yield from self._read(folder, now, new)
+        except (FileNotFoundError, NotADirectoryError):
+            self._open.pop(folder, None)
+            if folder:
+                yield from self._mark(folder, None)
+        except OSError as error:
+            self._troubles.append(f"`{self._reader.path_of(folder)}`: {error.strerror}")
+            if looks is not None:
+                looks.due_us = math.inf
+
+    def _read(self, folder: str, stamp: str, new: list[str]) -> Generator[Find]:
+        looks = self._open.setdefault(folder, FolderLooks())
+        looks.number = self._number
+        is_trusted = looks.stamped_for_s(stamp) >= RACY_S
+        yield from self._reader.read(folder, looks)
+        found = self._reader.subfolders
+        is_clear = self._reader.is_clear
+        if found and self._known is not None:
+            paths = [os.fsencode(one) for one in found]
+            known = sources.stamps_of(self._store, self._known, paths)
+            fresh = [one for one, path in zip(found, paths, strict=True) if path not in known]
+            for one in fresh:
+                yield from self._mark(one, "")
+            new += [one for one in fresh if one not in self._open]
+        if is_trusted and is_clear:
+            del self._open[folder]
+            yield from self._mark(folder, stamp)
+
+    def _mark(self, folder: str, stamp: str | None) -> Generator[Find]:
+        self._marked.append((os.fsencode(folder), stamp))
+        if len(self._marked) >= _MARK_AT:
+            yield Mark(folders=tuple(self._marked))
+            self._marked.clear()
+
+    def _look_where_told(self) -> Generator[Find]:
+        """Look at the names that something happened to, and at those that may have settled."""
+        now = now_us()
+        self._number += 1
+        for folder, looks in self._open.items():
+            if now >= looks.due_us:
+                self._told.note_all(folder, looks.names)
+        new: list[str] = []
+        for folder, names, moved in self._told.take():
+            looks = self._open.setdefault(folder, FolderLooks())
+            self._reader.note_moved(folder, moved, looks)
+            if names is None:
+                yield from self._visit(folder, None, new)
+            else:
+                yield from self._reader.read_some(folder, names, looks)
+        while new:
+            yield from self._visit(new.pop(), None, new)
+
+    def _sum_up(self) -> None:
+        """Say how it stands: what is pending and for how long, and what went wrong."""
+        self.pending = sum(len(looks) for looks in self._open.values())
+        self.pending_for_s = None
+        if self.pending:
+            oldest_us = min(looks.oldest_us() for looks in self._open.values())
+            self.pending_for_s = max(0.0, (now_us() - oldest_us) / 1e6)
+        troubles = list(self._troubles)
+        if self.pending_for_s is not None and self.pending_for_s >= self._declared.overdue_s:
+            hours = self.pending_for_s / 3600
+            troubles.append(f"something has been incomplete for {hours:.1f} hours")
+            lacks = self._reader.lacks
+            troubles += [f"`{path}`: {lacks[path]}" for path in sorted(lacks)[:_SHOWN]]
+        self.trouble = "\n".join(troubles) or None
+
+    # ---------------------------------------------------------------------------------------- resting
+
+    def rest(self, over: Over) -> None:
+        """Return when something has happened, may have settled, or it is time to look at all."""
+        while not over:
+            now_s = time.monotonic()
+            if self._told.is_due(now_s) or now_s >= self._next_s:
+                return
+            due_us = min((looks.due_us for looks in self._open.values()), default=math.inf)
+            if now_s >= due_us / 1e6:
+                return
+            until_s = min(due_us / 1e6, self._next_s, self._told.due_s)
+            over.rest(until_s - now_s, *self._told.descriptors)
+            self._told.listen()
+
+    def close(self) -> None:
+        """Let go of the kernel's notices, and of the process that reads headers."""
+        self._told.close()
+        self._admission.close()
+
+
+def _stamp_of(found: os.stat_result) -> str:
+    """Return what changes when a name comes into a folder, or leaves it."""
+    return f"{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
+
+
+def _is_shared(path: str) -> bool:
+    """Whether other hosts may write there, of which this kernel gives no notice."""
+    best, kind = "", ""
+    path = os.path.realpath(path)
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _, at, of, *_ = line.split(" ")
+                at = at.replace("\\040", " ")
+                if (path + "/").startswith(at.rstrip("/") + "/") and len(at) >= len(best):
+                    best, kind = at, of
+    except OSError:
+        return True
+    return kind in _NOT_LOCAL or kind.startswith("fuse")

@@ -1,0 +1,144 @@
+"""Reading one folder of a source: which of its files are new, have settled and are complete."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from stoker.errors import UserError
+from stoker.intake.complete import Completeness
+from stoker.intake.listing import Listing
+from stoker.intake.looks import FolderLooks, Settling, mark_of_file
+from stoker.intake.names import Names
+from stoker.intake.source import Find, Refusal
+from stoker.store import sources
+
+if TYPE_CHECKING:
+    from stoker.intake.admission import Admission
+    from stoker.model.item import NewItem
+    from stoker.store.connect import Store
+
+_CHUNK = 2_000  # files whose names are held at once
+
+
+class Seen(NamedTuple):
+    """A file of a folder, as it was just now."""
+
+    name: str
+    found: os.stat_result
+
+
+class FolderReader:
+    """Reads folders of one source below `root`, which is an absolute path without a slash at its end.
+
+    After each reading `subfolders` are those that were found, and `is_clear` says whether all in
+    the folder was taken or needs nothing more.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        listing: Listing,
+        names: Names,
+        completeness: Completeness,
+        admission: "Admission",
+        *,
+        root: str,
+        settle_s: float,
+        trusts_clock: bool,
+    ) -> None:
+        self.subfolders: list[str] = []
+        self.is_clear = True
+        self.lacks: dict[str, str] = {}  # what is settled and yet not complete, and why
+        self.pipeline_id = 0
+        self._store = store
+        self._listing = listing
+        self._names = names
+        self._completeness = completeness
+        self._admission = admission
+        self._root = root
+        self._settle_s = settle_s
+        self._trusts_clock = trusts_clock
+
+    def path_of(self, folder: str, name: str = "") -> str:
+        """Return the absolute path of a folder, or of a name in it."""
+        path = f"{self._root}/{folder}" if folder else self._root
+        return f"{path}/{name}" if name else path
+
+    def read(self, folder: str, looks: FolderLooks) -> Iterator[Find]:
+        """Yield what can be taken of all files in the folder. OSError if it cannot be read."""
+        settling = self._begin(looks)
+        self.subfolders = []
+        self.is_clear = True
+        takes = self._names.chooser(folder)
+        chunk: list[Seen] = []
+        with os.scandir(self.path_of(folder)) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("."):
+                        self.subfolders.append(f"{folder}/{entry.name}" if folder else entry.name)
+                elif takes(entry.name):
+                    chunk += self._see(folder, entry.name)
+                    if len(chunk) >= _CHUNK:
+                        yield from self._take(folder, chunk, settling)
+                        chunk.clear()
+        yield from self._take(folder, chunk, settling)
+        settling.end()
+        self.is_clear = self.is_clear and not len(looks)
+
+    def note_moved(self, folder: str, names: Iterable[str], looks: FolderLooks) -> None:
+        """The files of these names came by them through renames: they have settled as they are."""
+        for name in names:
+            for seen in self._see(folder, name):
+                looks.moved_into_place(name, mark_of_file(seen.found))
+
+    def read_some(self, folder: str, names: set[str], looks: FolderLooks) -> Iterator[Find]:
+        """Yield what can be taken of the files of these names."""
+        settling = self._begin(looks)
+        takes = self._names.chooser(folder)
+        seen: list[Seen] = []
+        for name in names:
+            if takes(name):
+                seen += self._see(folder, name)
+        yield from self._take(folder, seen, settling)
+        settling.end(only=names)
+
+    def _begin(self, looks: FolderLooks) -> Settling:
+        return Settling(looks, settle_s=self._settle_s, trusts_clock=self._trusts_clock)
+
+    def _see(self, folder: str, name: str) -> list[Seen]:
+        """Return the file as it is now, a link followed; nothing if it is gone, or no file."""
+        try:
+            found = os.stat(self.path_of(folder, name))
+        except OSError:
+            if os.path.lexists(self.path_of(folder, name)):
+                self.is_clear = False  # a link to nothing yet
+            return []
+        return [Seen(name, found)] if stat.S_ISREG(found.st_mode) else []
+
+    def _take(self, folder: str, files: list[Seen], settling: Settling) -> Iterator[Find]:
+        """Yield what of these files is new and complete; the rest is noted as pending."""
+        items: list[tuple[Seen, NewItem]] = []
+        for seen in files:
+            try:
+                items.append(
+                    (seen, self._listing.file_at(self.path_of(folder, seen.name), seen.found))
+                )
+            except UserError as error:
+                self.is_clear = False
+                yield Refusal(message=str(error))
+        known = sources.fingerprints(self._store, self.pipeline_id, [item.key for _, item in items])
+        for seen, item in items:
+            if known.get(item.key) == item.fingerprint:
+                continue
+            mark = mark_of_file(seen.found)
+            if not settling.is_settled(seen.name, mark, changed_ns=seen.found.st_ctime_ns):
+                continue
+            path = self.path_of(folder, seen.name)
+            lack = self._completeness.lack(path)
+            if lack is not None:
+                self.lacks[path] = lack
+                continue
+            settling.forget(seen.name)
+            self.lacks.pop(path, None)
+            yield self._admission.admit(item, declared_sum=self._completeness.declared_sum(path))

@@ -1,0 +1,124 @@
+"""The process that takes items in while `stoker up` works, and the same once for a run.
+
+Run as `python -m stoker.project.taking FILE`: it follows all sources of the project, a thread each,
+until its standard input ends, which it does when its parent is gone. It writes a line whenever items
+were registered, so that the worker need not wait for its own next look. Nothing is lost if it is
+killed: what it has taken is in the store, and it begins from there when it is started again.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from stoker.intake.kinds import make_source
+from stoker.intake.source import Over
+from stoker.intake.taking import Taker
+from stoker.project.project import open_project
+from stoker.store.register import Registered
+
+if TYPE_CHECKING:
+    from stoker.model.pipeline import Pipeline
+    from stoker.project.project import Project
+    from stoker.store.connect import Store
+
+PATIENCE = 10  # times `settle` that a run waits for what goes on changing
+OnWait = Callable[[int, float], None]
+
+
+def main() -> None:
+    """Follow the sources of the project that is named, until the input ends."""
+    over = Over()
+    with open_project(sys.argv[1]) as project:
+        takers = takers_of(project, on_taken=_tell)
+        threads = [
+            threading.Thread(target=taker.follow, args=(over,), name=taker.source.name)
+            for taker in takers
+        ]
+        for thread in threads:
+            thread.start()
+        while os.read(0, 4096):
+            pass
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def _tell(_taken: int) -> None:
+    """Whoever reads our output knows that there is something new; one who is gone need not."""
+    try:
+        os.write(1, b"\n")
+    except OSError:
+        return
+
+
+def takers_of(project: "Project", *, on_taken: Callable[[int], None] | None = None) -> list[Taker]:
+    """Return what takes from the sources of all pipelines of the project's file."""
+    return [
+        Taker(
+            project.store,
+            pipeline.name,
+            make_source(project.store, pipeline, declared, project_folder=project.settings.folder),
+            max_open=declared.max_open,
+            on_taken=on_taken,
+        )
+        for pipeline in project.pipelines.values()
+        for declared in pipeline.sources
+    ]
+
+
+def take_sources(
+    store: "Store",
+    pipeline: "Pipeline",
+    *,
+    project_folder: str,
+    on_wait: OnWait | None = None,
+) -> Registered | None:
+    """What the pipeline's sources hold now is registered; None if it has none.
+
+    What was changed lately is waited for until it has settled, and left for a later call if it goes
+    on changing for ten times as long.
+    """
+    if not pipeline.sources:
+        return None
+    done = Registered()
+    for declared in pipeline.sources:
+        source = make_source(
+            store, pipeline, declared, project_folder=project_folder, is_staying=False
+        )
+        taker = Taker(store, pipeline.name, source, max_open=declared.max_open)
+        try:
+            done.add(_take_settled(taker, declared.settle_s, on_wait))
+        finally:
+            source.close()
+    return done
+
+
+def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Registered:
+    """Take from a source, and again while something in it has not settled."""
+    total = Registered()
+    until_s = time.monotonic() + PATIENCE * settle_s
+    while True:
+        done = taker.take()
+        total.registered += done.registered
+        total.changed += done.changed
+        is_last = not taker.source.pending or time.monotonic() >= until_s
+        if is_last or taker.is_full:
+            _tell_rest(taker, done)
+            done.registered, done.changed = total.registered, total.changed
+            return done
+        if on_wait is not None:
+            on_wait(taker.source.pending, settle_s)
+        time.sleep(settle_s)
+
+
+def _tell_rest(taker: Taker, done: Registered) -> None:
+    """Say what the last look left."""
+    for line in (taker.source.trouble or "").splitlines():
+        done.refuse(f"source `{taker.source.name}`: {line}")
+
+
+if __name__ == "__main__":
+    main()
