@@ -12,7 +12,7 @@ from stoker.store import claim, finish
 from stoker.store.connect import Store
 from stoker.work.prefetch import Appetite
 from stoker.work.recipe import Recipe
-from stoker.work.slot import Running
+from stoker.work.running import Running
 
 PAUSE_S = 0.02  # after a claim that found nothing; doubles up to
 PAUSE_MOST_S = 1.0

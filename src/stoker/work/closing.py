@@ -13,8 +13,8 @@ from stoker.failpoints import hit
 from stoker.model.task import Result
 from stoker.work.capture import TEXT_BYTES
 from stoker.work.conclude import Desk, Exit, conclude, unstarted
+from stoker.work.running import Running
 from stoker.work.scratch import is_pristine
-from stoker.work.slot import Running
 from stoker.work.watch import Watcher
 
 _log = logging.getLogger(__name__)

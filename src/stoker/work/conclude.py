@@ -23,8 +23,9 @@ from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
 from stoker.work.checks import Ending, Facts, classify, normalise, shown
 from stoker.work.publish import OutputError, find_pieces, publish
 from stoker.work.room import Room, existing, is_full_error, speaks_of_room
+from stoker.work.running import Running
 from stoker.work.scratch import WorkerFolder
-from stoker.work.slot import Running, Seat
+from stoker.work.slot import Seat
 
 VALUES_BYTES = 64 * 1024
 REASON_BYTES = 4096

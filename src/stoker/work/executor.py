@@ -18,7 +18,8 @@ from stoker.work import contain, usage
 from stoker.work.checks import Ending, shown
 from stoker.work.closing import Closing
 from stoker.work.conclude import Desk, Exit, unstarted
-from stoker.work.slot import Place, Running, Seat
+from stoker.work.running import Running
+from stoker.work.slot import Place, Seat
 from stoker.work.watch import Watcher
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def seat_outputs(running: Running, seat: Seat, desk: Desk) -> None:
     if running.recipe.step.outputs:
         running.targets = running.recipe.targets(running.claimed, seat)
         mark = running.claimed.attempt.hex()
-        running.made = seat.make_outputs(running.recipe, running.targets, desk.folder, mark)
+        running.made = seat.make_outputs(running.recipe.step, running.targets, desk.folder, mark)
 
 
 def warn_of_scratch(path: str) -> None:

@@ -27,8 +27,8 @@ from stoker.work.post import Post
 from stoker.work.preparation import Preparation
 from stoker.work.recipe import Recipe
 from stoker.work.reports import BATCH, BATCH_WARM, Counts, Reports
+from stoker.work.running import Running
 from stoker.work.scratch import Owner, WorkerFolder, boot_id, process_start
-from stoker.work.slot import Running
 from stoker.work.warmers import Warmers
 from stoker.work.watch import Watcher
 

@@ -10,25 +10,18 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from stoker.model.pipeline import Python
 from stoker.model.task import Claimed
 from stoker.work.capture import NOTHING, Captured
 from stoker.work.conclude import Exit
-from stoker.work.slot import Place, Running, Seat
+from stoker.work.recipe import WarmKey
+from stoker.work.running import Running
+from stoker.work.slot import Place, Seat
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "warm.py")
 _SOCKET_BYTES = 60_000  # of one message; a longer one goes by a file
-
-
-class WarmKey(NamedTuple):
-    """What tasks must have in common to be served by one process."""
-
-    version_id: int
-    folder: str  # of the pipeline: first on `sys.path`
-    interpreter: str
-    prepare: str | None
 
 
 def call_message(

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from stoker.model.pipeline import Pipeline, Python, Step
 from stoker.model.settings import Settings
@@ -18,12 +19,20 @@ from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.work.checks import shown
 from stoker.work.contain import MARK
-from stoker.work.pyfunc import WarmKey
 from stoker.work.slot import Seat
 from stoker.work.spawn import encode_env
 
 _NOTHING: Mapping[str, str] = {}
 _ITS_OWN = ("STOKER_ATTEMPT", "STOKER_ITEM", "STOKER_KEY")
+
+
+class WarmKey(NamedTuple):
+    """What tasks must have in common to be served by one process."""
+
+    version_id: int
+    folder: str  # of the pipeline: first on `sys.path`
+    interpreter: str
+    prepare: str | None
 
 
 class Recipe:

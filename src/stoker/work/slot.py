@@ -1,27 +1,19 @@
-"""Owns what an attempt occupies while it runs: a place with folders and streams, and its state.
+"""Owns what an attempt occupies while it runs: a seat with its folders, a place with its streams.
 
 Places are kept from one attempt to the next: an empty scratch and empty stream files serve again,
 which spares most of the file system's work. A place whose scratch cannot be wiped is given up.
 """
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from stoker.failpoints import hit
-from stoker.model.states import AttemptState
-from stoker.model.task import Claimed
+from stoker.model.pipeline import Step
 from stoker.work.capture import StreamFile
-from stoker.work.checks import Ending
 from stoker.work.publish import OUT
 from stoker.work.scratch import HIDDEN, WorkerFolder, is_pristine, make_scratch, wipe
 from stoker.work.spawn import Launcher
-
-if TYPE_CHECKING:
-    from stoker.work.recipe import Recipe
 
 
 class Seat:
@@ -44,11 +36,11 @@ class Seat:
         self.is_ready = self.is_used = False
 
     def make_outputs(
-        self, recipe: "Recipe", targets: Mapping[str, str], folder: WorkerFolder, mark: str
+        self, step: Step, targets: Mapping[str, str], folder: WorkerFolder, mark: str
     ) -> dict[str, str]:
         """Return the path for each output that the tool writes to; the folders for them are there."""
         made: dict[str, str] = {}
-        for output in recipe.step.outputs:
+        for output in step.outputs:
             if output.pick is not None:
                 continue
             target = targets[output.name].rstrip("/")
@@ -99,40 +91,3 @@ class Place:
         self.stdout.close()
         self.stderr.close()
         self.launcher.close()
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """An attempt in hand, from its claim's turn to the record of its end."""
-
-    claimed: Claimed
-    recipe: "Recipe"
-    serial: int
-    place: Place | None = None
-    seat: Seat | None = None
-    pid: int = 0
-    command: str | None = None
-    started_us: int = 0
-    started_s: float = 0.0  # by the monotonic clock
-    deadline_s: float | None = None
-    stopped: Ending | None = None  # why the worker ends it
-    kill_s: float | None = None  # when TERM has had its grace
-    is_noted: bool = False  # whether the store knows pid and start
-    made: Mapping[str, str] = field(default_factory=dict)
-    targets: Mapping[str, str] = field(default_factory=dict)
-    ended_s: float = 0.0
-    peak_bytes: int = 0  # of memory, as far as it was seen while it ran
-    release: "Callable[[Running, bool], None]" = lambda _running, _is_clean: None
-
-    def begin(self, pid: int) -> None:
-        """The process has been started just now."""
-        self.pid = pid
-        self.started_us = time.time_ns() // 1000
-        self.started_s = time.monotonic()
-        timeout_s = self.recipe.step.timeout_s
-        self.deadline_s = None if timeout_s is None else self.started_s + timeout_s
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether it is being stopped for another reason than a limit of its own."""
-        return self.stopped is not None and self.stopped.state is AttemptState.CANCELLED

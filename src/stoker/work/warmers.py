@@ -6,16 +6,20 @@ minute, when a module that it imported has changed on disk, and after a task tha
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Python
 from stoker.work.conclude import Exit
 from stoker.work.executor import Executor, seat_outputs, warn_of_scratch
-from stoker.work.pyfunc import WarmKey, WarmProcess, call_message
+from stoker.work.pyfunc import WarmProcess, call_message
+from stoker.work.running import Running
 from stoker.work.scratch import wipe
-from stoker.work.slot import Running
 from stoker.work.spawn import encode_env
+
+if TYPE_CHECKING:
+    from stoker.work.recipe import WarmKey
 
 IDLE_S = 60.0
 AHEAD = 16  # tasks that lie before a process beyond the one it works on
