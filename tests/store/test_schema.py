@@ -155,7 +155,7 @@ SORTS = ("TEMP B-TREE", "Sort", "filesort")
 def test_a_claim_finds_its_tasks_by_the_index(rig, pipeline):
     rig.apply(pipeline(one=()))
     rig.push(*(f"k{number}" for number in range(50)))
-    heads = plan(rig.store, choose._HEADS, cpus=1, memory_bytes=1)
+    heads = plan(rig.store, choose._HEADS, host="h")
     take = plan(rig.store, choose._TAKE, lane=1, limit=5, okey=1, before=1)
     for steps in (heads, take):
         of_task = [step for step in steps if re.search(r"\btask\b", step)]

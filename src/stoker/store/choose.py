@@ -2,36 +2,40 @@
 
 Part of a claim's transaction. What is chosen is locked, so that no other worker chooses it; what
 others have locked is passed over.
+
+**Large tasks.** Where the first task of a lane finds too few cpus, too little memory or too few
+slots, what comes after it goes ahead: idle cpus help nobody. But not for ever. Once it has been
+passed over for `PATIENCE_US`, what it needs is kept for it: every worker leaves it slots of its
+pools, and one host, the first to have too few cpus for it then, starts nothing that comes after it.
+Running attempts end, so its turn comes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, literal_column, or_, select, union_all, update
+from sqlalchemy import or_, select, update
 
-from stoker.errors import StaleAttempt
-from stoker.model.states import AttemptState, WorkerState
+from stoker.model.rank import priority_of
+from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
-from stoker.store.catalog import NEWEST_VERSION, Catalog, StepEntry
+from stoker.store.catalog import Catalog, StepEntry, reread
 from stoker.store.ids import new_attempt_id
-from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.room import Room
+from stoker.store.slots import Needs, Slots
+from stoker.store.together import bind
+from stoker.store.unit import Prepared, Unit, param
 
-_T, _I, _L, _S, _W, _A = (
-    tables.task, tables.item, tables.lane, tables.slot, tables.worker, tables.attempt,
-)  # fmt: skip
+PATIENCE_US = 60_000_000
+FRESH_US = 30_000_000  # what has not been looked at for longer keeps nothing from others
+_NOTE_US = 5_000_000  # between two notes of the same lane
+_FEW = 16  # tasks that every group may be asked for; of more each for its part
 
-_free = (
-    select(func.count())
-    .where(_S.c.pool == tables.lane_need.c.pool, _S.c.attempt.is_(None), ~_S.c.is_retired)
-    .scalar_subquery()
-)
-_starved = (
-    select(tables.lane_need.c.pool)
-    .where(tables.lane_need.c.lane_id == _L.c.id, _free < tables.lane_need.c.n)
-    .exists()
-)
+_T, _I, _L, _N = tables.task, tables.item, tables.lane, tables.lane_need
+
 _first = (
     select(_T.c.okey)
     .where(_T.c.lane == _L.c.id)
@@ -39,13 +43,19 @@ _first = (
     .limit(1)
     .scalar_subquery()
 )
-_HEADS = Prepared(
-    select(_L.c.id, _L.c.cpus, _L.c.memory_bytes, _first.label("okey")).where(
-        _L.c.cpus <= param("cpus"),
-        or_(_L.c.memory_bytes.is_(None), _L.c.memory_bytes <= param("memory_bytes")),
-        ~_starved,
+_HEADS = Prepared(  # of other hosts only those that may have to be left slots
+    select(
+        _L.c.id, _L.c.cpus, _L.c.memory_bytes, _L.c.share, _L.c.host, _L.c.passed_us,
+        _L.c.seen_us, _L.c.kept_by, _first.label("okey"),
+    ).where(
+        _L.c.share.is_not(None),
+        or_(
+            _L.c.host == "",
+            _L.c.host == param("host"),
+            select(_N.c.pool).where(_N.c.lane_id == _L.c.id).exists(),
+        ),
     )
-)
+)  # fmt: skip
 _next = (
     select(_T.c.okey, _T.c.id, _T.c.item_id, _T.c.number, _T.c.tries)
     .where(
@@ -63,56 +73,12 @@ _TAKE = Prepared(  # locks the tasks, not the items
         _next, _I, _I.c.id == _next.c.item_id
     )
 )
-# The states as words of the text, not as parameters: only then do the indexes of such rows serve.
-_alive = _W.c.state == literal_column(str(WorkerState.ALIVE.value))
-_running = _A.c.state == literal_column(str(AttemptState.RUNNING.value))
-_of_worker = (
-    _W.c.id, _W.c.state, _W.c.host, _W.c.cpus, _W.c.memory_bytes, _W.c.slots, NEWEST_VERSION,
-)  # fmt: skip
-_own_host = select(_W.c.host).where(_W.c.id == param("worker_id")).scalar_subquery()
-_HERE = Prepared(
-    union_all(
-        select(*_of_worker).where(_W.c.id == param("worker_id")),
-        select(*_of_worker).where(_alive, _W.c.host == _own_host, _W.c.id != param("worker_id")),
-    )
-)
-_HELD = Prepared(
-    select(
-        _A.c.worker_id,
-        func.coalesce(func.sum(_L.c.cpus), 0),
-        func.coalesce(func.sum(_L.c.memory_bytes), 0),
-    )
-    .select_from(
-        _A.join(_T, _T.c.id == _A.c.task_id).join(
-            _L,
-            and_(_L.c.step_id == _T.c.step_id, _L.c.level == _T.c.level, _L.c.share.is_(None)),
-        )
-    )
-    .where(_running, _A.c.worker_id.in_(param_list("workers")))
-    .group_by(_A.c.worker_id)
-)
-_HOST = Prepared(
-    select(_W.c.id).where(_alive, _W.c.host == param("host")).order_by(_W.c.id).with_for_update()
-)
-_NEEDS = Prepared(
-    select(tables.lane_need.c.pool, tables.lane_need.c.n, _free)
-    .where(tables.lane_need.c.lane_id == param("lane"))
-    .order_by(tables.lane_need.c.pool)
-)
-_FREE_SLOTS = Prepared(
-    select(_S.c.name)
-    .where(_S.c.pool == param("pool"), _S.c.attempt.is_(None), ~_S.c.is_retired)
-    .order_by(_S.c.name)
-    .limit(param("limit"))
-    .with_for_update(skip_locked=True)
-)
-_TAKE_SLOT = Prepared(
-    update(_S)
-    .where(_S.c.pool == param("pool_"), _S.c.name == param("name_"), _S.c.attempt.is_(None))
-    .values(attempt=param("attempt"))
+_NOTE = Prepared(
+    update(_L)
+    .where(_L.c.id == param("lane_id_"))
+    .values(passed_us=param("passed_us"), seen_us=param("seen_us"), kept_by=param("kept_by"))
 )
 Wants = Callable[[VersionId, str, int | None], bool]  # of a version, step and memory: one more?
-_NO_NEEDS: Sequence[Any] = ()
 _BEHIND_ALL = (1 << 62, 1 << 62)  # an okey and an id behind those of any task
 
 
@@ -130,115 +96,223 @@ class Taken(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A lane whose tasks fit, with the first task's okey and what one task needs."""
+    """A lane that has tasks, with the first one's okey and what one task needs.
+
+    `is_ours`: this worker has what it needs, if not just now; `fits`: just now, slots aside. The
+    rest is what is noted of its being passed over: see `tables.lane`.
+    """
 
     okey: int
     id: int
     cpus: int
     memory_bytes: int | None
     entry: StepEntry
+    needs: Needs
+    share: str
+    host: str
+    is_ours: bool
+    fits: bool
+    passed_us: int | None
+    seen_us: int | None
+    kept_by: str | None
 
 
-def room(
-    unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None
-) -> tuple[int, int, int | None]:
-    """Return the cpus and bytes that a task may need at most, the host's other workers counted.
-
-    With them, as it costs no statement of its own, the id of the newest version of a pipeline.
-    """
-    here = {row[0]: row for row in unit.run(_HERE, worker_id=worker_id).fetchall()}
-    _, state, host, cpus, memory, slots, newest = here.pop(worker_id)
-    if state != WorkerState.ALIVE:
-        raise StaleAttempt(
-            f"worker {worker_id} was declared dead as it had not renewed its lease; "
-            "it begins anew as another"
-        )
-    cpus = max(cpus, slots)  # whoever asks for more slots than there are cpus means it
-    if here:
-        if unit.store.dialect.locks_rows:
-            unit.run(_HOST, host=host).fetchall()  # one at a time
-        for other, used, held in unit.run(_HELD, workers=list(here)).fetchall():
-            cpus -= min(int(used), here[other][5])
-            memory -= int(held)
-    room = min(cpus_free, cpus - (slots - cpus_free))
-    return room, memory if memory_free is None else min(memory, memory_free), newest
+_Candidate = tuple[Any, Lane]  # a task's row, or None where the lane's first cannot begin now
 
 
 def take(
-    unit: Unit, known: Catalog, limit: int, cpus: int, memory: int, wants: Wants | None
+    unit: Unit,
+    known: Catalog,
+    room: Room,
+    limit: int,
+    wants: Wants | None = None,
+    ledger: Ledger | None = None,
 ) -> list[Taken]:
     """Choose tasks in order from the lanes that fit, and take their slots of pools.
 
-    Ends with the first task that the worker does not want.
+    With a `ledger` and shares in the order of fair shares. Ends with the first task that the worker
+    does not want.
     """
-    lanes = [
-        Lane(okey, lane, lane_cpus, memory_bytes, known.by_lane[lane])
-        for lane, lane_cpus, memory_bytes, okey in unit.run(
-            _HEADS, cpus=cpus, memory_bytes=memory
-        ).fetchall()
-        if okey is not None and lane in known.by_lane
-    ]
+    lanes = _lanes(unit, known, room)
+    is_pooled = any(lane.needs for lane in lanes)
+    slots = Slots(unit, room.host, known.sharing) if is_pooled else None
+    passing = _Passing(unit, room, slots)
     taken: list[Taken] = []
-    for row, lane, needs in _candidates(unit, sorted(lanes, key=itemgetter(0, 1)), limit):
-        entry = lane.entry
-        if len(taken) >= limit or (
-            wants and not wants(known.current[entry.pipeline], entry.name, lane.memory_bytes)
-        ):
+    over: set[int] = set()  # lanes of which nothing more can begin now
+    for row, lane in _in_turn(unit, known, lanes, slots, limit, ledger, taken):
+        if len(taken) >= limit:
             break
+        if lane.id in over or (slots and lane.is_ours and slots.waits_for_turn(lane.needs)):
+            continue
+        if row is None or (slots and slots.is_short(lane.needs)):
+            over.add(lane.id)
+            if passing.passes_over(lane):
+                break
+            continue
+        entry = lane.entry
+        if wants and not wants(known.current[entry.pipeline], entry.name, lane.memory_bytes):
+            break
+        is_loose = len(entry.together) > 1 and not lane.host
+        if is_loose and not bind(unit, known, entry, row[2], lane.share, room.host):
+            continue
         attempt = new_attempt_id()
-        slots = _take_slots(unit, needs, attempt) if needs else {}
-        if slots is not None:
-            taken.append(Taken(lane, row, attempt, slots))
+        held = slots.take(lane.needs, attempt) if slots and lane.needs else {}
+        if held is None:
+            over.add(lane.id)
+            continue
+        taken.append(Taken(lane, row, attempt, held))
+        passing.has_begun(lane)
+    passing.write()
     return taken
 
 
+def _lanes(unit: Unit, known: Catalog, room: Room) -> list[Lane]:
+    """Return the lanes with tasks that this worker may claim, or has to leave something to."""
+    closed = known.sharing.closed(unit.now_us)
+    rows = [row for row in unit.run(_HEADS, host=room.host).fetchall() if row[8] is not None]
+    by_lane = known.by_lane
+    if any(row[0] not in by_lane for row in rows):
+        by_lane = reread(unit, known.newest_version).by_lane  # others made some since
+    found = []
+    for lane_id, cpus, memory, share, host, passed_us, seen_us, kept_by, okey in rows:
+        entry = by_lane[lane_id]
+        spec = entry.spec
+        if spec is None or (closed and not closed.keys().isdisjoint(spec.pools)):
+            continue
+        is_ours = (
+            host in ("", room.host)
+            and cpus <= room.most_cpus
+            and (memory or 0) <= room.most_bytes
+            and room.tags.issuperset(spec.needs)
+        )
+        if is_ours or spec.pools or kept_by == room.host:
+            fits = is_ours and cpus <= room.cpus and (memory or 0) <= room.memory_bytes
+            found.append(
+                Lane(
+                    okey, lane_id, cpus, memory, entry, spec.pools, share, host, is_ours, fits,
+                    passed_us, seen_us, kept_by,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _in_turn(
+    unit: Unit,
+    known: Catalog,
+    lanes: Sequence[Lane],
+    slots: Slots | None,
+    limit: int,
+    ledger: Ledger | None,
+    taken: Sequence[Taken],
+) -> Iterator[_Candidate]:
+    """Yield the first tasks of these lanes in order; `taken` tells what became of those before.
+
+    With shares, of tasks of equal priority the one whose group has had least comes next.
+    """
+    shares = known.sharing.shares
+    if ledger is None or shares.by is None:
+        yield from _candidates(unit, lanes, limit, slots)
+        return
+    groups: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        groups.setdefault(shares.group(lane.share, lane.entry.pipeline), []).append(lane)
+    standing = ledger.standing(shares, groups, unit.now_us)
+    weights = {group: shares.weight(group) for group in groups}
+    queues: dict[str, deque[_Candidate]] = {}
+    for group, several in groups.items():
+        part = ceil(limit * weights[group] / sum(weights.values()))
+        most = limit if limit <= _FEW else part
+        queues[group] = deque(_candidates(unit, several, most, slots))
+    while queues := {group: queue for group, queue in queues.items() if queue}:
+        group = min(queues, key=lambda one: (-_priority(queues[one][0]), standing[one], one))
+        before = len(taken)
+        row, lane = queues[group].popleft()
+        yield row, lane
+        if len(taken) > before:
+            standing[group] += ledger.cost(shares, group, lane.cpus)
+
+
+def _priority(one: _Candidate) -> int:
+    row, lane = one
+    return priority_of(lane.okey if row is None else row[0])
+
+
 def _candidates(
-    unit: Unit, lanes: Sequence[Lane], limit: int
-) -> Iterable[tuple[Any, Lane, Sequence[Any]]]:
-    """Return the first tasks of these lanes in order, each with its lane and its needs of pools.
+    unit: Unit, lanes: Sequence[Lane], limit: int, slots: Slots | None
+) -> list[_Candidate]:
+    """Return the first tasks of these lanes in order.
 
     No more of a lane is read, and so kept from other workers, than can come before the `limit`
     first tasks of the lanes without pools, and than the pools have free slots for.
     """
-    found: list[tuple[Any, Lane, Sequence[Any]]] = []
+    found: list[_Candidate] = []
     sure: list[tuple[int, int]] = []  # okey and id of what nothing but its order keeps back
     last = _BEHIND_ALL
-    for lane in lanes:
-        if lane.entry.spec is None or lane.okey > last[0]:
+    for lane in sorted(lanes, key=attrgetter("okey", "id")):
+        if lane.okey > last[0]:
+            break
+        most = min(limit, slots.most(lane.needs)) if slots and lane.needs else limit
+        if not lane.fits or most <= 0:
+            found.append((None, lane))
             continue
-        most, needs = limit, _NO_NEEDS
-        if lane.entry.spec.pools:
-            needs = unit.run(_NEEDS, lane=lane.id).fetchall()
-            most = min(limit, *(free // n for _, n, free in needs))
         rows = unit.run(_TAKE, lane=lane.id, okey=last[0], before=last[1], limit=most).fetchall()
-        found += [(row, lane, needs) for row in rows]
-        if not needs and rows:
+        found += [(row, lane) for row in rows]
+        if not lane.needs and rows:
             sure = sorted([*sure, *((row[0], row[1]) for row in rows)])[:limit]
             if len(sure) == limit:
                 last = sure[-1]
     return sorted(found, key=_by_order)
 
 
-def _by_order(one: tuple[Any, Lane, Sequence[Any]]) -> tuple[int, int]:
-    return one[0][0], one[0][1]
+def _by_order(one: _Candidate) -> tuple[int, int]:
+    row, lane = one
+    return (lane.okey, 0) if row is None else (row[0], row[1])
 
 
-def _take_slots(
-    unit: Unit, needs: Sequence[Any], attempt: bytes
-) -> dict[str, tuple[str, ...]] | None:
-    """Give the attempt its slots of every pool; None, nothing written, if one is short."""
-    chosen: dict[str, tuple[str, ...]] = {}
-    for pool, n, _ in needs:
-        names = unit.run(_FREE_SLOTS, pool=pool, limit=n).fetchall()
-        if len(names) < n:
-            return None
-        chosen[pool] = tuple(row[0] for row in names)
-    unit.run_many(
-        _TAKE_SLOT,
-        [
-            {"pool_": pool, "name_": name, "attempt": attempt}
-            for pool, names in chosen.items()
-            for name in names
-        ],
-    )
-    return chosen
+class _Passing:
+    """What is noted of lanes whose first task is passed over, and what is kept for them."""
+
+    def __init__(self, unit: Unit, room: Room, slots: Slots | None) -> None:
+        self._unit = unit
+        self._room = room
+        self._slots = slots
+        self._notes: dict[int, tuple[int | None, int | None, str | None]] = {}
+
+    def passes_over(self, lane: Lane) -> bool:
+        """The lane's first task cannot begin; return whether nothing after it may either."""
+        now_us, host = self._unit.now_us, self._room.host
+        is_old = lane.passed_us is not None and now_us - lane.passed_us >= PATIENCE_US
+        is_fresh = lane.seen_us is not None and now_us - lane.seen_us < FRESH_US
+        keeper = lane.kept_by if is_fresh else None
+        if lane.is_ours:
+            is_fresh = True
+            if is_old and not lane.fits:
+                keeper = keeper or host
+            elif keeper == host:
+                keeper = None
+            if now_us - (lane.seen_us or 0) >= _NOTE_US or keeper != lane.kept_by:
+                passed_us = now_us if lane.passed_us is None else lane.passed_us
+                self._notes[lane.id] = (passed_us, now_us, keeper)
+        if not (is_old and is_fresh):
+            return False
+        if self._slots and lane.needs:
+            self._slots.keep(lane.needs, is_here=lane.is_ours)
+        return keeper == host
+
+    def has_begun(self, lane: Lane) -> None:
+        """A task of the lane is taken: its next one has not been passed over yet."""
+        if lane.passed_us is not None:
+            self._notes[lane.id] = (None, None, None)
+
+    def write(self) -> None:
+        """What was noted is in the store; in one order, so that no two claims wait for each other."""
+        self._unit.run_many(
+            _NOTE,
+            [
+                {
+                    "lane_id_": lane, "passed_us": passed_us, "seen_us": seen_us,
+                    "kept_by": kept_by,
+                }
+                for lane, (passed_us, seen_us, kept_by) in sorted(self._notes.items())
+            ],
+        )  # fmt: skip

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Pipeline
+from stoker.model.shares import Ledger
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import Claimed, ItemId, Produced, TaskId, VersionId, WorkerId
 from stoker.model.transitions import CLAIM
@@ -22,9 +23,10 @@ from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
 from stoker.store.catalog import Catalog
-from stoker.store.choose import Taken, Wants, room, take
+from stoker.store.choose import Taken, Wants, take
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
+from stoker.store.room import room
 from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 
 if TYPE_CHECKING:
@@ -67,25 +69,31 @@ def claim(
     cpus_free: int,
     memory_free_bytes: int | None = None,
     wants: Wants | None = None,
+    ledger: Ledger | None = None,
 ) -> list[Claimed]:
     """Up to `limit` tasks are running, each with a new attempt of this worker; return them.
 
-    Tasks come in the order of priority, then rank, then arrival. `cpus_free` bounds the needs of
+    Tasks come in the order of priority, then rank, then arrival; where the store has shares, within
+    a priority by what each group has had of this worker, which its `ledger` knows. `cpus_free` bounds the needs of
     each single task, as more may be claimed than can start at once; what the host's other workers
     fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
     and its memory, and ends the claim with the first that is not wanted. StaleAttempt if the worker was declared dead. If the process dies after the
     commit, the attempts are lost with the worker and the tasks become ready again.
     """
     with store.writing() as unit:
-        cpus, memory, newest = room(unit, worker_id, cpus_free, memory_free_bytes)
-        known = catalogs.catalog(unit, newest=newest)
-        taken = take(unit, known, limit, cpus, memory, wants) if cpus > 0 else []
+        free = room(unit, worker_id, cpus_free, memory_free_bytes)
+        known = catalogs.catalog(unit, newest=free.newest)
+        taken = take(unit, known, free, limit, wants, ledger) if free.cpus > 0 else []
         if not taken:
             return []
         produced = _produced(unit, known, taken)
         claimed = [_claimed(unit, known, one, produced) for one in taken]
         _write(unit, worker_id, claimed)
         hit("claim.before_commit")
+    if ledger is not None:
+        for one in taken:
+            group = known.sharing.shares.group(one.lane.share, one.lane.entry.pipeline)
+            ledger.begin(one.attempt, group, one.lane.cpus, unit.now_us)
     return claimed
 
 

@@ -1,6 +1,8 @@
 """The workers: coming, renewing their lease, going. One row a start of a process, never reused."""
 
+import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from stoker.model.states import AttemptState, WorkerState
 from stoker.model.task import AttemptId, WorkerId
 from stoker.store import tables
 from stoker.store.apply import add_worker, end_worker
+from stoker.store.pools import fit_host
 from stoker.store.unit import Prepared, as_a_whole, param
 
 if TYPE_CHECKING:
@@ -57,8 +60,12 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
     scratch: str,
     boot_id: str,
     lease_s: float,
+    tags: Sequence[str] = (),
 ) -> WorkerId:
-    """A new worker is alive, with a lease of `lease_s` seconds from now; return its id."""
+    """A new worker is alive, with a lease of `lease_s` seconds from now; return its id.
+
+    Its host has its slots of the pools that are per host.
+    """
     with store.writing() as unit:
         worker_id = WorkerId(
             add_worker(
@@ -72,11 +79,13 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
                     "memory_bytes": memory_bytes,
                     "scratch": os.fsencode(scratch),
                     "boot_id": boot_id,
+                    "tags": json.dumps(sorted(set(tags))) if tags else None,
                     "started_us": unit.now_us,
                     "lease_until_us": unit.now_us + int(lease_s * 1_000_000),
                 },
             )
         )
+        fit_host(unit, host)
         hit("enlist.before_commit")
     hit("enlisted")
     return worker_id

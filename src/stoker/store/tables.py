@@ -17,7 +17,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name, metadata
+from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name
+from stoker.store.columns import metadata as metadata
 
 site = Table(
     "site",
