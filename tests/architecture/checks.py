@@ -166,10 +166,13 @@ def broad_excepts(source: Source) -> Iterator[str]:
             yield f"{source.at(node)}: takes every error"
 
 
-def import_cycle(files: list[Source]) -> list[str]:
-    """Return the modules of one cycle of imports made when they are loaded; none if there is none."""
+def import_cycle(files: list[Source], *, in_all: bool = False) -> list[str]:
+    """Return the modules of one cycle of imports made when they are loaded; none if there is none.
+
+    With `in_all`, of all imports: those for types only, and those made where they are used.
+    """
     known = {source.module for source in files}
-    graph = {source.module: set(_loaded(source, known)) for source in files}
+    graph = {source.module: set(_loaded(source, known, in_all=in_all)) for source in files}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
@@ -185,9 +188,9 @@ def _imported(node: ast.AST) -> list[str]:
     return []
 
 
-def _loaded(source: Source, known: set[str]) -> Iterator[str]:
-    """Modules of the package whose loading this one waits for: imports at its top level."""
-    for node in source.tree.body:
+def _loaded(source: Source, known: set[str], *, in_all: bool) -> Iterator[str]:
+    """Modules of the package whose loading this one waits for: imports at its top level, or all."""
+    for node in ast.walk(source.tree) if in_all else source.tree.body:
         names = set(_imported(node))
         if isinstance(node, ast.ImportFrom) and node.module:
             # `from package import module` loads the module, not only the package.

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,10 +58,11 @@ def check_up(project: "Opened") -> list[Finding]:
 
 
 def _versions(_project: "Opened") -> Iterator[Finding]:
-    from stoker import __version__
     from stoker.store.integrity import sqlite_version
 
-    text = f"Stoker {__version__}, Python {platform.python_version()}, {sys.executable}"
+    text = (
+        f"Stoker {metadata.version('stoker')}, Python {platform.python_version()}, {sys.executable}"
+    )
     yield Finding(check="versions", state="ok", text=text)
     version, is_new_enough = sqlite_version()
     yield Finding(
