@@ -10,7 +10,19 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
-from stoker.store import attempts, control, failures, finish, pools, reasons, repeat, reports, story
+from stoker.store import (
+    attempts,
+    catalog,
+    control,
+    failures,
+    finish,
+    pools,
+    reasons,
+    remaining,
+    repeat,
+    reports,
+    story,
+)
 from store.rig import ME
 
 ALL = Selection()
@@ -52,8 +64,11 @@ def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
     worker = rig.worker(slots=2)
     for task in rig.claim(worker, limit=2):
         rig.end(task, started_us=1_000_000, ended_us=3_000_000)
-    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(8 * 2.0 / 2)
-    assert next(reports.tasks(rig.store, ALL)).expected_s == pytest.approx(2.0)
+    found = reports.status(rig.store).pipelines["line"]
+    assert found.eta_s == pytest.approx(8 * 2.0 / 2, rel=0.3)
+    low, high = found.eta_interval_s
+    assert low <= found.eta_s <= high
+    assert next(reports.tasks(rig.store, ALL)).expected_s == pytest.approx(2.0, rel=0.05)
 
 
 def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
@@ -63,7 +78,14 @@ def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
     first, second = rig.claim(worker, limit=2)
     rig.end(first, AttemptState.FAILED, reason="no", cause="no")
     rig.end(second, started_us=1_000_000, ended_us=3_000_000)
-    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(2 * 2.0)
+    low, high = reports.status(rig.store).pipelines["line"].eta_interval_s
+    assert low < 2 * 2.0 < high
+    with rig.store.reading() as unit:
+        left = remaining.open_tasks(unit, catalog.catalog(unit), limit=10)
+    assert [(one.task.after, one.item_id) for one in left] == [
+        ((), second.item_id),
+        ((0,), second.item_id),
+    ]
 
 
 def test_tasks_are_matched_by_what_was_said_last(rig, pipeline):

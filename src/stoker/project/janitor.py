@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from stoker.errors import StokerError
-from stoker.store import fold, temporary
+from stoker.store import fold, ordering, temporary
 from stoker.store.reap import promote_due, reap
 from stoker.work import leftovers
 from stoker.work.scratch import wipe
@@ -66,6 +66,7 @@ class Janitor:
         while not self._over.wait(self._tick_s):
             try:
                 fold.fold(self._store, limit_s=FOLD_LIMIT_S)
+                ordering.look_after(self._store)
                 remove_temporary(self._store)
                 self._store.checkpoint()
                 self._clear_leftovers()
@@ -89,6 +90,7 @@ def tidy_once(store: "Store") -> None:
     promote_due(store)
     remove_temporary(store)
     fold.fold(store)
+    ordering.look_after(store, at_once=True)
     store.checkpoint()
 
 

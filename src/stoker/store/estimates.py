@@ -122,36 +122,48 @@ def forget(store: "Store") -> None:
     _books.pop(store, None)
 
 
-def _read_book(unit: Unit, known: Catalog) -> Book:
+def fits(unit: Unit) -> dict[int, Fit]:
+    """Return what attempts have told of the steps, by their ids."""
     table = tables.estimate
     rows = unit.execute(select(table.c.step_id, table.c.fitted).where(table.c.fitted.is_not(None)))
-    fits = {row.step_id: load_fit(row.fitted) for row in rows}
+    return {row.step_id: load_fit(row.fitted) for row in rows}
+
+
+def _read_book(unit: Unit, known: Catalog) -> Book:
+    found = fits(unit)
     speeds = {row.host: row.factor for row in unit.execute(select(tables.host_speed))}
     own: dict[int, Curve] = {}
     ranks: dict[int, Curve] = {}
     for of_pipeline in known.pipeline_ids:
         steps = known.of_pipeline(of_pipeline)
         ids = {entry.id for entry in steps}
-        curves = curves_of({entry.id: fits.get(entry.id) for entry in steps})
+        curves = curves_of({entry.id: found.get(entry.id) for entry in steps})
         after = {entry.id: [s for s in entry.successors if s in ids] for entry in steps}
         own |= curves
         ranks |= rank_curves(after, curves)
     for entry in known.steps.values():  # removed ones, of which an attempt may still run
         own.setdefault(entry.id, UNKNOWN)
         ranks.setdefault(entry.id, own[entry.id])
-    return Book(fits, own, ranks, speeds)
+    return Book(found, own, ranks, speeds)
 
 
-def curves_of(fits: Mapping[int, Fit | None]) -> dict[int, Curve]:
+def curves_of(known_fits: Mapping[int, Fit | None]) -> dict[int, Curve]:
     """Return a curve for each step of one pipeline; what is not known is like the others' mean."""
-    known = [found.expected for found in fits.values() if found is not None]
+    known = [found.expected for found in known_fits.values() if found is not None]
     other = UNKNOWN
     if known:
         sizes = sorted({size for curve in known for size in curve.sizes})
         seconds = tuple(sum(curve.at(size) for curve in known) / len(known) for size in sizes)
         without = sum(curve.without_size for curve in known) / len(known)
         other = Curve(tuple(sizes), seconds, without)
-    return {step: other if found is None else found.expected for step, found in fits.items()}
+    return {step: other if found is None else found.expected for step, found in known_fits.items()}
+
+
+def catch_up(store: "Store", *, limit_s: float) -> None:
+    """What has ended is learned, as far as the time goes. The fold comes first: it numbers the rows."""
+    until_s = time.monotonic() + limit_s
+    while learn(store) and time.monotonic() < until_s:
+        pass
 
 
 def learn(store: "Store") -> bool:

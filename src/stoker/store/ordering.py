@@ -15,15 +15,17 @@ from sqlalchemy import and_, select, update
 
 from stoker.model.rank import order_key, priority_of, rank_of
 from stoker.store import tables
-from stoker.store.estimates import book, learn
+from stoker.store.estimates import book, catch_up
 from stoker.store.unit import Prepared, as_a_whole, param
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
 
 UPKEEP_S = 2.5  # between two looks, by whichever process comes first
+LEARN_S = 0.5  # the rest waits for the next look
 REFRESH_S = 0.03  # of work on ready tasks at each look: about one per cent
 BATCH = 250  # tasks in a transaction
+_FIRST = (-(1 << 62), 0)  # an order key and an id before any task's
 MATERIAL = 0.1  # a change of rank by less is not worth writing
 
 _T, _I, _H = tables.task, tables.item, tables.head
@@ -55,8 +57,7 @@ def look_after(store: "Store", *, refresh_s: float = REFRESH_S, at_once: bool = 
     """
     if not _is_our_turn(store, at_once=at_once):
         return
-    while learn(store):
-        pass
+    catch_up(store, limit_s=LEARN_S)
     refresh(store, limit_s=refresh_s)
 
 
@@ -79,18 +80,15 @@ def refresh(store: "Store", *, limit_s: float) -> None:
     with store.reading() as unit:
         table = tables.lane
         lanes = unit.execute(select(table.c.id, table.c.step_id).order_by(table.c.id)).fetchall()
-    start = _places.get(store, (0, -(1 << 62), 0))
+    start = _places.get(store, (0, *_FIRST))
     order = [row for row in lanes if row[0] >= start[0]] + [x for x in lanes if x[0] < start[0]]
     for lane, step_id in order:
-        okey, after = start[1:] if lane == start[0] else (-(1 << 62), 0)
-        while True:
-            if time.monotonic() > until_s:
-                _places[store] = (lane, okey, after)
+        last: tuple[int, int] | None = start[1:] if lane == start[0] else _FIRST
+        while last is not None:
+            last = _refresh_some(store, (lane, step_id), *last)
+            if last is not None and time.monotonic() > until_s:
+                _places[store] = (lane, *last)
                 return
-            last = _refresh_some(store, (lane, step_id), okey, after)
-            if last is None:
-                break
-            okey, after = last
     _places.pop(store, None)
 
 

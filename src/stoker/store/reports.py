@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, func, select
 
 from stoker.errors import Unavailable
+from stoker.model.estimate import Fit
+from stoker.model.forecast import Forecast
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import fold, tables
+from stoker.store import estimates, fold, remaining, tables
 from stoker.store import selection as selections
 from stoker.store.moments import moment
 from stoker.store.pools import pool_counts
@@ -30,7 +32,7 @@ _T, _I, _P, _S, _A, _W = (
     tables.task, tables.item, tables.pipeline, tables.step, tables.attempt, tables.worker,
 )  # fmt: skip
 FOLD_LIMIT_S = 10.0
-_LATELY = 1_000  # attempts that tell how long steps take
+LEARN_LIMIT_S = 0.2
 _STILL = (TaskState.FAILED, TaskState.HELD, TaskState.CANCELLED)
 
 
@@ -41,23 +43,23 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
     """
     with suppress(Unavailable):
         fold.fold(store, limit_s=FOLD_LIMIT_S)
+        estimates.catch_up(store, limit_s=LEARN_LIMIT_S)
     with store.reading() as unit:
         if pipeline is not None:
             selections.check(unit, Selection(pipeline=pipeline))
         steps = _steps(unit)
-        workers = tuple(_workers(unit, only_alive=True))
-        taken = seconds_lately(unit)
         tallies = _tallies(unit)
         items = _item_tallies(unit)
-        slots, before = sum(worker.slots for worker in workers), _ancestors(unit)
+        left = _left_to_do(steps, tallies, _ancestors(unit))
+        ends, _ = remaining.forecasts(unit, left)
         return Status(
             pipelines={
-                name: _pipeline_status(of_steps, tallies, items.get(id_, {}), taken, slots, before)
+                name: _pipeline_status(of_steps, tallies, items.get(id_, {}), ends.get(name))
                 for (name, id_), of_steps in steps.items()
                 if pipeline in (None, name)
             },
             pools=pool_counts(unit),
-            workers=workers,
+            workers=tuple(_workers(unit, only_alive=True)),
         )
 
 
@@ -83,12 +85,12 @@ def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
     """Yield the selected tasks in the order in which they were made."""
     with store.reading() as unit:
         selections.check(unit, selection)
-        taken = seconds_lately(unit)
+        fits = estimates.fits(unit)
     where = selections.where_filter(selection)
     query = selections.task_query(selection, *TASK)
     for rows in selections.pages(store, query, _T.c.id, where):
         for row in rows:
-            yield task_row(row, taken)
+            yield task_row(row, fits)
 
 
 def count_tasks(store: "Store", selection: Selection) -> int:
@@ -104,7 +106,7 @@ _ITEM = (
     _I.c.priority, _I.c.by_user, _I.c.registered_us, _I.c.generation, _I.c.reason,
 )  # fmt: skip
 TASK = (
-    _T.c.id, _T.c.state, _T.c.step_id, _T.c.number, _T.c.not_before_us, _I.c.key,
+    _T.c.id, _T.c.state, _T.c.step_id, _T.c.number, _T.c.not_before_us, _T.c.expected_ms, _I.c.key,
     _I.c.priority, _I.c.params, _I.c.meta, _I.c.size_bytes, _P.c.name.label("pipeline"),
     _S.c.name.label("step"), _T.c.item_id,
     func.coalesce(
@@ -146,7 +148,7 @@ def item_columns() -> tuple[Any, ...]:
     return _ITEM
 
 
-def task_row(row: Any, taken: Mapping[int, float]) -> TaskRow:
+def task_row(row: Any, fits: Mapping[int, Fit]) -> TaskRow:
     """Return a task from a row with the columns `TASK`."""
     return TaskRow(
         pipeline=row.pipeline,
@@ -154,28 +156,18 @@ def task_row(row: Any, taken: Mapping[int, float]) -> TaskRow:
         step=row.step,
         state=TaskState(row.state).word,
         attempts=row.number,
-        expected_s=taken.get(row.step_id),
+        expected_s=_expected_s(row, fits.get(row.step_id)),
         priority=row.priority,
         not_before=moment(row.not_before_us),
         reason=row.reason,
     )
 
 
-def seconds_lately(unit: Unit) -> dict[int, float]:
-    """Return the mean duration of each step, by its id, from the latest attempts that succeeded."""
-    latest = (
-        select(_A.c.task_id, _A.c.state, _A.c.started_us, _A.c.ended_us)
-        .order_by(_A.c.id.desc())
-        .limit(_LATELY)
-        .subquery()
-    )
-    query = (
-        select(_T.c.step_id, func.avg(latest.c.ended_us - latest.c.started_us))
-        .select_from(latest.join(_T, _T.c.id == latest.c.task_id))
-        .where(latest.c.state == AttemptState.SUCCEEDED.value)
-        .group_by(_T.c.step_id)
-    )
-    return {step: float(us) / 1e6 for step, us in unit.execute(query) if us is not None}
+def _expected_s(row: Any, found: Fit | None) -> float | None:
+    """What the task's order was reckoned with; else what is reckoned now, where anything is known."""
+    if row.expected_ms is not None:
+        return float(row.expected_ms) / 1000
+    return None if found is None else round(found.seconds(row.size_bytes), 3)
 
 
 def _tallies(unit: Unit) -> dict[int, dict[tuple[int, int], int]]:
@@ -218,9 +210,7 @@ def _pipeline_status(
     entries: Sequence[Any],
     tallies: Mapping[int, Mapping[tuple[int, int], int]],
     of_items: Mapping[int, int],
-    taken: Mapping[int, float],
-    slots: int,
-    before: Mapping[int, set[int]],
+    ends: Forecast | None,
 ) -> PipelineStatus:
     steps = {entry.name: _by_state(tallies.get(entry.id, {})) for entry in entries}
     outdated = sum(
@@ -234,7 +224,8 @@ def _pipeline_status(
         tasks={word: sum(counts[word] for counts in steps.values()) for word in TaskState.words()},
         steps=steps,
         outdated=outdated,
-        eta_s=_eta_s(entries, steps, taken, slots, before),
+        eta_s=round(ends.eta_s, 3) if ends else None,
+        eta_interval_s=(round(ends.low_s, 3), round(ends.high_s, 3)) if ends else None,
     )
 
 
@@ -245,28 +236,25 @@ def _by_state(counts: Mapping[tuple[int, int], int]) -> dict[str, int]:
     return found
 
 
-def _eta_s(
-    entries: Sequence[Any],
-    steps: Mapping[str, Mapping[str, int]],
-    taken: Mapping[int, float],
-    slots: int,
+def _left_to_do(
+    steps: Mapping[tuple[str, int], Sequence[Any]],
+    tallies: Mapping[int, Mapping[tuple[int, int], int]],
     before: Mapping[int, set[int]],
-) -> float | None:
-    """The cpu time that is left, spread over all slots. A step never seen counts as the others.
+) -> dict[str, dict[int, int]]:
+    """Return how many tasks of each step are going to run, by pipeline.
 
-    What is blocked behind something that stands still is not going to run, and does not count.
+    What is blocked behind something that stands still is not going to.
     """
-    durations = [taken[entry.id] for entry in entries if entry.id in taken]
-    still = {entry.id: sum(steps[entry.name][state.word] for state in _STILL) for entry in entries}
-    work_s, otherwise = 0.0, sum(durations) / max(len(durations), 1)
-    for entry in entries:
-        counts = steps[entry.name]
-        stuck = sum(still.get(step, 0) for step in before.get(entry.id, ()))
-        left = max(counts["blocked"] - stuck, 0) + counts["ready"] + counts["running"]
-        work_s += left * taken.get(entry.id, otherwise) * (entry.cpus or 1)
-    if not durations or not slots or not work_s:
-        return None
-    return round(work_s / slots, 3)
+    found: dict[str, dict[int, int]] = {}
+    for (pipeline, _id), entries in steps.items():
+        counts = {entry.id: _by_state(tallies.get(entry.id, {})) for entry in entries}
+        still = {step: sum(n[state.word] for state in _STILL) for step, n in counts.items()}
+        for step, n in counts.items():
+            stuck = sum(still.get(one, 0) for one in before.get(step, ()))
+            left = max(n["blocked"] - stuck, 0) + n["ready"] + n["running"]
+            if left:
+                found.setdefault(pipeline, {})[step] = left
+    return found
 
 
 def _ancestors(unit: Unit) -> dict[int, set[int]]:

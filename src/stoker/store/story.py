@@ -8,13 +8,13 @@ from sqlalchemy import and_, select, text
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
-from stoker.store import fold, tables
+from stoker.store import estimates, fold, tables
 from stoker.store import selection as selections
 from stoker.store.attempts import attempts_of_item
 from stoker.store.ids import digest_of, text_of
 from stoker.store.journal import SELDOM
 from stoker.store.moments import moment
-from stoker.store.reports import TASK, item_columns, item_row, seconds_lately, task_row
+from stoker.store.reports import TASK, item_columns, item_row, task_row
 from stoker.store.rows import Happening, Story
 from stoker.store.unit import Unit, param
 
@@ -75,12 +75,10 @@ def story(store: "Store", key: str, *, pipeline: str | None = None) -> Story:
     with store.reading() as unit:
         item = find_item(unit, key, pipeline=pipeline)
         query = selections.task_query(Selection(), *TASK).where(_T.c.item_id == item.id)
-        taken = seconds_lately(unit)
+        fits = estimates.fits(unit)
         return Story(
             item=item_row(item),
-            tasks=tuple(
-                task_row(row, taken) for row in unit.execute(query.order_by(_S.c.position))
-            ),
+            tasks=tuple(task_row(row, fits) for row in unit.execute(query.order_by(_S.c.position))),
             attempts=tuple(attempts_of_item(unit, item.id)),
             happenings=tuple(_happenings(unit, item)),
         )

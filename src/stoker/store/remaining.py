@@ -1,0 +1,264 @@
+"""What is left to do and who is there to do it, as the forecast wants them."""
+
+import random
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, and_, func, literal, or_, select
+
+from stoker.model.forecast import Bulk, Forecast, Open, Step, forecast, forecast_bulk
+from stoker.model.rank import PRIORITY_BITS, rank_of
+from stoker.model.simulate import Fleet, Host
+from stoker.model.states import AttemptState, TaskState, WorkerState
+from stoker.store import tables
+from stoker.store.catalog import Catalog, catalog
+from stoker.store.estimates import Book, book
+from stoker.store.unit import Unit
+
+EXACT = 1_500  # open tasks: with more, only totals are looked at
+_PIECE = 500
+
+_T, _I, _A, _W, _S = tables.task, tables.item, tables.attempt, tables.worker, tables.slot
+_BACK_OFF = and_(_T.c.not_before_us.is_not(None), _T.c.state == TaskState.READY.value)
+_MASK = literal((1 << PRIORITY_BITS) - 1, BigInteger())
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """A task still to be done, with whose it is."""
+
+    item_id: int
+    pipeline: str
+    task: Open
+
+
+def fleet(unit: Unit, known: Book) -> Fleet:
+    """Return the slots of the living workers by host, and those of the pools."""
+    rows = unit.execute(
+        select(_W.c.host, func.sum(_W.c.slots), func.max(_W.c.slots), func.max(_W.c.cpus))
+        .where(_W.c.state == WorkerState.ALIVE.value)
+        .group_by(_W.c.host)
+        .order_by(_W.c.host)
+    )
+    hosts = tuple(
+        Host(min(int(slots), max(most, cpus)), known.speeds.get(host, 1.0))
+        for host, slots, most, cpus in rows
+    )
+    pools = select(_S.c.pool, func.count()).where(~_S.c.is_retired).group_by(_S.c.pool)
+    return Fleet(hosts, {pool: int(n) for pool, n in unit.execute(pools)})
+
+
+def steps_of(known: Catalog, reckoned: Book) -> dict[Hashable, Step]:
+    """Return what is reckoned of every step, by its id."""
+    return {step: Step(reckoned.own[step], reckoned.fits.get(step)) for step in known.steps}
+
+
+def forecasts(
+    unit: Unit, counts: Mapping[str, Mapping[int, int]]
+) -> tuple[dict[Hashable, Forecast], list[OpenTask] | None]:
+    """Return for each pipeline when its last task ends, with the fleet that is there.
+
+    `counts`: how many tasks of each step are going to run, by pipeline. Left out are pipelines of
+    which nothing is left, of which nothing is known, or for which there is nobody. The open tasks
+    come with it where they are few enough to be looked at one by one; then the forecasts are also
+    by item id.
+    """
+    total = sum(n for of_steps in counts.values() for n in of_steps.values())
+    if not total:
+        return {}, None
+    known, reckoned = catalog(unit), book(unit)
+    there = fleet(unit, reckoned)
+    if not there.hosts:
+        return {}, None
+    steps = steps_of(known, reckoned)
+    draw = random.Random(total).random  # noqa: S311 - so that the same state has the same forecast
+    told = {known.steps[step].pipeline for step in reckoned.fits if step in known.steps}
+    found = open_tasks(unit, known, limit=EXACT) if total <= EXACT else None
+    if found is None:
+        bulk = _by_totals(unit, counts, steps, there, draw)
+        return {name: one for name, one in bulk.items() if name in told}, None
+    of_item = forecast([one.task for one in found], steps, there, draw)
+    ends: dict[Hashable, Forecast] = {}
+    for one in found:
+        if one.item_id in of_item:
+            ends[one.item_id] = of_item[one.item_id]
+    by_pipeline = [one.task._replace(group=one.pipeline) for one in found]
+    ends |= forecast(by_pipeline, steps, there, draw)
+    known_items = {one.item_id for one in found if one.pipeline in told}
+    return {name: one for name, one in ends.items() if name in told | known_items}, found
+
+
+def open_tasks(
+    unit: Unit, known: Catalog, *, limit: int, pipeline: str | None = None
+) -> list[OpenTask] | None:
+    """Return all tasks that are going to run, each behind its predecessors; None if over `limit`.
+
+    What stands behind a failure, or is held, is not going to run.
+    """
+    running = {
+        row.task_id: row
+        for row in unit.execute(
+            select(_A.c.task_id, _A.c.started_us, _A.c.claimed_us, _W.c.host)
+            .select_from(_A.outerjoin(_W, _W.c.id == _A.c.worker_id))
+            .where(_A.c.state == AttemptState.RUNNING.value)
+            .limit(limit + 1)
+        )
+    }
+    heads = select(_T.c.item_id).where(or_(_T.c.lane.is_not(None), _BACK_OFF))
+    items = set(unit.execute(heads.limit(limit + 1)).scalars())
+    items |= _items_of(unit, running)
+    if len(items) > limit:
+        return None
+    speeds = book(unit).speeds
+    found: list[OpenTask] = []
+    for item_id, rows in _tasks_of(unit, sorted(items)).items():
+        found += _of_item(unit, known, item_id, rows, running, speeds, first=len(found))
+    if pipeline is not None:
+        return _only(found, pipeline)
+    return found if len(found) <= limit else None
+
+
+def _only(found: Sequence[OpenTask], pipeline: str) -> list[OpenTask]:
+    """Leave out other pipelines' tasks; positions in `after` move accordingly."""
+    kept = [at for at, one in enumerate(found) if one.pipeline == pipeline]
+    place = {at: new for new, at in enumerate(kept)}
+    return [
+        OpenTask(
+            found[at].item_id,
+            pipeline,
+            found[at].task._replace(after=tuple(place[one] for one in found[at].task.after)),
+        )
+        for at in kept
+    ]
+
+
+def _items_of(unit: Unit, tasks: Iterable[int]) -> set[int]:
+    ids, found = sorted(tasks), set()
+    for at in range(0, len(ids), _PIECE):
+        query = select(_T.c.item_id).where(_T.c.id.in_(ids[at : at + _PIECE]))
+        found |= set(unit.execute(query).scalars())
+    return found
+
+
+def _tasks_of(unit: Unit, items: Sequence[int]) -> dict[int, list[Any]]:
+    """Return all tasks of these items, by item."""
+    found: dict[int, list[Any]] = {}
+    for at in range(0, len(items), _PIECE):
+        query = select(
+            _T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.okey, _I.c.size_bytes
+        ).join(_I, _I.c.id == _T.c.item_id)
+        query = query.where(_T.c.item_id.in_(items[at : at + _PIECE])).order_by(_T.c.id)
+        for row in unit.execute(query):
+            found.setdefault(row.item_id, []).append(row)
+    return found
+
+
+_OPEN = (TaskState.READY, TaskState.RUNNING, TaskState.BLOCKED)
+
+
+def _of_item(
+    unit: Unit,
+    known: Catalog,
+    item_id: int,
+    rows: Sequence[Any],
+    running: Mapping[int, Any],
+    speeds: Mapping[str, float],
+    *,
+    first: int,
+) -> list[OpenTask]:
+    states = {row.step_id: TaskState(row.state) for row in rows}
+    by_step = {row.step_id: row for row in rows}
+    places: dict[int, int] = {}
+    found: list[OpenTask] = []
+    for step_id in sorted(states, key=lambda one: known.steps[one].position):
+        entry, row = known.steps[step_id], by_step[step_id]
+        before = [one for one in entry.predecessors if one in states]
+        is_due = all(states[one].is_satisfied or one in places for one in before)
+        if entry.spec is None or states[step_id] not in _OPEN or not is_due:
+            continue
+        attempt = running.get(row.id)
+        elapsed_s = None
+        if attempt is not None:
+            elapsed_s = (unit.now_us - (attempt.started_us or attempt.claimed_us)) / 1e6
+        places[step_id] = first + len(found)
+        one = Open(
+            step=step_id,
+            size=row.size_bytes,
+            order=float(row.okey),
+            cpus=entry.spec.cpus,
+            pools=tuple(sorted(entry.spec.pools.items())),
+            after=tuple(places[b] for b in before if b in places),
+            group=item_id,
+            elapsed_s=elapsed_s,
+            speed=speeds.get(attempt.host, 1.0) if attempt is not None else 1.0,
+        )
+        found.append(OpenTask(item_id, entry.pipeline, one))
+    return found
+
+
+def _by_totals(
+    unit: Unit,
+    counts: Mapping[str, Mapping[int, int]],
+    steps: Mapping[Hashable, Step],
+    there: Fleet,
+    draw: Any,
+) -> dict[str, Forecast]:
+    """Return the forecasts from how many tasks there are and the mean of their ranks.
+
+    All pipelines share the fleet: each gets the part of it that its work is of all work, so that
+    none is promised to be done before the others.
+    """
+    known, reckoned = catalog(unit), book(unit)
+    sizes, longest_s = _typical_sizes(unit, known, reckoned)
+    bulks = {
+        name: [
+            Bulk(step, n, sizes.get(name), spec.cpus)
+            for step, n in of_steps.items()
+            if (spec := known.steps[step].spec) is not None
+        ]
+        for name, of_steps in counts.items()
+    }
+    together = [bulk for of_pipeline in bulks.values() for bulk in of_pipeline]
+    whole = forecast_bulk(together, steps, there, draw, longest_s=longest_s)
+    return {name: whole for name, of_pipeline in bulks.items() if of_pipeline and whole}
+
+
+def _typical_sizes(
+    unit: Unit, known: Catalog, reckoned: Book
+) -> tuple[dict[str, int | None], float]:
+    """Return for each pipeline a size whose rank is the mean of its ready tasks' ranks.
+
+    And the longest rank of all. One look through the index of ready tasks, without any row.
+    """
+    lane = tables.lane
+    rank = (-_T.c.okey).bitwise_and(_MASK)
+    query = (
+        select(_T.c.lane, func.count(), func.avg(rank), func.min(_T.c.okey))
+        .where(_T.c.lane.is_not(None))
+        .group_by(_T.c.lane)
+    )
+    step_of = dict(tuple(row) for row in unit.execute(select(lane.c.id, lane.c.step_id)))
+    sums: dict[str, tuple[float, float]] = {}
+    longest_s = 0.0
+    for lane_id, n, mean_ms, first in unit.execute(query):
+        step = step_of[lane_id]
+        size = _size_of_rank(reckoned, step, float(mean_ms) / 1000)
+        longest_s = max(longest_s, rank_of(first))
+        if size is not None:
+            count, total = sums.get(known.steps[step].pipeline, (0.0, 0.0))
+            sums[known.steps[step].pipeline] = count + n, total + n * size
+    return {name: round(total / n) for name, (n, total) in sums.items()}, longest_s
+
+
+def _size_of_rank(reckoned: Book, step: int, rank_s: float) -> int | None:
+    """Return the size at which the step's rank is that; None where it does not depend on the size."""
+    curve = reckoned.ranks[step]
+    for low, high, one, other in zip(
+        curve.sizes, curve.sizes[1:], curve.seconds, curve.seconds[1:], strict=False
+    ):
+        if one <= rank_s <= other and other > one:
+            return round(low + (high - low) * (rank_s - one) / (other - one))
+    if len(curve.sizes) == 1 or curve.seconds[-1] <= curve.seconds[0]:
+        return None
+    return curve.sizes[-1] if rank_s > curve.seconds[-1] else curve.sizes[0]

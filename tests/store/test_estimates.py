@@ -1,0 +1,188 @@
+"""What attempts took is learned, and the order of what is left follows."""
+
+import pytest
+from sqlalchemy import select
+
+from stoker.model.item import NewItem
+from stoker.model.pipeline import Run, Step
+from stoker.model.rank import rank_of
+from stoker.model.selection import Selection
+from stoker.model.states import AttemptState
+from stoker.store import control, estimates, finish, fold, ordering, register, reports, tables
+from store.rig import ME
+
+SECOND = 1_000_000
+
+
+def push(rig, **sizes):
+    items = [NewItem(key=k, path=f"/data/{k}", size_bytes=size) for k, size in sizes.items()]
+    return register.register(rig.store, "line", items)
+
+
+def took(rig, task, seconds, state=AttemptState.SUCCEEDED, **more):
+    ended = task.claimed_us + round(seconds * SECOND)
+    return rig.end(task, state, started_us=task.claimed_us, ended_us=ended, **more)
+
+
+def look(rig):
+    fold.fold(rig.store)
+    ordering.look_after(rig.store, refresh_s=60, at_once=True)
+
+
+def ranks(rig):
+    """The rank in seconds of each task, by key and step."""
+    task, item, step = tables.task, tables.item, tables.step
+    query = select(item.c.key, step.c.name, task.c.okey).join(item, item.c.id == task.c.item_id)
+    with rig.store.reading() as unit:
+        rows = unit.execute(query.join(step, step.c.id == task.c.step_id)).fetchall()
+    return {(key, name): rank_of(okey) for key, name, okey in rows}
+
+
+def book(rig):
+    with rig.store.reading() as unit:
+        return estimates.book(unit)
+
+
+def expected(rig):
+    return {(one.item, one.step): one.expected_s for one in reports.tasks(rig.store, Selection())}
+
+
+def test_without_history_the_largest_goes_first_and_nothing_is_expected(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, small=1_000, large=5_000_000_000, middle=1_000_000_000)
+    assert [task.key for task in rig.claim(rig.worker(), limit=3)] == ["large", "middle", "small"]
+    assert set(expected(rig).values()) == {None}
+
+
+def test_priority_comes_before_length_and_arrival_after_it(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, first=10, second=10, large=9_000_000_000)
+    items = [NewItem(key="urgent", path="/u", size_bytes=1, priority=1)]
+    register.register(rig.store, "line", items)
+    worker = rig.worker()
+    assert [task.key for task in rig.claim(worker, limit=4)] == [
+        "urgent", "large", "first", "second",
+    ]  # fmt: skip
+
+
+def test_what_was_learned_is_expected_of_ready_new_and_unblocked_tasks(rig, pipeline):
+    rig.apply(pipeline(a=(), b=("a",)))
+    push(rig, x=1_000_000, y=1_000_000, z=1_000_000)
+    worker = rig.worker()
+    for task in rig.claim(worker, limit=2):
+        took(rig, task, 100)
+    for task in rig.claim(worker, limit=3):
+        if task.step == "b":
+            took(rig, task, 20)
+        else:
+            finish.give_back(rig.store, [task])
+    look(rig)
+    push(rig, new=1_000_000)
+    found = expected(rig)
+    assert found["z", "a"] == pytest.approx(100, rel=0.05)
+    assert found["new", "a"] == pytest.approx(100, rel=0.05)
+    assert found["new", "b"] == pytest.approx(20, rel=0.05)
+    assert ranks(rig)["new", "a"] == pytest.approx(120, rel=0.05)
+    control.rerun(rig.store, Selection(keys=("x",)), ME)
+    for task in rig.claim(worker, limit=1):
+        took(rig, task, 100)
+    assert ranks(rig)[task.key, "b"] == pytest.approx(20, rel=0.05)
+
+
+def test_ready_tasks_are_reordered_by_what_the_steps_turned_out_to_take(rig, pipeline):
+    steps = [Step(name=name, action=Run(text="true")) for name in ("quick", "slow")]
+    rig.apply(pipeline(*steps))
+    push(rig, **{f"k{n}": 1_000 + n for n in range(6)})
+    worker = rig.worker()
+    tasks = rig.claim(worker, limit=12)
+    for task in tasks:
+        if task.key < "k3":
+            took(rig, task, 60 if task.step == "slow" else 1)
+    finish.give_back(rig.store, [task for task in tasks if task.key >= "k3"])
+    look(rig)
+    assert [task.step for task in rig.claim(worker, limit=6)] == ["slow"] * 3 + ["quick"] * 3
+    rig.check()
+
+
+def test_the_sweep_goes_on_where_it_stopped(rig, pipeline, monkeypatch):
+    monkeypatch.setattr(ordering, "BATCH", 2)
+    rig.apply(pipeline(a=()))
+    push(rig, **{f"k{n}": 1_000 for n in range(9)})
+    took(rig, rig.claim(rig.worker())[0], 500)
+    fold.fold(rig.store)
+    while estimates.learn(rig.store):
+        pass
+    for _ in range(5):  # a call without time does one batch
+        ordering.refresh(rig.store, limit_s=0)
+    assert min(one for key, one in ranks(rig).items() if key[0] != "k0") > 400
+
+
+def test_what_failed_teaches_nothing_and_a_time_limit_at_least_so_much(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, **{f"k{n}": 1_000 for n in range(8)})
+    worker = rig.worker()
+    tasks = rig.claim(worker, limit=8)
+    took(rig, tasks[0], 0.001, AttemptState.FAILED)
+    look(rig)
+    assert not book(rig).fits
+    for task in tasks[1:4]:
+        took(rig, task, 10)
+    took(rig, tasks[4], 5, AttemptState.TIMED_OUT)
+    look(rig)
+    (found,) = book(rig).fits.values()
+    assert found.seconds(1_000) == pytest.approx(10, rel=0.05)
+    for task in tasks[5:]:
+        took(rig, task, 300, AttemptState.TIMED_OUT)
+    look(rig)
+    (found,) = book(rig).fits.values()
+    assert found.seconds(1_000) > 50
+
+
+def test_attempts_of_an_older_body_count_less(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, **{f"k{n:02}": 1_000 for n in range(30)})
+    worker = rig.worker()
+    for task in rig.claim(worker, limit=20):
+        took(rig, task, 1)
+    look(rig)
+    rig.apply(pipeline(Step(name="a", action=Run(text="slower"))))
+    for task in rig.claim(worker, limit=8):
+        took(rig, task, 50)
+    look(rig)
+    (found,) = book(rig).fits.values()
+    assert found.seconds(1_000) > 30
+
+
+def test_hosts_differ_in_speed(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, **{f"k{n:03}": 1_000_000 for n in range(60)})
+    fast, slow = rig.worker(host="fast"), rig.worker(host="slow")
+    for _ in range(10):
+        for worker, seconds in ((fast, 10), (slow, 30)):
+            for task in rig.claim(worker, limit=3):
+                took(rig, task, seconds)
+        look(rig)
+    speeds = book(rig).speeds
+    assert speeds["fast"] / speeds["slow"] == pytest.approx(3, rel=0.3)
+
+
+def test_each_end_is_learned_once_and_a_look_too_soon_is_none(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, x=1, y=1, z=1)
+    for task in rig.claim(rig.worker(), limit=2):
+        took(rig, task, 2)
+    look(rig)
+    look(rig)
+    assert [found.n for found in book(rig).fits.values()] == [2]
+    took(rig, rig.claim(rig.worker())[0], 2)
+    fold.fold(rig.store)
+    ordering.look_after(rig.store)  # somebody has just done it
+    assert [found.n for found in book(rig).fits.values()] == [2]
+
+
+def test_the_sample_stays_small_and_keeps_some_of_the_old():
+    sample = [estimates.Took(n, n, "h", 1, 0) for n in range(10_000)]
+    kept = estimates.thinned(sample)
+    assert len(kept) <= estimates.SAMPLE
+    assert kept[-50:] == sample[-50:]
+    assert kept[0].size < 5_000
