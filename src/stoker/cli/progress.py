@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stoker.cli.render import human_seconds, say, visible
+from stoker.cli.render import human_eta, human_seconds, say, visible
 from stoker.errors import StokerError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DRAW_S = 0.25
 ASK_S = 2.0
+ASK_SHARE = 0.02  # of the time at most goes into asking
 LINE_S = 5.0
 _SHOWN = 8  # attempts shown at a time
 
@@ -45,7 +46,7 @@ class Progress:
         self._event: Event | None = None
         self._shown: Event | None = None
         self._status: Status | None = None
-        self._asked_s = 0.0
+        self._ask_again_s = self._heard_s = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
 
@@ -83,14 +84,17 @@ class Progress:
 
     def _ask(self) -> None:
         """Learn the totals, now and then."""
-        if time.monotonic() - self._asked_s < ASK_S:
+        began_s = time.monotonic()
+        if began_s < self._ask_again_s:
             return
         try:
             self._status = self._project.status(pipeline=self._pipeline)
         except StokerError:
             return
         finally:
-            self._asked_s = time.monotonic()
+            now_s = time.monotonic()
+            self._ask_again_s = now_s + max(ASK_S, (now_s - began_s) / ASK_SHARE)
+            self._heard_s = now_s
 
     def _draw(self, event: "Event") -> None:
         say(self._line(event))
@@ -98,25 +102,36 @@ class Progress:
     def _end(self) -> None:
         """The display is gone."""
 
-    def _totals(self) -> tuple[int, int, float | None]:
-        """Return how many tasks are over, how many there are, and how long the rest may take."""
+    def _totals(self) -> tuple[int, int, str | None]:
+        """Return how many tasks are over, how many there are, and in words how long the rest takes."""
         if self._status is None:
             return 0, 0, None
         found = self._status.pipelines.values()
         over = ("done", "skipped", "failed", "cancelled")
-        etas = [one.eta_s for one in found if one.eta_s is not None]
         return (
             sum(one.tasks[word] for one in found for word in over),
             sum(sum(one.tasks.values()) for one in found),
-            sum(etas) if etas else None,
+            self._eta(),
         )
 
+    def _eta(self) -> str | None:
+        """Return when the last pipeline ends, as it was reckoned, less the time since."""
+        found = self._status.pipelines.values() if self._status is not None else ()
+        etas = [one for one in found if one.eta_s is not None]
+        if not etas:
+            return None
+        last = max(etas, key=lambda one: one.eta_s or 0.0)
+        since_s = time.monotonic() - self._heard_s
+        low, high = last.eta_interval_s or (0.0, 0.0)
+        interval = (max(low - since_s, 0.0), max(high - since_s, 0.0))
+        return human_eta(max((last.eta_s or 0.0) - since_s, 0.0), interval)
+
     def _line(self, event: "Event") -> str:
-        over, total, eta_s = self._totals()
+        over, total, eta = self._totals()
         parts = [f"{over:,} of {total:,} tasks"] if total else []
         parts.append(_counts(event))
-        if eta_s is not None:
-            parts.append(f"about {human_seconds(eta_s)} to go")
+        if eta is not None:
+            parts.append(eta)
         if event.is_stopping:
             parts.append("stopping")
         if event.trouble:
@@ -155,12 +170,11 @@ class LiveProgress(Progress):
         from rich.table import Table
         from rich.text import Text
 
-        over, total, eta_s = self._totals()
+        over, total, eta = self._totals()
         head = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=total or 1, completed=over, width=min(40, console.width // 2))
-        eta = f"{human_seconds(eta_s)} to go" if eta_s is not None else ""
         share = f"{over:,} of {total:,} tasks" if total else ""
-        head.add_row(bar, Text(share), Text(eta, style="cyan"))
+        head.add_row(bar, Text(share), Text(eta or "", style="cyan"))
         counts = _counts_in_colour(event)
         if event.is_stopping:
             counts.append("  stopping …", style="yellow")

@@ -128,6 +128,26 @@ def human_seconds(seconds: float | None) -> str:  # noqa: PLR0911 - one for each
     return f"{hours // 24}d{hours % 24:02}h"
 
 
+def human_eta(eta_s: float, interval_s: tuple[float, float] | None) -> str:
+    """Return `about 12m00s to go (9m30s to 16m20s)`, without the bracket where the ends look alike."""
+    text = f"about {human_seconds(eta_s)} to go"
+    if interval_s is None:
+        return text
+    low, high = map(human_seconds, interval_s)
+    return text if low == high else f"{text} ({low} to {high})"
+
+
+def last_word(busy: float, worked_s: float, equal_split_s: float | None) -> str:
+    """Return how busy the slots were; and what splitting beforehand would have cost, if it had."""
+    text = f"slots busy {busy:.0%}"
+    if equal_split_s is None or equal_split_s < 1.05 * worked_s or equal_split_s - worked_s < 1:
+        return text
+    return (
+        f"{text}; split by equal count the same work would have taken "
+        f"{human_seconds(equal_split_s)} instead of {human_seconds(worked_s)}"
+    )
+
+
 def human_time(at: datetime | None) -> str:
     """Return a moment in this place's time, to the second; `-` for none."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else "-"

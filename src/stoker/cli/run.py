@@ -7,7 +7,16 @@ import click
 from stoker.cli.apply import tell_applied
 from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.push import in_words, tell_troubles
-from stoker.cli.render import counted, data, human_seconds, json_line, plural, say, shortened
+from stoker.cli.render import (
+    counted,
+    data,
+    human_seconds,
+    json_line,
+    last_word,
+    plural,
+    say,
+    shortened,
+)
 from stoker.cli.scope import Scope, command, json_option
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ EXIT_FAILED = 1
 _CAUSES = 3
 _FIELDS = (
     *("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked"),
-    *("quarantined", "elapsed_s"),
+    *("quarantined", "elapsed_s", "slots_busy", "worked_s", "equal_split_s"),
 )
 
 
@@ -68,6 +77,8 @@ def run(
             json_line({name: getattr(summary, name) for name in _FIELDS})
         else:
             data(in_a_sentence(summary))
+            if summary.slots_busy is not None and summary.worked_s is not None:
+                say(last_word(summary.slots_busy, summary.worked_s, summary.equal_split_s))
         if summary.failed:
             _tell_causes(project, pipeline)
     if summary.was_interrupted:

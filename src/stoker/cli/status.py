@@ -7,7 +7,7 @@ import click
 from stoker.cli.render import (
     data,
     human_count,
-    human_seconds,
+    human_eta,
     human_time,
     json_line,
     plural,
@@ -50,7 +50,7 @@ def _show_pipeline(name: str, one: "PipelineStatus") -> None:
     parts = [f"{n:,} {word}" for word, n in one.items.items() if n and word != "done"]
     if one.items["done"]:
         parts.insert(0, f"{one.items['done']:,} done")
-    eta = f"; about {human_seconds(one.eta_s)} to go" if one.eta_s is not None else ""
+    eta = f"; {human_eta(one.eta_s, one.eta_interval_s)}" if one.eta_s is not None else ""
     title = f"{click.style(name, bold=True)}: {plural(items, 'item')}"
     data(title + (f" ({', '.join(parts)})" if parts else "") + eta)
     shown = [word for word in _TASK_WORDS if one.tasks[word]]

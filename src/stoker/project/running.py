@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stoker.project.janitor import Janitor
-from stoker.store import reports
+from stoker.store import fold, ordering, reports
+from stoker.store.busy import Busy, busy_since, now_us
 from stoker.store.claim import Left, anything_left
 from stoker.store.reap import promote_due, reap
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from stoker.store.connect import Store
     from stoker.work.progress import Event
 
+REORDER_S = 1.0  # before work begins, on tasks that were made ready with an older reckoning
 OnEvent = Callable[["Event"], None]
 
 
@@ -23,7 +25,9 @@ class RunSummary:
     """Where everything stands after a run.
 
     All but `items`, `quarantined` and `elapsed_s` count tasks. `was_idle`: there was nothing to do.
-    `was_interrupted`: somebody stopped it.
+    `was_interrupted`: somebody stopped it. `slots_busy`: the share of the slots' time that attempts
+    filled while it worked, which took `worked_s`; had each slot been given the same number of items
+    beforehand it would have been `equal_split_s`. These are None where nothing, or too little, ran.
     """
 
     items: int
@@ -36,6 +40,9 @@ class RunSummary:
     blocked: int
     quarantined: int
     elapsed_s: float
+    slots_busy: float | None = None
+    worked_s: float | None = None
+    equal_split_s: float | None = None
     was_idle: bool = False
     was_interrupted: bool = False
 
@@ -60,9 +67,9 @@ def work_off(
     The worker is gone, nothing is left of workers that died on this host, and the counts are up to
     date.
     """
-    started = time.monotonic()
     from stoker.work import leftovers
 
+    started, since_us = time.monotonic(), now_us(store)
     is_idle = left_to_do(store).is_nothing
     was_interrupted = False
     scratch_root = leftovers.scratch_root(store, settings)
@@ -71,6 +78,8 @@ def work_off(
     else:
         from stoker.work.worker import Worker
 
+        fold.fold(store)
+        ordering.look_after(store, refresh_s=REORDER_S, at_once=True)
         worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)
         with Janitor(store, scratch_root=scratch_root):
             was_interrupted = worker.work().was_interrupted
@@ -78,6 +87,7 @@ def work_off(
         store,
         pipeline=pipeline,
         elapsed_s=time.monotonic() - started,
+        busy=None if is_idle else busy_since(store, since_us),
         was_idle=is_idle,
         was_interrupted=was_interrupted,
     )
@@ -88,6 +98,7 @@ def summarise(
     *,
     pipeline: str | None,
     elapsed_s: float,
+    busy: Busy | None,
     was_idle: bool,
     was_interrupted: bool,
 ) -> RunSummary:
@@ -103,6 +114,9 @@ def summarise(
         **tasks,
         quarantined=sum(one.items["quarantined"] for one in found),
         elapsed_s=round(elapsed_s, 3),
+        slots_busy=busy.share if busy else None,
+        worked_s=busy.worked_s if busy else None,
+        equal_split_s=busy.equal_split_s if busy else None,
         was_idle=was_idle,
         was_interrupted=was_interrupted,
     )

@@ -28,6 +28,11 @@ def new_attempt_id() -> AttemptId:
     return AttemptId(value.to_bytes(16, "big"))
 
 
+def first_attempt_id(at_us: int) -> AttemptId:
+    """Return an id that sorts before all that are made from that time on, by the clock of their host."""
+    return AttemptId((max(at_us, 0) // 1000 << 80).to_bytes(16, "big"))
+
+
 def digest_of(path: bytes) -> bytes:
     """Return 16 bytes that stand for a path, which may be longer than a database's keys."""
     return hashlib.blake2b(path, digest_size=16).digest()
