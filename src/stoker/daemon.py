@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError
 from stoker.project.intake import Intake
 from stoker.project.janitor import Janitor, tidy_once
+from stoker.project.taking import write_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stoker.project import Project
     from stoker.project.project import Applied
@@ -58,6 +59,8 @@ def serve_once(
     project.follow_file(on_apply=on_apply)
     taken = project.take_sources(on_wait=on_wait)
     tidy_once(project.store)
+    for pipeline in project.pipelines.values():
+        write_progress(project.store, pipeline)
     return taken
 
 
@@ -68,6 +71,7 @@ def work(
     drain: bool = False,
     time_limit_s: float | None = None,
     name: str | None = None,
+    tags: "Sequence[str] | None" = None,
     on_event: "Callable[[Event], None] | None" = None,
 ) -> "Summary":
     """Be one more worker on the store, which has its pipelines already; return what it did."""
@@ -80,6 +84,7 @@ def work(
         drain=drain,
         time_limit_s=time_limit_s,
         name=name,
+        tags=tags,
         on_event=on_event,
     )
     with Janitor(project.store, scratch_root=_scratch_root(project)):

@@ -1,6 +1,7 @@
 """What every command shares: which project it is about, and options that mean the same everywhere."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,8 +129,9 @@ reason_option = click.option(
 if TYPE_CHECKING:  # generic since click 8.5 only
     _StringType = click.ParamType[str]
     _NumberType = click.ParamType[float]
+    _NamesType = click.ParamType[tuple[str, ...]]
 else:
-    _StringType = _NumberType = click.ParamType
+    _StringType = _NumberType = _NamesType = click.ParamType
 
 
 class Key(_StringType):
@@ -220,3 +222,24 @@ class Duration(_NumberType):
 
 
 DURATION = Duration()
+
+
+class Tags(_NamesType):
+    """Names joined by commas."""
+
+    name = "tags"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(word.strip() for word in value.split(",") if word.strip())
+        for name in names:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                self.fail(f"`{name}` is not a name: lower-case letters, digits and `_`", param, ctx)
+        return names
+
+
+TAGS = Tags()

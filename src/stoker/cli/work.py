@@ -4,7 +4,7 @@ import click
 
 from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.render import human_seconds, say
-from stoker.cli.scope import DURATION, Scope, command
+from stoker.cli.scope import DURATION, TAGS, Scope, command
 
 
 @command(is_guarded=True)
@@ -12,8 +12,16 @@ from stoker.cli.scope import DURATION, Scope, command
 @click.option("--drain", is_flag=True, help="End when nothing is left for it.")
 @click.option("--time-limit", type=DURATION, metavar="T", help="Stop after this time, as `2h`.")
 @click.option("--name", metavar="NAME", help="What to call it; by default host and process.")
+@click.option(
+    "--tags", type=TAGS, metavar="TAG,…", help="What steps may need; instead of the file's tags."
+)
 def work(
-    scope: Scope, slots: int | None, drain: bool, time_limit: float | None, name: str | None
+    scope: Scope,
+    slots: int | None,
+    drain: bool,
+    time_limit: float | None,
+    name: str | None,
+    tags: tuple[str, ...] | None,
 ) -> int:
     """Run one more worker on this host.
 
@@ -30,6 +38,7 @@ def work(
             drain=drain,
             time_limit_s=time_limit,
             name=name,
+            tags=tags,
             on_event=progress.update,
         )
     say(

@@ -55,7 +55,7 @@ class _Open:
     """An attempt that has not ended: what it is taken for, in seconds, until it takes longer."""
 
     group: str
-    cpus: int
+    cpus: float  # over the group's weight
     taken_s: float
     began_us: int
 
@@ -73,14 +73,14 @@ class Ledger:
     waiting: frozenset[str] = frozenset()  # the groups that had tasks at the last claim
     open: dict[bytes, _Open] = field(default_factory=dict)
 
-    def standing(self, shares: Shares, groups: Iterable[str], now_us: int) -> dict[str, float]:
+    def standing(self, groups: Iterable[str], now_us: int) -> dict[str, float]:
         """Return how much each of these groups, which have tasks now, has had; the least is next."""
         present = frozenset(groups)
         had = {group: self.had.get(group, 0.0) for group in present | self.waiting}
         for one in self.open.values():
             if one.group in had:
                 took_s = max(one.taken_s, (now_us - one.began_us) / 1e6)
-                had[one.group] += one.cpus * took_s / shares.weight(one.group)
+                had[one.group] += one.cpus * took_s
         busy = self.waiting | {one.group for one in self.open.values()}
         least = min((had[group] for group in busy & had.keys()), default=0.0)
         for group in present - busy:
@@ -94,16 +94,17 @@ class Ledger:
         """Return by how much a group that gets one more task of this size is ahead then."""
         return cpus * self.means_s.get(group, _NEW_S) / shares.weight(group)
 
-    def begin(self, attempt: bytes, group: str, cpus: int, now_us: int) -> None:
-        """The group has got an attempt."""
-        self.open[attempt] = _Open(group, cpus, self.means_s.get(group, _NEW_S), now_us)
+    def begin(self, shares: Shares, attempt: bytes, group: str, cpus: int, now_us: int) -> None:
+        """The group has got an attempt; without shares nobody keeps account of it."""
+        if shares.by is not None:
+            taken_s = self.means_s.get(group, _NEW_S)
+            self.open[attempt] = _Open(group, cpus / shares.weight(group), taken_s, now_us)
 
-    def end(self, shares: Shares, attempt: bytes, elapsed_s: float | None) -> None:
+    def end(self, attempt: bytes, elapsed_s: float | None) -> None:
         """The attempt took so long; None: it never began."""
         one = self.open.pop(attempt, None)
         if one is None or elapsed_s is None:
             return
         mean = self.means_s.get(one.group)
         self.means_s[one.group] = elapsed_s if mean is None else mean + _WEIGHT * (elapsed_s - mean)
-        had = self.had.get(one.group, 0.0)
-        self.had[one.group] = had + one.cpus * elapsed_s / shares.weight(one.group)
+        self.had[one.group] = self.had.get(one.group, 0.0) + one.cpus * elapsed_s

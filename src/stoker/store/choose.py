@@ -216,7 +216,7 @@ def _in_turn(
     groups: dict[str, list[Lane]] = {}
     for lane in lanes:
         groups.setdefault(shares.group(lane.share, lane.entry.pipeline), []).append(lane)
-    standing = ledger.standing(shares, groups, unit.now_us)
+    standing = ledger.standing(groups, unit.now_us)
     weights = {group: shares.weight(group) for group in groups}
     queues: dict[str, deque[_Candidate]] = {}
     for group, several in groups.items():

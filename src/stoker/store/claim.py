@@ -92,8 +92,9 @@ def claim(
         hit("claim.before_commit")
     if ledger is not None:
         for one in taken:
-            group = known.sharing.shares.group(one.lane.share, one.lane.entry.pipeline)
-            ledger.begin(one.attempt, group, one.lane.cpus, unit.now_us)
+            shares = known.sharing.shares
+            group = shares.group(one.lane.share, one.lane.entry.pipeline)
+            ledger.begin(shares, one.attempt, group, one.lane.cpus, unit.now_us)
     return claimed
 
 

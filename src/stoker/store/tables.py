@@ -17,8 +17,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from stoker.store import columns
 from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name
-from stoker.store.columns import metadata as metadata
+
+metadata = columns.metadata
 
 site = Table(
     "site",
@@ -38,14 +40,10 @@ head = Table(
     metadata,
     Column("origin", ForeignKey("site.id"), primary_key=True),
     Column("epoch", Integer, primary_key=True),
-    Column(
-        "seq", Big, nullable=False, doc="the last number given or received; the journal to here"
-    ),
+    Column("seq", Big, nullable=False, doc="the last number given or received; journal to here"),
     Column("pruned", Big, nullable=False, default=0, doc="how many of these rows were pruned"),
     Column("learned", Big, nullable=False, default=0, doc="estimates know the journal to here"),
-    Column(
-        "upkeep_us", Big, nullable=False, default=0, doc="when estimates were last looked after"
-    ),
+    Column("upkeep_us", Big, nullable=False, default=0, doc="when estimates were last tended"),
 )
 
 peer = Table(
@@ -119,9 +117,7 @@ lane = Table(
     Column("level", SmallInteger, nullable=False, doc="index into the step's memory levels"),
     Column("cpus", Integer, nullable=False),
     Column("memory_bytes", Big, doc="NULL: no limit"),
-    Column(
-        "share", Name, doc="who pushed its items; NULL: the pattern for the others, without tasks"
-    ),
+    Column("share", Name, doc="who pushed its items; NULL: the pattern of others, without tasks"),
     Column("host", Name, nullable=False, doc="which alone may claim from it; empty: any"),
     Column("passed_us", Big, doc="since when others have gone before its first task; NULL: not"),
     Column("seen_us", Big, doc="when a worker last had too little for its first task"),
@@ -170,9 +166,7 @@ item = Table(
     Column("id", Big, primary_key=True, autoincrement=False, doc="from the dialect, in blocks"),
     Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
     Column("key", Bytewise, nullable=False),
-    Column(
-        "state", SmallInteger, nullable=False, doc="follows from the tasks, by the journal's fold"
-    ),
+    Column("state", SmallInteger, nullable=False, doc="follows from the tasks, by the fold"),
     Column("generation", Integer, nullable=False, doc="raised when the item is to be done anew"),
     Column("home_site", ForeignKey("site.id"), nullable=False),
     Column("path", Bytes, doc="the true path, as bytes"),
@@ -379,7 +373,7 @@ waste = Table(
     metadata,
     Column("id", Big, primary_key=True),
     Column("host", Name, doc="where the file lies; NULL: nobody knows"),
-    Column("path", Bytes, nullable=False, doc="a log that nothing speaks of any more, to be deleted"),
+    Column("path", Bytes, nullable=False, doc="a log that nothing speaks of, to be deleted"),
 )
 
 tally = Table(

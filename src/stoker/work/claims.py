@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 from stoker.errors import StaleAttempt, Unavailable
 from stoker.failpoints import hit
-from stoker.model.task import AttemptId, Claimed, WorkerId
+from stoker.model.shares import Ledger
+from stoker.model.task import AttemptId, Claimed, Result, WorkerId
 from stoker.store import claim, finish
 from stoker.store.connect import Store
 from stoker.work.prefetch import Appetite
@@ -38,6 +39,7 @@ class Claims:
     ) -> None:
         self.queue: deque[Running] = deque()
         self.appetite = Appetite(slots)
+        self.ledger = Ledger()
         self.serial = 0
         self.is_doubtful = False
         self.found_nothing = False  # in the latest claim
@@ -112,6 +114,7 @@ class Claims:
                 cpus_free=self._slots if is_ahead else free,
                 memory_free_bytes=self._memory_bytes - memory_used,
                 wants=self.appetite.portion(free, self._memory_bytes).wants,
+                ledger=self.ledger,
             )
         except StaleAttempt:
             raise
@@ -147,11 +150,21 @@ class Claims:
         claimed = [running.claimed for running in tasks]
         if not claimed:
             return
+        for one in claimed:
+            self.ledger.end(one.attempt, None)
         try:
             finish.give_back(self._store, claimed)
         except Unavailable as problem:
             self.trouble = str(problem)
             self.is_doubtful = True
+
+    def settle(self, result: Result) -> None:
+        """The ledger of fair shares knows how long the attempt took."""
+        if result.started_us is None:
+            self.ledger.end(result.attempt, None)
+        else:
+            elapsed_us = max(result.ended_us - result.started_us, 0)
+            self.ledger.end(result.attempt, elapsed_us / 1_000_000)
 
     def clear(self) -> list[Running]:
         """Empty the queue; return what was in it."""

@@ -97,7 +97,9 @@ class Incarnation:
             slots=post.slots,
             memory_bytes=post.memory_bytes,
         )
-        self.reports = Reports(post.store, self.executor.results, counts)
+        self.reports = Reports(
+            post.store, self.executor.results, counts, on_recorded=self.claims.settle
+        )
         self._recipes: dict[tuple[int, str], Recipe] = {}
         self._preparing: dict[tuple[int, str], tuple[Preparation, list[Running]]] = {}
         self._given_up: dict[AttemptId, Ending] = {}
@@ -206,9 +208,13 @@ class Incarnation:
         """The task waits for its step's `prepare`, which runs now."""
         recipe = running.recipe
         if recipe.key not in self._preparing:
-            name = f"prepare-{len(self._recipes)}-{recipe.step.name}"
-            folder = os.path.join(self._folder.path, name)
-            self._preparing[recipe.key] = (Preparation(recipe, self.executor, folder), [])
+            folder = os.path.join(self._folder.path, f"prepare-{running.serial}")
+            try:
+                preparation = Preparation(recipe, self.executor, folder)
+            except OSError as problem:
+                self.executor.fail(running, problem)
+                return
+            self._preparing[recipe.key] = (preparation, [])
         self._preparing[recipe.key][1].append(running)
 
     def _recipe_of(self, claimed: Claimed) -> Recipe:

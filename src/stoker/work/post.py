@@ -23,6 +23,7 @@ class Post:
     slots: int
     cpus: int
     memory_bytes: int
+    tags: tuple[str, ...]
     scratch_root: str
     room: Room
     lease_s: float = LEASE_S
@@ -40,4 +41,5 @@ class Post:
             scratch=self.scratch_root,
             boot_id=boot_id(),
             lease_s=self.lease_s,
+            tags=self.tags,
         )

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from stoker.errors import StokerError, Unavailable
 from stoker.failpoints import hit
@@ -43,14 +44,22 @@ class Counts:
 
 
 class Reports:
-    """Delivers `results`, a list that others append to."""
+    """Delivers `results`, a list that others append to; `on_recorded` hears of each."""
 
-    def __init__(self, store: Store, results: list[Result], counts: Counts) -> None:
+    def __init__(
+        self,
+        store: Store,
+        results: list[Result],
+        counts: Counts,
+        *,
+        on_recorded: Callable[[Result], None] = lambda _: None,
+    ) -> None:
         self.trouble: str | None = None
         self.batch = BATCH
         self._store = store
         self._results = results
         self._counts = counts
+        self._on_recorded = on_recorded
         self._oldest_s: float | None = None
         self._not_before_s = 0.0
 
@@ -81,6 +90,7 @@ class Reports:
         del self._results[: len(batch)]
         self._oldest_s = None
         for result in batch:
+            self._on_recorded(result)
             if result.attempt in stale:
                 self._counts.stale += 1
             else:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ PATIENCE_S = 10.0  # that running attempts get to end by themselves once the wor
 SAME_ORDER_S = 0.3  # signals closer together than this are one order
 EVENT_S = 0.1
 LOOK_S = 0.5  # between looks at what is left, for a worker that drains
+FILES, FILES_PER_SLOT = 256, 32  # that a worker may need to have open
 REJOIN_S = 1.0  # between attempts to reach a store that does not answer
 
 _log = logging.getLogger(__name__)
@@ -42,24 +43,27 @@ _log = logging.getLogger(__name__)
 class Worker:
     """One worker on this host. `work` is called once, in the main thread.
 
-    `slots` is how many cpus it fills (None: all it may use); with `drain` it ends when nothing is
+    `slots` is how many cpus it fills (None: all it may use), `tags` what steps may need of it (None:
+    what the settings say of this host); with `drain` it ends when nothing is
     left that it could do; after `time_limit_s` it stops as on a first signal. `on_event` gets a
     snapshot at most ten times a second, from the loop itself: it must be quick.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is what somebody may want of a worker
         self,
         store: Store,
         settings: Settings,
         *,
         slots: int | None = None,
+        tags: Sequence[str] | None = None,
         name: str | None = None,
         drain: bool = False,
         time_limit_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
-        cpus, root = usage.host_cpus(), leftovers.scratch_root(store, settings)
+        own, root = settings.worker.on(store.host), leftovers.scratch_root(store, settings)
+        cpus = own.cpus or usage.host_cpus()
         self._watcher = Watcher()
         self._post = Post(
             store=store,
@@ -68,7 +72,8 @@ class Worker:
             name=name or f"{store.host}-{os.getpid()}",
             slots=slots or cpus,
             cpus=cpus,
-            memory_bytes=usage.host_memory_bytes(),
+            memory_bytes=own.memory_bytes or usage.host_memory_bytes(),
+            tags=tuple(own.tags or ()) if tags is None else tuple(tags),
             scratch_root=root,
             room=Room(_places(store, root), self._watcher.wake),
             lease_s=lease_s,
@@ -143,6 +148,7 @@ class Worker:
         ]
         spawn.clean_inheritance()
         spawn.use_short_slice()
+        spawn.raise_open_files(FILES + FILES_PER_SLOT * self._post.slots)
         gc.freeze()  # what is imported by now stays: collections need not look at it
         thresholds = gc.get_threshold()
         gc.set_threshold(50_000, *thresholds[1:])  # tasks come and go by thousands, without cycles

@@ -16,15 +16,15 @@ def simulate(shares, slots, arrivals, until_s):
     for serial in range(100_000):
         while len(running) >= slots:
             now_s, attempt, group, seconds = heapq.heappop(running)
-            ledger.end(shares, attempt, seconds)
+            ledger.end(attempt, seconds)
             had[group] += seconds
         if now_s > until_s:
             return had
         there = {group: seconds for at_s, group, seconds in arrivals if at_s <= now_s}
-        standing = ledger.standing(shares, there, int(now_s * SECOND_US))
+        standing = ledger.standing(there, int(now_s * SECOND_US))
         group = min(standing, key=lambda one: (standing[one], one))
         attempt = serial.to_bytes(16, "big")
-        ledger.begin(attempt, group, 1, int(now_s * SECOND_US))
+        ledger.begin(shares, attempt, group, 1, int(now_s * SECOND_US))
         heapq.heappush(running, (now_s + there[group], attempt, group, there[group]))
     raise AssertionError("it did not end")
 
@@ -55,11 +55,11 @@ def test_who_comes_late_gets_a_share_from_then_on_and_no_more():
 
 def test_an_attempt_that_never_began_is_not_charged():
     ledger = Ledger()
-    ledger.standing(USERS, ["anna"], 0)
-    ledger.begin(b"x", "anna", 4, 0)
-    assert ledger.standing(USERS, ["anna"], 10 * SECOND_US) == {"anna": 40}
-    ledger.end(USERS, b"x", None)
-    assert ledger.standing(USERS, ["anna"], 10 * SECOND_US) == {"anna": 0}
+    ledger.standing(["anna"], 0)
+    ledger.begin(USERS, b"x", "anna", 4, 0)
+    assert ledger.standing(["anna"], 10 * SECOND_US) == {"anna": 40}
+    ledger.end(b"x", None)
+    assert ledger.standing(["anna"], 10 * SECOND_US) == {"anna": 0}
     assert not ledger.open
 
 
