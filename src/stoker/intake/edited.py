@@ -86,7 +86,14 @@ class _Memory:
 class EditedSource:
     """A table, a folder of tables or a list, followed while people edit it."""
 
-    def __init__(self, pipeline: Pipeline, declared: Declared, *, project_folder: str) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        declared: Declared,
+        *,
+        project_folder: str,
+        is_staying: bool = True,
+    ) -> None:
         self.name = declared.name
         self.kind = declared.kind
         self.pending = 0
@@ -97,6 +104,7 @@ class EditedSource:
         self._pattern = declared.table or declared.listing or ""
         self._settle_s = declared.settle_s
         self._what = "row" if declared.table is not None else "name"
+        self._is_staying = is_staying
         self._seen: dict[str, _Seen] = {}
         self._memory: dict[str, _Memory] = {}
         declares = repr((pipeline.params, pipeline.key, pipeline.items, pipeline.priority))
@@ -146,10 +154,8 @@ class EditedSource:
             return False
         seen = self._seen.get(path)
         if seen is None or seen.look != now:
-            age_s = max(0.0, time.time() - now.ctime_ns / 1e9)
-            is_old = seen is None and age_s >= max(self._settle_s, UNFINISHED_S)
-            since_s = time.monotonic() - (age_s if is_old else 0.0)
-            seen = self._seen[path] = _Seen(now, since_s)
+            age_s = 0.0 if seen is not None else max(0.0, time.time() - now.ctime_ns / 1e9)
+            seen = self._seen[path] = _Seen(now, time.monotonic() - age_s)
         known = self._memory.get(path)
         if known is not None and known.stamp == self._stamp(now) and not self._is_due(known):
             return False
@@ -179,6 +185,8 @@ class EditedSource:
                 troubles.append(f"there is no file `{path}`; make it, or put its path right")
                 continue
             if known is None or known.stamp != self._stamp(seen.look):
+                if not self._is_staying:
+                    troubles.append(f"`{path}` is still being saved; a later run takes it")
                 self.pending += 1
                 self.pending_for_s = max(self.pending_for_s or 0.0, _passed_s(seen.since_s))
             if known is not None and known.trouble:

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from stoker.intake.command import CommandSource
 from stoker.intake.edited import EditedSource
 from stoker.intake.folder import FolderSource
-from stoker.intake.source import Source
-from stoker.model.pipeline import Pipeline
+from stoker.intake.folders import FoldersSource
+from stoker.intake.source import Over, Source
+from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Source as Declared
 
 if TYPE_CHECKING:
@@ -19,10 +21,33 @@ def make_source(
     *,
     project_folder: str,
     is_staying: bool = True,
+    over: Over | None = None,
 ) -> Source:
-    """Return what looks at the declared source; `is_staying` is false for a run, which ends."""
+    """Return what looks at the declared source; `is_staying` is false for a run, which ends.
+
+    When `over` is set, a look that waits for somebody else's program ends too.
+    """
     if declared.folder is not None:
-        return FolderSource(
-            store, pipeline, declared, project_folder=project_folder, is_staying=is_staying
+        of_files = pipeline.items is not ItemKind.FOLDERS
+        make = FolderSource if of_files else FoldersSource
+        return make(store, pipeline, declared, project_folder=project_folder, is_staying=is_staying)
+    if declared.command is not None:
+        return CommandSource(
+            pipeline, declared.name, declared.command, project_folder=project_folder, over=over
         )
-    return EditedSource(pipeline, declared, project_folder=project_folder)
+    if declared.feed is not None:
+        from stoker.intake.feed import FeedSource  # with an HTTP client, which is slow to load
+
+        return FeedSource(
+            store, pipeline, declared.name, declared.feed, project_folder=project_folder
+        )
+    return EditedSource(pipeline, declared, project_folder=project_folder, is_staying=is_staying)
+
+
+def make_progress(store: "Store", pipeline: Pipeline, declared: Declared) -> Source | None:
+    """Return what writes the progress of a source's items back to where they came from, if any."""
+    if declared.feed is None:
+        return None
+    from stoker.intake.feed_progress import FeedProgress
+
+    return FeedProgress(store, pipeline, declared.name, declared.feed)

@@ -154,6 +154,7 @@ class Project(Reading, Changing, Keeping):
         Registered are the paths, or without paths what the pipelines' sources hold now.
         """
         from stoker.project.running import work_off
+        from stoker.project.taking import write_progress
 
         named = [pipeline] if pipeline is not None else []
         self.follow_file(*named, on_apply=on_apply)
@@ -164,13 +165,11 @@ class Project(Reading, Changing, Keeping):
         if on_push is not None:
             for one in pushed:
                 on_push(one)
-        return work_off(
-            self.open_store(create=True),
-            self.settings,
-            pipeline=pipeline,
-            slots=slots,
-            on_event=on_event,
-        )
+        store = self.open_store(create=True)
+        done = work_off(store, self.settings, pipeline=pipeline, slots=slots, on_event=on_event)
+        for name in named or sorted(self.pipelines):
+            write_progress(store, self.pipeline(name))
+        return done
 
     def take_sources(
         self, *pipelines: str, on_wait: "Callable[[int, float], None] | None" = None

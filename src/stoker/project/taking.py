@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stoker.intake.kinds import make_source
+from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
 from stoker.intake.taking import Taker
 from stoker.project.project import open_project
@@ -32,7 +32,7 @@ def main() -> None:
     """Follow the sources of the project that is named, until the input ends."""
     over = Over()
     with open_project(sys.argv[1]) as project:
-        takers = takers_of(project, on_taken=_tell)
+        takers = takers_of(project, on_taken=_tell, over=over)
         threads = [
             threading.Thread(target=taker.follow, args=(over,), name=taker.source.name)
             for taker in takers
@@ -54,19 +54,42 @@ def _tell(_taken: int) -> None:
         return
 
 
-def takers_of(project: "Project", *, on_taken: Callable[[int], None] | None = None) -> list[Taker]:
-    """Return what takes from the sources of all pipelines of the project's file."""
-    return [
-        Taker(
-            project.store,
-            pipeline.name,
-            make_source(project.store, pipeline, declared, project_folder=project.settings.folder),
-            max_open=declared.max_open,
-            on_taken=on_taken,
-        )
-        for pipeline in project.pipelines.values()
-        for declared in pipeline.sources
-    ]
+def takers_of(
+    project: "Project",
+    *,
+    on_taken: Callable[[int], None] | None = None,
+    over: Over | None = None,
+) -> list[Taker]:
+    """Return what takes from the sources of all pipelines of the project's file.
+
+    And what tells feeds of the progress of their items.
+    """
+    store, takers = project.store, []
+    for pipeline in project.pipelines.values():
+        for declared in pipeline.sources:
+            source = make_source(
+                store, pipeline, declared, project_folder=project.settings.folder, over=over
+            )
+            most = declared.max_open
+            takers.append(Taker(store, pipeline.name, source, max_open=most, on_taken=on_taken))
+            progress = make_progress(store, pipeline, declared)
+            if progress is not None:
+                takers.append(Taker(store, pipeline.name, progress))
+    return takers
+
+
+def write_progress(store: "Store", pipeline: "Pipeline") -> None:
+    """Those sources of the pipeline that keep a record of their items have how all stand now.
+
+    What went wrong stands in the source's row; a later call goes on from there.
+    """
+    for declared in pipeline.sources:
+        progress = make_progress(store, pipeline, declared)
+        if progress is not None:
+            try:
+                Taker(store, pipeline.name, progress).take()
+            finally:
+                progress.close()
 
 
 def take_sources(

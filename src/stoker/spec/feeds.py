@@ -44,6 +44,9 @@ def build_feed(
         )
         findings.add((*path, "feed"), "a document is no file", hint)
     secret = table.password_file
+    if secret is not None and "@" not in table.feed:
+        hint = "write `http://USER@HOST:5984/DATABASE`"
+        findings.add((*path, "password_file"), "the feed's URL does not say whose password", hint)
     return Feed(
         url=table.feed,
         selector=table.selector,

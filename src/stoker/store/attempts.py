@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, select
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
@@ -74,6 +74,14 @@ def attempts_of_item(unit: Unit, item_id: int) -> list[AttemptRow]:
     """Return all attempts of an item, of removed steps too, oldest first."""
     query = _joined(_T.c.item_id == item_id).order_by(_X.c.id)
     rows = unit.execute(query).fetchall()
+    outputs = outputs_of(unit, [row.id for row in rows])
+    return [_attempt_row(row, outputs) for row in rows]
+
+
+def last_of_tasks(unit: Unit, item_ids: Sequence[int]) -> list[AttemptRow]:
+    """Return for each task of these items the attempt that carries it, or that did so last."""
+    is_last = and_(_T.c.item_id.in_(item_ids), _X.c.id == _T.c.attempt)
+    rows = unit.execute(_joined(is_last)).fetchall()
     outputs = outputs_of(unit, [row.id for row in rows])
     return [_attempt_row(row, outputs) for row in rows]
 

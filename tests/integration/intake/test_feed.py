@@ -1,0 +1,470 @@
+"""Documents of a real server become items, and say what became of them."""
+
+import itertools
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import stoker
+from couch.server import Couch
+from stoker.intake.couch import Couch as Client
+from stoker.intake.couch import FeedTrouble
+from stoker.intake.kinds import make_progress, make_source
+from stoker.intake.source import Over
+from stoker.intake.taking import Taker
+from stoker.store.sources import find_source
+
+FILE = """
+[pipelines.runs]
+items = "records"
+[pipelines.runs.params]
+number = {{ type = "integer", required = true, minimum = 1 }}
+gain = {{ type = "number", default = 1.0 }}
+[pipelines.runs.sources.closed]
+feed = "{url}"
+selector = {{ status = "closed" }}
+params.number = "run.number"
+[pipelines.runs.steps.convert]
+run = '''echo run {{params.number}} > {{out.raw}}; [ {{params.number}} != 13 ]'''
+outputs.raw = "raw/{{key}}.txt"
+[pipelines.runs.steps.analyse]
+run = "cat {{in.convert.raw}} > {{out.sum}}"
+outputs.sum = "sums/{{key}}.txt"
+"""
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def couch():
+    started = Couch()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def database(couch):
+    """The name of an empty database."""
+    name = f"runs{next(_numbers)}"
+    couch.make(name)
+    return name
+
+
+class Lab:
+    """A project with one feed."""
+
+    def __init__(self, folder, url, text=FILE):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        (folder / "stoker.toml").write_text(text.format(url=url))
+        self.open()
+
+    def open(self):
+        self.project = stoker.open(self.folder)
+        self.project.follow_file()
+        self.pipeline = self.project.pipelines["runs"]
+        (self.declared,) = self.pipeline.sources
+        store = self.project.store
+        source = make_source(store, self.pipeline, self.declared, project_folder=str(self.folder))
+        self.taker = Taker(store, "runs", source)
+        self.progress = Taker(store, "runs", make_progress(store, self.pipeline, self.declared))
+
+    def close(self):
+        self.taker.source.close()
+        self.progress.source.close()
+        self.project.close()
+
+    def reopen(self):
+        self.close()
+        self.open()
+
+    def take(self):
+        return self.taker.take()
+
+    def items(self):
+        return {row.item: row for row in self.project.items()}
+
+    def cursor(self):
+        return find_source(self.project.store, "runs", "closed", kind="feed").cursor
+
+
+@pytest.fixture
+def lab(tmp_path, couch, database):
+    made = Lab(tmp_path / "lab", couch.url(database))
+    yield made
+    made.close()
+
+
+def closed(name, number, **fields):
+    return {"_id": name, "status": "closed", "run": {"number": number}, **fields}
+
+
+def test_documents_that_fit_are_items_once(lab, couch, database):
+    couch.put(database, closed("a", 1, site="north", tags=["x"], run_type="calib"))
+    couch.put(database, {"_id": "open", "status": "open"}, {"_id": "_design/x", "status": "closed"})
+    assert lab.take().registered == 1
+    item = lab.items()["a"]
+    assert item.params == {"number": 1, "gain": 1.0}
+    assert item.meta == {
+        "status": "closed", "site": "north", "tags": ["x"], "run_type": "calib",
+        "document": "a", "feed": "closed",
+    }  # fmt: skip
+    lab.reopen()
+    couch.put(database, closed("b", 2, gain=2.5))
+    done = lab.take()
+    assert (done.registered, done.known) == (1, 0), "what was seen before is not read again"
+    couch.edit(database, "a", comment="nice")
+    done = lab.take()
+    assert (done.registered, done.known, done.changed) == (0, 1, 0), "what is not ours is no change"
+    couch.edit(database, "a", status="closed", run={"number": 7})
+    assert lab.take().changed == 1
+    assert lab.items()["a"].params["number"] == 7
+
+
+def test_many_documents_come_in_pages_and_none_is_missed(lab, couch, database, monkeypatch):
+    monkeypatch.setattr("stoker.intake.feed.PAGE", 7)
+    couch.put(database, *(closed(f"d{n:03}", n + 1) for n in range(100)))
+    assert lab.take().registered == 100
+    assert lab.take().registered == 0
+
+
+def test_what_happened_while_we_were_away_is_not_missed(lab, couch, database):
+    couch.put(database, closed("a", 1))
+    lab.take()
+    lab.close()
+    couch.kill()
+    couch.start()
+    couch.put(database, closed("b", 2), closed("c", 3))
+    couch.edit(database, "c", status="void")
+    lab.open()
+    assert lab.take().registered == 1
+    assert set(lab.items()) == {"a", "b"}
+
+
+def test_a_bad_document_is_on_record_and_says_so_itself(lab, couch, database):
+    couch.put(
+        database,
+        closed("a", 1),
+        closed("bad", "many"),
+        closed("low", 0),
+        {"_id": "none", "status": "closed"},
+    )
+    done = lab.take()
+    assert (done.registered, done.quarantined) == (1, 3)
+    reasons = {row.item: row.reason for row in lab.items().values() if row.reason}
+    assert reasons == {
+        "bad": 'parameter `number` must be a whole number, not "many"',
+        "low": "parameter `number` is 0 and must be at least 1",
+        "none": "parameter `number` is required",
+    }
+    lab.progress.take()
+    said = couch.get(database, "bad")
+    assert said["status"] == "quarantined"
+    assert said["stoker"]["runs"]["error"] == reasons["bad"]
+    assert lab.take().quarantined == 0, "our own writing is nothing new"
+    couch.edit(database, "bad", status="closed", run={"number": 5})
+    assert lab.take().registered == 1
+    lab.progress.take()
+    said = couch.get(database, "bad")
+    assert said["status"] == "waiting"
+    assert "error" not in said["stoker"]["runs"]
+    assert said["run"] == {"number": 5}
+
+
+def test_each_step_leaves_its_record(lab, couch, database):
+    couch.put(database, closed("a", 1, owner="jo"), closed("unlucky", 13))
+    lab.project.run()
+    good = couch.get(database, "a")
+    assert good["owner"] == "jo"
+    assert good["status"] == "done"
+    assert list(good["stoker"]) == ["runs"]
+    steps = good["stoker"]["runs"]["steps"]
+    assert [steps[name]["state"] for name in ("convert", "analyse")] == ["done", "done"]
+    convert = steps["convert"]
+    assert convert["outputs"] == [
+        {"name": "raw", "path": str(lab.folder / "raw/a.txt"), "size_bytes": 6}
+    ]
+    assert convert["program"].startswith("echo run {params.number}")
+    assert convert["host"] == lab.project.store.host
+    assert convert["started_at"] <= convert["ended_at"]
+    assert convert["exit_code"] == 0
+    (attempt,) = lab.project.attempts("a", step="convert")
+    assert convert["attempt"] == attempt.id
+    bad = couch.get(database, "unlucky")
+    assert bad["status"] == "failed"
+    assert bad["stoker"]["runs"]["steps"]["convert"]["state"] == "failed"
+    assert bad["stoker"]["runs"]["steps"]["convert"]["error"]
+    assert bad["stoker"]["runs"]["steps"]["analyse"] == {"state": "blocked"}
+
+
+def test_progress_is_written_once_and_only_where_it_belongs(lab, couch, database):
+    couch.put(database, closed("a", 1), {"_id": "other", "status": "open"})
+    lab.project.push("runs", ["other"], params={"number": 3})
+    lab.project.run()
+    revision = couch.get(database, "a")["_rev"]
+    assert couch.get(database, "other")["status"] == "open", "it did not come from the feed"
+    lab.take()
+    lab.progress.take()
+    lab.reopen()
+    lab.progress.take()
+    assert couch.get(database, "a")["_rev"] == revision
+
+
+def test_other_peoples_fields_survive_our_writing(lab, couch, database, monkeypatch):
+    """Others write to the document between our reading and our writing, again and again."""
+    couch.put(database, closed("a", 1))
+    lab.take()
+    truly, times = Client.documents, iter(range(5))
+
+    def documents(self, ids):
+        found = truly(self, ids)
+        for n in times:
+            couch.edit(database, "a", **{f"note{n}": n})
+            break
+        return found
+
+    monkeypatch.setattr(Client, "documents", documents)
+    lab.progress.take()
+    said = couch.get(database, "a")
+    assert [said[f"note{n}"] for n in range(5)] == [0, 1, 2, 3, 4]
+    assert said["status"] == "waiting"
+    assert lab.progress.source.trouble is None
+
+
+def test_two_who_write_at_once_lose_nothing(lab, couch, database):
+    names = [f"d{n}" for n in range(20)]
+    couch.put(database, *(closed(name, 1) for name in names))
+    lab.take()
+    over = threading.Event()
+
+    def others():
+        n = 0
+        while not over.is_set():
+            for name in names:
+                couch.edit(database, name, note=n)
+            n += 1
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        lab.project.run()
+        until = time.monotonic() + 60
+        while lab.progress.take() and lab.progress.source.trouble:
+            assert time.monotonic() < until, lab.progress.source.trouble
+    finally:
+        over.set()
+        thread.join()
+    for name in names:
+        said = couch.get(database, name)
+        assert said["status"] == "done"
+        assert "note" in said
+
+
+def test_no_end_of_a_step_is_lost_while_the_server_is_down(lab, couch, database):
+    couch.put(database, closed("a", 1))
+    lab.take()
+    couch.kill()
+    try:
+        lab.project.run()
+        lab.progress.take()
+        assert "does not answer" in lab.progress.source.trouble
+        lab.take()
+        assert "does not answer" in lab.taker.source.trouble
+        assert lab.progress.source._back_off.wait_s > 0
+        lab.reopen()
+    finally:
+        couch.start()
+    lab.progress.take()
+    assert lab.progress.source.trouble is None
+    assert couch.get(database, "a")["status"] == "done"
+
+
+def test_what_somebody_undid_is_written_again(lab, couch, database):
+    couch.put(database, closed("a", 1))
+    lab.project.run()
+    document = couch.get(database, "a")
+    del document["stoker"]
+    couch.put(database, document | {"status": "closed"})
+    assert lab.take().known == 1
+    said = couch.get(database, "a")
+    assert (said["status"], said["stoker"]["runs"]["state"]) == ("done", "done")
+
+
+def test_a_document_that_is_deleted_stays_deleted(lab, couch, database):
+    couch.put(database, closed("a", 1))
+    lab.take()
+    couch.put(database, couch.get(database, "a") | {"_deleted": True})
+    lab.take()
+    lab.progress.take()
+    assert lab.progress.source.trouble is None
+    assert couch.http.get(couch.url(f"{database}/a")).status_code == 404
+    assert set(lab.items()) == {"a"}
+
+
+def test_another_database_under_the_same_url_is_read_from_its_beginning(lab, couch, database):
+    couch.put(database, *(closed(f"d{n}", n + 1) for n in range(5)))
+    lab.take()
+    couch.http.delete(couch.url(database)).raise_for_status()
+    couch.make(database)
+    couch.put(database, closed("fresh", 1))
+    lab.reopen()
+    assert lab.take().registered == 1
+
+
+def test_another_selector_looks_at_all_documents_anew(lab, couch, database):
+    couch.put(database, closed("a", 1), closed("b", 2, status="ready"))
+    lab.take()
+    file = lab.folder / "stoker.toml"
+    file.write_text(file.read_text().replace('"closed" }', '{ "$in" = ["closed", "ready"] } }'))
+    lab.reopen()
+    done = lab.take()
+    assert (done.registered, done.known) == (1, 1)
+
+
+def test_waiting_ends_with_a_change_and_with_the_end(lab, couch, database):
+    lab.take()
+    over = Over()
+    found = threading.Event()
+
+    def rest():
+        lab.taker.source.rest(over)
+        found.set()
+
+    thread = threading.Thread(target=rest)
+    thread.start()
+    couch.put(database, closed("a", 1))
+    assert found.wait(60)
+    thread.join()
+    assert lab.take().registered == 1
+    found.clear()
+    thread = threading.Thread(target=rest)
+    thread.start()
+    over.set()
+    assert found.wait(60)
+    thread.join()
+    over.close()
+
+
+def test_files_that_documents_name_are_items(tmp_path, couch, database, monkeypatch):
+    text = FILE.replace('items = "records"\n', "").replace(
+        'params.number = "run.number"', 'params.number = "run.number"\npath = "raw.file"'
+    )
+    lab = Lab(tmp_path / "lab", couch.url(database), text)
+    (lab.folder / "data").mkdir()
+    (lab.folder / "data" / "one.dat").write_text("x")
+    couch.put(
+        database,
+        closed("a", 1, raw={"file": "data/one.dat"}),
+        closed("b", 1, raw={"file": "data/none.dat"}),
+        closed("c", 1, raw={"file": 3}),
+    )
+    done = lab.take()
+    assert (done.registered, done.refused) == (1, 2)
+    assert lab.items()["data/one.dat"].meta["document"] == "a"
+    said = "\n".join(done.messages)
+    assert "document `b`: " in said
+    assert "none.dat` is not there" in said
+    assert "document `c`: its field `raw.file` has no path in it" in said
+    (lab.folder / "data" / "none.dat").write_text("x")
+    lab.reopen()
+    lab.taker.source._again_s = time.monotonic() + 3600
+    assert lab.take().registered == 0
+    assert lab.taker.source.trouble.count("document `") == 2, "it stays trouble"
+    lab.taker.source._again_s = 0.0
+    assert lab.take().registered == 1, "a file may come later than its document"
+    assert lab.taker.source.trouble == "document `c`: its field `raw.file` has no path in it"
+    couch.put(database, couch.get(database, "c") | {"_deleted": True})
+    lab.take()
+    assert lab.taker.source.trouble is None
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    server = Couch(user="lab", password="p@ss:wörd")
+    server.make("runs")
+    server.put("runs", closed("a", 1))
+    yield server
+    server.close()
+
+
+def test_the_password_comes_from_the_environment_or_a_file(guarded, tmp_path, monkeypatch):
+    where = guarded.url("runs").removeprefix("http://")
+    monkeypatch.setenv("COUCH_PASSWORD", "p@ss:wörd")
+    lab = Lab(tmp_path / "one", f"http://lab:${{COUCH_PASSWORD}}@{where}")
+    assert lab.take().registered == 1
+    lab.close()
+    secret = tmp_path / "password"
+    secret.write_text("p@ss:wörd\n")
+    secret.chmod(0o644)
+    text = FILE.replace("selector =", f'password_file = "{secret}"\nselector =')
+    lab = Lab(tmp_path / "two", f"http://lab@{where}", text)
+    assert lab.take().registered == 0
+    assert "chmod o= it" in lab.taker.source.trouble
+    secret.chmod(0o600)
+    assert lab.take().registered == 1
+    lab.close()
+
+
+def test_a_wrong_account_is_told_without_the_password(guarded, tmp_path, monkeypatch):
+    where = guarded.url("runs").removeprefix("http://")
+    monkeypatch.setenv("COUCH_PASSWORD", "wrong-secret")
+    lab = Lab(tmp_path / "lab", f"http://lab:${{COUCH_PASSWORD}}@{where}")
+    lab.take()
+    assert "does not let us in as `lab` (401)" in lab.taker.source.trouble
+    monkeypatch.delenv("COUCH_PASSWORD")
+    lab.reopen()
+    lab.take()
+    assert "`${COUCH_PASSWORD}`, which is not in the environment" in lab.taker.source.trouble
+    lab.close()
+    assert "wrong-secret" not in json.dumps(lab.taker.source.trouble)
+
+
+def test_a_url_without_a_database_is_told(couch):
+    asked = Client(couch.url("nothing"))
+    with pytest.raises(FeedTrouble, match="has no such database"):
+        asked.changes(0, limit=1)
+    asked.close()
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """What answers is no CouchDB."""
+
+    answer = (200, b"[]")
+
+    def do_GET(self):
+        code, body = self.answer
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((200, b"<html>"), "does not answer as CouchDB does"),
+        ((200, b"[]"), "does not answer as CouchDB does"),
+        ((302, b""), "answers 302"),
+        ((503, b""), "answers 503"),
+    ],
+    ids=["html", "list", "elsewhere", "unwell"],
+)
+def test_an_answer_of_something_else_is_told(answer, said):
+    handler = type("Answering", (Stranger,), {"answer": answer})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        asked = Client(f"http://127.0.0.1:{server.server_port}/db")
+        with pytest.raises(FeedTrouble, match=said):
+            asked.changes(0, limit=1)
+        asked.close()
+        server.shutdown()
+        thread.join()
