@@ -24,6 +24,7 @@ from stoker.model.source import Rules
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HEX = re.compile(r"[0-9a-fA-F]{16,128}")
 _BLOCK = 1 << 20
+_NO_SUMS: Mapping[str, str | None] = {}
 _BY_DIGITS: Mapping[int, Callable[[], Any]] = {
     16: xxhash.xxh3_64,
     32: hashlib.md5,
@@ -43,12 +44,15 @@ class Admission:
         self._folder = pipeline.folder
         self._function: asking.Function | None = None
 
-    def admit(self, item: NewItem, *, declared_sum: str | None = None) -> NewItem:
-        """Return the item with what its header says as `meta`, or with the reason why not."""
+    def admit(self, item: NewItem, sums: Mapping[str, str | None] = _NO_SUMS) -> NewItem:
+        """Return the item with what its header says as `meta`, or with the reason why not.
+
+        `sums` are checksums of its files that were declared elsewhere, by path.
+        """
         if item.path is None:
             return item
         try:
-            self._check(item, item.path, declared_sum)
+            self._check(item, item.path, sums)
             meta = self._header(item)
         except Unfit as error:
             return replace(item, reason=str(error))
@@ -61,7 +65,7 @@ class Admission:
         if self._function is not None:
             self._function.close()
 
-    def _check(self, item: NewItem, path: str, declared_sum: str | None) -> None:
+    def _check(self, item: NewItem, path: str, sums: Mapping[str, str | None]) -> None:
         rules, size_bytes = self._rules, item.size_bytes or 0
         if not os.access(path, os.R_OK):
             raise Unfit("it cannot be read; check its rights")
@@ -74,8 +78,9 @@ class Admission:
         if rules.checksum is not None:
             companion = companion_of(rules.checksum, path)
             _check_sum(path, _sum_in(companion, os.path.basename(path)), where=companion)
-        if declared_sum is not None:
-            _check_sum(path, declared_sum, where="the manifest")
+        for file, declared in sums.items():
+            if declared is not None:
+                _check_sum(file, declared, where="the manifest")
         if rules.command:
             words = [_filled(word, item, path) for word in rules.command]
             asking.ask(words, folder=self._folder, what="`validate` command")

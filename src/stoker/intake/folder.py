@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.intake.admission import Admission
 from stoker.intake.complete import Completeness
+from stoker.intake.groups import Grouping
 from stoker.intake.listing import Listing
 from stoker.intake.looks import FolderLooks, now_us
 from stoker.intake.names import Names
@@ -62,15 +63,16 @@ class FolderSource:
         checksum = pipeline.rules.checksum
         self._admission = Admission(pipeline)
         names = Names(declared, checksum=checksum, project_folder=project_folder)
+        listing = Listing(
+            pipeline,
+            project_folder=project_folder,
+            refuse=lambda _message: None,
+            priority=pipeline.priority,
+        )
         self._reader = FolderReader(
             store,
-            Listing(
-                pipeline,
-                project_folder=project_folder,
-                refuse=lambda _message: None,
-                priority=pipeline.priority,
-            ),
             names,
+            Grouping(declared, listing),
             Completeness(declared),
             self._admission,
             root=self._root,
@@ -80,14 +82,18 @@ class FolderSource:
         self._known: sources.KnownSource | None = None
         self._open: dict[str, FolderLooks] = {}  # folders that are not remembered as they are
         self._is_staying = is_staying
-        self._told = Told(Notices(os.fsencode(self._root)) if is_staying else None, names)
+        self._told = Told(
+            Notices(os.fsencode(self._root)) if is_staying else None,
+            names,
+            by_folder=bool(declared.parts),
+        )
         self._is_shared = _is_shared(self._root)
         self._pace = Pace(UNNOTICED_S)
         self._thorough_s = time.monotonic()
         self._next_s = 0.0  # when to look at all again
         self._number = 0  # of the look
         self._troubles: list[str] = []
-        self._marked: list[sources.Folder] = []
+        self._marked: dict[bytes, str | None] = {}
 
     # ---------------------------------------------------------------------------------------- looking
 
@@ -106,11 +112,10 @@ class FolderSource:
             if self._is_staying:
                 self._told.listen()
                 yield from self._look_where_told()
-                yield Mark(folders=tuple(self._marked))
-                self._marked.clear()
+                yield self._remember()
             if self._told.is_gap or time.monotonic() >= self._next_s:
                 yield from self._look_at_all()
-            yield Mark(folders=tuple(self._marked))
+            yield self._remember()
         self._sum_up()
 
     def _identity(self, cursor: Mapping[str, Any]) -> str | None:
@@ -194,7 +199,7 @@ class FolderSource:
         is_clear = self._reader.is_clear
         if found and self._known is not None:
             paths = [os.fsencode(one) for one in found]
-            known = sources.stamps_of(self._store, self._known, paths)
+            known = {**self._marked, **sources.stamps_of(self._store, self._known, paths)}
             fresh = [one for one, path in zip(found, paths, strict=True) if path not in known]
             for one in fresh:
                 yield from self._mark(one, "")
@@ -204,10 +209,14 @@ class FolderSource:
             yield from self._mark(folder, stamp)
 
     def _mark(self, folder: str, stamp: str | None) -> Generator[Find]:
-        self._marked.append((os.fsencode(folder), stamp))
+        self._marked[os.fsencode(folder)] = stamp
         if len(self._marked) >= _MARK_AT:
-            yield Mark(folders=tuple(self._marked))
-            self._marked.clear()
+            yield self._remember()
+
+    def _remember(self) -> Mark:
+        """Return the mark with which the folders are remembered that were finished since the last."""
+        marked, self._marked = self._marked, {}
+        return Mark(folders=tuple(marked.items()))
 
     def _look_where_told(self) -> Generator[Find]:
         """Look at the names that something happened to, and at those that may have settled."""

@@ -21,6 +21,7 @@ from stoker.spec.params import check_params
 
 PLAIN_NAME_LIMIT = 300  # characters up to which a key cannot be too long in bytes
 _CACHED_FOLDERS = 10_000
+_NOTHING: Mapping[str, Any] = {}
 
 Refuse = Callable[[str], None]
 
@@ -63,9 +64,7 @@ class Listing:
 
     def names(self, names: Iterable[str]) -> Iterator[NewItem]:
         """Yield an item for each name: a path, or for records the record's own text."""
-        if self._params is None:
-            self._params = self._checked(self.given, where="these items")
-            self._mark = _mark_of(self._params)
+        self._be_checked()
         if self.pipeline.items is ItemKind.RECORDS:
             yield from self._records(names)
             return
@@ -83,15 +82,6 @@ class Listing:
             self.refuse(f"`{name}` cannot be taken: {error.strerror}")
         except ValueError:
             self.refuse(f"{name!r} has a NUL byte, which no path can have")
-
-    def below(self, folder: str) -> Iterator[str]:
-        """Yield the paths below a folder that the pipeline takes as its items."""
-        if self.pipeline.items is not ItemKind.FOLDERS:
-            yield from self._filter.below(folder, self.refuse)
-            return
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield entry.path
 
     def row(self, key: str, given: Mapping[str, object], *, where: str, folder: str) -> NewItem:
         """Return the item of a table's row; UserError or OSError if it cannot be taken."""
@@ -154,12 +144,30 @@ class Listing:
     def _inner_file(self, path: str) -> Iterator[NewItem]:
         yield self._file(path, _look(path), self._params or {}, self._mark)
 
-    def file_at(self, path: str, found: os.stat_result) -> NewItem:
-        """Return the item of a regular file that was `found` at `path`; UserError if it has no key."""
+    def file_at(
+        self,
+        path: str,
+        found: os.stat_result,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        own_name: str | None = None,
+    ) -> NewItem:
+        """Return the item of a regular file that was `found` at `path`; UserError if it has no key.
+
+        With `own_name` its default key ends with that instead of the file's name.
+        """
+        self._be_checked()
+        return self._item_of(path, found, self._params or {}, self._mark, meta or {}, own_name)
+
+    def folder_at(self, path: str, *, meta: Mapping[str, Any]) -> NewItem:
+        """Return the item that the folder at `path` is; UserError or OSError if it cannot be one."""
+        self._be_checked()
+        return self._folder_item(path, self._params or {}, self._mark, meta)
+
+    def _be_checked(self) -> None:
         if self._params is None:
             self._params = self._checked(self.given, where="these items")
             self._mark = _mark_of(self._params)
-        return self._item_of(path, found, self._params, self._mark)
 
     def _file(
         self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
@@ -174,14 +182,23 @@ class Listing:
         return self._item_of(path, found, params, mark)
 
     def _item_of(
-        self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
+        self,
+        path: str,
+        found: os.stat_result,
+        params: Mapping[str, Any],
+        mark: str,
+        meta: Mapping[str, Any] = _NOTHING,
+        own_name: str | None = None,
     ) -> NewItem:
         default, real = self._key_and_path(path)
+        if own_name is not None:
+            default = "/".join([*default.split("/")[:-1], own_name])
         mtime_ns = found.st_mtime_ns
         return NewItem(
-            key=default if self._is_plain else self._own_key(default, real, params),
+            key=default if self._is_plain else self._own_key(default, real, params, meta),
             path=real,
             params=params,
+            meta=meta,
             size_bytes=found.st_size,
             mtime_us=mtime_ns // 1000,
             fingerprint=f"{found.st_size}:{mtime_ns}{mark}",
@@ -191,7 +208,13 @@ class Listing:
     def _folder_items(self, path: str) -> Iterator[NewItem]:
         yield self._folder_item(path, self._params or {}, self._mark)
 
-    def _folder_item(self, path: str, params: Mapping[str, Any], mark: str) -> NewItem:
+    def _folder_item(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        mark: str,
+        meta: Mapping[str, Any] = _NOTHING,
+    ) -> NewItem:
         found = _look(path)
         if not stat.S_ISDIR(found.st_mode):
             raise UserError(
@@ -203,17 +226,22 @@ class Listing:
         default, real = self._key_and_path(path.rstrip("/") or "/")
         size_bytes, mtime_ns, files = _measure_folder(real)
         return NewItem(
-            key=default if self._is_plain else self._own_key(default, real, params),
+            key=default if self._is_plain else self._own_key(default, real, params, meta),
             path=real,
             params=params,
+            meta=meta,
             size_bytes=size_bytes,
             mtime_us=mtime_ns // 1000,
             fingerprint=f"{size_bytes}:{mtime_ns}:{files}{mark}",
             priority=self.priority,
         )
 
-    def _own_key(self, default: str, path: str, params: Mapping[str, Any]) -> str:
-        return key_from_template(self.pipeline, default_key=default, path=path, params=params)
+    def _own_key(
+        self, default: str, path: str, params: Mapping[str, Any], meta: Mapping[str, Any]
+    ) -> str:
+        return key_from_template(
+            self.pipeline, default_key=default, path=path, params=params, meta=meta
+        )
 
     def _key_and_path(self, path: str) -> tuple[str, str]:
         """Return the default key and the real path; what a folder's files share is kept."""

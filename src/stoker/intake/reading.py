@@ -3,11 +3,10 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from stoker.errors import UserError
 from stoker.intake.complete import Completeness
-from stoker.intake.listing import Listing
+from stoker.intake.groups import Candidate, Grouping, Seen
 from stoker.intake.looks import FolderLooks, Settling, mark_of_file
 from stoker.intake.names import Names
 from stoker.intake.source import Find, Refusal
@@ -15,17 +14,9 @@ from stoker.store import sources
 
 if TYPE_CHECKING:
     from stoker.intake.admission import Admission
-    from stoker.model.item import NewItem
     from stoker.store.connect import Store
 
 _CHUNK = 2_000  # files whose names are held at once
-
-
-class Seen(NamedTuple):
-    """A file of a folder, as it was just now."""
-
-    name: str
-    found: os.stat_result
 
 
 class FolderReader:
@@ -38,8 +29,8 @@ class FolderReader:
     def __init__(
         self,
         store: "Store",
-        listing: Listing,
         names: Names,
+        grouping: Grouping,
         completeness: Completeness,
         admission: "Admission",
         *,
@@ -52,8 +43,8 @@ class FolderReader:
         self.lacks: dict[str, str] = {}  # what is settled and yet not complete, and why
         self.pipeline_id = 0
         self._store = store
-        self._listing = listing
         self._names = names
+        self._grouping = grouping
         self._completeness = completeness
         self._admission = admission
         self._root = root
@@ -79,7 +70,7 @@ class FolderReader:
                         self.subfolders.append(f"{folder}/{entry.name}" if folder else entry.name)
                 elif takes(entry.name):
                     chunk += self._see(folder, entry.name)
-                    if len(chunk) >= _CHUNK:
+                    if len(chunk) >= _CHUNK and not self._grouping.needs_all:
                         yield from self._take(folder, chunk, settling)
                         chunk.clear()
         yield from self._take(folder, chunk, settling)
@@ -118,27 +109,35 @@ class FolderReader:
 
     def _take(self, folder: str, files: list[Seen], settling: Settling) -> Iterator[Find]:
         """Yield what of these files is new and complete; the rest is noted as pending."""
-        items: list[tuple[Seen, NewItem]] = []
-        for seen in files:
-            try:
-                items.append(
-                    (seen, self._listing.file_at(self.path_of(folder, seen.name), seen.found))
-                )
-            except UserError as error:
+        found: list[Candidate] = []
+        for one in self._grouping.candidates(self.path_of(folder), files):
+            if isinstance(one, Refusal):
                 self.is_clear = False
-                yield Refusal(message=str(error))
-        known = sources.fingerprints(self._store, self.pipeline_id, [item.key for _, item in items])
-        for seen, item in items:
-            if known.get(item.key) == item.fingerprint:
-                continue
-            mark = mark_of_file(seen.found)
-            if not settling.is_settled(seen.name, mark, changed_ns=seen.found.st_ctime_ns):
-                continue
-            path = self.path_of(folder, seen.name)
-            lack = self._completeness.lack(path)
-            if lack is not None:
-                self.lacks[path] = lack
-                continue
-            settling.forget(seen.name)
-            self.lacks.pop(path, None)
-            yield self._admission.admit(item, declared_sum=self._completeness.declared_sum(path))
+                yield one
+            else:
+                found.append(one)
+        keys = [one.item.key for one in found]
+        known = sources.fingerprints(self._store, self.pipeline_id, keys)
+        for one in found:
+            if known.get(one.item.key) != one.item.fingerprint:
+                yield from self._judge(folder, one, settling)
+
+    def _judge(self, folder: str, one: Candidate, settling: Settling) -> Iterator[Find]:
+        """Yield the item of a candidate that is new, if it has settled and is complete."""
+        settled = [
+            settling.is_settled(name, mark_of_file(found), changed_ns=found.st_ctime_ns)
+            for name, found in one.files
+        ]
+        if not all(settled):
+            return
+        paths = [self.path_of(folder, name) for name, _ in one.files]
+        lacks = (self._completeness.lack(path) for path in paths)
+        lack = one.lack or next(filter(None, lacks), None)
+        if lack is not None:
+            self.lacks[paths[0]] = lack
+            return
+        for name, _ in one.files:
+            settling.forget(name)
+        self.lacks.pop(paths[0], None)
+        sums = {path: self._completeness.declared_sum(path) for path in paths}
+        yield self._admission.admit(one.item, sums)

@@ -15,11 +15,12 @@ MOST_NAMES = 10_000  # of one folder; with more, the folder is read as a whole
 class Told:
     """Folders and names that something happened to since they were last taken from here."""
 
-    def __init__(self, notices: Notices | None, names: Names) -> None:
+    def __init__(self, notices: Notices | None, names: Names, *, by_folder: bool) -> None:
         self.is_gap = False
         self.due_s = math.inf
         self._notices = notices
         self._meaning = names
+        self._by_folder = by_folder
         self._names: dict[str, set[str] | None] = {}  # None: the folder as a whole
         self._moved: dict[str, set[str]] = {}
 
@@ -56,8 +57,7 @@ class Told:
         if notice.is_folder:
             self.note_folder(f"{folder}/{name}" if folder else name)
             self.note_folder(folder)
-            return
-        if self._meaning.belongs(name):
+        elif self._meaning.belongs(name):
             self.note_folder(folder)
         else:
             self.note(folder, name)
@@ -77,7 +77,10 @@ class Told:
         return self._meaning.chooser(folder)(name)
 
     def note(self, folder: str, name: str) -> None:
-        """The name is to be looked at."""
+        """The name is to be looked at; where names are judged together, all in its folder."""
+        if self._by_folder:
+            self.note_folder(folder)
+            return
         names = self._names.setdefault(folder, set())
         if names is not None:
             names.add(name)

@@ -1,0 +1,243 @@
+"""Folders as sources: what is taken, when, and what is remembered."""
+
+import json
+import os
+
+import pytest
+
+from stoker.intake import folder as folder_module
+
+QUICK = 'settle = "0.05s"'
+
+
+def test_what_is_there_is_taken_once_it_has_settled(yard):
+    yard.declare(QUICK)
+    (yard.incoming / "deep").mkdir()
+    for name in ("a.dat", "deep/b.dat"):
+        (yard.incoming / name).write_text(name)
+    assert yard.take().registered == 0, "one look says nothing about whether a file is complete"
+    assert yard.source.pending == 2
+    yard.take_until(lambda: yard.keys() == ["a.dat", "deep/b.dat"])
+    assert yard.source.pending == 0
+    assert yard.take().registered == 0
+
+
+def test_a_file_that_goes_on_growing_is_left(yard):
+    yard.declare('settle = "1h"')
+    file = yard.incoming / "a.dat"
+    file.write_text("a")
+    for _ in range(3):
+        yard.take()
+        with file.open("a") as more:
+            more.write("more")
+    assert yard.keys() == []
+    assert yard.source.pending == 1
+
+
+def test_a_file_renamed_into_place_is_taken_at_once(yard):
+    yard.declare('settle = "1h"')
+    yard.take()
+    hidden = yard.incoming / ".a.dat.x7"
+    hidden.write_text("whole")
+    hidden.rename(yard.incoming / "a.dat")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+
+
+def test_a_file_moved_in_from_another_folder_is_taken_at_once(yard):
+    yard.declare('settle = "1h"')
+    yard.take()
+    made = yard.folder / "a.dat"
+    made.write_text("whole")
+    (yard.incoming / "new").mkdir()
+    yard.take()
+    made.rename(yard.incoming / "new" / "a.dat")
+    yard.take_until(lambda: yard.keys() == ["new/a.dat"])
+
+
+def test_a_file_renamed_from_one_item_to_another_must_settle(yard):
+    yard.declare('settle = "1h"')
+    yard.take()
+    (yard.incoming / "a.dat").write_text("half")
+    yard.take()
+    (yard.incoming / "a.dat").rename(yard.incoming / "b.dat")
+    for _ in range(3):
+        yard.take()
+    assert yard.keys() == []
+
+
+def test_a_file_made_anew_after_its_rename_must_settle(yard):
+    yard.declare('settle = "1h"')
+    yard.take()
+    (yard.incoming / ".a").write_text("whole")
+    (yard.incoming / ".a").rename(yard.incoming / "a.dat")
+    (yard.incoming / "a.dat").unlink()
+    (yard.incoming / "a.dat").write_text("hal")
+    for _ in range(3):
+        yard.take()
+    assert yard.keys() == []
+
+
+@pytest.mark.parametrize("name", ["a.part", "a.tmp", "a.filepart", "a.crdownload", "a~", ".a"])
+def test_temporary_and_hidden_names_are_no_items(yard, name):
+    yard.declare('settle = "0s"')
+    (yard.incoming / name).write_text("half")
+    (yard.incoming / "b.dat").write_text("b")
+    yard.take_until(lambda: yard.keys() == ["b.dat"])
+    assert yard.source.pending == 0
+
+
+def test_a_companion_says_when_a_file_is_complete(yard):
+    yard.declare(f'{QUICK}\ncomplete_when = "{{item}}.done"')
+    (yard.incoming / "a.dat").write_text("a")
+    (yard.incoming / "b.dat").write_text("b")
+    (yard.incoming / "b.dat.done").touch()
+    yard.take_until(lambda: yard.keys() == ["b.dat"])
+    assert yard.source.pending == 1
+    (yard.incoming / "a.dat.done").touch()
+    yard.take_until(lambda: yard.keys() == ["a.dat", "b.dat"])
+
+
+def test_a_manifest_says_when_files_are_complete_and_what_their_sums_are(yard):
+    yard.declare(f'{QUICK}\nmanifest = "*.md5"')
+    for name in ("a.dat", "b.dat", "c.dat"):
+        (yard.incoming / name).write_text("text")
+    good = "1cb251ec0d568de6a929b520c4aed8d1"
+    lines = f"{good}  a.dat\n{'0' * 32} *b.dat\n{good}  c.da"  # the last line is being written
+    (yard.incoming / "sums.md5").write_text(lines)
+    yard.take_until(lambda: yard.keys() == ["a.dat", "b.dat"])
+    found = yard.rows()
+    assert found["a.dat"].reason is None
+    assert "checksum" in found["b.dat"].reason
+    assert yard.source.pending == 1
+
+
+def test_an_unchanged_folder_is_not_read_again(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "RACY_S", 0.0)
+    yard.declare(QUICK)
+    for name in ("one", "two"):
+        (yard.incoming / name).mkdir()
+        (yard.incoming / name / "a.dat").write_text(name)
+    yard.take_until(lambda: len(yard.keys()) == 2)
+    yard.take_until(lambda: not yard.source._open)
+    yard.begin()
+    (yard.incoming / "two" / "b.dat").write_text("b")
+    read = []
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (read.append(str(path)), real(path))[1])
+    yard.take()
+    assert {path for path in read if path != str(yard.incoming)} == {str(yard.incoming / "two")}
+
+
+def test_a_restart_goes_on_where_folders_were_not_finished(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "RACY_S", 0.0)
+    yard.declare(QUICK)
+    (yard.incoming / "deep").mkdir()
+    (yard.incoming / "a.dat").write_text("a")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    (yard.incoming / "deep" / "b.dat").write_text("b")
+    yard.take()
+    yard.begin()
+    yard.take_until(lambda: yard.keys() == ["a.dat", "deep/b.dat"])
+
+
+def test_replaced_content_is_a_change(yard):
+    yard.declare(QUICK)
+    (yard.incoming / "a.dat").write_text("a")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    (yard.incoming / "a.dat").write_text("another")
+    yard.take_until(lambda: yard.rows()["a.dat"].generation == 2)
+
+
+def test_an_empty_mount_point_is_trouble_and_nothing_is_forgotten(yard):
+    yard.declare(QUICK)
+    (yard.incoming / "a.dat").write_text("a")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    yard.incoming.rename(yard.folder / "away")
+    yard.take()
+    assert "there is no folder" in yard.about().trouble
+    yard.incoming.mkdir()
+    yard.take()
+    assert "mounted" in yard.about().trouble
+    yard.incoming.rmdir()
+    (yard.folder / "away").rename(yard.incoming)
+    (yard.incoming / "b.dat").write_text("b")
+    yard.begin()
+    yard.take_until(lambda: yard.keys() == ["a.dat", "b.dat"])
+    assert yard.about().trouble is None
+    assert yard.rows()["a.dat"].generation == 1
+
+
+def test_a_link_is_followed_once_it_leads_somewhere_and_folders_are_not(yard):
+    yard.declare(QUICK)
+    (yard.incoming / "loop").symlink_to(yard.incoming)
+    (yard.incoming / "a.dat").symlink_to(yard.folder / "real.dat")
+    for _ in range(3):
+        yard.take()
+    assert yard.keys() == []
+    (yard.folder / "real.dat").write_text("a")
+    yard.begin()
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    assert yard.rows()["a.dat"].path == os.fsencode(yard.folder / "real.dat")
+
+
+def test_files_that_belong_together_are_one_item(yard):
+    fields = 'fields = "{run}_{part}.fastq"\nparts = ["R1", "R2"]'
+    yard.declare(f"{QUICK}\n{fields}")
+    for name in ("x1_R1.fastq", "x1_R2.fastq", "x2_R1.fastq", "notes.txt"):
+        (yard.incoming / name).write_text(name)
+    yard.take_until(lambda: yard.keys() == ["x1"])
+    assert yard.source.pending == 1
+    row = yard.rows()["x1"]
+    paths = {part: str(yard.incoming / f"x1_{part.upper()}.fastq") for part in ("r1", "r2")}
+    assert json.loads(row.meta) == {"run": "x1", **paths}
+    assert os.fsdecode(row.path) == paths["r1"]
+    (yard.incoming / "x2_R2.fastq").write_text("late")
+    yard.take_until(lambda: yard.keys() == ["x1", "x2"])
+    (yard.incoming / "x1_R2.fastq").write_text("another one")
+    yard.take_until(lambda: yard.rows()["x1"].generation == 2)
+
+
+def test_what_is_incomplete_for_too_long_is_told(yard):
+    yard.declare(f'{QUICK}\noverdue = "0.1s"\nfields = "{{run}}_{{part}}"\nparts = ["a", "b"]')
+    (yard.incoming / "x_a").touch()
+    yard.take_until(lambda: "`b`" in (yard.source.trouble or ""))
+    assert "its part `b` is not there" in yard.about().trouble
+
+
+def test_fields_of_single_files_become_metadata_and_can_make_the_key(yard):
+    yard.declare(f'{QUICK}\nfields = "{{run}}-{{number}}.dat"', 'key = "{meta.run}/{meta.number}"')
+    (yard.incoming / "x-7.dat").touch()
+    yard.take_until(lambda: yard.keys() == ["x/7"])
+    assert json.loads(yard.rows()["x/7"].meta) == {"run": "x", "number": "7"}
+
+
+def test_a_folder_is_an_item(yard):
+    yard.declare(QUICK, 'items = "folders"')
+    (yard.incoming / "run1" / "deep").mkdir(parents=True)
+    (yard.incoming / "run1" / "deep" / "a").write_text("a")
+    yard.take_until(lambda: yard.keys() == ["run1"])
+    (yard.incoming / "run1" / "b").write_text("b")
+    yard.take_until(lambda: yard.rows()["run1"].generation == 2)
+
+
+def test_a_folder_renamed_into_place_is_an_item_at_once(yard):
+    yard.declare('settle = "1h"', 'items = "folders"')
+    yard.take()
+    made = yard.folder / "made"
+    made.mkdir()
+    (made / "a").write_text("a")
+    made.rename(yard.incoming / "run1")
+    yard.take_until(lambda: yard.keys() == ["run1"])
+
+
+def test_no_more_items_are_open_than_allowed(yard):
+    yard.declare(f"{QUICK}\nmax_open = 3")
+    for at in range(5):
+        (yard.incoming / f"{at}.dat").touch()
+    yard.take_until(lambda: len(yard.keys()) == 3)
+    for _ in range(3):
+        yard.take()
+    assert len(yard.keys()) == 3
+    assert "max_open" in yard.about().trouble
+    yard.project.cancel(*yard.keys())
+    yard.take_until(lambda: len(yard.keys()) == 5)
