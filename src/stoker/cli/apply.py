@@ -57,7 +57,12 @@ def tell_applied(change: "Applied") -> None:
             continue
         held = f"; {pool.retired_but_held} of them end with their attempts"
         gone = held if pool.retired_but_held else ""
-        say(f"pool `{pool.pool}`: {pool.before} → {plural(pool.after, 'slot')}{gone}")
+        if pool.before != pool.after:
+            say(f"pool `{pool.pool}`: {pool.before} → {plural(pool.after, 'slot')}{gone}")
+        else:
+            say(f"pool `{pool.pool}`: other slots, hours or rate{gone}")
+    if change.shares:
+        say("`[shares]`: the slots are divided as the file says now")
 
 
 def _tell_version(one: "VersionChange") -> None:

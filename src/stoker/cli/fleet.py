@@ -1,4 +1,4 @@
-"""`stoker workers` and `stoker pool`: who works, and who holds what."""
+"""`stoker workers`: who works."""
 
 import click
 
@@ -36,38 +36,4 @@ def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
             for row in rows
         ],
         right=("pid", "running", "slots"),
-    )
-
-
-@command()
-@click.argument("name", required=False, metavar="[POOL]")
-@json_option
-def pool(scope: Scope, name: str | None, as_json: bool) -> None:
-    """Show pools and who holds their slots."""
-    with scope.reading() as project:
-        rows = project.slots(pool=name)
-    if as_json:
-        for row in rows:
-            json_line(row)
-        return
-    if not rows:
-        say(
-            "there are no pools; `[pools]` in `stoker.toml` declares them"
-            if name is None
-            else f"there is no pool `{name}`; `stoker pool` lists them"
-        )
-        return
-    table(
-        ["pool", "slot", "held by", "step", "worker", "since"],
-        [
-            [
-                row.pool,
-                row.slot,
-                row.item or "",
-                row.step or "",
-                row.worker or "",
-                human_time(row.since) if row.since else "",
-            ]
-            for row in rows
-        ],
     )

@@ -48,7 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "release": Entry("change", "Let held tasks go on."),
     "shell": Entry("shell", "Open a shell as an attempt would see it; nothing is recorded."),
     "which": Entry("which", "Name the attempt that made a file."),
-    "pool": Entry("fleet", "Show pools and who holds their slots."),
+    "pool": Entry("pool", "Show pools and who holds their slots."),
     "workers": Entry("fleet", "List workers."),
     "prune": Entry("prune", "Forget old items that are done or cancelled."),
     "store": Entry("store", "Make, check, upgrade, move and back up the store."),

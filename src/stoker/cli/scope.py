@@ -101,10 +101,13 @@ def command(
     return decorate
 
 
-def group(function: Callable[[], None]) -> click.Group:
+def group(*, cls: type[click.Group] = click.Group) -> Callable[[Callable[[], None]], click.Group]:
     """A command that only holds others, for one noun; it takes `--project` after its name too."""
-    made = click.Group(function.__name__, callback=function, help=function.__doc__)
-    return _project_again(made)
+
+    def decorate(function: Callable[[], None]) -> click.Group:
+        return _project_again(cls(function.__name__, callback=function, help=function.__doc__))
+
+    return decorate
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., int]:

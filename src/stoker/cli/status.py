@@ -17,6 +17,8 @@ from stoker.cli.render import (
 from stoker.cli.scope import Scope, command, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stoker.store.rows import PipelineStatus, Status
 
 _TASK_WORDS = ("blocked", "ready", "running", "held", "done", "skipped", "failed", "cancelled")
@@ -67,11 +69,19 @@ def _show_pipeline(name: str, one: "PipelineStatus") -> None:
         data(f"`stoker failures --pipeline {name}` groups the failed ones by cause")
 
 
+def _pool_rows(found: "Status") -> "Iterator[list[str]]":
+    """Each pool, and below it each host of a pool per host."""
+    for name, pool in found.pools.items():
+        opens = f"opens {human_time(pool.opens_at)}" if pool.opens_at else ""
+        yield [name, str(pool.used), str(pool.slots), opens]
+        for host, of in pool.hosts.items():
+            yield [f"  on {host}", str(of["used"]), str(of["slots"]), ""]
+
+
 def _show_rest(found: "Status") -> None:
     if found.pools:
         data()
-        rows = [[name, str(pool.used), str(pool.slots)] for name, pool in found.pools.items()]
-        table(["pool", "used", "slots"], rows, right=("used", "slots"))
+        table(["pool", "used", "slots", ""], list(_pool_rows(found)), right=("used", "slots"))
     if found.workers:
         data()
         table(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _NAMED = 20  # violations of one kind that people are shown
 
 
-@group
+@group()
 def store() -> None:
     """Make, check, upgrade, move and back up the store.
 

@@ -1,108 +1,120 @@
 """The verbs by which a person changes what is to be done."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from stoker.project.narrowing import Narrowing, select
+from stoker.model.selection import Selection
+from stoker.project.narrowing import Narrowing, check_keywords, select
 from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
-    from stoker.model.selection import Selection
-    from stoker.store.control import Changed, Who
+    from stoker.model.settings import Retention
+    from stoker.store.control import Changed
+    from stoker.store.pools import PoolChange
     from stoker.store.prune import Pruned
+
+
+class Change(Narrowing, total=False):
+    """The keywords of a verb that changes something: which tasks, why, and whether really."""
+
+    selection: Selection | None
+    reason: str | None
+    dry_run: bool
 
 
 class Changing(Opened):
     """What a person can change. Every verb takes `dry_run`, and most a `reason` for the record."""
 
-    def retry(
-        self,
-        *keys: str,
-        selection: "Selection | None" = None,
-        reason: str | None = None,
-        dry_run: bool = False,
-        **narrow: Unpack[Narrowing],
-    ) -> "Changed":
+    def retry(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected failed tasks are ready again, with a fresh allowance of retries."""
         from stoker.store import control
 
-        chosen = _by_default(select(keys, selection, narrow), "failed")
-        return control.retry(self.store, chosen, _who(reason), dry_run=dry_run)
+        return self._change(control.retry, keys, how, only="failed")
 
-    def rerun(
-        self,
-        *keys: str,
-        selection: "Selection | None" = None,
-        outdated: bool = False,
-        reason: str | None = None,
-        dry_run: bool = False,
-        **narrow: Unpack[Narrowing],
-    ) -> "Changed":
-        """Selected tasks are ready again and all that follow from them blocked."""
+    def rerun(self, *keys: str, outdated: bool = False, **how: Unpack[Change]) -> "Changed":
+        """Selected tasks are ready again and all that follow from them blocked.
+
+        With `outdated`, only those that an older version of their step has done.
+        """
         from stoker.store import control
 
-        chosen = select(keys, selection, narrow)
-        who = _who(reason)
-        return control.rerun(self.store, chosen, who, outdated=outdated, dry_run=dry_run)
+        return self._change(control.rerun, keys, how, outdated=outdated)
 
-    def cancel(
-        self,
-        *keys: str,
-        selection: "Selection | None" = None,
-        reason: str | None = None,
-        dry_run: bool = False,
-        **narrow: Unpack[Narrowing],
-    ) -> "Changed":
+    def cancel(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected tasks are given up; running ones are stopped within seconds."""
         from stoker.store import control
 
-        chosen = select(keys, selection, narrow)
-        return control.cancel(self.store, chosen, _who(reason), dry_run=dry_run)
+        return self._change(control.cancel, keys, how)
 
-    def hold(
-        self,
-        *keys: str,
-        selection: "Selection | None" = None,
-        reason: str | None = None,
-        dry_run: bool = False,
-        **narrow: Unpack[Narrowing],
-    ) -> "Changed":
+    def hold(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected tasks that have not begun will not be started until they are released."""
         from stoker.store import control
 
-        chosen = select(keys, selection, narrow)
-        return control.hold(self.store, chosen, _who(reason), dry_run=dry_run)
+        return self._change(control.hold, keys, how)
 
-    def release(
+    def set_pool(
         self,
-        *keys: str,
-        selection: "Selection | None" = None,
+        name: str,
+        slots: int | Sequence[str],
+        *,
         reason: str | None = None,
         dry_run: bool = False,
-        **narrow: Unpack[Narrowing],
-    ) -> "Changed":
+    ) -> "PoolChange | None":
+        """The pool has so many slots from now on, or those named; None if it has them already."""
+        from stoker.store.control import Who
+        from stoker.store.pools import set_slots
+        from stoker.store.register import user
+
+        return set_slots(self.store, name, slots, Who(user(), reason), dry_run=dry_run)
+
+    def release(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected held tasks go on."""
         from stoker.store import control
 
-        chosen = _by_default(select(keys, selection, narrow), "held")
-        return control.release(self.store, chosen, _who(reason), dry_run=dry_run)
+        return self._change(control.release, keys, how, only="held")
 
     def prune(
-        self, *, older_than_s: float, pipeline: str | None = None, dry_run: bool = False
+        self,
+        *,
+        retention: "Retention | None" = None,
+        older_than_s: float | None = None,
+        pipeline: str | None = None,
+        dry_run: bool = False,
     ) -> "Pruned":
-        """Items that were done or cancelled so long ago are forgotten; their results stay."""
+        """What is older than `[retention]` of the file says, or `retention`, is forgotten.
+
+        With `older_than_s`, items that were done or cancelled so long ago. Results stay.
+        """
+        from stoker.model.settings import Retention
         from stoker.store.prune import prune
 
-        return prune(self.store, older_than_s=older_than_s, pipeline=pipeline, dry_run=dry_run)
+        if older_than_s is not None:
+            retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
+        wanted = retention if retention is not None else self.settings.retention
+        return prune(self.store, wanted, pipeline=pipeline, dry_run=dry_run)
 
+    def _change(
+        self,
+        verb: "Callable[..., Changed]",
+        keys: Sequence[str],
+        how: Change,
+        *,
+        only: str | None = None,
+        **more: Any,
+    ) -> "Changed":
+        """Do what the verb does with the selection; `only` is the one state that it is about.
 
-def _by_default(selection: "Selection", state: str) -> "Selection":
-    """Return the selection narrowed to the one state that the verb is about: others cost time."""
-    return selection if selection.states else replace(selection, states=(state,))
+        To look at tasks in others would cost time.
+        """
+        from stoker.store.control import Who
+        from stoker.store.register import user
 
-
-def _who(reason: str | None) -> "Who":
-    from stoker.store.control import Who
-    from stoker.store.register import user
-
-    return Who(user(), reason)
+        check_keywords(how, Change)
+        narrow: Any = {**how}
+        selection, reason = narrow.pop("selection", None), narrow.pop("reason", None)
+        dry_run = narrow.pop("dry_run", False)
+        chosen = select(keys, selection, narrow)
+        if only is not None and not chosen.states:
+            chosen = replace(chosen, states=(only,))
+        return verb(self.store, chosen, Who(user(), reason), dry_run=dry_run, **more)

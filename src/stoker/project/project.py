@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What taking over the file changed: versions of pipelines, and pools."""
+    """What taking over the file changed: versions of pipelines, pools, and the fair shares."""
 
     versions: tuple["VersionChange", ...]
     pools: tuple["PoolChange", ...]
+    shares: bool = False
 
     @property
     def is_nothing(self) -> bool:
         """Whether the store had all of it already."""
-        return not self.pools and not any(change.is_new for change in self.versions)
+        is_new = any(change.is_new for change in self.versions)
+        return not (self.pools or self.shares or is_new)
 
 
 OnApply = Callable[[Applied], None]
@@ -53,7 +55,7 @@ class Project(Reading, Changing, Keeping):
 
         Without `take_over`, VersionConflict where somebody else set a pipeline last.
         """
-        from stoker.store.pools import set_pools
+        from stoker.store.pools import set_pools, set_shares
         from stoker.store.versions import apply_version
 
         store = self.open_store(create=True)
@@ -70,7 +72,8 @@ class Project(Reading, Changing, Keeping):
             for pipeline in chosen
         )
         pools = set_pools(store, self.settings.pools, dry_run=dry_run)
-        return Applied(versions=versions, pools=tuple(pools))
+        shares = set_shares(store, self.settings.shares, dry_run=dry_run)
+        return Applied(versions=versions, pools=tuple(pools), shares=shares)
 
     def follow_file(self, *pipelines: str, on_apply: OnApply | None = None) -> Applied:
         """As `apply`, but only what this host and path set last; `on_apply` hears of it before."""
@@ -132,7 +135,7 @@ class Project(Reading, Changing, Keeping):
         from stoker.project.adoption import adopt
 
         self.follow_file(pipeline)
-        chosen = select(keys, selection, Narrowing(pipeline=pipeline, **narrow))
+        chosen = select(keys, selection, Narrowing(pipeline=None, **narrow))
         chosen = replace(chosen, pipeline=pipeline)
         return adopt(self.store, chosen, reason=reason, dry_run=dry_run)
 

@@ -49,37 +49,41 @@ class PoolChange:
 
 
 @as_a_whole
-def set_pools(
-    store: "Store",
-    pools: Sequence[Pool],
-    shares: Shares | None = None,
-    *,
-    dry_run: bool = False,
-) -> list[PoolChange]:
-    """The store has these pools and, if given, these shares, as the file says; return what changed.
+def set_pools(store: "Store", pools: Sequence[Pool], *, dry_run: bool = False) -> list[PoolChange]:
+    """The store has these pools, as the file says; return those that changed.
 
     What a person set of a pool since holds until the file says something else of it.
     """
     with store.reading() as unit:
-        if _from_file(newest_sharing(unit), pools, shares) is None:
+        before = newest_sharing(unit)
+        if _from_file(before, pools) == before:
             return []
     with store.writing(dry_run=dry_run, alone=True) as unit:
         before = newest_sharing(unit)
-        after = _from_file(before, pools, shares)
-        return [] if after is None else _take_over(unit, before, after)
+        return _take_over(unit, before, _from_file(before, pools))
 
 
-def _from_file(before: Sharing, pools: Sequence[Pool], shares: Shares | None) -> Sharing | None:
-    """What is to count from now on; None if it does already."""
+def _from_file(before: Sharing, pools: Sequence[Pool]) -> Sharing:
+    """What is to count from now on."""
     declared = {pool.name: pool for pool in pools}
     by_hand = {
         name: slots
         for name, slots in before.by_hand.items()
         if name in declared and declared[name] == before.declared.get(name)
     }
-    shares = before.shares if shares is None else shares
-    after = Sharing(declared=declared, by_hand=by_hand, shares=shares)
-    return None if after == before else after
+    return replace(before, declared=declared, by_hand=by_hand)
+
+
+@as_a_whole
+def set_shares(store: "Store", shares: Shares, *, dry_run: bool = False) -> bool:
+    """The store divides slots so, as the file says; return whether that is something new."""
+    with store.reading() as unit:
+        if newest_sharing(unit).shares == shares:
+            return False
+    with store.writing(dry_run=dry_run, alone=True) as unit:
+        set_sharing(unit, replace(newest_sharing(unit), shares=shares))
+        unit.store.catalog = None
+    return True
 
 
 @as_a_whole
