@@ -1,7 +1,9 @@
 """`stoker retry`, `rerun`, `cancel`, `hold`, `release`: what a person changes."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +22,8 @@ from stoker.errors import Refused
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from stoker.project import Project
     from stoker.store.control import Changed
 
@@ -35,139 +39,127 @@ _WORDS = {
     "release": "ready",
     "release_blocked": "blocked, as a step before is not done",
 }
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@command()
-@selection_options()
-@dry_run_option
-@reason_option
-@yes_option
-@json_option
-def retry(
-    scope: Scope,
-    selection: Selection,
-    dry_run: bool,
-    reason: str | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person said to a verb, and the project that it is about."""
+
+    project: "Project"
+    selection: Selection
+    dry_run: bool
+    reason: str | None
+    yes: bool = False
+
+    def fulfil(
+        self, verb: "Callable[..., Changed]", selection: Selection | None = None, **more: Any
+    ) -> "Changed":
+        """Do it with what was selected, or with `selection` instead."""
+        chosen = selection or self.selection
+        return verb(selection=chosen, dry_run=self.dry_run, reason=self.reason, **more)
+
+    def be_sure(self, verb: str) -> None:
+        """Ask before a verb takes the whole store; refuse where nobody can be asked."""
+        if self.yes or self.dry_run or not self.selection.is_everything:
+            return
+        status = self.project.status()
+        tasks = plural(sum(sum(one.tasks.values()) for one in status.pipelines.values()), "task")
+        if not is_interactive():
+            raise Refused(
+                f"`stoker {verb}` without a selection would be about all {tasks}; name keys, a "
+                "`--pipeline` or a `--state`, or say `--yes`"
+            )
+        be_sure(f"No selection: {verb} everything, {tasks}?")
+
+
+_yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def _changing(
+    wanted: str, *options: Callable[[Any], Any]
+) -> Callable[[Callable[..., "Iterable[Changed]"]], click.Command]:
+    """A command that changes tasks, and tells what it did; `wanted` are the tasks it is about."""
+
+    def decorate(function: Callable[..., "Iterable[Changed]"]) -> click.Command:
+        @wraps(function)
+        def changed(
+            scope: Scope,
+            *,
+            selection: Selection,
+            dry_run: bool,
+            reason: str | None,
+            as_json: bool,
+            yes: bool = False,
+            **more: Any,
+        ) -> None:
+            with scope.reading() as project:
+                wish = Wish(
+                    project=project, selection=selection, dry_run=dry_run, reason=reason, yes=yes
+                )
+                for done in function(wish, **more):
+                    _tell(done, wanted, dry_run=dry_run, as_json=as_json)
+
+        made: Any = changed
+        every = (selection_options(), *options, dry_run_option, reason_option, json_option)
+        for option in reversed(every):
+            made = option(made)
+        return command()(made)
+
+    return decorate
+
+
+@_changing("failed", _yes_option)
+def retry(wish: Wish) -> "Iterator[Changed]":
     """Make failed tasks ready again.
 
     They get a fresh allowance of retries; their history stays. Alone on a terminal it lists the
     causes with counts and asks which; elsewhere it takes all failed tasks.
     """
-    with scope.reading() as project:
-        if selection.is_everything and is_interactive() and not (yes or dry_run):
-            chosen = _ask_which(project)
-        else:
-            chosen = [selection]
-        for one in chosen:
-            done = project.retry(selection=one, dry_run=dry_run, reason=reason)
-            _tell(done, "failed", dry_run=dry_run, as_json=as_json)
+    asks = wish.selection.is_everything and is_interactive() and not (wish.yes or wish.dry_run)
+    for chosen in _ask_which(wish.project) if asks else [wish.selection]:
+        yield wish.fulfil(wish.project.retry, chosen)
 
 
-@command()
-@selection_options()
-@click.option("--outdated", is_flag=True, help="Only done tasks whose step has changed since.")
-@dry_run_option
-@reason_option
-@yes_option
-@json_option
-def rerun(
-    scope: Scope,
-    selection: Selection,
-    outdated: bool,
-    dry_run: bool,
-    reason: str | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
+@_changing(
+    "to be done anew",
+    _yes_option,
+    click.option("--outdated", is_flag=True, help="Only done tasks whose step has changed since."),
+)
+def rerun(wish: Wish, outdated: bool) -> "Iterator[Changed]":
     """Do tasks anew, and all that follows from them.
 
     The selected tasks become ready, and those after them blocked; one that is running is left
     alone. With `--outdated`, only those done by an older version of their step.
     """
-    with scope.reading() as project:
-        if not outdated:
-            _be_sure(project, selection, "rerun", asked=yes or dry_run)
-        done = project.rerun(selection=selection, outdated=outdated, dry_run=dry_run, reason=reason)
-    _tell(done, "to be done anew", dry_run=dry_run, as_json=as_json)
+    if not outdated:
+        wish.be_sure("rerun")
+    yield wish.fulfil(wish.project.rerun, outdated=outdated)
 
 
-@command()
-@selection_options()
-@dry_run_option
-@reason_option
-@yes_option
-@json_option
-def cancel(
-    scope: Scope,
-    selection: Selection,
-    dry_run: bool,
-    reason: str | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
+@_changing("open or failed", _yes_option)
+def cancel(wish: Wish) -> "Iterator[Changed]":
     """Give tasks up; running ones are stopped.
 
     A running attempt is stopped by its worker within seconds. `stoker rerun` takes it back.
     """
-    with scope.reading() as project:
-        _be_sure(project, selection, "cancel", asked=yes or dry_run)
-        done = project.cancel(selection=selection, dry_run=dry_run, reason=reason)
-    _tell(done, "open or failed", dry_run=dry_run, as_json=as_json)
+    wish.be_sure("cancel")
+    yield wish.fulfil(wish.project.cancel)
 
 
-@command()
-@selection_options()
-@dry_run_option
-@reason_option
-@yes_option
-@json_option
-def hold(
-    scope: Scope,
-    selection: Selection,
-    dry_run: bool,
-    reason: str | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
+@_changing("ready or blocked", _yes_option)
+def hold(wish: Wish) -> "Iterator[Changed]":
     """Keep tasks from being started until they are released.
 
     What is running goes on to its end.
     """
-    with scope.reading() as project:
-        _be_sure(project, selection, "hold", asked=yes or dry_run)
-        done = project.hold(selection=selection, dry_run=dry_run, reason=reason)
-    _tell(done, "ready or blocked", dry_run=dry_run, as_json=as_json)
+    wish.be_sure("hold")
+    yield wish.fulfil(wish.project.hold)
 
 
-@command()
-@selection_options()
-@dry_run_option
-@reason_option
-@json_option
-def release(
-    scope: Scope, selection: Selection, dry_run: bool, reason: str | None, as_json: bool
-) -> None:
+@_changing("held")
+def release(wish: Wish) -> "Iterator[Changed]":
     """Let held tasks go on."""
-    with scope.reading() as project:
-        done = project.release(selection=selection, dry_run=dry_run, reason=reason)
-    _tell(done, "held", dry_run=dry_run, as_json=as_json)
-
-
-def _be_sure(project: "Project", selection: Selection, verb: str, *, asked: bool) -> None:
-    """Ask before a verb takes the whole store; refuse where nobody can be asked."""
-    if asked or not selection.is_everything:
-        return
-    tasks = plural(sum(sum(p.tasks.values()) for p in project.status().pipelines.values()), "task")
-    if not is_interactive():
-        raise Refused(
-            f"`stoker {verb}` without a selection would be about all {tasks}; name keys, a "
-            "`--pipeline` or a `--state`, or say `--yes`"
-        )
-    be_sure(f"No selection: {verb} everything, {tasks}?")
+    yield wish.fulfil(wish.project.release)
 
 
 def _ask_which(project: "Project") -> list[Selection]:

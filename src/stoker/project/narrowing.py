@@ -1,10 +1,11 @@
 """How a verb's keywords become a selection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from stoker.model.item import key_from_name
 from stoker.model.selection import Selection
+from stoker.spec.problems import suggest
 
 
 class StepNarrowing(TypedDict, total=False):
@@ -26,8 +27,14 @@ class Narrowing(StepNarrowing, total=False):
 
 
 def select(keys: Sequence[str], selection: Selection | None, narrow: Narrowing) -> Selection:
-    """Return `selection` if there is one, else what keys and keywords say."""
+    """Return `selection` if there is one, else what keys and keywords say.
+
+    TypeError for both together.
+    """
+    check_keywords(narrow, Narrowing)
     if selection is not None:
+        if keys or any(value is not None for value in narrow.values()):
+            raise TypeError("a selection says everything; give it alone, or keys and keywords")
         return selection
     return Selection(
         keys=tuple(key_from_name(key) for key in keys),
@@ -40,6 +47,13 @@ def select(keys: Sequence[str], selection: Selection | None, narrow: Narrowing) 
         where=narrow.get("where"),
         by=narrow.get("by"),
     )
+
+
+def check_keywords(given: Mapping[str, object], known: type[Narrowing]) -> None:
+    """Raise TypeError for a keyword that does not exist: it would narrow nothing, and select all."""
+    for name in given:
+        if name not in known.__annotations__:
+            raise TypeError(f"there is no keyword `{name}`; {suggest(name, known.__annotations__)}")
 
 
 def _several(words: str | Sequence[str]) -> tuple[str, ...]:

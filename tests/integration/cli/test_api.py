@@ -55,6 +55,21 @@ def test_mistakes_raise_the_errors_of_the_command_line(lab):
     project.close()
 
 
+def test_a_keyword_that_does_not_exist_is_never_taken_for_everything(lab):
+    lab.write("data/a.txt")
+    with stoker.open(lab.folder) as project:
+        project.push("count", lab.folder / "data")
+        with pytest.raises(TypeError, match="did you mean `step`"):
+            project.cancel(steps="lines")
+        with pytest.raises(TypeError, match="`dryrun`; did you mean `dry_run`"):
+            project.hold(dryrun=True)
+        with pytest.raises(TypeError, match="no keyword `stat`; did you mean `state`"):
+            project.tasks(stat="failed")
+        with pytest.raises(TypeError, match="give it alone"):
+            project.retry("a.txt", selection=stoker.Selection())
+        assert {row.state for row in project.tasks()} == {"ready", "blocked"}
+
+
 def test_a_single_path_is_not_taken_for_many(lab):
     path = lab.write("data/a.txt")
     with stoker.open(lab.folder) as project:

@@ -27,7 +27,7 @@ def test_adopt_takes_whole_results_and_names_half_written_ones(run):
     assert "lines: 2 tasks would be adopted" in dry.out
     done = run("adopt", "count", "--reason", "from before", "--json")
     assert done.json == {
-        "adopted": {"lines": 2, "text": 1}, "missing": 2, "refused": 1, "dry_run": False
+        "adopted": {"lines": 2, "text": 1}, "missing": 2, "refused": 1, "without": {}, "dry_run": False
     }  # fmt: skip
     assert "b.txt.said` is empty" in done.err
     rows = run("attempts", "--json").rows
