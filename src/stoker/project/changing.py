@@ -9,7 +9,9 @@ from stoker.project.narrowing import Narrowing, check_keywords, select
 from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
+    from stoker.model.settings import Retention
     from stoker.store.control import Changed
+    from stoker.store.pools import PoolChange
     from stoker.store.prune import Pruned
 
 
@@ -51,6 +53,21 @@ class Changing(Opened):
 
         return self._change(control.hold, keys, how)
 
+    def set_pool(
+        self,
+        name: str,
+        slots: int | Sequence[str],
+        *,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> "PoolChange | None":
+        """The pool has so many slots from now on, or those named; None if it has them already."""
+        from stoker.store.control import Who
+        from stoker.store.pools import set_slots
+        from stoker.store.register import user
+
+        return set_slots(self.store, name, slots, Who(user(), reason), dry_run=dry_run)
+
     def release(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected held tasks go on."""
         from stoker.store import control
@@ -58,12 +75,24 @@ class Changing(Opened):
         return self._change(control.release, keys, how, only="held")
 
     def prune(
-        self, *, older_than_s: float, pipeline: str | None = None, dry_run: bool = False
+        self,
+        *,
+        retention: "Retention | None" = None,
+        older_than_s: float | None = None,
+        pipeline: str | None = None,
+        dry_run: bool = False,
     ) -> "Pruned":
-        """Items that were done or cancelled so long ago are forgotten; their results stay."""
+        """What is older than `[retention]` of the file says, or `retention`, is forgotten.
+
+        With `older_than_s`, items that were done or cancelled so long ago. Results stay.
+        """
+        from stoker.model.settings import Retention
         from stoker.store.prune import prune
 
-        return prune(self.store, older_than_s=older_than_s, pipeline=pipeline, dry_run=dry_run)
+        if older_than_s is not None:
+            retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
+        wanted = retention if retention is not None else self.settings.retention
+        return prune(self.store, wanted, pipeline=pipeline, dry_run=dry_run)
 
     def _change(
         self,
