@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry("check", "Say everything that is wrong with `stoker.toml`."),
     "apply": Entry("apply", "Make the pipelines of this file the store's."),
     "push": Entry("push", "Register items; pushing twice registers once."),
+    "plan": Entry("plan", "Show what would happen, in which order and how long; change nothing."),
     "adopt": Entry("adopt", "Mark tasks done whose outputs are there already."),
     "run": Entry("run", "Register, then work until nothing is left to do."),
     "up": Entry("up", "Run the service: a worker and housekeeping, until stopped."),

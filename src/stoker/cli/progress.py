@@ -84,17 +84,17 @@ class Progress:
 
     def _ask(self) -> None:
         """Learn the totals, now and then."""
-        began_s = time.monotonic()
-        if began_s < self._ask_again_s:
+        if time.monotonic() < self._ask_again_s:
             return
+        began_s = time.thread_time()
         try:
             self._status = self._project.status(pipeline=self._pipeline)
         except StokerError:
             return
         finally:
-            now_s = time.monotonic()
-            self._ask_again_s = now_s + max(ASK_S, (now_s - began_s) / ASK_SHARE)
-            self._heard_s = now_s
+            self._heard_s = time.monotonic()
+            took_s = time.thread_time() - began_s
+            self._ask_again_s = self._heard_s + max(ASK_S, took_s / ASK_SHARE)
 
     def _draw(self, event: "Event") -> None:
         say(self._line(event))

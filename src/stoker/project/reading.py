@@ -4,14 +4,16 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
+from stoker.errors import NotFound
 from stoker.project.narrowing import Narrowing, select
 from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stoker.model.selection import Selection
     from stoker.project.checkup import Finding
+    from stoker.project.planning import Plan
     from stoker.project.rehearsal import Rehearsal
     from stoker.store.attempts import StoredStream
     from stoker.store.connect import Store
@@ -143,6 +145,37 @@ class Reading(Opened):
             found = attempts.attempt_by_id(self.store, attempt)
             claimed, spec = repeat.as_attempted(self.store, found)
         return rehearse(self.settings, spec, claimed, scratch=scratch)
+
+    def plan(
+        self,
+        pipeline: str | None = None,
+        paths: "Sequence[str | os.PathLike[str]]" = (),
+        *,
+        fleet: str | None = None,
+    ) -> "Plan":
+        """Return what would happen: the order, how long it takes, and what no order could beat.
+
+        Of the paths, pushed or not, or without them of what the sources hold now, and of all that is
+        left in the store. `fleet`: a number of slots, hosts and slots as `240x16`, or a file with a
+        line `NAME SLOTS [SPEED]` each; by default the workers alive, else this host.
+        """
+        from stoker.project.planning import plan
+        from stoker.work.usage import host_cpus
+
+        chosen = [self.pipeline(name) for name in ([pipeline] if pipeline else self.pipelines)]
+        try:
+            store = self.store
+        except NotFound:
+            store = None
+        return plan(
+            store,
+            chosen,
+            [os.fspath(path) for path in paths],
+            project_folder=self.settings.folder,
+            pools={pool.name: len(pool.slots) for pool in self.settings.pools},
+            described=fleet,
+            own_slots=host_cpus(),
+        )
 
     def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
         """Return the workers that are alive, or all that ever were."""

@@ -29,24 +29,28 @@ class OpenTask:
     """A task still to be done, with whose it is."""
 
     item_id: int
+    step_id: int
     pipeline: str
     task: Open
 
 
-def fleet(unit: Unit, known: Book) -> Fleet:
-    """Return the slots of the living workers by host, and those of the pools."""
-    rows = unit.execute(
-        select(_W.c.host, func.sum(_W.c.slots), func.max(_W.c.slots), func.max(_W.c.cpus))
-        .where(_W.c.state == WorkerState.ALIVE.value)
-        .group_by(_W.c.host)
-        .order_by(_W.c.host)
+def fleet(unit: Unit, known: Book) -> tuple[list[str], Fleet]:
+    """Return the names of the living workers' hosts, and their slots and those of the pools."""
+    rows = list(
+        unit.execute(
+            select(_W.c.host, func.sum(_W.c.slots), func.max(_W.c.slots), func.max(_W.c.cpus))
+            .where(_W.c.state == WorkerState.ALIVE.value)
+            .group_by(_W.c.host)
+            .order_by(_W.c.host)
+        )
     )
     hosts = tuple(
         Host(min(int(slots), max(most, cpus)), known.speeds.get(host, 1.0))
         for host, slots, most, cpus in rows
     )
     pools = select(_S.c.pool, func.count()).where(~_S.c.is_retired).group_by(_S.c.pool)
-    return Fleet(hosts, {pool: int(n) for pool, n in unit.execute(pools)})
+    of_pools = {pool: int(n) for pool, n in unit.execute(pools)}
+    return [row[0] for row in rows], Fleet(hosts, of_pools)
 
 
 def steps_of(known: Catalog, reckoned: Book) -> dict[Hashable, Step]:
@@ -68,7 +72,7 @@ def forecasts(
     if not total:
         return {}, None
     known, reckoned = catalog(unit), book(unit)
-    there = fleet(unit, reckoned)
+    _, there = fleet(unit, reckoned)
     if not there.hosts:
         return {}, None
     steps = steps_of(known, reckoned)
@@ -126,6 +130,7 @@ def _only(found: Sequence[OpenTask], pipeline: str) -> list[OpenTask]:
     return [
         OpenTask(
             found[at].item_id,
+            found[at].step_id,
             pipeline,
             found[at].task._replace(after=tuple(place[one] for one in found[at].task.after)),
         )
@@ -193,7 +198,7 @@ def _of_item(
             elapsed_s=elapsed_s,
             speed=speeds.get(attempt.host, 1.0) if attempt is not None else 1.0,
         )
-        found.append(OpenTask(item_id, entry.pipeline, one))
+        found.append(OpenTask(item_id, step_id, entry.pipeline, one))
     return found
 
 

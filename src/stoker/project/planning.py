@@ -1,0 +1,334 @@
+"""What would happen: items that are not pushed yet and what is left in the store, played through."""
+
+import glob
+import os
+import random
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from stoker.errors import NotFound, UserError
+from stoker.intake.listing import Listing
+from stoker.intake.table import table_items
+from stoker.model.forecast import Bulk, Open, Step, expected_loads, forecast, forecast_bulk
+from stoker.model.item import NewItem
+from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.model.rank import order_key, rank_curves
+from stoker.model.simulate import Fleet, Host, lower_bound, simulate, split_by_count
+from stoker.store.estimates import curves_of
+from stoker.store.waiting import Waiting
+
+if TYPE_CHECKING:
+    from stoker.model.estimate import Curve, Fit
+    from stoker.store.connect import Store
+
+ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total
+_FLEET = re.compile(r"(?:(\d+)x)?(\d+)")
+_NAME = tuple[str, str]  # of a step: its pipeline and its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTask:
+    """One task as it would go: from `start_s` to `end_s`, from now, in a slot of a host."""
+
+    pipeline: str
+    item: str
+    step: str
+    start_s: float
+    end_s: float
+    host: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would happen, in the order in which tasks would begin.
+
+    `makespan_s` and `interval_s` are None where no step has a history: then only the order, by size,
+    means anything. `lower_bound_s`: no schedule is quicker, if each task takes what is expected.
+    `equal_split_s`: each slot given the same number of items beforehand. `impossible` counts tasks
+    that need more than any host or pool has; `refused` items that could not be registered.
+    """
+
+    pipelines: tuple[str, ...]
+    items: int
+    tasks: int
+    slots: int
+    makespan_s: float | None
+    interval_s: tuple[float, float] | None
+    lower_bound_s: float
+    equal_split_s: float
+    without_history: tuple[str, ...]
+    impossible: int
+    refused: tuple[str, ...]
+    order: tuple[PlannedTask, ...]
+
+    def to_svg(self) -> str:
+        """Return a chart of it: a row for each slot, a bar for each task."""
+        from stoker.project.gantt import draw
+
+        return draw(self)
+
+
+def plan(
+    store: "Store | None",
+    pipelines: Sequence[Pipeline],
+    paths: Sequence[str],
+    *,
+    project_folder: str,
+    pools: Mapping[str, int],
+    described: str | None,
+    own_slots: int,
+) -> Plan:
+    """Return what would happen to the paths, or to what the sources hold, and to what is left.
+
+    On the fleet that is `described`, else on the workers alive, else on `own_slots` here.
+    """
+    planner = Planner(store, pipelines, project_folder)
+    for one in pipelines:
+        planner.add(one, paths)
+    names, hosts = planner.waiting.hosts, planner.waiting.fleet.hosts
+    if described is not None:
+        names, hosts = fleet_from(described)
+    elif not hosts:
+        names, hosts = ["here"], (Host(own_slots),)
+    return planner.plan(Fleet(tuple(hosts), {**pools, **planner.waiting.fleet.pools}), names)
+
+
+class Planner:
+    """Gathers what is to be done, then plays it through. Changes nothing."""
+
+    def __init__(
+        self, store: "Store | None", pipelines: Sequence[Pipeline], project_folder: str
+    ) -> None:
+        self.store = store
+        self.pipelines = {one.name: one for one in pipelines}
+        self.folder = project_folder
+        self.refused: list[str] = []
+        self.waiting = Waiting(store)
+        self.tasks: list[Open] = []
+        self.names: list[str] = []  # the item of each task
+        self.steps: dict[Hashable, Step] = {}
+        self.ranks: dict[Hashable, Curve] = {}
+        for one in pipelines:
+            self._reckon(one)
+
+    def _reckon(self, pipeline: Pipeline) -> None:
+        fits: dict[str, Fit | None] = {
+            step.name: self.waiting.fits.get((pipeline.name, step.name)) for step in pipeline.steps
+        }
+        places = {name: at for at, name in enumerate(fits)}
+        curves = curves_of({at: fits[name] for name, at in places.items()})
+        own = {name: curves[at] for name, at in places.items()}
+        after = {name: pipeline.successors(name) for name in fits}
+        for name, curve in rank_curves(after, own).items():
+            self.steps[pipeline.name, name] = Step(own[name], fits[name])
+            self.ranks[pipeline.name, name] = curve
+
+    def add(self, pipeline: Pipeline, paths: Sequence[str]) -> None:
+        """What is left of the pipeline in the store, and these paths or what its sources hold now."""
+        for key, size, priority, left in self.waiting.of_pipeline(pipeline.name):
+            self._add_item(pipeline, key, size, priority, left)
+        listing = Listing(
+            pipeline,
+            project_folder=self.folder,
+            refuse=self.refused.append,
+            priority=pipeline.priority,
+        )
+        items = listing.names(paths) if paths else self._of_sources(pipeline, listing)
+        for chunk in _chunks(items):
+            known = self.waiting.known_keys(pipeline.name, list(chunk))
+            for key, item in chunk.items():
+                if key not in known and item.reason is None:
+                    self._add_item(pipeline, key, item.size_bytes, item.priority, None)
+
+    def _of_sources(self, pipeline: Pipeline, listing: Listing) -> Iterator[NewItem]:
+        for source in pipeline.sources:
+            if source.folder is not None and os.path.isdir(source.folder):
+                names = [source.folder]
+                if pipeline.items is ItemKind.FOLDERS:
+                    names = sorted(entry.path for entry in os.scandir(names[0]) if entry.is_dir())
+                yield from listing.names(names)
+            for table in sorted(glob.glob(source.table)) if source.table is not None else ():
+                with open(table, "rb") as file:
+                    folder = os.path.dirname(table)
+                    yield from table_items(listing, file, name=table, folder=folder)
+
+    def _add_item(
+        self,
+        pipeline: Pipeline,
+        key: str,
+        size: int | None,
+        priority: int,
+        left: "dict[str, float | None] | None",
+    ) -> None:
+        """Add the item's tasks: all steps, or those `left`, some of which have run for some time."""
+        places: dict[str, int] = {}
+        for step in pipeline.steps:
+            if left is not None and step.name not in left:
+                continue
+            name = (pipeline.name, step.name)
+            places[step.name] = len(self.tasks)
+            self.tasks.append(
+                Open(
+                    step=name,
+                    size=size,
+                    order=float(order_key(priority, self.ranks[name].at(size))),
+                    cpus=step.cpus,
+                    pools=tuple(sorted(step.pools.items())),
+                    after=tuple(places[one] for one in step.after if one in places),
+                    elapsed_s=left.get(step.name) if left is not None else None,
+                )
+            )
+            self.names.append(key)
+
+    def plan(self, fleet: Fleet, hosts: Sequence[str]) -> Plan:
+        """Return what would happen with these hosts, of these names."""
+        loads = expected_loads(self.tasks, self.steps)
+        schedule = simulate(loads, fleet)
+        known = {name for name, step in self.steps.items() if step.fit is not None}
+        of_item: dict[tuple[Hashable, str], float] = {}
+        for task, key, load in zip(self.tasks, self.names, loads, strict=True):
+            pipeline, _ = self._name(task)
+            of_item[pipeline, key] = of_item.get((pipeline, key), 0.0) + load.seconds * load.cpus
+        interval = self._interval(fleet, schedule.makespan) if known else None
+        order = sorted(
+            (at for at in range(len(loads)) if schedule.hosts[at] >= 0),
+            key=lambda at: (schedule.starts[at], self.tasks[at].order, at),
+        )
+        slots = _slots(order, self.tasks, schedule.starts, schedule.ends, schedule.hosts)
+        return Plan(
+            pipelines=tuple(self.pipelines),
+            items=len(of_item),
+            tasks=len(self.tasks),
+            slots=fleet.slots,
+            makespan_s=round(schedule.makespan, 3) if known else None,
+            interval_s=interval,
+            lower_bound_s=round(lower_bound(loads, fleet), 3),
+            equal_split_s=round(split_by_count(list(of_item.values()), fleet.slots), 3),
+            without_history=tuple(
+                sorted({".".join(self._name(t)) for t in self.tasks if t.step not in known})
+            ),
+            impossible=schedule.never,
+            refused=tuple(self.refused),
+            order=tuple(
+                PlannedTask(
+                    pipeline=self._name(self.tasks[at])[0],
+                    item=self.names[at],
+                    step=self._name(self.tasks[at])[1],
+                    start_s=round(schedule.starts[at], 3),
+                    end_s=round(schedule.ends[at], 3),
+                    host=hosts[schedule.hosts[at]],
+                    slot=slots[at],
+                )
+                for at in order
+            ),
+        )
+
+    def _name(self, task: Open) -> _NAME:
+        name: _NAME = task.step  # type: ignore[assignment]
+        return name
+
+    def _interval(self, fleet: Fleet, makespan_s: float) -> tuple[float, float] | None:
+        """Return between which times the end comes in eight of ten cases."""
+        draw = random.Random(len(self.tasks)).random  # noqa: S311 - the same plan each time
+        if len(self.tasks) <= ONE_BY_ONE:
+            found = forecast(self.tasks, self.steps, fleet, draw).get(None)
+        else:
+            found = forecast_bulk(_bulks(self.tasks), self.steps, fleet, draw)
+        if found is None:
+            return None
+        return (round(min(found.low_s, makespan_s), 3), round(max(found.high_s, makespan_s), 3))
+
+
+def fleet_from(text: str) -> tuple[list[str], tuple[Host, ...]]:
+    """Return the hosts that `240x16`, `16`, or a file with a line `NAME SLOTS [SPEED]` each describe."""
+    found = _FLEET.fullmatch(text)
+    if found:
+        n, slots = int(found[1] or 1), int(found[2])
+        if not 0 < n * slots <= 1_000_000:
+            raise UserError(f"`{text}` is no fleet: it needs at least one slot, at most a million")
+        return [f"host-{at + 1}" for at in range(n)], (Host(slots),) * n
+    try:
+        with open(text, encoding="utf-8") as file:
+            lines = [line.partition("#")[0].split() for line in file]
+    except FileNotFoundError:
+        raise NotFound(
+            f"`{text}` is neither hosts and slots, as `240x16`, nor a file that describes them"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"`{text}` cannot be read as a list of hosts: {error}") from None
+    names: list[str] = []
+    hosts: list[Host] = []
+    for number, words in enumerate(lines, start=1):
+        if words:
+            names.append(words[0])
+            hosts.append(_host(words, f"line {number} of `{text}`"))
+    if not hosts:
+        raise UserError(f"`{text}` names no host; a line is `NAME SLOTS [SPEED]`")
+    return names, tuple(hosts)
+
+
+def _host(words: Sequence[str], where: str) -> Host:
+    try:
+        slots, speed = int(words[1]), float(words[2]) if len(words) > 2 else 1.0
+    except (IndexError, ValueError):
+        slots, speed = 0, 0.0
+    if not (slots > 0 and 0 < speed < 1e6 and len(words) <= 3):
+        raise UserError(f"{where} is not `NAME SLOTS [SPEED]`, as `node17 16 1.5`")
+    return Host(slots, speed)
+
+
+def _chunks(items: Iterable[NewItem], n: int = 500) -> Iterator[dict[str, NewItem]]:
+    chunk: dict[str, NewItem] = {}
+    for item in items:
+        chunk[item.key] = item
+        if len(chunk) >= n:
+            yield chunk
+            chunk = {}
+    if chunk:
+        yield chunk
+
+
+def _bulks(tasks: Sequence[Open]) -> list[Bulk]:
+    totals: dict[tuple[Hashable, int], list[int]] = {}
+    for task in tasks:
+        found = totals.setdefault((task.step, task.cpus), [0, 0, 0])
+        found[0] += 1
+        found[1] += task.size or 0
+        found[2] += task.size is not None
+    return [
+        Bulk(step, n, round(size / sized) if sized else None, cpus)
+        for (step, cpus), (n, size, sized) in totals.items()
+    ]
+
+
+def _slots(
+    order: Sequence[int],
+    tasks: Sequence[Open],
+    starts: Sequence[float],
+    ends: Sequence[float],
+    hosts: Sequence[int],
+) -> dict[int, int]:
+    """Return for each task the first of the slots of its host that it has, counted from 0."""
+    free: dict[int, list[int]] = {}
+    fresh: dict[int, int] = {}
+    busy: list[tuple[float, int, int]] = []
+    found: dict[int, int] = {}
+    for at in order:
+        while busy and busy[0][0] <= starts[at]:
+            _, host, slot = heappop(busy)
+            heappush(free.setdefault(host, []), slot)
+        host = hosts[at]
+        mine = []
+        for _ in range(tasks[at].cpus):
+            idle = free.setdefault(host, [])
+            if not idle:
+                fresh[host] = fresh.get(host, 0) + 1
+                heappush(idle, fresh[host] - 1)
+            mine.append(heappop(idle))
+            heappush(busy, (ends[at], host, mine[-1]))
+        found[at] = mine[0]
+    return found
