@@ -20,12 +20,13 @@ from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
 from stoker.spec import canon
 from stoker.store import tables, temporary
-from stoker.store.apply import END_COLUMNS, Move, end_attempts, move
-from stoker.store.catalog import Catalog, StepEntry, catalog, pipeline_of
+from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, move_all
+from stoker.store.catalog import NEWEST_VERSION, Catalog, StepEntry, catalog, pipeline_of
+from stoker.store.dialects.constructs import by_index
 from stoker.store.estimates import book
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
-from stoker.store.locks import lock_tasks
+from stoker.store.locks import OF_ITEM, lock_tasks
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _CARRYING = Prepared(
     select(
         _T.c.id, _T.c.attempt, _T.c.step_id, _T.c.item_id, _T.c.tries, _T.c.level, _I.c.key,
         _I.c.generation, _A.c.cancel_requested, _T.c.lost, _A.c.version_id, _I.c.size_bytes,
-        _I.c.by_user, _T.c.host,
+        _I.c.by_user, _T.c.host, NEWEST_VERSION,
     )
     .select_from(_T.join(_I, _I.c.id == _T.c.item_id).join(_A, _A.c.id == _T.c.attempt))
     .where(_T.c.id.in_(param_list("tasks")), _T.c.state == param("running"))
@@ -49,20 +50,17 @@ _ENDED = Prepared(
 )
 _FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
 _WAITING = Prepared(
-    select(
-        _T.c.id,
-        _T.c.item_id,
-        _T.c.step_id,
-        _T.c.state,
-        _T.c.waiting_on,
-        _T.c.level,
-        _T.c.okey,
-        _T.c.host,
+    by_index(
+        select(
+            _T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.waiting_on, _T.c.level, _T.c.okey,
+            _T.c.host,
+        )
+        .where(_T.c.step_id == param("step"), _T.c.item_id.in_(param_list("items")))
+        .order_by(_T.c.id)
+        .with_for_update(),
+        _T, OF_ITEM,
     )
-    .where(_T.c.step_id == param("step"), _T.c.item_id.in_(param_list("items")))
-    .order_by(_T.c.id)
-    .with_for_update()
-)
+)  # fmt: skip
 _COUNT_DOWN = Prepared(
     update(_T)
     .where(_T.c.id == param("task_id_"), _T.c.waiting_on >= param("by"))
@@ -170,7 +168,8 @@ def _recorded(unit: Unit, results: Sequence[Result]) -> frozenset[bytes]:
 
 
 def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]) -> None:
-    known = catalog(unit)
+    newest = next((row[14] for row in carrying.values()), None)
+    known = catalog(unit, newest=newest)
     moves: dict[str, list[Move]] = {}
     ends, outputs, satisfied, stopped = [], [], [], []
     seen: set[bytes] = set()
@@ -197,11 +196,13 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
     end_attempts(unit, ends)
     unit.run_many(_OUTPUT, outputs)
     temporary.note(unit, [(carrying[r.attempt], r) for r in results if r.outputs], known)
-    for name, rows in moves.items():
-        move(unit, transitions.BY_NAME[name], rows)
-    pass_over(unit, known, stopped)
+    batch = [(transitions.BY_NAME[name], rows) for name, rows in moves.items()]
+    if stopped:
+        move_all(unit, batch)
+        batch.clear()
+        pass_over(unit, known, stopped)
     keys = {row[3]: Of(row[6], row[7], row[11], row[12]) for row in carrying.values()}
-    satisfy(unit, known, satisfied, keys)
+    move_all(unit, [*batch, (transitions.UNBLOCK, _unblocked(unit, known, satisfied, keys))])
 
 
 def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
@@ -336,23 +337,37 @@ def satisfy(
     A held or cancelled successor counts down too, and keeps its state. `keys` tells of each item what
     the journal and the order need.
     """
+    move(unit, transitions.UNBLOCK, _unblocked(unit, known, satisfied, keys))
+
+
+def _unblocked(
+    unit: Unit,
+    known: Catalog,
+    satisfied: Sequence[tuple[int, StepEntry]],
+    keys: Mapping[int, Of],
+) -> list[Move]:
+    """Count successors down; return the moves of those that wait for nothing any more."""
     due: dict[int, dict[int, int]] = {}  # by step, then by item
     for item_id, entry in satisfied:
         for successor in entry.successors:
             of_step = due.setdefault(successor, {})
             of_step[item_id] = of_step.get(item_id, 0) + 1
+    if not due:
+        return []
     counts, ready = [], []
     known_times = book(unit)
     for row, n in _waiting(unit, due):
         task_id, item_id, step_id, state, waiting_on, level, okey, host = row
-        counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
-        if waiting_on == n and state == TaskState.BLOCKED:
+        if waiting_on != n or state != TaskState.BLOCKED:
+            counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
+        else:
             entry = known.steps[step_id]
             of = keys[item_id]
             columns = {
                 "lane": lane_of(unit, entry, level, of.by_user, host),
                 "okey": known_times.order_key(step_id, of.size_bytes, priority_of(okey)),
                 "expected_ms": known_times.expected_ms(step_id, of.size_bytes),
+                "waiting_on": 0,
             }
             ready.append(
                 Move(
@@ -361,7 +376,7 @@ def satisfy(
                 )
             )  # fmt: skip
     unit.run_many(_COUNT_DOWN, counts)
-    move(unit, transitions.UNBLOCK, ready)
+    return ready
 
 
 def _waiting(unit: Unit, due: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Any, int]]:

@@ -7,22 +7,26 @@ database breaks one of them off, and it begins again.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import select
 
 from stoker.store import tables
+from stoker.store.dialects.constructs import by_index
 from stoker.store.unit import Prepared, Unit, param_list
 
 _T, _I = tables.task, tables.item
-_TASKS = Prepared(
-    select(_T.c.id).where(_T.c.id.in_(param_list("ids"))).order_by(_T.c.id).with_for_update()
-)
-_TASKS_OF = Prepared(
-    select(_T.c.id).where(_T.c.item_id.in_(param_list("ids"))).order_by(_T.c.id).with_for_update()
-)
-_ITEMS = Prepared(
-    select(_I.c.id).where(_I.c.id.in_(param_list("ids"))).order_by(_I.c.id).with_for_update()
-)
+OF_ITEM = "task_item_id_step_id_key"  # the index by which an item's tasks are found
+
+
+def _locking(table: Any, column: Any, index: str) -> Prepared:
+    found = select(table.c.id).where(column.in_(param_list("ids"))).order_by(table.c.id)
+    return Prepared(by_index(found.with_for_update(), table, index))
+
+
+_TASKS = _locking(_T, _T.c.id, "PRIMARY")
+_TASKS_OF = _locking(_T, _T.c.item_id, OF_ITEM)
+_ITEMS = _locking(_I, _I.c.id, "PRIMARY")
 
 
 def lock_tasks(unit: Unit, tasks: Iterable[int]) -> None:

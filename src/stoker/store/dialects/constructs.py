@@ -7,7 +7,9 @@ from sqlalchemy import (
     VARBINARY,
     Boolean,
     ColumnElement,
+    FromClause,
     LargeBinary,
+    Select,
     String,
     Text,
     func,
@@ -49,6 +51,15 @@ class LongBytes(LargeBinary):
     """Bytes without a limit on MariaDB."""
 
     __visit_name__ = "LONGBLOB"
+
+
+def by_index(statement: Select[Any], table: FromClause, index: str) -> Select[Any]:
+    """The statement, which is to find its rows of `table` by `index` and no other way.
+
+    Where MariaDB locks rows it locks all that it reads. With few rows, or old statistics, it likes
+    to read the whole table instead; claims and finishes at once would then lock each other out.
+    """
+    return statement.with_hint(table, f"FORCE INDEX (`{index}`)", WHOLE_INDEXES)
 
 
 def _as_text(column: ColumnElement[Any]) -> ColumnElement[str]:
