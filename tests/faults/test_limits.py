@@ -1,16 +1,21 @@
 """Items that kill their workers, and attempts that take more memory than they may."""
 
+import json
+
 import pytest
 
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.store import failures, tables
+from stoker.store import failures, reasons, tables
+
+
+def attempts(site):
+    attempt = tables.attempt
+    return site.scene().rows(attempt.select().order_by(attempt.c.number))
 
 
 def ends(site) -> list[str]:
-    attempt = tables.attempt
-    rows = site.scene().rows(attempt.select().order_by(attempt.c.number))
-    return [AttemptState(row.state).word for row in rows]
+    return [AttemptState(row.state).word for row in attempts(site)]
 
 
 def test_an_item_that_kills_its_workers_is_stopped_and_named(site):
@@ -50,3 +55,85 @@ def test_memory_over_the_limit_ends_the_attempt_and_the_next_may_have_more(site,
     site.run(code=0 if expected[-1] == "succeeded" else 1)
     assert ends(site) == expected
     site.hold(may_fail=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["head -c 100M /dev/zero > big; sleep 600", "head -c 100M /dev/zero > big"],
+    ids=["while it runs", "at its end"],
+)
+def test_disk_over_the_limit_ends_the_attempt_and_nothing_of_it_is_published(site, text):
+    site.write(f"""
+    [pipelines.p.steps.s]
+    disk = "8M"
+    run = 'echo > {{out.a}}; {text}'
+    outputs.a = "results/{{key}}"
+    """)
+    site.apply()
+    site.push("k")
+    site.run(code=1)
+    assert ends(site) == ["failed"]
+    (row,) = failures.failures(site.store, Selection())
+    assert row.cause == "disk limit reached"
+    assert not (site.folder / "results").exists()
+    site.hold(may_fail=True)
+
+
+STEPS = """
+def files(task):
+    return {"files": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
+"""
+
+
+def test_a_step_says_how_many_files_its_processes_may_have_open(site):
+    (site.folder / "steps.py").write_text("import resource\n" + STEPS)
+    site.write("""
+    [pipelines.p.steps.shell]
+    open_files = 77
+    run = '''bash -c 'echo "{\\"files\\": $(ulimit -n)}" > "$STOKER_VALUES"' '''
+    [pipelines.p.steps.warm]
+    open_files = 78
+    python = "steps:files"
+    [pipelines.p.steps.other]
+    after = ["warm"]
+    python = "steps:files"
+    """)
+    site.apply()
+    site.push("k")
+    site.run()
+    values = [json.loads(row.step_values)["files"] for row in attempts(site)]
+    assert sorted(values)[:2] == [77, 78]
+    assert sorted(values)[2] > 78  # of a process that served the one before
+    site.hold()
+
+
+def test_more_open_files_than_the_host_allows_is_said(site):
+    site.write("""
+    [pipelines.p.steps.s]
+    open_files = 2_000_000_000
+    run = "true"
+    """)
+    site.apply()
+    site.push("k")
+    site.run(code=1)
+    (row,) = failures.failures(site.store, Selection())
+    assert "more than the" in row.cause
+    site.hold(may_fail=True)
+
+
+def test_a_worker_claims_no_more_than_its_host_has(site):
+    site.write("""
+    [pipelines.p.steps.cpus]
+    cpus = 4000
+    run = "true"
+    [pipelines.p.steps.memory]
+    memory = "900T"
+    run = "true"
+    """)
+    site.apply()
+    site.push("k")
+    site.run("run", code=0)
+    assert not attempts(site)
+    why = reasons.why(site.store, "k", "memory")
+    assert why.state == "ready"
+    site.hold(is_over=False)

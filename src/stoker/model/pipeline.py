@@ -135,6 +135,8 @@ class Step:
     prepare: str | None = None
     cpus: int = 1
     memory_bytes: tuple[int, ...] = ()  # one level, or several that retries climb; empty: no limit
+    disk_bytes: int | None = None  # what its scratch may hold
+    open_files: int | None = None  # that a process may have at a time; None: as the worker's own
     pools: Mapping[str, int] = field(default_factory=dict)
     needs: tuple[str, ...] = ()  # tags that a worker must have
     together: str | None = None  # an item's steps of this name stay on one host

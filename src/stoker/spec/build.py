@@ -167,6 +167,8 @@ class Builder:
             prepare=merged.prepare,
             cpus=merged.cpus,
             memory_bytes=tuple(merged.memory),
+            disk_bytes=merged.disk,
+            open_files=merged.open_files,
             pools=merged.pools,
             needs=tuple(dict.fromkeys(merged.needs)),
             together=merged.together,

@@ -121,6 +121,12 @@ class DefaultsTable(Table):
     )
     cpus: int = Field(default=1, ge=1, description="how many cpus an attempt takes")
     memory: Sizes = Field(default=[], description="a limit, or several that retries climb")
+    disk: Annotated[Size, Field(gt=0)] | None = Field(
+        default=None, description="what an attempt's scratch may hold, its outputs among it"
+    )
+    open_files: int | None = Field(
+        default=None, ge=16, description="how many files a process of an attempt may have open"
+    )
     pools: dict[Name, Annotated[int, Field(ge=1)]] = Field(
         default={}, description="how many slots of which pool an attempt holds"
     )

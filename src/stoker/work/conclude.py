@@ -7,6 +7,7 @@ Called in the worker's main loop where nothing but a few system calls is to be d
 of its pool where files must be read, copied or removed. Nothing here starts or kills a process.
 """
 
+import errno
 import json
 import os
 import time
@@ -21,6 +22,7 @@ from stoker.model.states import AttemptState
 from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
 from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
 from stoker.work.checks import Ending, Facts, classify, normalise, shown
+from stoker.work.disk import taken_bytes, too_much
 from stoker.work.publish import OutputError, find_pieces, publish
 from stoker.work.room import Room, existing, is_full_error, speaks_of_room
 from stoker.work.running import Running
@@ -32,6 +34,8 @@ REASON_BYTES = 4096
 RESERVE_AGAIN_S = 0.5
 ROOM_AGAIN_S = 0.2
 DISK_FULL = "disk full"  # the cause of attempts that found no room
+HOST_SHORT = "the host is short of processes, memory or open files"
+_HOST_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +71,8 @@ class Desk:
     def failure_of(self, claimed: Claimed, problem: BaseException) -> Ending:
         """Return the ending of an attempt that `problem` kept from starting or from its end."""
         ending = _failure_of(claimed, problem)
+        if isinstance(problem, OSError) and problem.errno in _HOST_SHORT:
+            return self._excused(claimed, ending, HOST_SHORT)
         if not isinstance(problem, OSError) or not is_full_error(problem):
             return ending
         folder = os.path.dirname(os.fsdecode(problem.filename or ""))
@@ -75,8 +81,11 @@ class Desk:
 
     def excused(self, claimed: Claimed, ending: Ending) -> Ending:
         """Return the ending of an attempt that found a disk full: it comes again, within bounds."""
+        return self._excused(claimed, ending, DISK_FULL)
+
+    def _excused(self, claimed: Claimed, ending: Ending, cause: str) -> Ending:
         verdict = Verdict.LATER if self.room.excuses(claimed.task_id) else Verdict.RETRY
-        return ending._replace(verdict=verdict, cause=DISK_FULL)
+        return ending._replace(verdict=verdict, cause=cause)
 
 
 def conclude(running: Running, end: Exit, desk: Desk) -> Result:
@@ -106,6 +115,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         stderr=end.stderr.text,
     )
     ending = _excused(running, desk, classify(step, facts, key=claimed.key), facts)
+    ending = _within_disk(running, ending)
     hit("checked")
     if (
         step.outputs
@@ -113,6 +123,8 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         and ending.verdict is not Verdict.SKIP
     ):
         outputs, ending = _publish(running, desk, ending)
+    if ending.state is AttemptState.SUCCEEDED:
+        desk.room.forget(claimed.task_id)
     stdout, stderr, ending = _keep_streams(claimed, end, desk, ending)
     return Result(
         attempt=claimed.attempt,
@@ -135,6 +147,15 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         reason=ending.reason,
         cause=ending.cause,
     )
+
+
+def _within_disk(running: Running, ending: Ending) -> Ending:
+    """Return the ending; one of an attempt that holds more than it may is no success."""
+    limit_bytes = running.recipe.step.disk_bytes
+    if limit_bytes is None or running.seat is None or ending.state is not AttemptState.SUCCEEDED:
+        return ending
+    used_bytes = taken_bytes(running.seat.folders)
+    return ending if used_bytes <= limit_bytes else too_much(used_bytes, limit_bytes)
 
 
 def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Published, ...], Ending]:

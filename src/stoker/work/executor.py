@@ -14,10 +14,11 @@ from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.work import contain, usage
+from stoker.work import contain, spawn, usage
 from stoker.work.checks import Ending, shown
 from stoker.work.closing import Closing
 from stoker.work.conclude import Desk, Exit, unstarted
+from stoker.work.disk import DiskWatch
 from stoker.work.running import Running
 from stoker.work.slot import Place, Seat
 from stoker.work.watch import Watcher
@@ -53,6 +54,7 @@ class Executor:
         self._made = 0
         self._sessions: dict[bytes, int] = {}
         self._strays = contain.Strays()
+        self._disks = DiskWatch(watcher.wake)
         self._sweeping: list[tuple[Running, Exit, float]] = []
         self._ended: list[tuple[Running, Exit]] = []
 
@@ -145,6 +147,9 @@ class Executor:
     def _spawn(self, running: Running, place: Place) -> None:
         claimed, recipe = running.claimed, running.recipe
         seat_outputs(running, place.seat, self.desk)
+        open_files = recipe.step.open_files
+        if open_files is not None:
+            spawn.check_open_files(open_files)
         start = recipe.command(claimed, place.seat, running.made)
         running.command = start.shown
         pid = place.launcher.start(
@@ -155,6 +160,8 @@ class Executor:
             stdout=place.stdout.descriptor,
             stderr=place.stderr.descriptor,
         )
+        if open_files is not None:  # long before its program has been read from the disk
+            spawn.limit_open_files(pid, open_files)
         self.enter(running, pid)
         self.own.add(pid)
         self._sessions[claimed.attempt] = pid
@@ -168,6 +175,9 @@ class Executor:
         self.running[claimed.attempt] = running
         self.cpus_used += claimed.cpus
         self.memory_used += claimed.memory_bytes or 0
+        limit_bytes = running.recipe.step.disk_bytes
+        if limit_bytes is not None and running.seat is not None:
+            self._disks.add(claimed.attempt, running.seat.folders, limit_bytes)
 
     def leave(self, running: Running, end: Exit) -> None:
         """The attempt runs no more: its cpus are free, and it is to be concluded."""
@@ -177,6 +187,7 @@ class Executor:
             self.cpus_used -= claimed.cpus
             self.memory_used -= claimed.memory_bytes or 0
             running.ended_s = time.monotonic()
+            self._disks.remove(claimed.attempt)
             self.on_left(running)
         self._ended.append((running, end))
 
@@ -278,8 +289,11 @@ class Executor:
         return due
 
     def hold_limits(self) -> None:
-        """What has run into its time limit, or outlived its grace, is ended. Called often."""
+        """What has run into a limit of time or disk, or outlived its grace, is ended. Called often."""
         now_s = time.monotonic()
+        for attempt, ending in self._disks.take_over().items():
+            if attempt in self.running:
+                self.stop(self.running[attempt], ending, grace_s=0.0)
         for running in list(self.running.values()):
             if running.stopped is not None:
                 if running.kill_s is not None and now_s >= running.kill_s:
@@ -312,6 +326,7 @@ class Executor:
     def close(self) -> None:
         """Threads have ended and descriptors are given back; nothing is in hand any more."""
         self._closing.close()
+        self._disks.close()
         for place in self._places:
             place.close()
         self._strays.close()

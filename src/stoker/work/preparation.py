@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stoker.work import contain
+from stoker.work.room import is_full_error, speaks_of_room
 from stoker.work.slot import Place
 from stoker.work.spawn import encode_env
 
@@ -44,7 +45,7 @@ class Preparation:
                 stderr=self._place.stderr.descriptor,
             )
         except OSError as problem:
-            self._end(f"prepare failed: {problem.strerror}")
+            self._end(f"prepare failed: {problem.strerror}", is_full=is_full_error(problem))
             return
         self._executor.own.add(self._pid)
         self._executor.watcher.watch_process(self._pid, self)
@@ -58,7 +59,8 @@ class Preparation:
             self._end(None)
             return
         how = f"exit code {end.exit_code}" if end.signal is None else f"signal {end.signal}"
-        self._end(f"prepare failed: {last or how}")
+        is_full = speaks_of_room(said.encode("utf-8", "replace"))
+        self._end(f"prepare failed: {last or how}", is_full=is_full)
 
     def hold_limit(self) -> None:
         """A preparation that takes too long is ended."""
@@ -70,8 +72,10 @@ class Preparation:
         if not self.is_over:
             contain.kill_tree(self._pid, signal.SIGKILL)
 
-    def _end(self, problem: str | None) -> None:
+    def _end(self, problem: str | None, *, is_full: bool = False) -> None:
+        """The recipe is prepared or broken; or neither, to be prepared again when there is room."""
         self.is_over = True
+        desk = self._executor.desk
         if problem is None:
             try:
                 with open(self._dump, "rb") as file:
@@ -83,8 +87,9 @@ class Preparation:
                 self.recipe.prepared = {
                     name: value for name, _, value in pairs if name not in _DUMPED
                 }
-        self.recipe.broken = problem
-        if problem is not None:
-            self.recipe.prepared = {}
-        self._place.seat.clean(self._executor.desk.folder)
+        if is_full and desk.room.excuses(self.recipe.key):
+            desk.room.note(desk.folder.path)
+        elif problem is not None:
+            self.recipe.broken, self.recipe.prepared = problem, {}
+        self._place.seat.clean(desk.folder)
         self._place.close()

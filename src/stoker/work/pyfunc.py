@@ -32,6 +32,7 @@ def call_message(
     seat: Seat,
     outputs: Mapping[str, str],
     env: Mapping[str, str],
+    open_files: int | None,
 ) -> dict[str, Any]:
     """Return what a warm process needs to call the function for this task."""
     return {
@@ -50,6 +51,7 @@ def call_message(
         "outputs": outputs,
         "scratch": seat.scratch,
         "env": env,
+        "open_files": open_files,
     }
 
 

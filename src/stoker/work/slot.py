@@ -56,6 +56,11 @@ class Seat:
         return made
 
     @property
+    def folders(self) -> list[str]:
+        """Where the attempt may put what it makes."""
+        return [self.scratch, *self.beside]
+
+    @property
     def is_answered(self) -> bool:
         """Whether the attempt wrote values or a reason."""
         if os.path.lexists(self.values) or os.path.lexists(self.reason):

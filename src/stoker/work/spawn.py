@@ -9,6 +9,7 @@ that started it once it asks for `PR_SET_PDEATHSIG`.
 import ctypes
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
+
+from stoker.errors import UserError
 
 _EXEC_FAILED = 255  # what CPython's child exits with when it could not execute
 _FORK_EXEC_ARGUMENTS = 22 if sys.version_info >= (3, 14) else 23  # 3.14 dropped `allow_vfork`
@@ -92,6 +95,30 @@ def use_short_slice() -> bool:
     view[24:32] = (100_000).to_bytes(8, sys.byteorder)  # runtime in nanoseconds: the slice
     libc = ctypes.CDLL(None, use_errno=True)
     return bool(libc.syscall(number, 0, ctypes.byref(attributes), 0) == 0)
+
+
+def raise_open_files(needed: int) -> None:
+    """The caller may have as many files open from now on, or as many as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+
+
+def check_open_files(wanted: int) -> None:
+    """UserError if no process here may have so many files open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if wanted > hard:
+        raise UserError(
+            f"`open_files = {wanted}` is more than the {hard} that this host allows; lower it, or "
+            "raise the limit for the account (`ulimit -Hn`, `LimitNOFILE=`)"
+        )
+
+
+def limit_open_files(pid: int, most: int) -> None:
+    """The process, and what it will start, may have no more files open at a time."""
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
 
 
 class Launcher:

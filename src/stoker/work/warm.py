@@ -187,6 +187,7 @@ class Server:
         self._functions: dict[str, Callable[[Any], Any]] = {}
         self._environment = dict(os.environ)
         self._raw = _raw_environment()
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._set: tuple[str, ...] = ()
         self._imported = 0
         self._pid = os.getpid()
@@ -249,6 +250,8 @@ class Server:
             os.environ.update(self._environment)
         os.environ.update(environment)
         self._set = tuple(environment)
+        own, most = self._files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (message["open_files"] or own, most))
         os.chdir(message["scratch"])
 
     def _function(self, name: str) -> Callable[[Any], Any]:

@@ -100,6 +100,7 @@ class Warmers:
             seat=seat,
             outputs=running.made,
             env=env,
+            open_files=running.recipe.step.open_files,
         )
         running.command = message["function"]
         if not warm.send(message, running):

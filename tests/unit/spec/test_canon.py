@@ -108,6 +108,8 @@ CHANGES = {
 HARMLESS = {
     "cpus": 8,
     "memory_bytes": (),
+    "disk_bytes": 1,
+    "open_files": 99,
     "pools": {},
     "needs": ("matlab",),
     "together": "disk",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
 GIVE_BACK_PAGES = 2_000  # 8 MB: some 10 ms
+KEPT_PAGES = 1_000
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"}
     | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "panfs", "orangefs", "pvfs2", "wekafs"}
@@ -46,7 +47,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
     (
         ("disk I/O", "malformed", "not a database"),
         Unavailable,
-        "the store cannot be read ({}); see `stoker doctor`",
+        "the store cannot be read ({}): is its disk full, or the file damaged? `stoker doctor` tells",
     ),
 )
 
@@ -165,9 +166,15 @@ class SqliteDialect:
             return {"all": whole - free["free"], **free}
         return {str(row[0]): int(row[1]) for row in rows} | free
 
-    def give_back(self, connection: Connection) -> None:
-        """Only a file made so can: one of an earlier release keeps its free pages for later rows."""
-        connection.exec_driver_sql(f"PRAGMA incremental_vacuum({GIVE_BACK_PAGES})").fetchall()
+    def give_back(self, connection: Connection) -> bool:
+        """A few free pages stay, for the rows to come."""
+        before = _pragma(connection, "freelist_count")
+        if before < KEPT_PAGES:
+            return False
+        driver: Any = connection.connection.driver_connection
+        # The driver takes one step of a statement without rows, which gives one page back.
+        driver.executescript(f"PRAGMA incremental_vacuum({GIVE_BACK_PAGES})")
+        return KEPT_PAGES <= _pragma(connection, "freelist_count") < before
 
     def quick_check(self, connection: Connection) -> list[str]:
         """What SQLite's own check says; it reads the whole file."""
@@ -195,7 +202,9 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by the store, never by the driver
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # holds for a file that has no table yet
+    is_new = cursor.execute("PRAGMA page_count").fetchone()[0] == 0
+    if is_new:  # in any other file this would be a write that changes nothing
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
