@@ -5,6 +5,7 @@ something else than the one that lies there.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 SUFFIX = ".report"
+_LINE = re.compile(r"line \d+")
 _LINES = 1_000  # in each part; a report is for reading
 
 
@@ -25,10 +27,16 @@ class Answer:
     refused: list[str] = field(default_factory=list)  # beginning with the line
     removed: Sequence[str] = ()  # keys that had a line, and have none now
 
+    @property
+    def n_refused(self) -> int:
+        """How many lines were refused; several of a line's cells may be at fault."""
+        found = ((_LINE.match(message), message) for message in self.refused)
+        return len({line[0] if line else message for line, message in found})
+
     def text(self, *, name: str, saved_s: float) -> str:
         """Return the whole report for the file, as it was saved at `saved_s`."""
         saved = datetime.fromtimestamp(saved_s).astimezone()
-        counts = f"{len(self.taken):,} taken, {len(self.refused):,} refused"
+        counts = f"{len(self.taken):,} taken, {self.n_refused:,} refused"
         if self.removed:
             counts += f", {len(self.removed):,} removed"
         parts = [f"{name}, as saved on {saved:%Y-%m-%d at %H:%M:%S}: {counts}\n"]

@@ -241,7 +241,7 @@ class EditedSource:
         """Find out which keys have no line any more; with refused lines nobody can say."""
         known = self._memory.get(path)
         now = {key for _, key in reading.answer.taken}
-        memory.refused = len(reading.answer.refused)
+        memory.refused = reading.answer.n_refused
         memory.keys = frozenset(now)
         if known is None:
             return

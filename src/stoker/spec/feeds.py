@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -82,4 +83,14 @@ def _check_selector(selector: Any, path: Path, findings: Findings) -> None:
             if name.startswith("$") and name not in OPERATORS:
                 hint = suggest(name, OPERATORS)
                 findings.add((*path, name), f"a selector has no `{name}`", hint)
+            if name == "$regex" and not _is_expression(value):
+                findings.add((*path, name), "this is no regular expression")
             _check_selector(value, (*path, name), findings)
+
+
+def _is_expression(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        return False
+    return True

@@ -19,7 +19,7 @@ from stoker.spec.locations import absolute, absolute_file
 from stoker.spec.problems import Problem, as_error, sort_problems, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from stoker.model.pipeline import Pipeline
     from stoker.spec.schema import HostTable, IncludedFile, PoolTable, ProjectFile, RetentionTable
@@ -75,7 +75,11 @@ def load_project(file: Path) -> Loaded:
     loading = _Including(shared, pipelines, dict.fromkeys(table.pipelines, file.stem))
     for pattern in table.include:
         loading.include(pattern, main, file)
-    settings = replace(settings, shares=_shares(table, main, loading))
+    settings = replace(
+        settings,
+        shares=_shares(table, main, loading),
+        secrets=(*settings.secrets, *_secrets_of_feeds(pipelines)),
+    )
     if main.findings.problems:
         raise as_error(file.name, [*main.problems(), *loading.problems])
     return Loaded(
@@ -84,6 +88,14 @@ def load_project(file: Path) -> Loaded:
         problems=sort_problems(loading.problems),
         broken={name: sort_problems(found) for name, found in loading.broken.items()},
     )
+
+
+def _secrets_of_feeds(pipelines: Mapping[str, Pipeline]) -> Iterator[str]:
+    """Yield the variables that feeds are reached with."""
+    for pipeline in pipelines.values():
+        for source in pipeline.sources:
+            if source.feed is not None:
+                yield from _SECRET.findall(source.feed.url)
 
 
 def _problems_of_included(main: _File, file: Path) -> list[Problem]:
@@ -254,7 +266,7 @@ def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
         worker=WorkerSettings(**_host(table.worker, folder), hosts=hosts),
         pools=_pools(table, main),
         retention=_retention(table.retention),
-        secrets=(*table.secrets.names, *_STORE_SECRET.findall(table.store.url)),
+        secrets=(*table.secrets.names, *_SECRET.findall(table.store.url)),
     )
 
 
@@ -321,7 +333,7 @@ def _shares(table: ProjectFile, main: _File, loading: _Including) -> Shares:
     return Shares(by=ShareBy(by), weights=weights, files=files)
 
 
-_STORE_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # no step gets to see it
+_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # no step gets to see it
 
 
 def _store_url(url: str, main: _File, folder: str) -> str:

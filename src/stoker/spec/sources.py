@@ -69,7 +69,7 @@ def build_source(
         folder=absolute(table.folder, folder) if table.folder is not None else None,
         table=absolute(table.table, folder) if table.table is not None else None,
         listing=absolute(table.listing, folder) if table.listing is not None else None,
-        command=_command(table),
+        command=_command(table, path, findings),
         feed=build_feed(
             table, items=items, params=params, path=path, folder=folder, findings=findings
         ),
@@ -86,9 +86,11 @@ def build_source(
     )
 
 
-def _command(table: SourceTable) -> Command | None:
+def _command(table: SourceTable, path: Path, findings: Findings) -> Command | None:
     if table.command is None:
         return None
+    if not table.command.strip():
+        findings.add((*path, "command"), "`command` names no command")
     return Command(text=table.command, every_s=table.every, timeout_s=table.timeout)
 
 
@@ -151,7 +153,7 @@ def build_rules(table: RulesTable, *, items: str, path: Path, findings: Findings
     return Rules(
         min_bytes=smallest,
         max_bytes=largest,
-        magic=_bytes_of(table.magic or "", (*path, "magic"), findings),
+        magic=_bytes_of(table.magic or "", (*path, "magic"), findings).hex(),
         checksum=table.checksum,
         command=tuple(table.command or ()),
     )

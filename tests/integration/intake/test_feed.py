@@ -468,3 +468,65 @@ def test_an_answer_of_something_else_is_told(answer, said):
         asked.close()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two servers with a database `runs` each, replicating into each other for good."""
+    servers = (Couch(), Couch())
+    for server in servers:
+        server.make("runs")
+    urls = [server.url("runs") for server in servers]
+    servers[0].replicate(urls[0], urls[1])
+    servers[1].replicate(urls[1], urls[0])
+    yield servers
+    for server in servers:
+        server.close()
+
+
+def wait_until(condition, what):
+    until_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until_s, what()
+        time.sleep(0.05)
+
+
+def has_all(server, names):
+    return set(names) <= {row["id"] for row in server.get("runs", "_all_docs")["rows"]}
+
+
+def test_two_sites_that_replicate_lose_no_progress(pair, tmp_path):
+    """People edit the same documents on the other server, before and after we write to ours."""
+    here, there = pair
+    names = [f"d{n}" for n in range(12)]
+    lab = Lab(tmp_path / "lab", here.url("runs"))
+    there.put("runs", *(closed(name, 1) for name in names))
+    wait_until(lambda: has_all(here, names), lambda: here.get("runs", "_all_docs"))
+    lab.take()
+    there.kill()
+    lab.project.run()
+    there.start()
+    there.replicate(there.url("runs"), here.url("runs"))
+    for name in names[::2]:  # the two sides differ now: whoever wins, neither knows of the other
+        there.edit("runs", name, comment=f"seen {name}")
+
+    def shown(server):
+        return [server.get("runs", name, conflicts="true") for name in names]
+
+    def is_settled():
+        lab.take()
+        lab.progress.take()
+        ours, theirs = shown(here), shown(there)
+        is_same = [one["_rev"] for one in ours] == [one["_rev"] for one in theirs]
+        return is_same and all(one["status"] == "done" for one in ours)
+
+    wait_until(is_settled, lambda: [shown(here), shown(there), lab.progress.source.trouble])
+    for document in shown(there):
+        assert document["stoker"]["runs"]["steps"]["analyse"]["state"] == "done"
+    for document in shown(here)[::2]:
+        losers = document.get("_conflicts", [])
+        versions = [here.get("runs", document["_id"], rev=rev) for rev in losers]
+        comments = [one.get("comment") for one in (document, *versions)]
+        assert f"seen {document['_id']}" in comments, "nobody's words are gone"
+    assert len(lab.project.attempts()) == 2 * len(names), "nothing was done twice"
+    lab.close()

@@ -83,6 +83,16 @@ def test_an_answer_lies_beside_the_table(desk):
     assert "1 row is refused; `" in desk.source.trouble
 
 
+def test_a_row_with_several_mistakes_is_one_row(desk):
+    desk.restart(params=(*PARAMS, Param(name="mode", required=True)))
+    desk.write("t.tsv", "block\tgain\tmode\nPen1\tx\t\nPen2\t9\tm\nPen3\t2\tm\n")
+    desk.look()
+    lines = desk.report("t.tsv")
+    assert lines[0].endswith(": 1 taken, 2 refused")
+    assert [line[:17] for line in lines if line.startswith("  line 2")] == ["  line 2, column "] * 2
+    assert "2 rows are refused" in desk.source.trouble
+
+
 def test_a_table_is_read_again_only_when_it_was_changed(desk):
     desk.write("t.tsv", "block\nPen1\n")
     assert desk.look() == (["Pen1"], [])
