@@ -78,8 +78,8 @@ def _file(project: "Opened") -> Iterator[Finding]:
     yield Finding(
         check="project",
         state="fail" if problems else "ok",
-        text=f"{project.file}: {len(project.pipelines)} pipelines"
-        + (f", {len(problems)} problems" if problems else ""),
+        text=f"{project.file}: {', '.join(project.pipelines) or 'no pipeline'}"
+        + ("; others have problems" if problems else ""),
         do="`stoker check` lists them" if problems else None,
     )
 

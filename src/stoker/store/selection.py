@@ -99,7 +99,6 @@ def check(unit: Unit, selection: Selection) -> None:
         _named(unit, _P.c.name, "pipeline", selection.pipeline)
     for step in selection.steps:
         _named(unit, _S.c.name, "step", step)
-    _states(TaskState, [s for s in selection.states if s not in ItemState.words()])
     if selection.pipeline is None:
         for key in selection.keys:
             if not is_glob(key):

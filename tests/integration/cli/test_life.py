@@ -154,7 +154,8 @@ def test_selection_means_the_same_everywhere(run, options, keys):
 
 
 def test_a_selection_that_cannot_be_meant_is_a_mistake(run):
-    assert "the states are" in run("tasks", "--state", "broken", code=2).err
+    assert "the states are blocked" in run("tasks", "--state", "broken", code=2).err
+    assert "the states are quarantined" in run("items", "--state", "broken", code=2).err
     assert "no condition" in run("tasks", "--where", "1 +", code=2).err
     assert "did you mean `lines`?" in run("tasks", "--step", "line", code=3).err
     nothing = run("retry", "nosuch")
