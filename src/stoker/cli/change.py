@@ -1,7 +1,7 @@
 """`stoker retry`, `rerun`, `cancel`, `hold`, `release`: what a person changes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stoker.project import Project
-    from stoker.store.control import Changed
+    from stoker.store.redo import Changed
 
 _WORDS = {
+    "admit": "taken out of quarantine",
     "retry": "ready again",
     "rerun": "ready again",
     "block": "blocked behind them",
@@ -178,10 +179,19 @@ def _ask_which(project: "Project") -> list[Selection]:
         if not word.isdigit() or not 1 <= int(word) <= len(rows):
             raise click.UsageError(f"`{word}` is none of the numbers 1 to {len(rows)}")
         row = rows[int(word) - 1]
-        chosen.append(Selection(pipeline=row.pipeline, steps=(row.step,), cause=row.cause))
+        if row.step is None:
+            chosen.append(
+                Selection(pipeline=row.pipeline, states=("quarantined",), match=row.cause)
+            )
+        else:
+            chosen.append(
+                Selection(
+                    pipeline=row.pipeline, steps=(row.step,), cause=row.cause, states=("failed",)
+                )
+            )
     if not chosen:
         say("nothing was chosen")
-    return [replace(one, states=("failed",)) for one in chosen]
+    return chosen
 
 
 def _tell(done: "Changed", wanted: str, *, dry_run: bool, as_json: bool) -> None:

@@ -10,9 +10,9 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.control import Changed
     from stoker.store.pools import PoolChange
     from stoker.store.prune import Pruned
+    from stoker.store.redo import Changed
 
 
 class Change(Narrowing, total=False):
@@ -27,10 +27,18 @@ class Changing(Opened):
     """What a person can change. Every verb takes `dry_run`, and most a `reason` for the record."""
 
     def retry(self, *keys: str, **how: Unpack[Change]) -> "Changed":
-        """Selected failed tasks are ready again, with a fresh allowance of retries."""
+        """Selected failed tasks are ready again, with a fresh allowance of retries.
+
+        Selected items in quarantine are taken, if they pass now.
+        """
+        from stoker.project.readmitting import readmit
         from stoker.store import control
 
-        return self._change(control.retry, keys, how, only="failed")
+        selection = select(keys, how.get("selection"), _narrowing(how))
+        done = readmit(self, selection, dry_run=how.get("dry_run", False))
+        if selection.states != ("quarantined",):
+            done.add(self._change(control.retry, keys, how, only="failed"))
+        return done
 
     def rerun(self, *keys: str, outdated: bool = False, **how: Unpack[Change]) -> "Changed":
         """Selected tasks are ready again and all that follow from them blocked.

@@ -3,12 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from stoker.errors import StokerError
-from stoker.store import fold, ordering, temporary
+from stoker.model.settings import Retention
+from stoker.store import fold, ordering, prune, temporary
+from stoker.store.gone import begin_again_elsewhere
 from stoker.store.reap import promote_due, reap
 from stoker.work import leftovers
 from stoker.work.scratch import wipe
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 
 TICK_S = 3.0
 FOLD_LIMIT_S = 2.0
+PRUNE_S = 0.2  # at each tick, while there is something to forget
+PRUNE_AGAIN_S = 3600.0
 LEFTOVERS_S = 15.0  # between looks for what dead workers left on this host
 
+_DONE = object()
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +32,8 @@ class Janitor:
     """Tidies every few seconds until the block ends; `also` is called with each tick.
 
     `scratch_root` is where the workers of this host have their scratch: what one that died together
-    with its warden has left there, and running, is cleared by the others.
+    with its warden has left there, and running, is cleared by the others. What is older than
+    `retention` says is forgotten, a little at each tick.
 
     A store that does not answer is tried again with the next tick.
     """
@@ -39,8 +45,12 @@ class Janitor:
         scratch_root: str,
         tick_s: float = TICK_S,
         also: Callable[[], None] | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._store = store
+        self._retention = retention or Retention()
+        self._pruning: Iterator[None] | None = None
+        self._prune_from_s = time.monotonic()
         self._tick_s = tick_s
         self._also = also
         self._scratch_root = scratch_root
@@ -67,9 +77,11 @@ class Janitor:
             try:
                 fold.fold(self._store, limit_s=FOLD_LIMIT_S)
                 ordering.look_after(self._store)
+                begin_again_elsewhere(self._store)
                 remove_temporary(self._store)
                 self._store.checkpoint()
                 self._clear_leftovers()
+                self._prune()
                 if self._also is not None:
                     self._also()
             except StokerError as error:
@@ -78,19 +90,38 @@ class Janitor:
                     extra={"event": "housekeeping_failed", "error": str(error)},
                 )
 
+    def _prune(self) -> None:
+        """Forget a little of what is too old; from the beginning every hour."""
+        now_s = time.monotonic()
+        if self._retention.is_nothing or now_s < self._prune_from_s:
+            return
+        if self._pruning is None:
+            self._pruning = prune.steps(self._store, self._retention, prune.Pruned())
+        while time.monotonic() < now_s + PRUNE_S:
+            if next(self._pruning, _DONE) is _DONE:
+                self._pruning = None
+                self._prune_from_s = now_s + PRUNE_AGAIN_S
+                return
+
     def _clear_leftovers(self) -> None:
         if time.monotonic() >= self._cleared_s + LEFTOVERS_S:
             leftovers.clear(self._store, self._scratch_root)
             self._cleared_s = time.monotonic()
 
 
-def tidy_once(store: "Store") -> None:
-    """What dead workers held is ready again, what is due is, counts are right, no waste is left."""
+def tidy_once(store: "Store", retention: Retention) -> None:
+    """What dead workers held is ready again, what is due is, counts are right, no waste is left.
+
+    What is older than `retention` says is forgotten.
+    """
     reap(store)
     promote_due(store)
+    begin_again_elsewhere(store)
     remove_temporary(store)
     fold.fold(store)
     ordering.look_after(store, at_once=True)
+    if not retention.is_nothing:
+        prune.prune(store, retention)
     store.checkpoint()
 
 

@@ -17,10 +17,10 @@ from stoker.store import tables
 from stoker.store.apply import admit_item
 from stoker.store.arrivals import create_tasks
 from stoker.store.catalog import StepEntry, catalog, pipeline_of
-from stoker.store.control import redo_item
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_tasks_of
+from stoker.store.redo import redo_item
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ READING = [
     "failures",
     "why",
     "which",
-    "pool",
+    "pool list",
     "workers",
     "doctor",
     "check",
@@ -62,8 +62,10 @@ STOKER = str(Path(sys.executable).with_name("stoker"))
 
 
 def command(name):
-    found = main.cli.get_command(click.Context(main.cli), name)
-    assert found is not None
+    found = main.cli
+    for word in name.split():
+        found = found.get_command(click.Context(found), word)
+        assert found is not None
     return found
 
 
@@ -91,7 +93,7 @@ def test_every_option_says_what_it_does(name):
 def test_options_are_the_same_everywhere():
     for name in READING:
         assert "--json" in options(name), name
-    for name in CHANGING:
+    for name in [*CHANGING, "pool set"]:
         assert {"--dry-run", "--reason"} <= options(name), name
     selection = {"--pipeline", "--step", "--state", "--from-key", "--to-key", "--match", "--where"}
     for name in SELECTING:
