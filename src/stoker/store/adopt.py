@@ -15,7 +15,7 @@ from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
 from stoker.store.control import Who
-from stoker.store.finish import Of, satisfy
+from stoker.store.following import Of, satisfy
 from stoker.store.ids import new_attempt_id
 from stoker.store.journal import to_json
 from stoker.store.locks import lock_tasks

@@ -5,8 +5,8 @@ carries that attempt; otherwise nothing but its slots of pools is given back.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, insert, select, update
 
@@ -14,19 +14,17 @@ from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.model import retry, transitions
 from stoker.model.pipeline import Verdict
-from stoker.model.rank import priority_of
 from stoker.model.retry import Decision
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
 from stoker.spec import canon
 from stoker.store import tables, temporary
-from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, move_all
+from stoker.store.apply import END_COLUMNS, Move, end_attempts, move_all
 from stoker.store.catalog import NEWEST_VERSION, Catalog, StepEntry, catalog, pipeline_of
-from stoker.store.dialects.constructs import by_index
-from stoker.store.estimates import book
+from stoker.store.following import Of, pass_over, unblocked
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
-from stoker.store.locks import OF_ITEM, lock_tasks
+from stoker.store.locks import lock_tasks
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
@@ -49,23 +47,6 @@ _ENDED = Prepared(
     )
 )
 _FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
-_WAITING = Prepared(
-    by_index(
-        select(
-            _T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.waiting_on, _T.c.level, _T.c.okey,
-            _T.c.host,
-        )
-        .where(_T.c.step_id == param("step"), _T.c.item_id.in_(param_list("items")))
-        .order_by(_T.c.id)
-        .with_for_update(),
-        _T, OF_ITEM,
-    )
-)  # fmt: skip
-_COUNT_DOWN = Prepared(
-    update(_T)
-    .where(_T.c.id == param("task_id_"), _T.c.waiting_on >= param("by"))
-    .values(waiting_on=_T.c.waiting_on - param("by"))
-)
 _OUTPUT = Prepared(
     insert(tables.output).values(
         **{
@@ -79,15 +60,6 @@ _STARTED = Prepared(
     .where(_A.c.id == param("attempt_"), _A.c.state == param("running_"))
     .values(pid=param("pid"), started_us=param("started_us"), command=param("command"))
 )
-
-
-class Of(NamedTuple):
-    """What is needed of an item when a task of it becomes ready."""
-
-    key: str
-    generation: int
-    size_bytes: int | None
-    by_user: str
 
 
 @as_a_whole
@@ -202,7 +174,7 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
         batch.clear()
         pass_over(unit, known, stopped)
     keys = {row[3]: Of(row[6], row[7], row[11], row[12]) for row in carrying.values()}
-    move_all(unit, [*batch, (transitions.UNBLOCK, _unblocked(unit, known, satisfied, keys))])
+    move_all(unit, [*batch, (transitions.UNBLOCK, unblocked(unit, known, satisfied, keys))])
 
 
 def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
@@ -324,98 +296,3 @@ def _output_rows(result: Result) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return rows
-
-
-def satisfy(
-    unit: Unit,
-    known: Catalog,
-    satisfied: Sequence[tuple[int, StepEntry]],
-    keys: Mapping[int, Of],
-) -> None:
-    """Successors of `(item id, step)` wait for one predecessor less, and those at nought are ready.
-
-    A held or cancelled successor counts down too, and keeps its state. `keys` tells of each item what
-    the journal and the order need.
-    """
-    move(unit, transitions.UNBLOCK, _unblocked(unit, known, satisfied, keys))
-
-
-def _unblocked(
-    unit: Unit,
-    known: Catalog,
-    satisfied: Sequence[tuple[int, StepEntry]],
-    keys: Mapping[int, Of],
-) -> list[Move]:
-    """Count successors down; return the moves of those that wait for nothing any more."""
-    due: dict[int, dict[int, int]] = {}  # by step, then by item
-    for item_id, entry in satisfied:
-        for successor in entry.successors:
-            of_step = due.setdefault(successor, {})
-            of_step[item_id] = of_step.get(item_id, 0) + 1
-    if not due:
-        return []
-    counts, ready = [], []
-    known_times = book(unit)
-    for row, n in _waiting(unit, due):
-        task_id, item_id, step_id, state, waiting_on, level, okey, host = row
-        if waiting_on != n or state != TaskState.BLOCKED:
-            counts.append({"task_id_": task_id, "by": min(n, waiting_on)})
-        else:
-            entry = known.steps[step_id]
-            of = keys[item_id]
-            columns = {
-                "lane": lane_of(unit, entry, level, of.by_user, host),
-                "okey": known_times.order_key(step_id, of.size_bytes, priority_of(okey)),
-                "expected_ms": known_times.expected_ms(step_id, of.size_bytes),
-                "waiting_on": 0,
-            }
-            ready.append(
-                Move(
-                    task_id, state, entry.pipeline, of.key, entry.name, of.generation,
-                    columns=columns,
-                )
-            )  # fmt: skip
-    unit.run_many(_COUNT_DOWN, counts)
-    return ready
-
-
-def _waiting(unit: Unit, due: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Any, int]]:
-    """Yield the tasks of these steps and items, locked, with how many predecessors each got."""
-    for step_id in sorted(due):
-        of_step = due[step_id]
-        for row in unit.run(_WAITING, step=step_id, items=sorted(of_step)).fetchall():
-            yield row, of_step[row[1]]
-
-
-def pass_over(
-    unit: Unit, known: Catalog, stopped: Sequence[tuple[int, str, int, StepEntry]]
-) -> None:
-    """Everything of these items that has not begun and follows the step is skipped."""
-    for item_id, key, generation, entry in stopped:
-        after = followers(known, entry)
-        if not after:
-            continue
-        rows = unit.execute(
-            select(_T.c.id, _T.c.step_id, _T.c.state)
-            .where(and_(_T.c.item_id == item_id, _T.c.step_id.in_(after)))
-            .order_by(_T.c.id)
-            .with_for_update()
-        ).fetchall()
-        moves = [
-            Move(row.id, row.state, entry.pipeline, key, known.steps[row.step_id].name, generation)
-            for row in rows
-            if TaskState(row.state) in transitions.PASS_OVER.sources
-        ]
-        move(unit, transitions.PASS_OVER, moves)
-
-
-def followers(known: Catalog, entry: StepEntry) -> list[int]:
-    """Ids of all steps that come after this one, near and far, in the pipeline's order."""
-    found: set[int] = set()
-    todo = list(entry.successors)
-    while todo:
-        step = todo.pop()
-        if step not in found:
-            found.add(step)
-            todo += known.steps[step].successors
-    return sorted(found, key=lambda step: known.steps[step].position)
