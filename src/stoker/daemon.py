@@ -42,7 +42,13 @@ def serve(
     intake = Intake(str(project.file), on_taken=worker.hurry)
     watch = FileWatch(project, on_apply, then=intake.restart)
     scratch_root = _scratch_root(project)
-    with Janitor(project.store, scratch_root=scratch_root, also=watch.look), intake:
+    janitor = Janitor(
+        project.store,
+        scratch_root=scratch_root,
+        also=watch.look,
+        retention=project.settings.retention,
+    )
+    with janitor, intake:
         return worker.work()
 
 
@@ -58,7 +64,7 @@ def serve_once(
     """
     project.follow_file(on_apply=on_apply)
     taken = project.take_sources(on_wait=on_wait)
-    tidy_once(project.store)
+    tidy_once(project.store, project.settings.retention)
     for pipeline in project.pipelines.values():
         write_progress(project.store, pipeline)
     return taken
@@ -87,7 +93,12 @@ def work(
         tags=tags,
         on_event=on_event,
     )
-    with Janitor(project.store, scratch_root=_scratch_root(project)):
+    janitor = Janitor(
+        project.store,
+        scratch_root=_scratch_root(project),
+        retention=project.settings.retention,
+    )
+    with janitor:
         return worker.work()
 
 

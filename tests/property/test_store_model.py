@@ -21,9 +21,9 @@ import servers
 from stoker.errors import StaleAttempt
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step, Verdict
-from stoker.model.settings import Pool
+from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
-from stoker.store import control, finish, fleet, fold, pools, reap, register
+from stoker.store import control, finish, fleet, fold, pools, prune, reap, register
 from stoker.store.connect import open_store
 from store.rig import ME, Rig
 
@@ -50,6 +50,12 @@ LINES = [
     (step("a", pools={"ram": 1}), step("b", "a", retries=1), step("c", "a"), step("d", "b", "c")),
     (step("a", retries=2), step("d", "a", pools={"ram": 2})),
     (step("a", text="changed"), step("c", "a"), step("e"), step("d", "c", "e")),
+]
+RETENTIONS = [
+    Retention(items={"done": 0, "cancelled": 0}),
+    Retention(attempts={word: 0 for word in AttemptState.words() if word != "running"}),
+    Retention(logs={"succeeded": 0}),
+    Retention(journal=0),
 ]
 KEYS = st.sampled_from(["k0", "k1", "k2", "k3"])
 STEPS = st.sampled_from(["a", "b", "c", "d", "e"])
@@ -165,6 +171,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def redo_outdated(self):
         control.rerun(self.store, self.rig.select(), ME, outdated=True)
+
+    @rule(retention=st.sampled_from(RETENTIONS), pipeline=st.sampled_from([None, "line"]))
+    def prune(self, retention, pipeline):
+        prune.prune(self.store, retention, pipeline=pipeline)
 
     @rule()
     def fold(self):

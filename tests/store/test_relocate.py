@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 import servers
 from stoker.errors import Bug, Conflict, NotFound, Refused, StokerError, UserError
 from stoker.failpoints import hit
-from stoker.model.settings import Pool
+from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import (
@@ -60,7 +60,15 @@ def old(rig, pipeline):
     rig.apply(pipeline(one=(), two=("one",)))
     rig.apply(pipeline(one=(), two=("one",), three=("two",)))
     pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1"))])
-    rig.push(*(f"k{number:03}" for number in range(40)), "ü/🜚", "A", "a", "gone")
+    rig.push("gone", "a")
+    first = rig.worker(host="first")
+    rig.work(first)
+    assert prune.prune(rig.store, Retention(items={"done": 0})).items == 2
+    rig.push("a", "condensed")
+    rig.work(first)
+    fleet.retire(rig.store, first)
+    assert prune.prune(rig.store, Retention(journal=0)).condensed
+    rig.push(*(f"k{number:03}" for number in range(40)), "ü/🜚", "A")
     worker = rig.worker()
     for number, task in enumerate(rig.claim(worker, 30)):
         made = Published(name="o", path=f"/out/{task.key}", size_bytes=number, checksum="x")
@@ -73,7 +81,6 @@ def old(rig, pipeline):
     for task in rig.claim(other, 100):
         rig.end(task)
     fleet.retire(rig.store, other)
-    prune.prune(rig.store, older_than_s=0)
     fold.fold(rig.store)
     return rig
 

@@ -4,6 +4,7 @@ import pytest
 
 from stoker.errors import OutputConflict
 from stoker.model.selection import Selection
+from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import adopt, attempts, control, prune, reports
@@ -69,6 +70,11 @@ def test_a_running_task_is_not_adopted(rig, pipeline):
     rig.check()
 
 
+def over(age_s):
+    """Items that are over are forgotten after so many seconds."""
+    return Retention(items={"done": age_s, "cancelled": age_s})
+
+
 def test_pruning_leaves_counts_right_and_open_items_alone(rig, pipeline, tmp_path):
     rig.apply(pipeline(a=(), b=("a",)))
     rig.push("x", "y", "z", "w")
@@ -83,11 +89,11 @@ def test_pruning_leaves_counts_right_and_open_items_alone(rig, pipeline, tmp_pat
     rig.work(worker)
     control.cancel(rig.store, Selection(keys=("z",)), ME)
     rig.push("open")
-    dry = prune.prune(rig.store, older_than_s=0, dry_run=True)
+    dry = prune.prune(rig.store, over(0), dry_run=True)
     assert (dry.items, dry.tasks, dry.log_files > 0, log.exists()) == (4, 8, True, True)
     rig.check()
-    assert prune.prune(rig.store, older_than_s=3600).items == 0
-    done = prune.prune(rig.store, older_than_s=0)
+    assert prune.prune(rig.store, over(3600)).items == 0
+    done = prune.prune(rig.store, over(0))
     assert (done.items, done.tasks, log.exists()) == (4, 8, False)
     assert [row.item for row in reports.items(rig.store, Selection())] == ["open"]
     tasks, items = rig.counts()

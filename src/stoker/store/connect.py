@@ -80,6 +80,11 @@ class Store:
         with translated(self.dialect):
             self.dialect.checkpoint(self.connection())
 
+    def give_back(self) -> bool:
+        """Let a little of the store's free room go back to the disk; return whether there is more."""
+        with translated(self.dialect):
+            return self.dialect.give_back(self.connection())
+
     def close(self) -> None:
         """Close every connection that any thread opened. The store cannot be used afterwards."""
         with self._lock:

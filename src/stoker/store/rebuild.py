@@ -1,17 +1,16 @@
 """Items, tasks and attempts made again from the journal alone: the proof that it is complete.
 
-`replay` reads only the journal; `snapshot` reads only the tables. For a store whose journal was
-never pruned the two are equal after every transaction, which a property test holds, and which
+`replay` reads only the journal; `snapshot` reads only the tables. The two are equal after every transaction, which a property test holds, and which
 `stoker doctor` can look at. Peers derive foreign states by the same rules.
 """
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, or_, select, true
+from sqlalchemy import and_, func, or_, select, true
 
 from stoker.model.pipeline import Pipeline
 from stoker.model.states import AttemptState, TaskState
@@ -79,9 +78,16 @@ def replay(unit: Unit, part: Part | None = None) -> Picture:
         query = query.where(
             own.pipeline == part.pipeline, or_(own.key.is_(None), part.holds(own.key))
         )
+    told = _last_told(unit, part)
     for row in unit.execute(query.order_by(tables.journal.c.id)):
+        if row.id < told.get((row.pipeline, row.key), 0):
+            continue
         data = json.loads(row.data) if row.data else {}
-        if row.event == "set_version":
+        if row.event == "condense":
+            _take_told(picture, row, data)
+        elif row.event == "forget_attempts":
+            _forget_attempts(picture, data)
+        elif row.event == "set_version":
             _set_version(picture, pipelines, row, data)
         elif row.event in ("register", "change", "quarantine", "admit"):
             _register(picture, pipelines, row, data)
@@ -92,8 +98,20 @@ def replay(unit: Unit, part: Part | None = None) -> Picture:
     return picture
 
 
-def snapshot(unit: Unit, part: Part | None = None) -> Picture:
-    """Return what the tables hold."""
+def _last_told(unit: Unit, part: Part | None) -> dict[tuple[str, str], int]:
+    """Return for each item that one row tells all of which the last such row is."""
+    own = tables.journal.c
+    query = select(own.pipeline, own.key, func.max(own.id)).where(own.event == "condense")
+    if part is not None:
+        query = query.where(own.pipeline == part.pipeline, part.holds(own.key))
+    rows = unit.execute(query.group_by(own.pipeline, own.key)).fetchall()
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def snapshot(
+    unit: Unit, part: Part | None = None, *, items: Sequence[int] | None = None
+) -> Picture:
+    """Return what the tables hold: of a part, of some items by their ids, or all."""
     picture = Picture()
     item, task, attempt = tables.item, tables.task, tables.attempt
     pipeline, step = tables.pipeline, tables.step
@@ -103,6 +121,8 @@ def snapshot(unit: Unit, part: Part | None = None) -> Picture:
     chosen: list[Any] = [true()]
     if part is not None:
         chosen = [pipeline.c.name == part.pipeline, part.holds(item.c.key)]
+    if items is not None:
+        chosen = [item.c.id.in_(items)]
     rows = unit.execute(
         select(item, pipeline.c.name.label("pipeline")).select_from(of_item).where(*chosen)
     )
@@ -136,6 +156,18 @@ def snapshot(unit: Unit, part: Part | None = None) -> Picture:
     outputs = select(output).select_from(of_attempt.join(output, output.c.attempt == attempt.c.id))
     _outputs(picture, unit.execute(outputs.where(*chosen).order_by(*output.primary_key)))
     return picture
+
+
+def told(picture: Picture) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what one row of the journal has to tell of each item to stand for all before it."""
+    found: dict[tuple[str, str], dict[str, Any]] = {
+        name: {"item": item, "tasks": {}, "attempts": {}} for name, item in picture.items.items()
+    }
+    for key, task in picture.tasks.items():
+        found[key[:2]]["tasks"][key[2]] = task
+    for name, attempt in picture.attempts.items():
+        found[attempt["task"][:2]]["attempts"][name] = attempt
+    return found
 
 
 def differences(journal: Picture, store: Picture) -> Iterable[str]:
@@ -221,6 +253,19 @@ def _forget(picture: Picture, row: Any) -> None:
     for key in gone:
         del picture.tasks[key]
     for name in [a for a, of in picture.attempts.items() if of["task"] in gone]:
+        del picture.attempts[name]
+
+
+def _take_told(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
+    picture.items[row.pipeline, row.key] = data["item"]
+    for step, task in data["tasks"].items():
+        picture.tasks[row.pipeline, row.key, step] = task
+    for name, attempt in data["attempts"].items():
+        picture.attempts[name] = {**attempt, "task": tuple(attempt["task"])}
+
+
+def _forget_attempts(picture: Picture, data: Mapping[str, Any]) -> None:
+    for name in data["attempts"]:
         del picture.attempts[name]
 
 

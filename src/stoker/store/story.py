@@ -29,7 +29,7 @@ _HAPPENINGS = (
     select(_J.c.at_us, _J.c.event, _J.c.step, _J.c.attempt, _J.c.data)
     .where(
         _J.c.pipeline == param("pipeline"), _J.c.key == param("key"), _J.c.at_us >= param("since"),
-        text(SELDOM),
+        text(SELDOM), _J.c.event != "condense",
     )
     .order_by(_J.c.id)
 )  # fmt: skip

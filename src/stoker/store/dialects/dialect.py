@@ -110,8 +110,11 @@ class Dialect(Protocol):
         """Return the bytes that each table takes with its indexes, and `free` ones that none does."""
         ...
 
-    def give_back(self, connection: Connection) -> None:
-        """What is free goes back to the file system, a little at a time; outside of transactions."""
+    def give_back(self, connection: Connection) -> bool:
+        """A little of what is free goes back to the file system; return whether there is more.
+
+        Outside of transactions.
+        """
         ...
 
     def quick_check(self, connection: Connection) -> list[str]:

@@ -175,8 +175,9 @@ class MariadbDialect:
         sizes = {str(row[0]): int(row[1] or 0) for row in rows}
         return sizes | {"free": sum(int(row[2] or 0) for row in rows)}
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: Connection) -> bool:  # noqa: ARG002 - SQLite's is one
         """The server uses what is free for new rows."""
+        return False
 
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""

@@ -169,8 +169,9 @@ class PostgresqlDialect:
         )
         return {str(name): int(size) for name, size in unit.cursor.fetchall()}
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: Connection) -> bool:  # noqa: ARG002 - SQLite's is one
         """The server's autovacuum does."""
+        return False
 
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.errors import Refused, StokerError, Unavailable
 from stoker.store.dialects.dialect import SHUT, WAS_MOVED
+from stoker.store.dialects.holder import stopped_holder
 
 if TYPE_CHECKING:
     from stoker.store.unit import Unit
@@ -61,13 +62,15 @@ class SqliteDialect:
     locks_rows = False
     is_one_host = True
     transactional_ddl = True
+    _database = Path()
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002 - a file has none
         """Return an engine on the file in `url`, whose folder is made if it is missing."""
         database = make_url(url).database
         if not database or database == ":memory:":
             raise Refused(f"`{url}` names no file; a store in memory would lose everything")
-        refuse_network(Path(database))
+        self._database = Path(database)
+        refuse_network(self._database)
         engine = create_engine(
             url,
             poolclass=NullPool,  # `Store` keeps one connection a thread
@@ -130,7 +133,8 @@ class SqliteDialect:
         words = str(original)
         for said, kind, meaning in _MEANINGS:
             if any(one in words for one in said):
-                return kind(meaning.format(words))
+                holder = stopped_holder(self._database) if "locked" in said else None
+                return kind(holder or meaning.format(words))
         return None
 
     def shut(self, unit: "Unit") -> None:
