@@ -21,7 +21,8 @@ def failures(scope: Scope, selection: "Selection", as_json: bool) -> None:
     """Group failed tasks by step and cause, most frequent first.
 
     A cause is an entry of the step's `causes`, the line an attempt wrote to STOKER_REASON, an error
-    marker, or the last words on stderr with what differs from item to item left out.
+    marker, or the last words on stderr with what differs from item to item left out. Items that
+    could not be taken are in quarantine, and come last, by their reasons.
     """
     with scope.reading() as project:
         rows = project.failures(selection=selection)
@@ -32,8 +33,12 @@ def failures(scope: Scope, selection: "Selection", as_json: bool) -> None:
     if not rows:
         say("no task has failed")
         return
-    total = sum(row.n for row in rows)
-    say(f"{plural(total, 'failed task')} of {plural(len(rows), 'cause')}")
+    tasks = [row.n for row in rows if row.step is not None]
+    items = [row.n for row in rows if row.step is None]
+    if tasks:
+        say(f"{plural(sum(tasks), 'failed task')} of {plural(len(tasks), 'cause')}")
+    if items:
+        say(f"{plural(sum(items), 'item')} in quarantine for {plural(len(items), 'reason')}")
     show_causes(rows)
 
 
@@ -43,7 +48,8 @@ def show_causes(rows: "Sequence[FailureRow]", *, numbered: bool = False) -> None
     several = len({row.pipeline for row in rows}) > 1
     for at, row in enumerate(rows, start=1):
         number = f"{at:>3}  " if numbered else ""
-        step = f"{row.pipeline}: {row.step}" if several else row.step
+        name = row.step or "quarantined"
+        step = f"{row.pipeline}: {name}" if several else name
         n = click.style(f"{row.n:>{width},}", fg="red", bold=True)
         data(f"{number}{n}  {click.style(step, bold=True)}  {visible(row.cause)}")
         indent = " " * (len(number) + width + 2)

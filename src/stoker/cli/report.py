@@ -86,7 +86,7 @@ def _pipeline(name: str, one: "PipelineStatus", failures: "Sequence[FailureRow]"
         rows = [
             [
                 f"{row.n:,}",
-                row.step,
+                row.step or "quarantined",
                 row.cause + (f" — {row.do}" if row.do else ""),
                 ", ".join(row.examples),
             ]

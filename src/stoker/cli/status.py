@@ -13,6 +13,7 @@ from stoker.cli.render import (
     plural,
     say,
     table,
+    visible,
 )
 from stoker.cli.scope import Scope, command, json_option
 
@@ -78,7 +79,32 @@ def _pool_rows(found: "Status") -> "Iterator[list[str]]":
             yield [f"  on {host}", str(of["used"]), str(of["slots"]), ""]
 
 
+def _show_sources(found: "Status") -> None:
+    """When each source was looked at and what it brought; what is wrong with it below."""
+    if not found.sources:
+        return
+    data()
+    table(
+        ["source", "kind", "looked", "taken", "pending"],
+        [
+            [
+                f"{one.pipeline}/{one.source}",
+                one.kind,
+                human_time(one.looked_at) if one.looked_at else "never",
+                f"{one.taken:,}",
+                f"{one.pending:,}" if one.pending else "·",
+            ]
+            for one in found.sources
+        ],
+        right=("taken", "pending"),
+    )
+    for one in found.sources:
+        for line in (one.trouble or "").splitlines():
+            data(visible(f"  {one.pipeline}/{one.source}: {line}"))
+
+
 def _show_rest(found: "Status") -> None:
+    _show_sources(found)
     if found.pools:
         data()
         table(["pool", "used", "slots", ""], list(_pool_rows(found)), right=("used", "slots"))

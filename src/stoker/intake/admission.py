@@ -127,10 +127,11 @@ def _no_number(word: str) -> float:
 def _check_magic(rules: Rules, path: str) -> None:
     if not rules.magic:
         return
+    magic = bytes.fromhex(rules.magic)
     with open(path, "rb") as file:
-        found = file.read(len(rules.magic))
-    if found != rules.magic:
-        raise Unfit(f"it begins with {found!r}; `magic` is {rules.magic!r}")
+        found = file.read(len(magic))
+    if found != magic:
+        raise Unfit(f"it begins with {found!r}; `magic` is {magic!r}")
 
 
 def _sum_in(companion: str, name: str) -> str:

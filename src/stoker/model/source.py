@@ -81,6 +81,6 @@ class Rules:
 
     min_bytes: int = 0
     max_bytes: int | None = None
-    magic: bytes = b""  # what the file begins with
+    magic: str = ""  # what the file begins with, in hexadecimal digits
     checksum: str | None = None
     command: tuple[str, ...] = ()

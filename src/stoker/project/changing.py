@@ -10,6 +10,8 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
+    from stoker.store.connect import Store
+    from stoker.store.control import Who
     from stoker.store.pools import PoolChange
     from stoker.store.prune import Pruned
     from stoker.store.redo import Changed
@@ -34,11 +36,13 @@ class Changing(Opened):
         from stoker.project.readmitting import readmit
         from stoker.store import control
 
-        selection = select(keys, how.get("selection"), _narrowing(how))
-        done = readmit(self, selection, dry_run=how.get("dry_run", False))
-        if selection.states != ("quarantined",):
-            done.add(self._change(control.retry, keys, how, only="failed"))
-        return done
+        def again(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Changed":
+            done = readmit(self, chosen, dry_run=dry_run)
+            if chosen.states != ("quarantined",):
+                done.add(control.retry(store, chosen, who, dry_run=dry_run))
+            return done
+
+        return self._change(again, keys, how, only="failed")
 
     def rerun(self, *keys: str, outdated: bool = False, **how: Unpack[Change]) -> "Changed":
         """Selected tasks are ready again and all that follow from them blocked.

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from stoker.errors import NotFound
@@ -86,11 +87,16 @@ class Reading(Opened):
     def failures(
         self, *keys: str, selection: "Selection | None" = None, **narrow: Unpack[Narrowing]
     ) -> "Rows[FailureRow]":
-        """Return the failed tasks grouped by step and cause, most frequent first."""
+        """Return the failed tasks grouped by step and cause, most frequent first.
+
+        Then the items in quarantine grouped by reason; they have no step.
+        """
         from stoker.store.failures import failures
+        from stoker.store.quarantine import reasons
         from stoker.store.rows import Rows
 
-        return Rows(failures(self.store, select(keys, selection, narrow)))
+        chosen = select(keys, selection, narrow)
+        return Rows([*failures(self.store, chosen), *reasons(self.store, chosen)])
 
     def show(self, key: str, *, pipeline: str | None = None) -> "Story":
         """Return the whole story of an item."""
@@ -106,7 +112,7 @@ class Reading(Opened):
         trouble = store_trouble(self.store) if found.state == "ready" else None
         if trouble is None:
             return found
-        return replace(found, kind="disk_full", text=trouble, do="it goes on by itself then")
+        return replace(found, kind="store", text=trouble, do="the work goes on by itself then")
 
     def attempt(self, name: str) -> "AttemptRow":
         """Return the attempt of that id, or of the only one that begins so."""
@@ -203,10 +209,14 @@ def store_trouble(store: "Store") -> str | None:
 
     Its workers cannot say so themselves then.
     """
+    from stoker.store.dialects.holder import stopped_holder
     from stoker.work.room import shortage, trouble_of
 
     if not store.dialect.is_one_host:
         return None
+    stopped = stopped_holder(Path(str(store.engine.url.database)))
+    if stopped is not None:
+        return stopped
     folder = str(store.folder)
     short_of = shortage(folder)
     return None if short_of is None else trouble_of("store", folder, short_of)

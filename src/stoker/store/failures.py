@@ -34,7 +34,7 @@ def failures(store: "Store", selection: Selection) -> list[FailureRow]:
     with store.reading() as unit:
         remedies = _remedies(unit)
     rows = [_row(key, found, remedies) for key, found in groups.items()]
-    return sorted(rows, key=lambda row: (-row.n, row.pipeline, row.step, row.cause))
+    return sorted(rows, key=lambda row: (-row.n, row.pipeline, row.step or "", row.cause))
 
 
 class _Group:

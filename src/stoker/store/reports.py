@@ -23,6 +23,7 @@ from stoker.store import selection as selections
 from stoker.store.moments import moment
 from stoker.store.pools import pool_counts
 from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
+from stoker.store.sources import source_rows
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
             },
             pools=pool_counts(unit),
             workers=tuple(_workers(unit, only_alive=True)),
+            sources=tuple(source_rows(unit, pipeline)),
         )
 
 

@@ -164,6 +164,21 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """How a source stands: when it was looked at, what it brought, what is not complete yet."""
+
+    pipeline: str
+    source: str
+    kind: str
+    looked_at: datetime | None
+    took_at: datetime | None
+    taken: int
+    pending: int
+    pending_since: datetime | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The state of a project at one moment; `workers` are those alive.
 
@@ -173,6 +188,7 @@ class Status:
     pipelines: Mapping[str, PipelineStatus]
     pools: Mapping[str, PoolStatus]
     workers: tuple[WorkerRow, ...]
+    sources: tuple[SourceRow, ...] = ()
     trouble: str | None = None
 
 
@@ -193,10 +209,13 @@ class SlotRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureRow:
-    """Failed tasks of one step with one cause. `examples` are a few keys, `reason` one of theirs."""
+    """Failed tasks of one step with one cause. `examples` are a few keys, `reason` one of theirs.
+
+    Without a step: items in quarantine, with the reason why as their cause.
+    """
 
     pipeline: str
-    step: str
+    step: str | None
     cause: str
     n: int
     say: str | None

@@ -19,7 +19,9 @@ from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.ids import digest_of
 from stoker.store.journal import to_json
-from stoker.store.unit import Prepared, as_a_whole, param, param_list
+from stoker.store.moments import moment
+from stoker.store.rows import SourceRow
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
@@ -175,3 +177,22 @@ def open_items(store: "Store", source: KnownSource, *, most: int) -> int:
     with store.reading() as unit:
         found = unit.execute(select(func.count()).select_from(inner.subquery())).scalar_one()
     return int(found)
+
+
+def source_rows(unit: Unit, pipeline: str | None = None) -> Iterator[SourceRow]:
+    """Yield how the sources stand that were ever looked at, of one pipeline or of all."""
+    query = select(_S, _P.c.name.label("pipeline")).join(_P, _P.c.id == _S.c.pipeline_id)
+    if pipeline is not None:
+        query = query.where(_P.c.name == pipeline)
+    for row in unit.execute(query.order_by(_P.c.name, _S.c.name)):
+        yield SourceRow(
+            pipeline=row.pipeline,
+            source=row.name,
+            kind=row.kind,
+            looked_at=moment(row.looked_us),
+            took_at=moment(row.took_us),
+            taken=row.taken,
+            pending=row.pending,
+            pending_since=moment(row.pending_us),
+            trouble=row.trouble,
+        )

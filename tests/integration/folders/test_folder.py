@@ -113,6 +113,7 @@ def test_a_manifest_says_when_files_are_complete_and_what_their_sums_are(yard):
 
 def test_an_unchanged_folder_is_not_read_again(yard, monkeypatch):
     monkeypatch.setattr(folder_module, "RACY_S", 0.0)
+    monkeypatch.setattr(folder_module, "NOTICED_S", 0.0)
     yard.declare(QUICK)
     for name in ("one", "two"):
         (yard.incoming / name).mkdir()
@@ -130,6 +131,7 @@ def test_an_unchanged_folder_is_not_read_again(yard, monkeypatch):
 
 def test_a_restart_goes_on_where_folders_were_not_finished(yard, monkeypatch):
     monkeypatch.setattr(folder_module, "RACY_S", 0.0)
+    monkeypatch.setattr(folder_module, "NOTICED_S", 0.0)
     yard.declare(QUICK)
     (yard.incoming / "deep").mkdir()
     (yard.incoming / "a.dat").write_text("a")

@@ -1,0 +1,91 @@
+"""Taking items out of quarantine, once what kept them there has been put right."""
+
+import os
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stoker.intake.admission import Admission
+from stoker.intake.listing import Listing
+from stoker.model.pipeline import ItemKind
+from stoker.store.quarantine import Quarantined, is_about, quarantined
+from stoker.store.redo import Changed
+from stoker.store.register import register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from stoker.model.item import NewItem
+    from stoker.model.pipeline import Pipeline
+    from stoker.model.selection import Selection
+    from stoker.project.opened import Opened
+
+EXAMPLES = 5
+
+
+def readmit(project: "Opened", selection: "Selection", *, dry_run: bool = False) -> Changed:
+    """The selected items in quarantine are taken, as far as they pass now.
+
+    Those that do not stay, with the reason that they have now.
+    """
+    done = Changed()
+    if not is_about(selection):
+        return done
+    for page in quarantined(project.store, selection):
+        for name in sorted({one.pipeline for one in page}):
+            items = [one for one in page if one.pipeline == name]
+            _readmit(project, project.pipeline(name), items, done, dry_run=dry_run)
+    return done
+
+
+def _readmit(
+    project: "Opened",
+    pipeline: "Pipeline",
+    items: "Sequence[Quarantined]",
+    done: Changed,
+    *,
+    dry_run: bool,
+) -> None:
+    admission = Admission(pipeline)
+    folder = project.settings.folder
+    try:
+        admitted = [admission.admit(item) for item in _as_they_are(pipeline, items, folder)]
+    finally:
+        admission.close()
+    found = register(project.store, pipeline.name, admitted, dry_run=dry_run)
+    if found.registered:
+        done.changed["admit"] = done.changed.get("admit", 0) + found.registered
+    left = len(items) - found.registered
+    if left:
+        done.left["quarantined"] = done.left.get("quarantined", 0) + left
+    taken = [f"{pipeline.name}: {item.key}" for item in admitted if item.reason is None]
+    done.examples += taken[: max(0, EXAMPLES - len(done.examples))]
+
+
+def _as_they_are(
+    pipeline: "Pipeline", items: "Sequence[Quarantined]", folder: str
+) -> "Iterator[NewItem]":
+    """Yield the items as their files are now; what was gathered from several stays as it was."""
+    for one in items:
+        item = replace(one.item, reason=None)
+        if item.path is None or pipeline.items is not ItemKind.FILES:
+            yield item
+            continue
+        try:
+            found = os.stat(item.path)
+        except OSError as error:
+            yield replace(item, reason=f"it cannot be read: {error.strerror}")
+            continue
+        if stat.S_ISREG(found.st_mode) and _is_of_one_file(item):
+            listing = Listing(
+                pipeline, project_folder=folder, refuse=lambda _message: None, given=item.params
+            )
+            now = listing.file_at(item.path, found, meta=item.meta)
+            yield replace(now, key=item.key, priority=item.priority)
+        else:
+            yield item
+
+
+def _is_of_one_file(item: "NewItem") -> bool:
+    """Whether its fingerprint is a file's: size and time, not the sum of a group's."""
+    return ":" in item.fingerprint
