@@ -3,6 +3,10 @@
 Runs both in turns in one go, so that both see the same machine, and prints rates and their ratio:
 `python benchmarks/dispatch.py [--tasks N] [--rounds N] [--slots N]`. GNU parallel with a job log
 runs beside them where it is installed.
+
+Stoker works as under `stoker run`, with all that keeps processes contained: a warden, a control
+group where one can be made, and the sweep after each attempt. `uncontained` is the same without
+these, to tell what they cost.
 """
 
 import argparse
@@ -27,23 +31,41 @@ from stoker.model.item import NewItem
 from stoker.spec.load import load_project
 from stoker.store import register, versions
 from stoker.store.connect import open_store
+from stoker.work import contain, warden
 from stoker.work.worker import Worker
 
 folder, tasks, slots = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-loaded = load_project(folder / "stoker.toml")
-store = open_store(loaded.settings.store_url)
-for pipeline in loaded.pipelines.values():
-    versions.apply_version(store, pipeline, host="here", path=str(folder))
-register.register(store, "p", (NewItem(key=f"k{n:07}") for n in range(tasks)))
-began = time.perf_counter()
-summary = Worker(store, loaded.settings, slots=slots, drain=True).work()
-assert summary.done == tasks, summary
-print(tasks / (time.perf_counter() - began))
+
+def work():
+    loaded = load_project(folder / "stoker.toml")
+    store = open_store(loaded.settings.store_url)
+    for pipeline in loaded.pipelines.values():
+        versions.apply_version(store, pipeline, host="here", path=str(folder))
+    register.register(store, "p", (NewItem(key=f"k{n:07}") for n in range(tasks)))
+    began = time.perf_counter()
+    summary = Worker(store, loaded.settings, slots=slots, drain=True).work()
+    assert summary.done == tasks, summary
+    print(tasks / (time.perf_counter() - began))
+    return 0
+
+if sys.argv[4] == "contained":
+    sys.exit(warden.guard(work))
+contain.Strays.sweep = lambda *_: True
+contain.kill_group = lambda *_: None
+work()
 """
 
 
-def run_stoker(step: str, tasks: int, slots: int, files: dict[str, str] | None = None) -> float:
+def run_stoker(
+    step: str,
+    tasks: int,
+    slots: int,
+    files: dict[str, str] | None = None,
+    *,
+    is_contained: bool = True,
+) -> float:
     """Return tasks a second of one worker in a fresh project with the one step."""
+    how = "contained" if is_contained else "uncontained"
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
         folder = Path(name)
         for path, text in (files or {}).items():
@@ -54,7 +76,7 @@ def run_stoker(step: str, tasks: int, slots: int, files: dict[str, str] | None =
             f"[pipelines.p.steps.s]\n{step}\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", WORK, name, str(tasks), str(slots)],
+            [sys.executable, "-c", WORK, name, str(tasks), str(slots), how],
             check=True,
             capture_output=True,
             text=True,
@@ -82,6 +104,9 @@ def main() -> None:
     contestants: dict[str, Callable[[], float]] = {
         "xargs": lambda: run_command(["xargs", f"-P{slots}", "-n1", PROGRAM], tasks),
         "stoker": lambda: run_stoker(f'argv = ["{PROGRAM}"]', tasks, slots),
+        "uncontained": lambda: run_stoker(
+            f'argv = ["{PROGRAM}"]', tasks, slots, is_contained=False
+        ),
     }
     if shutil.which("parallel"):
         log = tempfile.NamedTemporaryFile(prefix="joblog-")  # noqa: SIM115 - until we end
@@ -108,7 +133,11 @@ def main() -> None:
         return
     for name, found in rates.items():
         median = statistics.median(found)
-        print(f"{name:9} {median:8.0f} tasks/s   {ratios[name]:.2f} of xargs (median of ratios)")
+        print(f"{name:11} {median:8.0f} tasks/s   {ratios[name]:.2f} of xargs (median of ratios)")
+    share = statistics.median(
+        mine / without for mine, without in zip(rates["stoker"], rates["uncontained"], strict=True)
+    )
+    print(f"with containment {share:.2f} of the rate without it (median of ratios)")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def test_a_full_store_is_said_to_be_and_the_work_goes_on(site_on):
     asked = site.run("status", "--json")
     assert "the disk of the store" in json.loads(asked.said)["trouble"]
     why = json.loads(site.run("why", "a", "--json").said)
-    assert why["kind"] == "disk_full"
+    assert why["kind"] == "store"
     (disk / "big").unlink()
     if site.end(run) == 5:  # it could not even begin, and said so
         site.run()
