@@ -31,7 +31,8 @@ class Server:
     account: str
     stop_signal: int
 
-    def __init__(self) -> None:
+    def __init__(self, *, memory_mb: int = 64) -> None:
+        self.memory_mb = memory_mb
         self.folder = Path(tempfile.mkdtemp(prefix=f"stoker-{self.kind}-"))
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.account)
@@ -161,7 +162,7 @@ class Postgresql(Server):
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": "120",
-            "shared_buffers": "64MB",
+            "shared_buffers": f"{self.memory_mb}MB",
             "autovacuum_naptime": "5s",
         }
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -232,7 +233,7 @@ class Mariadb(Server):
             str(self.find("mariadbd")), "--no-defaults", f"--datadir={self.folder}/data",
             "--bind-address=127.0.0.1", f"--port={self.port}", f"--socket={self.folder}/sock",
             f"--pid-file={self.folder}/pid", f"--tmpdir={self.folder}", "--skip-name-resolve",
-            "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M",
+            "--innodb-flush-log-at-trx-commit=2", f"--innodb-buffer-pool-size={self.memory_mb}M",
             "--innodb-flush-method=nosync", "--innodb-doublewrite=0", "--sync-frm=0",
             "--skip-log-bin", "--performance-schema=off",
         ]  # fmt: skip

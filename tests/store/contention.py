@@ -21,13 +21,13 @@ from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import crowd
 import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.store import fold, pools, register, tables, versions
 from stoker.store.connect import open_store
-from store import crowd
 
 SLOTS = {"ram": 4, "gpu": 2}
 NEEDS: dict[str, dict[str, int]] = {"many": {"ram": 3}, "few": {"ram": 1, "gpu": 1}}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import crowd
 from stoker.store import rebuild
 from store import contention
 
@@ -49,7 +50,7 @@ def test_what_a_crowd_left_can_be_made_again_from_the_journal(rig, url):
     ],
 )
 def test_the_journals_check_finds_what_is_wrong(rows, problem):
-    account = contention.crowd.Account(claimed=[("line", "k", "one")])
+    account = crowd.Account(claimed=[("line", "k", "one")])
     checks = contention.Checks([account], is_sqlite=False)
     checks.follow(iter(rows))
     assert [found for found in checks.problems if problem in found]

@@ -1,0 +1,246 @@
+"""The store's speed on each database: claims in a large store, many workers, lists, repair.
+
+`python benchmarks/store.py [--database D]… [--quick]`. Starts servers of its own. Fills a store with
+5,000,000 done tasks, made inside the database, and measures claims of one task while 1,000, then
+100,000, then 1,000,000 are ready, beside the same statements by hand on the bare driver; then the
+commands that list, a worker's death with thousands of tasks in hand, and in a small store the rate of
+claims and finishes by several processes, singly and in batches. All in about 12 minutes.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from bulk import multiply
+
+import crowd
+import servers
+from stoker.model.item import NewItem
+from stoker.model.pipeline import Pipeline, Run, Step
+from stoker.spec.load import load_project
+from stoker.store import claim, finish, fold, reap, register, versions
+from stoker.store.connect import Store, open_store
+
+STOKER = str(Path(sys.executable).with_name("stoker"))
+CONFIG = """
+[store]
+url = "{url}"
+[pipelines.old]
+items = "records"
+{old}
+[pipelines.fresh]
+items = "records"
+[pipelines.fresh.steps.one]
+argv = ["true"]
+"""
+STEPS = 5  # of the old items: so many done tasks each
+LISTS = {
+    "status": "status",
+    "tasks --state failed": "tasks --state failed",
+    "tasks (first 1,000)": "tasks --json | head -1000",
+    "items (first 1,000)": "items --json | head -1000",
+    "attempts (first 1,000)": "attempts --json | head -1000",
+    "show KEY": "show fresh-0000007",
+    "why KEY": "why fresh-0000999",
+    "failures": "failures",
+    "workers": "workers",
+}
+
+
+def told(database: str, what: str, figure: str) -> None:
+    """One line of what is measured."""
+    sys.stdout.write(f"{database:11} {what:38} {figure}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def databases(kind: str) -> Iterator[Callable[[str], str]]:
+    """What gives the URL of a new database of that kind by its name."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
+            yield lambda name: f"sqlite:///{folder}/{name}/stoker.db"
+        return
+    server = servers.KINDS[kind](memory_mb=1024)
+    try:
+        yield server.new_database
+    finally:
+        server.close()
+
+
+def push(store: Store, numbers: range) -> None:
+    """These items are ready."""
+    register.register(store, "fresh", (NewItem(key=f"fresh-{n:07}") for n in numbers))
+
+
+def claims_ms(store: Store, me: int, count: int) -> list[float]:
+    """How long each of so many claims of one task took; each is given back, so that none is missing."""
+    found = []
+    for _ in range(count):
+        began = time.perf_counter()
+        tasks = claim.claim(store, me, limit=1, cpus_free=4)
+        found.append((time.perf_counter() - began) * 1000)
+        finish.give_back(store, tasks)
+    return sorted(found)
+
+
+def p(values: list[float], share: float) -> float:
+    """The value that this share of all does not exceed."""
+    return values[min(int(len(values) * share), len(values) - 1)]
+
+
+def by_hand_ms(store: Store, me: int, count: int) -> list[float]:
+    """A claim's least statements on the bare driver, with nothing checked and nothing remembered."""
+    mark = store.dialect.placeholder
+    lock = " FOR UPDATE SKIP LOCKED" if store.dialect.locks_rows else ""
+    texts = [
+        "SELECT id, (SELECT okey FROM task WHERE task.lane = lane.id ORDER BY okey, id LIMIT 1) FROM lane",
+        "SELECT okey, id, item_id FROM task WHERE lane = ? ORDER BY okey, id LIMIT 1" + lock,
+        "SELECT id, params FROM item WHERE id = ?",
+        "UPDATE attempt SET worker_id = ? WHERE id = ?",
+        "UPDATE task SET worker_id = ? WHERE id = ?",
+        "INSERT INTO journal (origin, epoch, at_us, event, v, n) VALUES (1, 1, 1, 'by_hand', 1, 0)",
+    ]
+    head, take, item, attempt, task, journal = (text.replace("?", mark) for text in texts)
+    driver: Any = store.connection().connection.driver_connection
+    cursor = driver.cursor()
+    begin = "BEGIN" if store.dialect.locks_rows else "BEGIN IMMEDIATE"
+    found = []
+    for number in range(count):
+        began = time.perf_counter()
+        cursor.execute(begin)
+        cursor.execute(head)
+        lane = next(row[0] for row in cursor.fetchall() if row[1] is not None)
+        cursor.execute(take, [lane])
+        _, task_id, item_id = cursor.fetchone()
+        cursor.execute(item, [item_id])
+        cursor.fetchone()
+        cursor.execute(attempt, [me, number.to_bytes(16, "big")])
+        cursor.execute(task, [me, task_id])
+        cursor.execute(journal)
+        cursor.execute("COMMIT")
+        found.append((time.perf_counter() - began) * 1000)
+    cursor.close()
+    return sorted(found)
+
+
+def large(kind: str, url: str, folder: Path, given: argparse.Namespace) -> None:
+    """Everything that is measured on the large store."""
+    old = "\n".join(f'[pipelines.old.steps.s{n}]\nargv = ["true"]' for n in range(STEPS))
+    (folder / "stoker.toml").write_text(CONFIG.format(url=url, old=old))
+    loaded = load_project(folder / "stoker.toml")
+    store = open_store(url, site_name="bench")
+    for pipeline in loaded.pipelines.values():
+        versions.apply_version(store, pipeline, host="here", path=str(folder / "stoker.toml"))
+    me = crowd.enlist(store, "bench")
+    register.register(store, "old", [NewItem(key="old")])
+    finish.finish(
+        store, [crowd.result(task) for task in claim.claim(store, me, limit=STEPS, cpus_free=4)]
+    )
+    began = time.perf_counter()
+    multiply(store, "old", given.done // STEPS)
+    told(kind, f"{given.done:,} done tasks made in bulk", f"{time.perf_counter() - began:8.1f} s")
+    medians, ready = [], 0
+    for size in given.ready:
+        began = time.perf_counter()
+        push(store, range(ready, size))
+        elapsed_s = time.perf_counter() - began
+        if size - ready >= given.done // 10:
+            told(
+                kind, f"registering {size - ready:,}", f"{(size - ready) / elapsed_s:8,.0f} items/s"
+            )
+        ready = size
+        fold.fold(store, limit_s=600)
+        claims_ms(store, me, given.claims // 10)
+        found = claims_ms(store, me, given.claims)
+        hand = by_hand_ms(store, me, given.claims)
+        medians.append(p(found, 0.5))
+        figures = f"p50 {p(found, 0.5):6.2f}  p99 {p(found, 0.99):6.2f} ms"
+        ratio = f"{p(found, 0.5) / p(hand, 0.5):5.1f} x by hand ({p(hand, 0.5):.2f} ms)"
+        told(kind, f"claim with {size:,} ready", f"{figures}  {ratio}")
+    told(kind, "claim, most against fewest ready", f"{medians[-1] / medians[0]:8.2f} x")
+    repair(kind, store, url, given.held)
+    lists(kind, folder, given.rounds)
+
+
+def repair(kind: str, store: Store, url: str, held: int) -> None:
+    """A worker dies with so many tasks in hand; another process opens the store and puts it right."""
+    doomed = crowd.enlist(store, "doomed")
+    while held > 0:
+        held -= len(claim.claim(store, doomed, limit=min(held, 500), cpus_free=4))  # type: ignore[arg-type]
+    store.close()
+    began = time.perf_counter()
+    store = open_store(url)
+    opened_s = time.perf_counter() - began
+    lost = reap.reap(store, dead_workers=[doomed]).attempts
+    fold.fold(store, limit_s=600)
+    figure = f"{time.perf_counter() - began:8.2f} s (opened in {opened_s:.2f} s)"
+    told(kind, f"open, lose {lost:,} attempts, count", figure)
+    store.close()
+
+
+def lists(kind: str, folder: Path, rounds: int) -> None:
+    """Whole commands, the start of Python included."""
+    for name, arguments in LISTS.items():
+        elapsed_s = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            subprocess.run(
+                ["sh", "-c", f"{STOKER} {arguments}"], cwd=folder, capture_output=True, check=False
+            )
+            elapsed_s.append(time.perf_counter() - began)
+        told(kind, f"stoker {name}", f"{statistics.median(elapsed_s):8.2f} s")
+
+
+def rates(kind: str, new: Callable[[str], str], given: argparse.Namespace) -> None:
+    """Tasks claimed and finished a second by several worker processes at once."""
+    line = Pipeline(name="fresh", folder="/p", steps=(Step(name="one", action=Run(text="true")),))
+    for processes in given.workers:
+        for batch in (1, 16):
+            tasks = int(given.tasks * min(processes, 4) ** 0.5 * (4 if batch > 1 else 1))
+            url = new(f"rate{processes}_{batch}")
+            store = open_store(url, site_name="bench")
+            versions.apply_version(store, line, host="h", path="/f")
+            push(store, range(tasks + 8 * processes * batch))
+            store.close()
+            accounts = crowd.run(url, processes=processes, batch=batch)
+            if problems := [one.problem for one in accounts if one.problem]:
+                sys.exit(f"{problems}")
+            done = sum(len(one.claimed) - one.warm for one in accounts)
+            what = f"{processes} worker{'s' * (processes > 1)}, {batch} at a time"
+            told(kind, what, f"{done / crowd.elapsed_s(accounts):8,.0f} tasks/s")
+
+
+def main() -> None:
+    """Measure one database after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    kinds = ("sqlite", *servers.KINDS)
+    parser.add_argument("--database", action="append", choices=kinds, help="by default all three")
+    parser.add_argument("--quick", action="store_true", help="a small store: does it still run?")
+    parser.add_argument("--done", type=int, default=5_000_000)
+    parser.add_argument("--ready", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
+    parser.add_argument("--claims", type=int, default=2_000, help="that are measured at each size")
+    parser.add_argument("--held", type=int, default=4_000, help="tasks of the worker that dies")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--tasks", type=int, default=2_000, help="for one worker, singly")
+    parser.add_argument("--rounds", type=int, default=3, help="of each listing command")
+    given = parser.parse_args()
+    if given.quick:
+        given.done, given.ready, given.claims, given.held = 5_000, [100, 1_000], 100, 200
+        given.workers, given.tasks, given.rounds = [1, 4], 100, 1
+    for kind in given.database or kinds:
+        with databases(kind) as new, tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
+            large(kind, new("large"), Path(folder), given)
+            rates(kind, new, given)
+
+
+if __name__ == "__main__":
+    main()
