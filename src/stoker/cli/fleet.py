@@ -2,7 +2,7 @@
 
 import click
 
-from stoker.cli.render import human_time, json_line, say, table
+from stoker.cli.render import data, human_time, json_line, say, table
 from stoker.cli.scope import Scope, command, json_option
 
 
@@ -37,3 +37,6 @@ def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
         ],
         right=("pid", "running", "slots"),
     )
+    for row in rows:
+        if row.trouble:
+            data(f"`{row.name}` claims nothing: {row.trouble}")
