@@ -8,12 +8,14 @@ from stoker.cli.render import human_seconds, say
 from stoker.cli.run import tell_wait
 from stoker.cli.scope import Scope, command
 
+_PAGE = "the web page of a later release"
+
 
 @command(is_guarded=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where the web page listens.")
-@click.option("--port", type=int, default=8420, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", metavar="NAME", help=f"Where {_PAGE} will listen.")
+@click.option("--port", type=int, default=8420, metavar="N", help=f"Where {_PAGE} will listen.")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
-@click.option("--no-web", is_flag=True, help="Without the web page.")
+@click.option("--no-web", is_flag=True, help=f"Without {_PAGE}.")
 @click.option("--once", is_flag=True, help="Take in and tidy up once, and end; for cron.")
 def up(scope: Scope, host: str, port: int, slots: int | None, no_web: bool, once: bool) -> None:  # noqa: ARG001 - the contract's options
     """Run the service: sources, a worker and housekeeping, until stopped.
