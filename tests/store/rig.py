@@ -41,7 +41,9 @@ class Rig:
         items = [NewItem(key=key, path=f"/data/{key}", **more) for key in keys]
         return register.register(self.store, pipeline, items)
 
-    def worker(self, *, slots: int = 4, host: str = "host", lease_s: float = 60) -> WorkerId:
+    def worker(
+        self, *, slots: int = 4, host: str = "host", lease_s: float = 60, tags: Sequence[str] = ()
+    ) -> WorkerId:
         return fleet.enlist(
             self.store,
             host=host,
@@ -53,10 +55,11 @@ class Rig:
             scratch="/scratch",
             boot_id="boot",
             lease_s=lease_s,
+            tags=tags,
         )
 
-    def claim(self, worker: WorkerId, limit: int = 1, cpus: int = 4) -> list[Claimed]:
-        return claim.claim(self.store, worker, limit=limit, cpus_free=cpus)
+    def claim(self, worker: WorkerId, limit: int = 1, cpus: int = 4, **more) -> list[Claimed]:
+        return claim.claim(self.store, worker, limit=limit, cpus_free=cpus, **more)
 
     def result(self, task: Claimed, state=AttemptState.SUCCEEDED, **more) -> Result:
         good = state is AttemptState.SUCCEEDED

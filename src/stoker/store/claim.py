@@ -32,7 +32,7 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 if TYPE_CHECKING:
     from stoker.store.connect import Store
 
-_T, _A = tables.task, tables.attempt
+_T, _A, _R = tables.task, tables.attempt, tables.turn
 
 _PRODUCED = Prepared(
     select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values)
@@ -108,8 +108,12 @@ def pipeline_of(store: "Store", version_id: VersionId) -> Pipeline:
 
 
 def anything_left(store: "Store") -> Left:
-    """Return what is left to do in the whole store."""
+    """Return what is left to do in the whole store.
+
+    What waits for the hours or the rate of a pool waits as what is in back-off does.
+    """
     with store.reading() as unit:
+        timed = _waits_for_time(unit)
         ready = unit.execute(select(_T.c.id).where(_T.c.lane.is_not(None)).limit(1)).first()
         running = unit.execute(
             select(_A.c.id).where(_A.c.state == AttemptState.RUNNING.value).limit(1)
@@ -117,7 +121,27 @@ def anything_left(store: "Store") -> Left:
         waiting = unit.execute(
             select(_T.c.id).where(_T.c.not_before_us.is_not(None)).limit(1)
         ).first()
-    return Left(int(ready is not None), int(running is not None), int(waiting is not None))
+    is_waiting = waiting is not None or timed
+    return Left(int(ready is not None), int(running is not None), int(is_waiting))
+
+
+def _waits_for_time(unit: Unit) -> bool:
+    """Whether a ready task needs a pool that is closed, or of which just so many have begun."""
+    known = catalogs.catalog(unit)
+    late = set(known.sharing.closed(unit.now_us))
+    if known.sharing.has_rates:
+        free = select(_R.c.pool).where(_R.c.free_us <= unit.now_us).distinct()
+        rated = {n for n, pool in known.sharing.declared.items() if pool.per_minute is not None}
+        late |= rated - set(unit.execute(free).scalars())
+    lanes = {
+        lane
+        for entry in known.steps.values()
+        if late and entry.spec is not None and not late.isdisjoint(entry.spec.pools)
+        for lane in entry.lanes.values()
+    }
+    if not lanes:
+        return False
+    return unit.execute(select(_T.c.id).where(_T.c.lane.in_(lanes)).limit(1)).first() is not None
 
 
 def _produced(unit: Unit, known: Catalog, taken: Sequence[Taken]) -> dict[int, dict[str, Produced]]:
