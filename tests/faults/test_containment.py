@@ -9,6 +9,7 @@ from faults import check
 from faults.site import kill
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
+from stoker.project import checkup
 from stoker.store import control, tables
 from stoker.work import groups
 
@@ -152,3 +153,8 @@ def test_the_group_of_a_dead_worker_goes_with_those_of_workers_below_it():
     inner.mkdir(parents=True)
     groups.clear_dead(str(outer.parent))
     assert not outer.exists()
+
+
+def test_the_doctor_says_whether_there_are_control_groups():
+    found = {one.check: one for one in checkup._containment(None)}
+    assert ("can be made" in found["cgroups"].text) == groups.can_be_used()

@@ -183,29 +183,24 @@ def _database(project: "Opened") -> Iterator[Finding]:
 
 
 def _containment(_project: "Opened") -> Iterator[Finding]:
-    from stoker.work import contain
+    from stoker.work import groups
 
-    was = contain.become_subreaper()
-    contain.become_subreaper(wanted=was)
     yield Finding(
         check="processes",
         state="ok",
-        text="what an attempt leaves running is found and ended (child subreaper)",
+        text="what an attempt leaves running is found and ended, also when its worker is killed "
+        "(child subreaper, marks in the environment)",
     )
-    root = Path("/sys/fs/cgroup")
-    if not (root / "cgroup.controllers").exists():
-        yield Finding(
-            check="cgroups",
-            state="ok",
-            text="no cgroup v2 here; process groups and marks are used instead",
+    folder = groups.own_folder()
+    if groups.can_be_used():
+        text = (
+            f"control groups can be made in {folder}: a worker and all it starts are ended as a "
+            "whole, whatever hides"
         )
-        return
-    own = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition(":")[2]
-    place = root / own.lstrip("/")
-    may = os.access(place, os.W_OK) and os.access(place / "cgroup.procs", os.W_OK)
-    yield Finding(
-        check="cgroups",
-        state="ok",
-        text=f"cgroup v2 {'can' if may else 'cannot'} be written in {place}"
-        + ("" if may else "; process groups and marks are used instead"),
-    )
+    else:
+        where = "there are none of version 2 here" if folder is None else f"{folder} is not ours"
+        text = (
+            f"no control groups ({where}): what clears its environment is not found if worker and "
+            "warden are killed together"
+        )
+    yield Finding(check="cgroups", state="ok", text=text)

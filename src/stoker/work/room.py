@@ -53,10 +53,9 @@ def shortage(folder: str, *, times: int = 1) -> str | None:
     free_bytes = found.f_bavail * found.f_frsize
     if free_bytes < times * min(RESERVE_BYTES, found.f_blocks * found.f_frsize // RESERVE_SHARE):
         return f"{free_bytes / 2**20:.1f}M free"
-    if found.f_files and found.f_favail < times * min(
-        RESERVE_FILES, found.f_files // RESERVE_SHARE
-    ):
-        return f"room for {found.f_favail} more files"
+    few_files = times * min(RESERVE_FILES, found.f_files // RESERVE_SHARE)
+    if found.f_favail < few_files and (found.f_favail or refusal(folder) is not False):
+        return f"room for {found.f_favail} more files"  # some network file systems always say 0
     return None
 
 

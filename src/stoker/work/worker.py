@@ -237,7 +237,7 @@ class Worker:
                 if self._enlisted is not None:
                     fleet.retire(self._store, self._enlisted)
             return True
-        if trouble != self._trouble:
+        if trouble not in (self._trouble, self._post.room.trouble):  # which has been said
             _log.warning(
                 "nothing can be claimed", extra={"event": "cannot_join", "reason": trouble}
             )
