@@ -32,7 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("plan", "Show what would happen, in which order and how long; change nothing."),
     "adopt": Entry("adopt", "Mark tasks done whose outputs are there already."),
     "run": Entry("run", "Register, then work until nothing is left to do."),
-    "up": Entry("up", "Run the service: a worker and housekeeping, until stopped."),
+    "up": Entry("up", "Run the service: sources, a worker and housekeeping, until stopped."),
     "work": Entry("work", "Run one more worker on this host."),
     "status": Entry("status", "Show how many items and tasks stand where."),
     "items": Entry("lists", "List items."),
