@@ -16,6 +16,7 @@ NAMES = [
     "check",
     "apply",
     "push",
+    "plan",
     "adopt",
     "run",
     "up",
