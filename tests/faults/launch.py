@@ -35,6 +35,7 @@ class Knobs:
     note_after_s: float = 0.05
     janitor_s: float = 0.1
     leftovers_s: float = 15.0
+    disks_s: float = 0.2
     clock: str = (
         ""  # a file with the seconds by which the wall clock is wrong, read again and again
     )
@@ -213,7 +214,7 @@ def _is_first(path: str) -> bool:
 def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
     from stoker.project import janitor
-    from stoker.work import executor, incarnation, lease, worker
+    from stoker.work import disk, executor, incarnation, lease, room, worker
 
     if TESTS not in sys.path:
         sys.path.insert(0, TESTS)
@@ -224,6 +225,7 @@ def _turn(knobs: Knobs) -> None:
     janitor.LEFTOVERS_S = knobs.leftovers_s
     lease.RENEW_S = lease.BRISK_S = knobs.renew_s
     incarnation.REAP_S = knobs.reap_s
+    disk.LOOK_S = room.LOOK_S = knobs.disks_s
     incarnation.NOTE_AFTER_S = knobs.note_after_s
     executor.GRACE_S = knobs.grace_s
     worker.PATIENCE_S = knobs.patience_s

@@ -15,7 +15,7 @@ tick end
 HOUR_S = 3600
 
 
-@pytest.mark.parametrize("jumps", [(HOUR_S, 0), (-HOUR_S, 0), (HOUR_S, -HOUR_S)])
+@pytest.mark.parametrize("jumps", [(HOUR_S, -HOUR_S), (-HOUR_S, 0)])
 def test_a_clock_that_jumps_doubles_nothing(site, jumps):
     """On SQLite the store's clock is the host's; a server's is its own, whatever hosts have."""
     site.set_clock(0)
