@@ -105,6 +105,7 @@ class EditedSource:
         self._settle_s = declared.settle_s
         self._what = "row" if declared.table is not None else "name"
         self._is_staying = is_staying
+        self._told: set[str] = set()  # files that were read in this look: what is wrong was yielded
         self._seen: dict[str, _Seen] = {}
         self._memory: dict[str, _Memory] = {}
         declares = repr((pipeline.params, pipeline.key, pipeline.items, pipeline.priority))
@@ -115,6 +116,7 @@ class EditedSource:
         self._remember(cursor.get("files", {}))
         paths = self._paths()
         self.pending, self.pending_for_s = 0, None
+        self._told.clear()
         for path in paths:
             if self._is_to_be_read(path):
                 yield from self._read(path)
@@ -182,21 +184,33 @@ class EditedSource:
         for path in paths:
             known, seen = self._memory.get(path), self._seen.get(path)
             if seen is None:
-                troubles.append(f"there is no file `{path}`; make it, or put its path right")
+                shown = self._shown(path)
+                troubles.append(f"there is no file `{shown}`; make it, or put its path right")
                 continue
             if known is None or known.stamp != self._stamp(seen.look):
                 if not self._is_staying:
-                    troubles.append(f"`{path}` is still being saved; a later run takes it")
+                    troubles.append(
+                        f"`{self._shown(path)}` is still being saved; a later run takes it"
+                    )
                 self.pending += 1
                 self.pending_for_s = max(self.pending_for_s or 0.0, _passed_s(seen.since_s))
-            if known is not None and known.trouble:
-                troubles.append(known.trouble)
-            elif known is not None and known.refused:
-                troubles.append(
-                    f"`{path}`: {_plural(known.refused, self._what)} refused; `{path}{SUFFIX}` "
-                    "says why"
-                )
+            if known is not None and (self._is_staying or path not in self._told):
+                troubles += self._trouble_of(path, known)
         self.trouble = "\n".join(troubles) or None
+
+    def _trouble_of(self, path: str, known: _Memory) -> list[str]:
+        shown = self._shown(path)
+        if known.trouble:
+            return [known.trouble]
+        if known.refused:
+            how_many = _plural(known.refused, self._what)
+            return [f"`{shown}`: {how_many} refused; `{shown}{SUFFIX}` says why"]
+        return []
+
+    def _shown(self, path: str) -> str:
+        """Return what messages call the file."""
+        inside = os.path.relpath(path, self._project_folder)
+        return path if inside.startswith("..") else inside
 
     # -------------------------------------------------------------------------------------- reading
 
@@ -210,7 +224,13 @@ class EditedSource:
 
     def _read(self, path: str) -> Iterator[Find]:
         before = self._seen[path].look
-        reading = Reading(self._pipeline, path, what=self._what, folder=self._project_folder)
+        reading = Reading(
+            self._pipeline,
+            path,
+            name=self._shown(path),
+            what=self._what,
+            project_folder=self._project_folder,
+        )
         memory = _Memory(stamp=self._stamp(before))
         try:
             content = Path(path).read_bytes()
@@ -218,7 +238,7 @@ class EditedSource:
                 return  # it is being saved just now, and settles anew
             yield from reading.finds(content)
         except OSError as error:
-            memory.trouble = f"`{path}` cannot be read: {error.strerror}"
+            memory.trouble = f"`{self._shown(path)}` cannot be read: {error.strerror}"
         except UserError as error:
             memory.trouble = str(error)
         if memory.trouble:
@@ -233,6 +253,7 @@ class EditedSource:
         try:
             yield mark
             self._memory[path] = memory
+            self._told.add(path)
         finally:  # the look may be closed here, once all is taken that there is room for
             if mark.done is not unset:
                 self._answer(path, reading, mark, before)
@@ -254,7 +275,7 @@ class EditedSource:
         elif removed := known.keys - now - elsewhere:
             memory.removed = tuple(sorted(removed))
             _log.warning(
-                "lines were removed; the items stay",
+                "lines were removed from a table or list; the items stay, its report names them",
                 extra={"event": "lines_removed", "path": path, "n": len(removed)},
             )
         else:
@@ -279,15 +300,19 @@ class EditedSource:
 class Reading:
     """One reading of one file; `answer` fills up while the items are taken."""
 
-    def __init__(self, pipeline: Pipeline, path: str, *, what: str, folder: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, path: str, *, name: str, what: str, project_folder: str
+    ) -> None:
         self.answer = Answer(what=what)
-        inside = os.path.relpath(path, folder)
-        self._name = path if inside.startswith("..") else inside
+        self._name = name
         self._path = path
         self._told: list[str] = []  # refusals that were not yielded yet
         self._known: set[str] = set()
         self._listing = Listing(
-            pipeline, project_folder=folder, refuse=self._refuse, priority=pipeline.priority
+            pipeline,
+            project_folder=project_folder,
+            refuse=self._refuse,
+            priority=pipeline.priority,
         )
 
     def finds(self, content: bytes) -> Iterator[Find]:

@@ -1,0 +1,32 @@
+"""The guides on tables, lists, commands and feeds do what they say."""
+
+import pytest
+
+from couch.server import Couch
+from docs import transcript
+from docs.test_tutorial import ROOT, environment
+from docs.transcript import Command
+
+
+def perform(name, folder, **replaced):
+    page = (ROOT / "docs" / "howto" / f"{name}.md").read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        page = page.replace(old, new)
+    actions = transcript.read(page)
+    assert sum(isinstance(action, Command) for action in actions) >= 5
+    problems = transcript.perform(actions, folder, environment(folder))
+    assert not problems, "\n\n".join(problems)
+
+
+@pytest.mark.parametrize("name", ["tables", "lists", "commands"])
+def test_the_guide_does_what_it_says(tmp_path, name):
+    perform(name, tmp_path)
+
+
+def test_the_guide_to_feeds_does_what_it_says(tmp_path):
+    server = Couch()
+    try:
+        server.make("runs")
+        perform("feeds", tmp_path, **{"127.0.0.1:5984": f"127.0.0.1:{server.port}"})
+    finally:
+        server.close()
