@@ -82,7 +82,9 @@ class SharingMachine(RuleBasedStateMachine):
         self.hosts: dict[int, str] = {}
         self.running: dict[bytes, tuple[int, object]] = {}
         self.ledgers: defaultdict[int, Ledger] = defaultdict(Ledger)
+        self.tagged: set[int] = set()
         self.items = 0
+        self.push(4)
         self.set_capacity(2, 1)
 
     def teardown(self) -> None:
@@ -122,7 +124,10 @@ class SharingMachine(RuleBasedStateMachine):
         pools.set_shares(self.store, Shares(by=by, files={"line": "x"}))
 
     @rule(n=st.integers(1, 3))
-    def push(self, n):
+    def push_more(self, n):
+        self.push(n)
+
+    def push(self, n: int) -> None:
         self.rig.push(*(f"k{self.items + number}" for number in range(n)))
         self.items += n
 
@@ -133,31 +138,36 @@ class SharingMachine(RuleBasedStateMachine):
         tags = ["disk"] if tagged else []
         worker = self.rig.worker(host=host, slots=slots, lease_s=1e7, tags=tags)
         self.alive[worker] = slots
+        if tagged:
+            self.tagged.add(worker)
         self.hosts[worker] = host
         return worker
 
-    @rule(target=held, worker=workers)
-    def claim(self, worker):
+    @rule(target=held, worker=workers, times=st.integers(1, 4))
+    def claim(self, worker, times):
+        return multiple(*(task for _ in range(times) for task in self.claim_one(worker)))
+
+    def claim_one(self, worker):
         mine = [task for of, task in self.running.values() if of == worker]
         free = self.alive.get(worker, 4) - sum(task.cpus for task in mine)
         if free <= 0:
-            return multiple()
+            return []
         memory = MEMORY - sum(task.memory_bytes or 0 for task in mine)
         more = {"ledger": self.ledgers[worker], "memory_free_bytes": memory}
         try:
             tasks = self.rig.claim(worker, 1, free, **more)
         except StaleAttempt:
             assert worker not in self.alive
-            return multiple()
+            return []
+        assert worker in self.alive
         for task in tasks:
             self.running[task.attempt] = (worker, task)
-            assert set(BY_NAME[task.step].needs) <= {"disk"}
-            assert {pool: len(names) for pool, names in task.slots.items()} == BY_NAME[
-                task.step
-            ].pools
+            spec = BY_NAME[task.step]
+            assert {pool: len(names) for pool, names in task.slots.items()} == spec.pools
+            assert not spec.needs or worker in self.tagged
             if task.step == "night":
                 assert NIGHT.is_open(task.claimed_us)
-        return multiple(*tasks)
+        return tasks
 
     @rule(task=consumes(held), good=st.booleans())
     def finish(self, task, good):
@@ -226,7 +236,7 @@ class SharingMachine(RuleBasedStateMachine):
 
 
 SharingMachine.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=35,
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
