@@ -89,12 +89,12 @@ class Progress:
         began_s = time.thread_time()
         try:
             self._status = self._project.status(pipeline=self._pipeline)
+            self._heard_s = time.monotonic()
         except StokerError:
             return
         finally:
-            self._heard_s = time.monotonic()
             took_s = time.thread_time() - began_s
-            self._ask_again_s = self._heard_s + max(ASK_S, took_s / ASK_SHARE)
+            self._ask_again_s = time.monotonic() + max(ASK_S, took_s / ASK_SHARE)
 
     def _draw(self, event: "Event") -> None:
         say(self._line(event))

@@ -10,13 +10,16 @@ intervals follow. Attempts that ran into their time limit count as "at least so 
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import NamedTuple
+
+from stoker.model.curve import Curve
 
 SHORTEST_S = 1e-4  # durations below are taken for this: their logarithm would say too much
 PRIOR_SLOPE, PRIOR_SPREAD = 0.7, 0.5  # of the power of the size
 PRIOR_NOISE, PRIOR_WEIGHT = 0.5, 2.0  # of a logarithm of a duration; worth so many attempts
+BEYOND = 0.3  # by how much a logarithm of the duration may be off for each of a size never seen
 OLD_WORTH = 2.0  # all attempts of older bodies together count as so many
 QUANTILES = 33
 _HUBER = 1.345
@@ -37,51 +40,12 @@ class Observation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """Seconds by size: straight lines between knots, the last one going on; never below nought."""
-
-    sizes: tuple[int, ...]
-    seconds: tuple[float, ...]
-    without_size: float
-
-    def at(self, size: int | None) -> float:
-        """Return the seconds for an item of that size; None: of unknown size."""
-        if size is None:
-            return self.without_size
-        start, slope = self.pieces()[min(bisect_left(self.sizes, size, 1), len(self.sizes)) - 1]
-        return max(start + slope * max(size, self.sizes[0]), 0.0)
-
-    def pieces(self) -> list[tuple[float, float]]:
-        """Return the lines that begin at each knot, as their value at size nought and their slope.
-
-        The last goes on as the one before, but does not fall.
-        """
-        found = []
-        for low, high, one, other in zip(
-            self.sizes, self.sizes[1:], self.seconds, self.seconds[1:], strict=False
-        ):
-            slope = (other - one) / (high - low)
-            found.append((one - slope * low, slope))
-        rising = found[-1] if found and found[-1][1] > 0 else (self.seconds[-1], 0.0)
-        return [*found, rising]
-
-    def times(self, factor: float) -> "Curve":
-        """Return the curve with all seconds multiplied."""
-        return Curve(
-            self.sizes, tuple(factor * s for s in self.seconds), factor * self.without_size
-        )
-
-
-# What is believed of a step of which nothing is known: a second, and one for each 20 MB.
-UNKNOWN = Curve((0, 20_000_000), (1.0, 2.0), 1.0)
-
-
-@dataclass(frozen=True, slots=True)
 class Fit:
     """What attempts tell of a step. `expected` has mean durations on a host of speed 1.
 
     `residuals`: quantiles of the logarithm of actual over expected. `level_error` and `slope_error`:
-    by how much, in logarithms, the whole curve and its slope around `center` may be wrong.
+    by how much, in logarithms, the whole curve and its slope around `center` may be wrong. `seen`: the
+    logarithms of the smallest and the largest size, beyond which the curve is a guess.
     """
 
     n: int
@@ -90,10 +54,22 @@ class Fit:
     level_error: float
     slope_error: float
     center: float
+    seen: tuple[float, float] = (0.0, 0.0)
 
     def seconds(self, size: int | None) -> float:
         """Return the expected duration on a host of speed 1."""
         return self.expected.at(size)
+
+    @property
+    def spread_error(self) -> float:
+        """By how much, in logarithms, the residuals may be wider or narrower than those seen."""
+        return 1.0 / math.sqrt(self.n + PRIOR_WEIGHT)
+
+    def widened(self, spread: float) -> "Fit":
+        """Return the fit with residuals further from their middle, by so many standard errors."""
+        middle, factor = self.residual(0.5), math.exp(self.spread_error * spread)
+        wide = tuple(middle + factor * (r - middle) for r in self.residuals)
+        return replace(self, residuals=wide)
 
     def residual(self, share: float) -> float:
         """Return the logarithm of actual over expected below which that share of attempts lies."""
@@ -115,8 +91,12 @@ class Fit:
 
     def wrong_by(self, size: int | None, level: float, slope: float) -> float:
         """Return the factor at this size if level and slope are off by so many standard errors."""
-        off = 0.0 if size is None else min(max(math.log(size + 1) - self.center, -3.0), 3.0)
-        return math.exp(self.level_error * level + self.slope_error * slope * off)
+        if size is None:
+            return math.exp(self.level_error * level)
+        x = math.log(size + 1)
+        off = self.slope_error * min(max(x - self.center, -3.0), 3.0)
+        beyond = BEYOND * min(max(self.seen[0] - x, x - self.seen[1], 0.0), 4.0)
+        return math.exp(self.level_error * level + (off - beyond) * slope)
 
 
 def fit(
@@ -135,12 +115,11 @@ def fit(
         (value - math.log(typical.at(one.size)), weight)
         for one, value, weight in zip(observations, y, weights, strict=True)
     ]
-    told = [  # a limit that was not even reached by what is typical says nothing more
-        pair
-        for pair, one in zip(left, observations, strict=True)
-        if not one.is_censored or pair[0] > 0
-    ]
-    told = _without_outliers(told)
+    told = _without_outliers(
+        _shifted_up(
+            [(*pair, one.is_censored) for pair, one in zip(left, observations, strict=True)]
+        )
+    )
     total = sum(weight for _, weight in told)
     mean = sum(weight * math.exp(r) for r, weight in told) / total
     spread = sum(weight * (math.exp(r) / mean - 1) ** 2 for r, weight in told) / total
@@ -153,7 +132,13 @@ def fit(
         level_error=min(math.sqrt(variance / n + 0.02**2), 1.5),
         slope_error=slope_error,
         center=center,
+        seen=_seen(observations),
     )
+
+
+def _seen(observations: Sequence[Observation]) -> tuple[float, float]:
+    logs = [math.log(one.size + 1) for one in observations if one.size is not None]
+    return (min(logs), max(logs)) if logs else (0.0, 0.0)
 
 
 def host_speeds(
@@ -276,18 +261,24 @@ def _knots(
             middle = _median([(x, w) for x, _, w, _ in part])
             lifts.append((middle, _median(left) * full / (full + 4)))
     low, high = ordered[0][0], ordered[-1][0]
-    places = sorted({low, *(x for x, _ in lifts), high, high + 2.0})
-    if len(places) < 4:
+    places = sorted({max(low - 2.0, 0.0), low, *(x for x, _ in lifts), high, high + 2.0})
+    if len(places) < 5:
         places = sorted({*places, low + (high - low) / 4, (low + high) / 2})
     sizes: list[int] = [0]
-    seconds = [math.exp(level + slope * (max(low - 2.0, 0.0) - center) + _lift(lifts, low))]
+    # Below what was seen, half way between a time that keeps falling and one that has a floor.
+    fall = max(slope, 0.0) / 2
+
+    def reckoned(x: float) -> float:
+        return math.exp(level + slope * (x - center) + _lift(lifts, x) + fall * max(low - x, 0.0))
+
+    seconds = [reckoned(max(low - 4.0, 0.0))]
     for x in places:
         size = max(round(math.exp(x)) - 1, 0)
         if size > sizes[-1]:
             sizes.append(size)
-            seconds.append(math.exp(level + slope * (x - center) + _lift(lifts, x)))
+            seconds.append(reckoned(x))
         elif size == 0:
-            seconds[0] = math.exp(level + slope * (x - center) + _lift(lifts, x))
+            seconds[0] = reckoned(x)
     return Curve(tuple(sizes), tuple(seconds), math.exp(level))
 
 
@@ -303,13 +294,33 @@ def _lift(lifts: Sequence[tuple[float, float]], x: float) -> float:
     return one + (other - one) * (x - x0) / (x1 - x0) if x1 > x0 else other
 
 
+def _shifted_up(left: Sequence[tuple[float, float, bool]]) -> list[tuple[float, float]]:
+    """Give the weight of attempts that were cut off to those that took longer.
+
+    Efron, "The two sample problem with censored data", Proceedings of the Fifth Berkeley Symposium
+    4 (1967) 831-853. What nobody outlasted goes on for half as long again.
+    """
+    ordered = sorted(left)
+    above = sum(weight for _, weight, _ in ordered)
+    factor, told = 1.0, []
+    for r, weight, is_censored in ordered:
+        above -= weight
+        if not is_censored:
+            told.append((r, weight * factor))
+        elif above > 1e-9:
+            factor *= 1 + weight / above
+        else:
+            told.append((r + 0.4, weight * factor))
+    return told
+
+
 def _without_outliers(left: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Bring a few that lie far above the rest down to the edge; many are no outliers but the tail."""
     ordered = sorted(left)
     quarter, upper = _at_share(ordered, 0.25), _at_share(ordered, 0.75)
-    fence = upper + 3 * max(upper - quarter, 0.1)
+    fence = upper + 6 * max(upper - quarter, 0.1)
     beyond = sum(r > fence for r, _ in left)
-    if not beyond or beyond > max(1.0, 0.02 * len(left)):
+    if not beyond or beyond > max(1.0 if len(left) < 12 else 2.0, 0.02 * len(left)):
         return left
     return [(min(r, fence), weight) for r, weight in left]
 
@@ -318,11 +329,13 @@ def _quantiles(left: Sequence[tuple[float, float]], log_mean: float, n: float) -
     """Return evenly spaced quantiles, wider where few attempts cannot show how wide they are."""
     ordered = sorted(left)
     doubt = PRIOR_NOISE * math.sqrt(PRIOR_WEIGHT / (PRIOR_WEIGHT + n * n))
-    shares = [k / (QUANTILES - 1) for k in range(QUANTILES)]
-    return tuple(
-        _at_share(ordered, share) - log_mean + doubt * unit
-        for share, unit in zip(shares, _UNITS, strict=True)
-    )
+    found = [_at_share(ordered, k / (QUANTILES - 1)) for k in range(QUANTILES)]
+    # The longest to come is longer than the longest so far: tails of durations fall like powers.
+    upper = found[QUANTILES * 4 // 5]
+    beyond = [(r - upper, weight) for r, weight in ordered if r > upper]
+    if beyond:
+        found[-1] += sum(r * w for r, w in beyond) / sum(w for _, w in beyond)
+    return tuple(r - log_mean + doubt * unit for r, unit in zip(found, _UNITS, strict=True))
 
 
 def _median(pairs: Sequence[tuple[float, float]]) -> float:

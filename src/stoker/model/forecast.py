@@ -6,11 +6,12 @@ in ten of them the interval.
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
-from stoker.model.estimate import Curve, Fit, remaining
+from stoker.model.curve import Curve
+from stoker.model.estimate import Fit, remaining
 from stoker.model.simulate import Fleet, Load, simulate
 
 EVENTS = 30_000  # simulated for one forecast, about a tenth of a second
@@ -66,11 +67,10 @@ def forecast(
     if not tasks or fleet.slots == 0:
         return {}
     rounds = min(max(EVENTS // len(tasks), ROUNDS_LEAST), ROUNDS_MOST)
-    levels = _levels(steps, rounds, uniform)
     ends: dict[Hashable, list[float]] = {}
     never: set[Hashable] = set()
-    for at in range(rounds):
-        loads = [_load(task, steps[task.step], levels[task.step][at], uniform()) for task in tasks]
+    for guess in _guesses(steps, rounds, uniform):
+        loads = [_load(task, guess[task.step], uniform()) for task in tasks]
         schedule = simulate(loads, fleet)
         last: dict[Hashable, float] = {}
         for task, end, host in zip(tasks, schedule.ends, schedule.hosts, strict=True):
@@ -94,16 +94,15 @@ def forecast_bulk(
     power = sum(host.slots * host.speed for host in fleet.hosts)
     if not bulks or power <= 0:
         return None
-    levels = _levels(steps, ROUNDS_MOST, uniform)
     ends = []
-    for at in range(ROUNDS_MOST):
+    for guess in _guesses(steps, ROUNDS_MOST, uniform):
         work_s = 0.0
         for bulk in bulks:
-            step, (level, slope) = steps[bulk.step], levels[bulk.step][at]
-            spread = UNKNOWN_NOISE if step.fit is None else max(abs(step.fit.residual(0.85)), 0.05)
-            chance = spread / math.sqrt(bulk.n) * _UNIT.inv_cdf(min(max(uniform(), 1e-6), 1 - 1e-6))
-            mean_s = step.curve.at(bulk.size) * _wrong_by(step, bulk.size, level, slope)
-            work_s += bulk.n * bulk.cpus * mean_s * math.exp(chance)
+            step = guess[bulk.step]
+            found = step.step.fit
+            spread = UNKNOWN_NOISE if found is None else max(abs(found.residual(0.85)), 0.05)
+            chance = spread / math.sqrt(bulk.n) * _normal(uniform())
+            work_s += bulk.n * bulk.cpus * step.expected_s(bulk.size) * math.exp(chance)
         ends.append(max(work_s / power, longest_s))
     return interval(ends)
 
@@ -120,17 +119,30 @@ def expected_loads(tasks: Sequence[Open], steps: Mapping[Hashable, Step]) -> lis
     return [_as_load(task, steps[task.step].curve.at(task.size)) for task in tasks]
 
 
-def _load(task: Open, step: Step, level: tuple[float, float], share: float) -> Load:
-    expected_s = step.curve.at(task.size) * _wrong_by(step, task.size, *level)
-    if step.fit is None:
-        chance = UNKNOWN_NOISE * _UNIT.inv_cdf(min(max(share, 1e-6), 1 - 1e-6))
-        seconds = expected_s * math.exp(chance)
+class _Guess(NamedTuple):
+    """A step as it might truly be: how far its level and slope are off, in standard errors."""
+
+    step: Step
+    level: float
+    slope: float
+
+    def expected_s(self, size: int | None) -> float:
+        curve, found = self.step
+        if found is None:
+            return curve.at(size) * math.exp(UNKNOWN_LEVEL * self.level)
+        return curve.at(size) * found.wrong_by(size, self.level, self.slope)
+
+
+def _load(task: Open, guess: _Guess, share: float) -> Load:
+    expected_s, found = guess.expected_s(task.size), guess.step.fit
+    if found is None:
+        seconds = expected_s * math.exp(UNKNOWN_NOISE * _normal(share))
         if task.elapsed_s is not None:
             seconds = max(seconds - task.elapsed_s * task.speed, 0.2 * seconds)
     elif task.elapsed_s is None:
-        seconds = expected_s * math.exp(step.fit.residual(share))
+        seconds = expected_s * math.exp(found.residual(share))
     else:
-        seconds = remaining(step.fit, expected_s, task.elapsed_s * task.speed, share)
+        seconds = remaining(found, expected_s, task.elapsed_s * task.speed, share)
     return _as_load(task, seconds)
 
 
@@ -140,21 +152,23 @@ def _as_load(task: Open, seconds: float) -> Load:
     return Load(seconds, order, task.cpus, task.pools, task.after)
 
 
-def _wrong_by(step: Step, size: int | None, level: float, slope: float) -> float:
-    if step.fit is None:
-        return math.exp(UNKNOWN_LEVEL * level)
-    return step.fit.wrong_by(size, level, slope)
-
-
-def _levels(
+def _guesses(
     steps: Mapping[Hashable, Step], rounds: int, uniform: Uniform
-) -> dict[Hashable, list[tuple[float, float]]]:
-    """Return how far off each step's level and slope are in each round: spread evenly, shuffled."""
+) -> Iterator[dict[Hashable, _Guess]]:
+    """Yield what the steps might be, for each round: errors spread evenly, in a shuffled order."""
     units = [_UNIT.inv_cdf((k + 0.5) / rounds) for k in range(rounds)]
-    return {
-        step: list(zip(_shuffled(units, uniform), _shuffled(units, uniform), strict=True))
-        for step in steps
-    }
+    errors = {step: [_shuffled(units, uniform) for _ in range(3)] for step in steps}
+    for at in range(rounds):
+        guess = {}
+        for name, step in steps.items():
+            level, slope, spread = (several[at] for several in errors[name])
+            wide = step if step.fit is None else Step(step.curve, step.fit.widened(spread))
+            guess[name] = _Guess(wide, level, slope)
+        yield guess
+
+
+def _normal(share: float) -> float:
+    return _UNIT.inv_cdf(min(max(share, 1e-6), 1 - 1e-6))
 
 
 def _shuffled(values: Sequence[float], uniform: Uniform) -> list[float]:

@@ -6,13 +6,14 @@ a task's rank is its own expected length and the largest rank among its successo
 the longest way begins first.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
-from stoker.model.estimate import Curve
+from stoker.model.curve import Curve
 
 KNOTS = 8  # of a curve of ranks, at most
 PRIORITY_BITS = 40  # a priority is 2^40 milliseconds of rank: no rank reaches the next priority
+PROBE_S = 1e6  # added to a rank: more than a way is long, less than a priority
 _MOST_MS = (1 << PRIORITY_BITS) - 1
 Name = TypeVar("Name", bound=Hashable)
 
@@ -48,6 +49,24 @@ def rank_curves(
     return {
         name: Curve(tuple(sizes), tuple(ranks[name] for ranks in at), without[name])
         for name in successors
+    }
+
+
+def probing(
+    ranks: Mapping[Name, Curve],
+    successors: Mapping[Name, Sequence[Name]],
+    unknown: Collection[Name],
+) -> dict[Name, Curve]:
+    """Return the ranks with later steps of which nothing is known before all else, deepest first.
+
+    So the first items go through to their end, and show early how long each step takes, and whether
+    it works at all. First steps are left as they are: of these all tasks may be ready at once.
+    """
+    before = {name: [one for one in ranks if name in successors[one]] for name in ranks}
+    depths = upward_ranks(before, dict.fromkeys(ranks, 1.0))
+    return {
+        name: curve.plus(PROBE_S * (depths[name] - 1)) if name in unknown else curve
+        for name, curve in ranks.items()
     }
 
 

@@ -21,7 +21,8 @@ from stoker.store.estimates import curves_of
 from stoker.store.waiting import Waiting
 
 if TYPE_CHECKING:
-    from stoker.model.estimate import Curve, Fit
+    from stoker.model.curve import Curve
+    from stoker.model.estimate import Fit
     from stoker.store.connect import Store
 
 ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Double, bindparam, case, cast, type_coerce
 
-from stoker.model.estimate import Curve
+from stoker.model.curve import Curve
 
 _PIECES = 12  # more than any curve has
 _NEVER = 1e300

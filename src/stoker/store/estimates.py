@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import and_, insert, select, update
 
-from stoker.model.estimate import UNKNOWN, Curve, Fit, Observation, fit, host_speeds
-from stoker.model.rank import order_key, rank_curves
+from stoker.model.curve import UNKNOWN, Curve
+from stoker.model.estimate import Fit, Observation, fit, host_speeds
+from stoker.model.rank import order_key, probing, rank_curves
 from stoker.model.states import AttemptState
 from stoker.store import tables
 from stoker.store.catalog import Catalog, catalog
@@ -140,7 +141,7 @@ def _read_book(unit: Unit, known: Catalog) -> Book:
         curves = curves_of({entry.id: found.get(entry.id) for entry in steps})
         after = {entry.id: [s for s in entry.successors if s in ids] for entry in steps}
         own |= curves
-        ranks |= rank_curves(after, curves)
+        ranks |= probing(rank_curves(after, curves), after, ids - found.keys())
     for entry in known.steps.values():  # removed ones, of which an attempt may still run
         own.setdefault(entry.id, UNKNOWN)
         ranks.setdefault(entry.id, own[entry.id])
@@ -298,6 +299,7 @@ def dump_fit(found: Fit) -> str:
         "residuals": [round(r, 4) for r in found.residuals],
         "errors": [round(found.level_error, 4), round(found.slope_error, 4)],
         "center": round(found.center, 4),
+        "seen": [round(x, 4) for x in found.seen],
     }
     return json.dumps(data, separators=(",", ":"))
 
@@ -307,4 +309,5 @@ def load_fit(text: str) -> Fit:
     data = json.loads(text)
     curve = Curve(tuple(data["sizes"]), tuple(data["seconds"]), data["without"])
     level, slope = data["errors"]
-    return Fit(data["n"], curve, tuple(data["residuals"]), level, slope, data["center"])
+    residuals, seen = tuple(data["residuals"]), (data["seen"][0], data["seen"][1])
+    return Fit(data["n"], curve, residuals, level, slope, data["center"], seen)

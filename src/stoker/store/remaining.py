@@ -248,6 +248,8 @@ def _typical_sizes(
     longest_s = 0.0
     for lane_id, n, mean_ms, first in unit.execute(query):
         step = step_of[lane_id]
+        if step not in reckoned.fits:
+            continue  # its rank says only that it is to be tried soon
         size = _size_of_rank(reckoned, step, float(mean_ms) / 1000)
         longest_s = max(longest_s, rank_of(first))
         if size is not None:
