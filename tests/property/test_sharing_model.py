@@ -12,7 +12,15 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 from sqlalchemy import select
 
 from property.test_store_model import empty_store
@@ -84,7 +92,7 @@ class SharingMachine(RuleBasedStateMachine):
         self.ledgers: defaultdict[int, Ledger] = defaultdict(Ledger)
         self.tagged: set[int] = set()
         self.items = 0
-        self.push(4)
+        self.push(8)
         self.set_capacity(2, 1)
 
     def teardown(self) -> None:
@@ -119,22 +127,26 @@ class SharingMachine(RuleBasedStateMachine):
         self.capacity["ram"] = n
         self.note_allowed()
 
-    @rule(by=st.sampled_from([None, *ShareBy]))
-    def set_shares(self, by):
-        pools.set_shares(self.store, Shares(by=by, files={"line": "x"}))
-
-    @rule(n=st.integers(1, 3))
-    def push_more(self, n):
+    @rule(by=st.sampled_from([None, *ShareBy]), n=st.integers(0, 3))
+    def set_shares_and_push(self, by, n):
         self.push(n)
+        pools.set_shares(self.store, Shares(by=by, files={"line": "x"}))
 
     def push(self, n: int) -> None:
         self.rig.push(*(f"k{self.items + number}" for number in range(n)))
         self.items += n
 
+    @initialize(target=workers)
+    def begin(self):
+        return multiple(*(self.enlist(host, 4, tagged=True) for host in ("h0", "h0", "h1")))
+
     @rule(
         target=workers, host=st.sampled_from(HOSTS), slots=st.integers(1, 4), tagged=st.booleans()
     )
-    def enlist(self, host, slots, tagged):
+    def enlist_one(self, host, slots, tagged):
+        return self.enlist(host, slots, tagged=tagged)
+
+    def enlist(self, host: str, slots: int, *, tagged: bool) -> int:
         tags = ["disk"] if tagged else []
         worker = self.rig.worker(host=host, slots=slots, lease_s=1e7, tags=tags)
         self.alive[worker] = slots
@@ -236,8 +248,8 @@ class SharingMachine(RuleBasedStateMachine):
 
 
 SharingMachine.TestCase.settings = settings(
-    max_examples=35,
-    stateful_step_count=30,
+    max_examples=25,
+    stateful_step_count=25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestSharingMachine = SharingMachine.TestCase
