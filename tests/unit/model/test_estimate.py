@@ -1,0 +1,164 @@
+"""Durations as a function of size: with much history, little, and none that fits."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stoker.model.curve import UNKNOWN, Curve
+from stoker.model.estimate import Observation, fit, host_speeds, remaining
+
+MB = 1_000_000
+seconds = st.floats(1e-3, 1e6)
+sizes = st.none() | st.integers(0, 10**13)
+
+
+def seen(n, took, *, noise=0.1, seed=1, largest=1_000 * MB):
+    chance = random.Random(seed)
+    found = []
+    for _ in range(n):
+        size = chance.randrange(1, largest)
+        found.append(Observation(size, took(size) * math.exp(chance.gauss(0, noise))))
+    return found
+
+
+def test_time_that_grows_with_the_size_is_found():
+    found = fit(seen(300, lambda size: size / MB))
+    for size in (10 * MB, 100 * MB, 1_000 * MB):
+        assert found.seconds(size) == pytest.approx(size / MB, rel=0.25)
+
+
+def test_time_that_does_not_depend_on_the_size_is_found():
+    found = fit(seen(300, lambda _: 30.0))
+    for size in (10 * MB, 100 * MB, 1_000 * MB):
+        assert found.seconds(size) == pytest.approx(30, rel=0.15)
+
+
+def test_a_start_that_all_pay_is_found():
+    found = fit(seen(400, lambda size: 60 + size / (20 * MB)))
+    assert found.seconds(50 * MB) == pytest.approx(62, rel=0.25)
+    assert found.seconds(1_000 * MB) == pytest.approx(110, rel=0.15)
+
+
+def test_three_points_order_the_rest_by_size_and_admit_that_they_are_few():
+    few = fit([Observation(MB, 1.0), Observation(10 * MB, 9.0), Observation(30 * MB, 33.0)])
+    assert few.seconds(100 * MB) > few.seconds(20 * MB) > few.seconds(MB)
+    many = fit(seen(200, lambda size: size / MB))
+    assert few.level_error > 3 * many.level_error
+    assert few.slope_error > 3 * many.slope_error
+
+
+def test_one_point_is_enough_to_begin_with():
+    found = fit([Observation(10 * MB, 10.0)])
+    assert found.seconds(10 * MB) == pytest.approx(10, rel=0.2)
+    assert found.seconds(100 * MB) > found.seconds(10 * MB)
+
+
+@pytest.mark.parametrize("size", [None, 5 * MB, 0])
+def test_constant_sizes_and_records_without_size(size):
+    chance = random.Random(2)
+    found = fit([Observation(size, 20 * math.exp(chance.gauss(0, 0.3))) for _ in range(100)])
+    assert found.seconds(size) == pytest.approx(20, rel=0.2)
+
+
+def test_sizes_that_some_lack_are_kept_apart():
+    found = fit(seen(50, lambda size: size / MB) + [Observation(None, 7.0)] * 20)
+    assert found.seconds(None) == pytest.approx(7, rel=0.3)
+
+
+def test_an_outlier_moves_nothing_and_a_tail_is_no_outlier():
+    ordinary = [Observation(MB, 10.0 + n / 100) for n in range(40)]
+    assert fit([*ordinary, Observation(MB, 1e6)]).seconds(MB) < 13
+    tail = ordinary[:36] + [Observation(MB, 1_000.0)] * 4
+    assert fit(tail).seconds(MB) == pytest.approx(109, rel=0.1)
+
+
+def test_older_bodies_count_for_little_once_there_are_others():
+    old = [Observation(MB, 1.0, is_current=False)] * 200
+    assert fit(old).seconds(MB) == pytest.approx(1, rel=0.1)
+    assert fit(old + [Observation(MB, 50.0)] * 8).seconds(MB) > 35
+
+
+def test_what_was_cut_off_took_at_least_so_long():
+    ended = [Observation(MB, 10.0 + n) for n in range(20)]
+    short = [Observation(MB, 1.0, is_censored=True)] * 20
+    assert fit(ended + short).seconds(MB) == pytest.approx(fit(ended).seconds(MB), rel=0.05)
+    long = [Observation(MB, 40.0, is_censored=True)] * 20
+    assert fit(ended + long).seconds(MB) > 1.3 * fit(ended).seconds(MB)
+    assert fit(short) is None
+
+
+def test_hosts_are_told_apart_and_average_one():
+    runs = [Observation(MB, 10.0, "fast"), Observation(MB, 20.0, "slow")] * 60
+    speeds = {}
+    for _ in range(5):
+        found = fit(runs, speeds)
+        speeds = host_speeds([(found, runs)], speeds)
+    assert speeds["fast"] / speeds["slow"] == pytest.approx(2, rel=0.1)
+    assert math.log(speeds["fast"]) + math.log(speeds["slow"]) == pytest.approx(0, abs=0.05)
+
+
+def test_what_is_left_shrinks_until_it_outlasts_all_that_is_known():
+    found = fit([Observation(MB, 8.0 + n / 10) for n in range(40)])
+    expected = found.seconds(MB)
+    left = [remaining(found, expected, elapsed, 0.5) for elapsed in (0, 4, 8)]
+    assert left == sorted(left, reverse=True)
+    assert remaining(found, expected, 100, 0.5) > 10
+
+
+observations = st.lists(
+    st.builds(
+        Observation,
+        size=sizes,
+        seconds=st.floats(0, 1e7),
+        host=st.sampled_from("ab"),
+        is_current=st.booleans(),
+        is_censored=st.booleans(),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(observations, sizes, st.floats(0, 1), st.floats(0, 1))
+def test_every_history_gives_finite_numbers_and_ordered_quantiles(history, size, one, other):
+    found = fit(history, {"a": 2.0})
+    if found is None:
+        assert all(row.is_censored for row in history)
+        return
+    assert 0 <= found.seconds(size) < math.inf
+    low, high = sorted((one, other))
+    assert found.residual(low) <= found.residual(high) + 1e-9
+    assert 0 < found.level_error < 10
+    assert 0 < found.slope_error < 10
+    assert 0 < found.wrong_by(size, 1.0, 1.0) < math.inf
+    assert 0 <= remaining(found, found.seconds(size), 3.0, low) < math.inf
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(seconds, min_size=25, max_size=60), st.floats(1e4, 1e9))
+def test_one_attempt_whatever_it_took_changes_the_middle_little(history, odd):
+    """The typical duration stays within the spread of the others."""
+    before = [Observation(MB, one) for one in history]
+    found = fit([*before, Observation(MB, odd)])
+    typical = found.seconds(MB) * math.exp(found.residual(0.5))
+    ordered = sorted(history)
+    assert 0.5 * ordered[len(ordered) // 4] <= typical <= 2 * ordered[-len(ordered) // 4]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10**12), seconds), min_size=1, max_size=9), sizes)
+def test_a_curve_meets_its_knots_and_never_goes_below_nought(points, size):
+    knots = dict(points)
+    curve = Curve(tuple(sorted(knots)), tuple(knots[one] for one in sorted(knots)), 5.0)
+    for knot, took in knots.items():
+        assert curve.at(knot) == pytest.approx(took, rel=1e-3, abs=1e-3)
+    assert curve.at(size) >= 0
+    assert curve.at(None) == 5.0
+
+
+def test_without_history_the_larger_is_taken_for_the_longer():
+    assert UNKNOWN.at(10**9) > UNKNOWN.at(10**6) > 0

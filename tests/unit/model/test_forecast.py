@@ -1,0 +1,79 @@
+"""When it will be done."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stoker.model.curve import UNKNOWN
+from stoker.model.estimate import Observation, fit
+from stoker.model.forecast import Bulk, Open, Step, forecast, forecast_bulk, interval
+from stoker.model.simulate import Fleet, Host
+
+
+def step(n, took_s=10.0):
+    chance = random.Random(n)
+    found = fit([Observation(None, took_s * chance.lognormvariate(0, 0.3)) for _ in range(n)])
+    return {"a": Step(found.expected, found)}
+
+
+def draw():
+    return random.Random(1).random
+
+
+def test_the_work_over_the_slots_is_about_the_time():
+    tasks = [Open("a", None) for _ in range(100)]
+    found = forecast(tasks, step(100), Fleet((Host(4),)), draw())[None]
+    assert found.eta_s == pytest.approx(260, rel=0.15)
+    assert found.low_s < found.eta_s < found.high_s < 2 * found.low_s
+
+
+def test_less_history_means_a_wider_interval():
+    tasks = [Open("a", None) for _ in range(50)]
+    widths = []
+    for n in (3, 30, 300):
+        found = forecast(tasks, step(n), Fleet((Host(4),)), draw())[None]
+        widths.append(found.high_s / found.low_s)
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_a_running_attempt_is_nearer_to_its_end():
+    fleet = Fleet((Host(1),))
+    fresh = forecast([Open("a", None)], step(100), fleet, draw())[None]
+    half = forecast([Open("a", None, elapsed_s=6.0)], step(100), fleet, draw())[None]
+    late = forecast([Open("a", None, elapsed_s=500.0)], step(100), fleet, draw())[None]
+    assert half.eta_s < fresh.eta_s < late.eta_s
+
+
+def test_groups_have_their_own_ends_and_the_impossible_has_none():
+    tasks = [Open("a", None, order=-1.0, group="first"), Open("a", None, group="second")]
+    tasks.append(Open("a", None, cpus=99, group="never"))
+    found = forecast(tasks, step(50), Fleet((Host(1),)), draw())
+    assert set(found) == {"first", "second"}
+    assert found["first"].eta_s < found["second"].eta_s
+
+
+def test_many_are_reckoned_by_their_total():
+    fleet = Fleet((Host(4),))
+    many = forecast_bulk([Bulk("a", 1000, None)], step(200), fleet, draw())
+    single = forecast([Open("a", None)] * 1000, step(200), fleet, draw())[None]
+    assert many.eta_s == pytest.approx(single.eta_s, rel=0.1)
+    assert forecast_bulk([], {}, fleet, draw()) is None
+
+
+def test_a_step_never_seen_leaves_much_open():
+    tasks = [Open("b", 10**6) for _ in range(20)]
+    found = forecast(tasks, {"b": Step(UNKNOWN)}, Fleet((Host(2),)), draw())[None]
+    assert found.high_s > 5 * found.low_s
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1e9), min_size=1))
+def test_an_interval_holds_its_middle(ends):
+    found = interval(ends)
+    assert min(ends) <= found.low_s <= found.eta_s <= found.high_s <= max(ends)
+
+
+def test_nobody_there_means_no_forecast():
+    assert forecast([Open("a", None)], step(10), Fleet(()), draw()) == {}
