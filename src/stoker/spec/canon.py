@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import Bug
 from stoker.model.pipeline import Pipeline
+from stoker.spec.revive import revive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydantic import TypeAdapter
 
     from stoker.model.pipeline import Step
@@ -33,19 +32,10 @@ def dump_pipeline(pipeline: Pipeline) -> str:
 def load_pipeline(text: str) -> Pipeline:
     """Return the pipeline that `dump_pipeline` wrote; Bug if the text is not of its making."""
     try:
-        return _adapter().validate_python(json.loads(text))
+        found: Pipeline = revive(Pipeline, json.loads(text))
     except ValueError as error:
         raise Bug(f"a version of a pipeline in the store cannot be read: {error}") from error
-
-
-def known_causes(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield step, `say` and `do` of each known failure in what `dump_pipeline` wrote.
-
-    For lists that have to be quick: what checks a whole pipeline is slow to load.
-    """
-    for step in json.loads(text)["steps"]:
-        for cause in step.get("causes", ()):
-            yield step["name"], cause["say"], cause.get("do", "")
+    return found
 
 
 def interface_hash(pipeline: Pipeline) -> str:

@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
-from stoker.spec import canon
 from stoker.store import selection as selections
 from stoker.store import tables
+from stoker.store.catalog import catalog
 from stoker.store.rows import FailureRow
 from stoker.store.selection import CAUSE
 from stoker.store.unit import Unit
@@ -104,12 +104,11 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
 
 def _remedies(unit: Unit) -> dict[_Key, str]:
     """Return what to do about each known failure, by pipeline, step and what is said of it."""
-    version = tables.version
-    query = select(_P.c.name, version.c.spec).join(version, version.c.id == _P.c.version_id)
     return {
-        (pipeline, step, say): do
-        for pipeline, spec in unit.execute(query)
-        for step, say, do in canon.known_causes(spec)
+        (entry.pipeline, entry.name, cause.say): cause.do
+        for entry in catalog(unit).steps.values()
+        if entry.spec is not None
+        for cause in entry.spec.causes
     }
 
 

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -15,10 +17,10 @@ from stoker.model.pipeline import (
     Pipeline,
     Python,
     Run,
-    Source,
     Step,
     Verdict,
 )
+from stoker.model.source import Command, Feed, Rules, Source
 from stoker.spec.canon import (
     body_hash,
     dump_pipeline,
@@ -60,9 +62,13 @@ PIPELINE = Pipeline(
         Param(name="c", type=ParamType.CHOICE, choices=("a", "b"), default="a"),
         Param(name="g", type=ParamType.NUMBER, minimum=0.0, maximum=1e10, default=1.0),
     ),
+    extract=("exiftool", "{item}"),
+    rules=Rules(min_bytes=1, magic="ff00", command=("file", "{item}")),
     sources=(
         Source(name="s", folder="/data", exclude=("*.tmp",)),
         Source(name="t", table="/t.tsv"),
+        Source(name="c", command=Command(text="ls", every_s=5.0), parts={"a": "b"}, max_open=3),
+        Source(name="f", feed=Feed(url="http://x", selector={"a": [1, None, {"b": 2.5}]})),
     ),
     steps=(
         Step(name="a", action=Run(text="echo {key}\n")),
@@ -82,6 +88,23 @@ def test_text_leads_back_to_the_same_pipeline():
     assert [type(step.action) for step in load_pipeline(text).steps] == [Run, Argv, Python, Python]
 
 
+def test_whole_numbers_do_for_others_and_what_is_not_known_is_left_out():
+    text = """{"folder": "/f", "name": "p", "later": 1, "extract": "m:f", "params": [
+        {"name": "g", "minimum": 0, "default": 1}
+    ], "steps": [{"name": "a", "action": {"text": ":", "shell": "zsh"}, "timeout_s": 60}]}"""
+    step = Step(name="a", action=Run(text=":"), timeout_s=60.0)
+    param = Param(name="g", minimum=0.0, default=1)
+    assert load_pipeline(text) == Pipeline(
+        name="p", folder="/f", extract="m:f", params=(param,), steps=(step,)
+    )
+
+
+def test_a_pipeline_is_read_without_what_checks_it():
+    code = "import sys; from stoker.spec.canon import load_pipeline as load; load(sys.argv[1])"
+    look = f"{code}; sys.exit('pydantic' in sys.modules)"
+    subprocess.run([sys.executable, "-c", look, dump_pipeline(PIPELINE)], check=True)
+
+
 def test_text_is_canonical_and_leaves_defaults_out():
     small = Pipeline(name="p", folder="/f", steps=(Step(name="a", action=Run(text=":")),))
     assert dump_pipeline(small) == (
@@ -90,7 +113,16 @@ def test_text_is_canonical_and_leaves_defaults_out():
     assert json.loads(dump_pipeline(PIPELINE))["steps"][1]["exits"] == {"0": "done", "75": "later"}
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name":1,"folder":"/","steps":[]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"name":"n","folder":"/","steps":[{"name":"a","action":{}}]}',
+        '{"name":1,"folder":"/","steps":[]}',
+    ],
+)
 def test_text_of_something_else_is_a_bug(text):
     with pytest.raises(Bug, match="cannot be read"):
         load_pipeline(text)
