@@ -8,7 +8,18 @@ from stoker.model.pipeline import Run, Step
 from stoker.model.rank import rank_of
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.store import control, estimates, finish, fold, ordering, register, reports, tables
+from stoker.store import (
+    control,
+    estimates,
+    finish,
+    fold,
+    ordering,
+    register,
+    remaining,
+    reports,
+    story,
+    tables,
+)
 from store.rig import ME
 
 SECOND = 1_000_000
@@ -186,3 +197,39 @@ def test_the_sample_stays_small_and_keeps_some_of_the_old():
     assert len(kept) <= estimates.SAMPLE
     assert kept[-50:] == sample[-50:]
     assert kept[0].size < 5_000
+
+
+@pytest.mark.parametrize("exact", [1_500, 1])
+def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatch, exact):
+    monkeypatch.setattr(remaining, "EXACT", exact)
+    rig.apply(pipeline(a=(), b=("a",)))
+    push(rig, **{f"k{n:02}": 1_000_000 for n in range(20)})
+    worker = rig.worker(slots=2)
+    for _ in range(2):
+        for task in rig.claim(worker, limit=4):
+            took(rig, task, 10)
+    look(rig)
+    whole = reports.status(rig.store).pipelines["line"]
+    left = sum(whole.tasks[word] for word in ("ready", "blocked", "running"))
+    assert whole.eta_s == pytest.approx(left * 10 / 2, rel=0.5)
+    keys = {one.item for one in reports.items(rig.store, Selection()) if one.state != "done"}
+    ends = [story.story(rig.store, key) for key in sorted(keys)]
+    assert all(0 < one.eta_s <= 1.3 * whole.eta_s for one in ends)
+    assert all(one.eta_interval_s[0] <= one.eta_s <= one.eta_interval_s[1] for one in ends)
+    done = next(one.item for one in reports.items(rig.store, Selection(states=("done",))))
+    assert story.story(rig.store, done).eta_s is None
+
+
+def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, **{f"k{n:02}": 1_000_000 for n in range(12)})
+    worker = rig.worker(slots=2)
+    tasks = rig.claim(worker, limit=4)
+    for task in tasks[:2]:
+        took(rig, task, 10)
+    look(rig)
+    before = reports.status(rig.store).pipelines["line"].eta_s
+    with rig.store.writing() as unit:
+        hour_ago = unit.now_us - 3600 * SECOND
+        unit.execute(tables.attempt.update().values(claimed_us=hour_ago, started_us=hour_ago))
+    assert reports.status(rig.store).pipelines["line"].eta_s > 5 * before

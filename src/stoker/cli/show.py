@@ -11,6 +11,7 @@ from stoker.cli.render import (
     COLOURS,
     data,
     human_bytes,
+    human_eta,
     human_seconds,
     human_time,
     json_line,
@@ -98,6 +99,8 @@ def _tell(found: "Story", step: str | None) -> None:
         facts.append(f"priority {item.priority}")
     if facts:
         data("  " + ", ".join(facts))
+    if found.eta_s is not None:
+        data("  " + human_eta(found.eta_s, found.eta_interval_s))
     for name, values in (("params", item.params), ("meta", item.meta)):
         if values:
             data(f"  {name}: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in values.items()))

@@ -253,6 +253,22 @@ def _fitted(
     return written, host_speeds(runs, speeds) if len(hosts) > 1 else {}
 
 
+def with_running(unit: Unit, running: Mapping[int, Sequence[Observation]]) -> dict[int, Fit]:
+    """Return fits of these steps that know of their running attempts too.
+
+    What has ended so far was shorter than what still runs: without it, forecasts would be too early.
+    """
+    known = catalog(unit)
+    speeds = book(unit).speeds
+    found = {}
+    for step, sample in _samples(unit, sorted(running)).items():
+        seen = observations(sample, known.steps[step].body_id)
+        refitted = fit([*seen, *running[step]], speeds)
+        if refitted is not None:
+            found[step] = refitted
+    return found
+
+
 def observations(sample: Sequence[Took], body_id: int) -> list[Observation]:
     """Return a sample as the fit wants it, for a step that has this body now."""
     return [

@@ -1,5 +1,6 @@
 """What is left to do and who is there to do it, as the forecast wants them."""
 
+import math
 import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import BigInteger, and_, func, literal, or_, select
 
+from stoker.model.estimate import Observation
 from stoker.model.forecast import Bulk, Forecast, Open, Step, forecast, forecast_bulk
 from stoker.model.rank import PRIORITY_BITS, rank_of
 from stoker.model.simulate import Fleet, Host
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
 from stoker.store.catalog import Catalog, catalog
-from stoker.store.estimates import Book, book
+from stoker.store.estimates import Book, book, with_running
 from stoker.store.unit import Unit
 
 EXACT = 1_500  # open tasks: with more, only totals are looked at
@@ -82,15 +84,51 @@ def forecasts(
     if found is None:
         bulk = _by_totals(unit, counts, steps, there, draw)
         return {name: one for name, one in bulk.items() if name in told}, None
-    of_item = forecast([one.task for one in found], steps, there, draw)
+    steps |= _told_by_running(unit, found)
+    by_item = forecast([one.task for one in found], steps, there, draw)
     ends: dict[Hashable, Forecast] = {}
     for one in found:
-        if one.item_id in of_item:
-            ends[one.item_id] = of_item[one.item_id]
+        if one.item_id in by_item:
+            ends[one.item_id] = by_item[one.item_id]
     by_pipeline = [one.task._replace(group=one.pipeline) for one in found]
     ends |= forecast(by_pipeline, steps, there, draw)
     known_items = {one.item_id for one in found if one.pipeline in told}
     return {name: one for name, one in ends.items() if name in told | known_items}, found
+
+
+def of_item(unit: Unit, item_id: int, counts: Mapping[str, Mapping[int, int]]) -> Forecast | None:
+    """Return when the last task of the item ends; None where nothing of it is going to run."""
+    ends, found = forecasts(unit, counts)
+    if found is not None:
+        return ends.get(item_id)
+    known, fits = catalog(unit), book(unit).fits
+    query = select(_T.c.step_id, _T.c.okey).where(_T.c.item_id == item_id, _T.c.lane.is_not(None))
+    row = unit.execute(query.order_by(_T.c.okey)).first()
+    whole = ends.get(known.steps[row.step_id].pipeline) if row is not None else None
+    if row is None or whole is None or row.step_id not in fits:
+        return None
+    ready = select(func.count()).where(_T.c.lane.is_not(None))
+    ahead = unit.execute(ready.where(_T.c.okey < row.okey)).scalar_one()
+    share = ahead / max(unit.execute(ready).scalar_one(), 1)
+    own_s, fit = rank_of(row.okey), fits[row.step_id]
+    return Forecast(
+        whole.eta_s * share + own_s,
+        whole.low_s * share + own_s * math.exp(fit.residual(0.1)),
+        whole.high_s * share + own_s * math.exp(fit.residual(0.9)),
+    )
+
+
+def _told_by_running(unit: Unit, found: Sequence[OpenTask]) -> dict[Hashable, Step]:
+    """Return what is reckoned of the steps that run now, knowing how long they have."""
+    running: dict[int, list[Observation]] = {}
+    for one in found:
+        if one.task.elapsed_s is not None:
+            elapsed_s = one.task.elapsed_s * one.task.speed
+            seen = Observation(one.task.size, elapsed_s, is_censored=True)
+            running.setdefault(one.step_id, []).append(seen)
+    return {
+        step: Step(fitted.expected, fitted) for step, fitted in with_running(unit, running).items()
+    }
 
 
 def open_tasks(

@@ -51,8 +51,7 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
         steps = _steps(unit)
         tallies = _tallies(unit)
         items = _item_tallies(unit)
-        left = _left_to_do(steps, tallies, _ancestors(unit))
-        ends, _ = remaining.forecasts(unit, left)
+        ends, _ = remaining.forecasts(unit, _left_to_do(steps, tallies, _ancestors(unit)))
         return Status(
             pipelines={
                 name: _pipeline_status(of_steps, tallies, items.get(id_, {}), ends.get(name))
@@ -236,6 +235,11 @@ def _by_state(counts: Mapping[tuple[int, int], int]) -> dict[str, int]:
     for (state, _body), n in counts.items():
         found[TaskState(state).word] += n
     return found
+
+
+def left_to_do(unit: Unit) -> dict[str, dict[int, int]]:
+    """Return how many tasks of each step are going to run, by pipeline, as of the last fold."""
+    return _left_to_do(_steps(unit), _tallies(unit), _ancestors(unit))
 
 
 def _left_to_do(

@@ -251,9 +251,14 @@ class Happening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All of an item: itself, its tasks by the order of their steps, attempts and happenings."""
+    """All of an item: itself, its tasks by the order of their steps, attempts and happenings.
+
+    `eta_s` and `eta_interval_s` as in `PipelineStatus`, until its last task ends.
+    """
 
     item: ItemRow
     tasks: tuple[TaskRow, ...]
     attempts: tuple[AttemptRow, ...]
     happenings: tuple[Happening, ...] = field(default=())
+    eta_s: float | None = None
+    eta_interval_s: tuple[float, float] | None = None

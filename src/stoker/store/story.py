@@ -8,13 +8,20 @@ from sqlalchemy import and_, select, text
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
-from stoker.store import estimates, fold, tables
+from stoker.store import estimates, fold, remaining, tables
 from stoker.store import selection as selections
 from stoker.store.attempts import attempts_of_item
 from stoker.store.ids import digest_of, text_of
 from stoker.store.journal import SELDOM
 from stoker.store.moments import moment
-from stoker.store.reports import TASK, item_columns, item_row, task_row
+from stoker.store.reports import (
+    LEARN_LIMIT_S,
+    TASK,
+    item_columns,
+    item_row,
+    left_to_do,
+    task_row,
+)
 from stoker.store.rows import Happening, Story
 from stoker.store.unit import Unit, param
 
@@ -72,15 +79,19 @@ def _near(unit: Unit, key: str) -> str:
 def story(store: "Store", key: str, *, pipeline: str | None = None) -> Story:
     """Return everything that is known of an item, in order."""
     fold.fold(store, limit_s=10.0)
+    estimates.catch_up(store, limit_s=LEARN_LIMIT_S)
     with store.reading() as unit:
         item = find_item(unit, key, pipeline=pipeline)
         query = selections.task_query(Selection(), *TASK).where(_T.c.item_id == item.id)
         fits = estimates.fits(unit)
+        ends = remaining.of_item(unit, item.id, left_to_do(unit))
         return Story(
             item=item_row(item),
             tasks=tuple(task_row(row, fits) for row in unit.execute(query.order_by(_S.c.position))),
             attempts=tuple(attempts_of_item(unit, item.id)),
             happenings=tuple(_happenings(unit, item)),
+            eta_s=round(ends.eta_s, 3) if ends else None,
+            eta_interval_s=(round(ends.low_s, 3), round(ends.high_s, 3)) if ends else None,
         )
 
 
