@@ -108,6 +108,17 @@ class Store:
                 self._connections.append(found)
         return found
 
+    def break_off(self) -> None:
+        """Whoever waits for the database, in any thread, waits no longer: Unavailable.
+
+        For a server that has gone silent. Where nobody waits, the next transaction finds out, and
+        has a new connection. A local file has no such waits.
+        """
+        with self._lock:
+            for connection in self._connections:
+                with suppress(SQLAlchemyError, *self.dialect.driver_errors):
+                    self.dialect.sever(connection.connection.driver_connection)
+
     def discard_connection(self) -> None:
         """Close this thread's connection, which is of no use any more; the next will be a new one."""
         connection: Connection | None = getattr(self._local, "connection", None)

@@ -1,7 +1,8 @@
 """Owns the heartbeat: the worker's right to its attempts, renewed from a thread of its own.
 
 The thread does nothing but call the store and note what came back, so that no attempt's I/O can
-hold it up. Time is measured with the clock that goes on while the machine sleeps: a worker that was
+hold it up. A second thread, which calls nobody, frees at the lease's end whoever waits for a store
+that does not answer: attempts have to be stopped then. Time is measured with the clock that goes on while the machine sleeps: a worker that was
 frozen knows at once that its lease has run out.
 """
 
@@ -17,6 +18,7 @@ from stoker.store.connect import Store
 
 LEASE_S = 20.0
 RENEW_S = 5.0
+LOOK_S = 1.0  # between two looks at the clock, which goes on while the machine sleeps
 BRISK_S = 1.0  # while an attempt has been running for longer than a second
 MARGIN_S = 4.0  # before its end, at which the worker gives its attempts up by itself
 
@@ -54,6 +56,8 @@ class Lease:
         self._is_brisk = False
         self._thread = threading.Thread(target=self._beat, name="stoker-lease", daemon=True)
         self._thread.start()
+        self._guard = threading.Thread(target=self._watch, name="stoker-lease-guard", daemon=True)
+        self._guard.start()
 
     @property
     def is_held(self) -> bool:
@@ -62,10 +66,13 @@ class Lease:
         Whoever was told that it may not has dropped what it had in hand. A renewal that comes late,
         and is granted, must not make the store wait for that.
         """
-        margin = min(MARGIN_S, self._lease_s / 4)
-        if boot_clock_s() >= self._renewed_at + self._lease_s - margin:
+        if self._left_s() <= 0:
             self._is_dead = True
         return not self._is_dead
+
+    def _left_s(self) -> float:
+        margin = min(MARGIN_S, self._lease_s / 4)
+        return self._renewed_at + self._lease_s - margin - boot_clock_s()
 
     def be_brisk(self, *, wanted: bool) -> None:
         """Renew, and so hear of orders, every second from now on, or at leisure again."""
@@ -85,6 +92,7 @@ class Lease:
         self._stop.set()
         self._bell.set()
         self._thread.join(timeout=2.0)
+        self._guard.join(timeout=2.0)
 
     def _beat(self) -> None:
         while True:
@@ -111,6 +119,14 @@ class Lease:
                 self._cancel |= renewal.cancel
                 self._told = (serial, renewal.running)
             self._wake()
+
+    def _watch(self) -> None:
+        """At the end of the lease, nobody waits any longer for what the store was asked before."""
+        while not self._stop.wait(min(max(self._left_s(), 0.05), LOOK_S)):
+            if not self.is_held:
+                self._store.break_off()
+                self._wake()
+                return
 
     def _pause_s(self) -> float:
         return min(BRISK_S if self._is_brisk else RENEW_S, self._lease_s / 4)

@@ -61,6 +61,10 @@ class Dialect(Protocol):
         """Begin a transaction that sees one state of the store and writes nothing; the clock."""
         ...
 
+    def sever(self, driver: Any) -> None:
+        """Whoever waits for an answer on this connection of the driver's gets an error; from any thread."""
+        ...
+
     def roll_back(self, cursor: Any) -> bool:
         """Undo the transaction, if one is open; return whether the connection can be used again."""
         ...

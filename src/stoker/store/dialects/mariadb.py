@@ -56,7 +56,11 @@ class MariadbDialect:
             url,
             extra="mariadb",
             password_file=password_file,
-            arguments={"connect_timeout": server.CONNECT_TIMEOUT_S, "charset": "utf8mb4"},
+            arguments={
+                "connect_timeout": server.CONNECT_TIMEOUT_S,
+                "read_timeout": server.CONNECT_TIMEOUT_S,  # for the greeting; see `_configure`
+                "charset": "utf8mb4",
+            },
         )
         event.listen(engine, "do_connect", _encode_password)
         event.listen(engine, "connect", _configure)
@@ -81,6 +85,11 @@ class MariadbDialect:
         cursor.execute("START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT")
         cursor.execute(f"SELECT {_CLOCK}")
         return _clock(cursor)
+
+    def sever(self, driver: Any) -> None:
+        """Shut its socket down."""
+        if driver.open:
+            server.shut_down(driver._sock.fileno())  # noqa: SLF001 - PyMySQL has no name for it
 
     def roll_back(self, cursor: Any) -> bool:
         """Undo the transaction, if the connection still lives."""
@@ -224,6 +233,7 @@ def _encode_password(
 
 
 def _configure(connection: Any, _record: object) -> None:
+    connection._read_timeout = server.STATEMENT_TIMEOUT_S + server.CONNECT_TIMEOUT_S  # noqa: SLF001
     with suppress(AttributeError, OSError):  # a Unix socket has none of it
         wire = connection._sock  # noqa: SLF001 - PyMySQL offers no other way to notice a cut cable
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

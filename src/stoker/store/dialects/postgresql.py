@@ -78,6 +78,10 @@ class PostgresqlDialect:
         """Begin on a snapshot."""
         return _begin(cursor, _READ)
 
+    def sever(self, driver: Any) -> None:
+        """Shut its socket down."""
+        server.shut_down(driver.fileno())
+
     def roll_back(self, cursor: Any) -> bool:
         """Undo the transaction, if the connection still lives."""
         connection = cursor.connection

@@ -99,6 +99,9 @@ class SqliteDialect:
         cursor.execute("BEGIN DEFERRED")
         return time.time_ns() // 1000
 
+    def sever(self, driver: Any) -> None:
+        """Nothing far away answers here."""
+
     def roll_back(self, cursor: Any) -> bool:
         """SQLite has rolled back by itself where the disk was full."""
         if cursor.connection.in_transaction:
