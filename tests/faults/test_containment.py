@@ -148,11 +148,23 @@ def holder_of(site) -> int:
 
 @pytest.mark.skipif(not groups.can_be_used(), reason="control groups cannot be written here")
 def test_the_group_of_a_dead_worker_goes_with_those_of_workers_below_it():
-    outer = Path(groups.own_folder(), f"stoker-{2**22}-1")
-    inner = outer / f"stoker-{2**22 + 1}-1"
+    outer = Path(groups.own_folder(), groups._name(2**22, 1))
+    inner = outer / groups._name(2**22 + 1, 1)
     inner.mkdir(parents=True)
     groups.clear_dead(str(outer.parent))
     assert not outer.exists()
+
+
+@pytest.mark.skipif(not groups.can_be_used(), reason="control groups cannot be written here")
+def test_the_group_of_a_worker_in_another_container_is_left_alone():
+    other = Path(groups.own_folder(), f"stoker-{2**22}-1-1")  # a namespace that is not ours
+    other.mkdir()
+    try:
+        groups.clear_dead(str(other.parent))
+        groups.kill(2**22)
+        assert other.exists()
+    finally:
+        other.rmdir()
 
 
 def test_the_doctor_says_whether_there_are_control_groups():

@@ -16,11 +16,28 @@ from stoker.store import claim, fleet
 from stoker.work.leftovers import store_id
 from stoker.work.scratch import Owner, WorkerFolder, boot_id
 
-SOURCE = Path(__file__).parents[2] / "src" / "stoker"
+TESTS = Path(__file__).parents[1]
+SOURCE = TESTS.parent / "src" / "stoker"
 KEYS = ("k1", "k2")
 COMMITS = (4, 9, 16, 25)
 VICTIMS = ("worker", "warden", "both", "child")
 OF_THE_WARDEN = "warden."
+OF_PRUNING = {
+    "forget.before_commit": "items",
+    "forgotten": "items",
+    "forget_attempts.before_commit": "attempts",
+    "forget_logs.before_commit": "logs",
+    "condense.before_commit": "journal",
+}
+# What no run passes, and where it is broken instead: the file, and the words for it there.
+ELSEWHERE = {
+    "source.before_commit": ("faults/test_intake.py", "source.before_commit"),
+    "source.registered": ("faults/test_intake.py", "source.registered"),
+    "source.advanced": ("faults/test_intake.py", "source.advanced"),
+    "page_copied": ("store/test_relocate.py", "page_copied"),
+    "source_shut": ("store/test_relocate.py", "source_shut"),
+    "gone.before_commit": ("property/test_sharing_model.py", "begin_again_elsewhere"),
+}
 
 PIPELINE = """
 [pipelines.p.defaults]
@@ -90,7 +107,11 @@ def names() -> list[str]:
 
 def cases() -> list[tuple[str, str]]:
     """Every name with every victim; and with two, some later commits, each a point on its own."""
-    points = [name for name in names() if not name.startswith(OF_THE_WARDEN)]
+    points = [
+        name
+        for name in names()
+        if not (name.startswith(OF_THE_WARDEN) or name in OF_PRUNING or name in ELSEWHERE)
+    ]
     commits = [name for name in points if name.startswith("transaction.")]
     later = [f"{name}@{n}" for name in commits for n in COMMITS]
     return [
@@ -191,6 +212,27 @@ def test_a_warden_killed_while_it_clears_up_after_its_worker_is_made_good(site, 
     site.run("run", "p", *KEYS, "--slots", "2")
     site.note(*KEYS)
     site.hold()
+
+
+@pytest.mark.parametrize("point", OF_PRUNING)
+def test_forgetting_that_was_killed_is_made_good(site, point):
+    """What is forgotten is not there to be checked any more; the rest must fit together."""
+    prepare(site)
+    site.run("run", "p", *KEYS, "--slots", "2")
+    prune = ("prune", "--older-than", "0s", "--what", OF_PRUNING[point])
+    killed = site.start(*prune, warden=f"{point}=kill")
+    assert site.end(killed) == -signal.SIGKILL, site.dump()
+    site.run(*prune)
+    for file in (check.LEDGER, check.KEYS):
+        (site.folder / file).unlink()
+    broken = [one for one in site.check() if one.check != "once"]
+    assert not broken, site.dump()
+
+
+def test_what_is_broken_elsewhere_is_a_failpoint_and_is_broken_there():
+    assert {*ELSEWHERE, *OF_PRUNING} <= {*names()}
+    for file, words in ELSEWHERE.values():
+        assert words in (TESTS / file).read_text(), file
 
 
 def test_names_are_found_in_the_source():

@@ -42,7 +42,7 @@ def enter() -> bool:
         return False
     clear_dead(folder)
     pid = os.getpid()
-    mine = f"{folder}/{_PREFIX}{pid}-{process_start(pid)}"
+    mine = f"{folder}/{_name(pid, process_start(pid) or 0)}"
     try:
         os.mkdir(mine)
         if os.path.exists(f"{mine}/cgroup.kill"):  # since Linux 5.14
@@ -63,8 +63,7 @@ def own_group() -> str:
 
 def end(folder: str, *, pid: int, started: int) -> None:
     """Whatever is left in the group that the process, which is gone, had made is gone too."""
-    is_its_own = os.path.basename(folder) == f"{_PREFIX}{pid}-{started}"
-    if is_its_own and os.path.exists(f"{folder}/cgroup.kill"):
+    if os.path.basename(folder) == _name(pid, started) and os.path.exists(f"{folder}/cgroup.kill"):
         _end(folder)
 
 
@@ -84,7 +83,7 @@ def kill(pid: int) -> None:
         return
     with suppress(OSError):
         for name in os.listdir(folder):
-            if name.startswith(f"{_PREFIX}{pid}-"):
+            if _owner(name) is not None and name.startswith(f"{_PREFIX}{pid}-"):
                 _end(f"{folder}/{name}")
 
 
@@ -92,12 +91,26 @@ def clear_dead(folder: str) -> None:
     """What workers that are dead have left in groups below `folder` is gone."""
     with suppress(OSError):
         for name in os.listdir(folder):
-            if not name.startswith(_PREFIX):
-                continue
-            pid, _, started = name.removeprefix(_PREFIX).partition("-")
-            is_ours = pid.isdecimal() and started.isdecimal()
-            if is_ours and process_start(int(pid)) != int(started):
+            owner = _owner(name)
+            if owner is not None and process_start(owner[0]) != owner[1]:
                 _end(f"{folder}/{name}")
+
+
+def _name(pid: int, started: int) -> str:
+    """Return the name of a process's group. Numbers of processes mean something in a namespace only.
+
+    Containers may share the folder, and each would take the workers of the others for dead.
+    """
+    return f"{_PREFIX}{pid}-{started}-{os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def _owner(name: str) -> tuple[int, int] | None:
+    """Return number and start of the process whose group has this name; None if it is not ours."""
+    parts = name.removeprefix(_PREFIX).split("-")
+    if not name.startswith(_PREFIX) or len(parts) != 3 or not all(map(str.isdecimal, parts)):
+        return None
+    pid, started = int(parts[0]), int(parts[1])
+    return (pid, started) if name == _name(pid, started) else None
 
 
 def _end(group: str) -> None:

@@ -194,7 +194,7 @@ def test_a_worker_is_in_a_group_of_its_own_which_goes_with_it(long, guarded):
     process = guarded()
     attempt, worker = pid_of_attempt(long), pid_of_worker(long)
     group = Path(f"/proc/{attempt}/cgroup").read_text().split("0::")[1].split("\n")[0]
-    assert re.search(rf"/stoker-{worker}-\d+$", group)
+    assert re.search(rf"/stoker-{worker}-\d+-\d+$", group)
     folder = Path(groups.own_folder()) / Path(group).name
     assert folder.exists()
     (long.folder / "go").touch()
