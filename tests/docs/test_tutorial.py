@@ -21,8 +21,9 @@ def environment(home):
     return kept | {"PATH": path, "HOME": str(home), "COLUMNS": "100", "NO_COLOR": "1"}
 
 
-def test_the_tutorial_does_what_it_says(tmp_path):
-    actions = transcript.read(TUTORIAL.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", ["first-pipeline.md", "instrument.md"])
+def test_the_tutorial_does_what_it_says(tmp_path, page):
+    actions = transcript.read((TUTORIAL.parent / page).read_text(encoding="utf-8"))
     assert sum(isinstance(action, Command) for action in actions) >= 10
     problems = transcript.perform(actions, tmp_path, environment(tmp_path))
     assert not problems, "\n\n".join(problems)
