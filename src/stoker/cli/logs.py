@@ -57,7 +57,7 @@ def logs(
         chosen = _choose(found.attempts, found.item.item, step, attempt)
         say(f"{chosen.step} #{chosen.number}, {chosen.state}, {chosen.id}")
         if chosen.state != "running":
-            _print_kept(project.streams(chosen.id), streams)
+            _print_kept(project.streams(chosen.id), streams, chosen.host)
             return
         _Follower(project, chosen, streams).run(go_on=follow)
 
@@ -77,7 +77,7 @@ def _choose(
     raise NotFound(f"`{key}` has no attempt{which}{f' of step `{step}`' if step else ''}")
 
 
-def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str]) -> None:
+def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str], host: str | None) -> None:
     for name in streams:
         stream = kept[name]
         if len(streams) > 1 and stream.size_bytes:
@@ -85,19 +85,28 @@ def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str]) -> None:
         if stream.text is not None:
             _write(stream.text)
         elif stream.path is not None:
-            _copy(stream.path)
+            _copy(stream.path, host)
+        elif stream.size_bytes:
+            say(f"what it wrote to {name}, {stream.size_bytes:,} bytes, was forgotten since")
+            continue
         if stream.truncated:
             say(f"{name} was {stream.size_bytes:,} bytes; its middle was not kept")
     if not any(kept[name].size_bytes for name in streams):
         say("it wrote nothing")
 
 
-def _copy(path: str) -> None:
+def _copy(path: str, host: str | None) -> None:
+    """Print a log file, which a folder that hosts share may hold too."""
     try:
         with Path(path).open("rb") as file:
             while block := file.read(_BLOCK):
                 _write(block)
     except OSError as error:
+        if host not in (None, os.uname().nodename):
+            raise NotFound(
+                f"what it wrote lies on `{host}`, in `{path}`: run `stoker logs` there, or let the "
+                "hosts share that folder"
+            ) from None
         raise NotFound(f"the log `{path}` cannot be read: {error.strerror}") from None
 
 

@@ -130,6 +130,14 @@ def retire(store: "Store", worker_id: WorkerId) -> None:
     hit("retired")
 
 
+def is_gone(store: "Store", worker_id: int) -> bool:
+    """Whether the worker has ended or died, or its lease has run out, as the store knows."""
+    with store.reading() as unit:
+        alive = (_W.c.state == WorkerState.ALIVE.value) & (_W.c.lease_until_us > unit.now_us)
+        query = select(_W.c.id).where(_W.c.id == worker_id, alive)
+        return unit.execute(query).first() is None
+
+
 def next_due_us(store: "Store") -> int | None:
     """Return when the next task comes out of its back-off, in microseconds since the epoch."""
     with store.reading() as unit:

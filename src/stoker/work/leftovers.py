@@ -2,12 +2,13 @@
 
 import logging
 import os
+from functools import partial
 
 import xxhash
 
 from stoker.failpoints import hit
 from stoker.model.settings import Settings
-from stoker.store import reap
+from stoker.store import fleet, reap
 from stoker.store.connect import Store
 from stoker.work import contain, groups, scratch
 
@@ -32,7 +33,9 @@ def clear(store: Store, root: str) -> None:
     """
     own, boot, host = store_id(store), scratch.boot_id(), store.host
     contain.kill_marked(store=own, host=host, boot=boot)
-    dead = [owner for _, owner in scratch.dead_folders(root, host=host, boot=boot, store=own)]
+    is_gone = partial(fleet.is_gone, store)
+    folders = scratch.dead_folders(root, host=host, boot=boot, store=own, is_gone=is_gone)
+    dead = [owner for _, owner in folders]
     for owner in dead:
         if owner.boot_id == boot:
             groups.end(owner.group, pid=owner.pid, started=owner.started)
@@ -41,7 +44,7 @@ def clear(store: Store, root: str) -> None:
         return
     reap.reap(store, dead_workers=[owner.worker for owner in dead])  # the folders tell of them
     hit("dead_reaped")
-    left = scratch.clear_dead(root, host=host, boot=boot, store=own)
+    left = scratch.clear_dead(root, host=host, boot=boot, store=own, is_gone=is_gone)
     if left:
         _log.warning("scratch is left", extra={"event": "scratch_left", "path": left[0]})
     hit("scratch_cleared")

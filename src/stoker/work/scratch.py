@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,8 +54,13 @@ class Owner:
 
 
 def boot_id() -> str:
-    """Return what names this boot of this host."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """Return what names this boot of this host, and which of its processes are seen from here.
+
+    Two containers of one name on one machine share the boot, but not the numbers of processes: what
+    one of them sees no process of may live in the other.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}.{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def process_start(pid: int) -> int | None:
@@ -154,11 +159,14 @@ def _passing_owner(name: str) -> Owner | None:
     )
 
 
-def dead_folders(root: str, *, host: str, boot: str, store: str) -> Iterator[tuple[str, Owner]]:
+def dead_folders(
+    root: str, *, host: str, boot: str, store: str, is_gone: Callable[[int], bool]
+) -> Iterator[tuple[str, Owner]]:
     """Yield the folders under `root` that workers of this store and host left when they died.
 
-    A folder of an earlier boot is dead too: none of its processes can be left. Folders of other
-    hosts (the root may be shared) and other stores are not ours to judge.
+    Of a folder of another boot, which may be an earlier one, or that of another machine or container
+    of the same name, `is_gone` says whether its worker, by its number, is known to be dead. Folders
+    of other hosts (the root may be shared) and other stores are not ours to judge.
     """
     try:
         names = os.listdir(root)
@@ -169,14 +177,16 @@ def dead_folders(root: str, *, host: str, boot: str, store: str) -> Iterator[tup
         owner = _passing_owner(name) or read_owner(folder)
         if owner is None or owner.host != host or owner.store != store:
             continue
-        if owner.boot_id != boot or not owner.is_alive:
+        if is_gone(owner.worker) if owner.boot_id != boot else not owner.is_alive:
             yield folder, owner
 
 
-def clear_dead(root: str, *, host: str, boot: str, store: str) -> list[str]:
+def clear_dead(
+    root: str, *, host: str, boot: str, store: str, is_gone: Callable[[int], bool]
+) -> list[str]:
     """Remove what dead workers left under `root`; return what could not be removed."""
     left: list[str] = []
-    for folder, _ in dead_folders(root, host=host, boot=boot, store=store):
+    for folder, _ in dead_folders(root, host=host, boot=boot, store=store, is_gone=is_gone):
         left += remove_worker_folder(folder)
     return left
 

@@ -35,7 +35,8 @@ def owner(**more) -> Owner:
 
 
 def clear(root: Path, **more) -> list[str]:
-    return clear_dead(str(root), **{"host": "here", "boot": boot_id(), "store": "s"} | more)
+    ours = {"host": "here", "boot": boot_id(), "store": "s", "is_gone": lambda _worker: True}
+    return clear_dead(str(root), **ours | more)
 
 
 def test_a_tree_goes_with_all_that_is_in_it(tmp_path):
@@ -190,6 +191,19 @@ def test_folders_of_other_hosts_and_stores_are_not_ours_to_judge(tmp_path, other
     folder = WorkerFolder(str(tmp_path), owner(pid=2**22 - 1, **other))
     assert clear(tmp_path) == []
     assert Path(folder.path).exists()
+
+
+def test_of_a_container_of_the_same_name_the_store_decides(tmp_path):
+    """Its processes cannot be seen from here: it shares host name and boot, and may well live."""
+    boot, _, namespace = boot_id().rpartition(".")
+    assert namespace == str(os.stat("/proc/self/ns/pid").st_ino)
+    folder = WorkerFolder(str(tmp_path), owner(pid=2**22 - 1, boot_id=f"{boot}.1"))
+    assert clear(tmp_path, is_gone=lambda _worker: False) == []
+    assert Path(folder.path).exists()
+    asked = []
+    assert clear(tmp_path, is_gone=lambda worker: asked.append(worker) or True) == []
+    assert asked == [7]
+    assert not Path(folder.path).exists()
 
 
 def test_notes_of_what_is_gone_do_not_pile_up(tmp_path):
