@@ -1,6 +1,9 @@
 """Items that kill their workers, and attempts that take more memory than they may."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -137,3 +140,11 @@ def test_a_worker_claims_no_more_than_its_host_has(site):
     why = reasons.why(site.store, "k", "memory")
     assert why.state == "ready"
     site.hold(is_over=False)
+
+
+def test_a_worker_has_no_more_cpus_than_it_may_run_on():
+    one = min(os.sched_getaffinity(0))
+    text = "import os; from stoker.work import usage; print(usage.host_cpus())"
+    code = f"import os; os.sched_setaffinity(0, {{{one}}})\n{text}"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "1"
