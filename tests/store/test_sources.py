@@ -1,0 +1,142 @@
+"""What sources remember, and items in quarantine, on every database."""
+
+import pytest
+from sqlalchemy import select
+
+from stoker.errors import NotFound
+from stoker.model.item import NewItem
+from stoker.model.selection import Selection
+from stoker.store import control, fold, quarantine, reports, sources, tables
+from stoker.store.register import register
+from store.rig import ME, broken_promises
+
+ALL = Selection()
+
+
+@pytest.fixture
+def source(rig, pipeline):
+    rig.apply(pipeline(a=(), b=("a",)))
+    return sources.find_source(rig.store, "line", "incoming", kind="folder")
+
+
+def item(key, content="1:1", **more):
+    return NewItem(
+        key=key, path=f"/data/{key}", fingerprint=content, size_bytes=1, mtime_us=1, **more
+    )
+
+
+def test_a_cursor_is_what_it_was_set_to_until_the_kind_changes(store, source):
+    assert source.cursor == {}
+    sources.advance(store, source, cursor={"since": "7-x"}, folders=[(b"a", "1")])
+    again = sources.find_source(store, "line", "incoming", kind="folder")
+    assert (again.id, again.cursor) == (source.id, {"since": "7-x"})
+    other = sources.find_source(store, "line", "incoming", kind="feed")
+    assert (other.id, other.cursor) == (source.id, {})
+    assert list(sources.folders_of(store, source)) == []
+
+
+def test_a_source_of_no_pipeline_is_refused(store, source):
+    with pytest.raises(NotFound, match="stoker apply"):
+        sources.find_source(store, "nosuch", "incoming", kind="folder")
+
+
+def test_folders_are_remembered_changed_and_forgotten(store, source):
+    long = b"x" * 3000 + b"\xff"
+    sources.advance(store, source, folders=[(b"", "1"), (b"a", ""), (long, "3")])
+    sources.advance(store, source, folders=[(b"a", "2"), (b"", None)])
+    found = [folder for page in sources.folders_of(store, source) for folder in page]
+    assert sorted(found) == [(b"a", "2"), (long, "3")]
+    assert sources.stamps_of(store, source, [b"", b"a", b"b"]) == {b"a": "2"}
+    assert sources.stamps_of(store, source, []) == {}
+
+
+def test_many_folders_come_in_pages(store, source, monkeypatch):
+    monkeypatch.setattr(sources, "_PAGE", 3)
+    folders = [(f"f{at}".encode(), str(at)) for at in range(10)]
+    sources.advance(store, source, folders=folders)
+    pages = list(sources.folders_of(store, source))
+    assert max(map(len, pages)) == 3
+    assert sorted(folder for page in pages for folder in page) == sorted(folders)
+
+
+def test_status_tells_how_a_source_stands(store, source):
+    sources.conclude(store, source, taken=3, pending=2, pending_for_s=60, trouble="nothing there")
+    sources.conclude(store, source, taken=4, pending=2, pending_for_s=70, trouble=None)
+    (row,) = reports.status(store).sources
+    assert (row.pipeline, row.source, row.taken, row.pending, row.trouble) == (
+        "line", "incoming", 7, 2, None,
+    )  # fmt: skip
+    assert (row.looked_at - row.pending_since).total_seconds() == pytest.approx(70)
+
+
+def test_what_is_known_of_items_is_their_fingerprint(store, source):
+    register(store, "line", [item("a"), item("ä b", "2:2")])
+    found = sources.fingerprints(store, source.pipeline_id, ["a", "ä b", "c"])
+    assert found == {"a": "1:1", "ä b": "2:2"}
+
+
+def test_items_of_a_limited_source_count_until_they_are_at_an_end(rig, store, source):
+    register(store, "line", [item("a"), item("b"), item("c")], source_id=source.id)
+    register(store, "line", [item("d")])
+    assert sources.open_items(store, source, most=100) == 3
+    assert sources.open_items(store, source, most=2) == 2
+    control.cancel(store, Selection(keys=("a",)), ME)
+    fold.fold(store)
+    assert sources.open_items(store, source, most=100) == 2
+
+
+def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, source):
+    bad = register(store, "line", [item("a", reason="empty"), item("b")])
+    assert (bad.registered, bad.quarantined) == (1, 1)
+    assert "empty" in bad.messages[0]
+    counts = reports.status(store).pipelines["line"]
+    assert (counts.items["quarantined"], sum(counts.tasks.values())) == (1, 2)
+    (row,) = quarantine.reasons(store, ALL)
+    assert (row.cause, row.step, row.n, row.examples) == ("empty", None, 1, ("a",))
+    assert register(store, "line", [item("a", reason="empty")]).known == 1
+    assert register(store, "line", [item("a", reason="bad header")]).quarantined == 1
+    assert [row.cause for row in quarantine.reasons(store, ALL)] == ["bad header"]
+    assert register(store, "line", [item("a", "2:2")]).registered == 1
+    counts = reports.status(store).pipelines["line"]
+    assert (counts.items["quarantined"], sum(counts.tasks.values())) == (0, 4)
+    assert quarantine.reasons(store, ALL) == []
+    worker = rig.worker()
+    assert sorted(one.key for one in rig.claim(worker, limit=4)) == ["a", "b"]
+    assert broken_promises(store) == []
+
+
+def test_a_new_step_has_no_task_for_an_item_in_quarantine(rig, store, source, pipeline):
+    register(store, "line", [item("a", reason="empty")])
+    rig.apply(pipeline(a=(), b=("a",), c=("b",)))
+    with store.reading() as unit:
+        assert unit.execute(select(tables.task)).all() == []
+    assert broken_promises(store) == []
+
+
+def test_new_content_that_cannot_be_taken_leaves_the_item_as_it_is(store, source):
+    register(store, "line", [item("a")])
+    done = register(store, "line", [item("a", "2:2", reason="bad header")])
+    assert (done.refused, done.changed) == (1, 0)
+    assert "bad header" in done.messages[0]
+    assert register(store, "line", [item("a")]).known == 1
+
+
+@pytest.mark.parametrize(
+    ("selection", "found"),
+    [
+        (Selection(), ["a", "b"]),
+        (Selection(states=("quarantined",)), ["a", "b"]),
+        (Selection(states=("failed",)), ["a", "b"]),
+        (Selection(states=("done",)), []),
+        (Selection(steps=("a",)), []),
+        (Selection(keys=("b",)), ["b"]),
+        (Selection(match="HEAD"), ["b"]),
+        (Selection(where="key == 'a'"), ["a"]),
+        (Selection(pipeline="line", from_key="b"), ["b"]),
+    ],
+    ids=str,
+)
+def test_items_in_quarantine_are_selected_like_others(store, source, selection, found):
+    register(store, "line", [item("a", reason="empty"), item("b", reason="bad head"), item("c")])
+    chosen = quarantine.quarantined(store, selection) if quarantine.is_about(selection) else []
+    assert [one.item.key for page in chosen for one in page] == found
