@@ -1,9 +1,11 @@
 """`stoker work`."""
 
+from datetime import UTC, datetime
+
 import click
 
 from stoker.cli.ending import EXIT_INTERRUPTED
-from stoker.cli.render import human_seconds, say
+from stoker.cli.render import human_seconds, last_word, say
 from stoker.cli.scope import DURATION, TAGS, Scope, command
 
 
@@ -32,6 +34,7 @@ def work(
     from stoker.cli.progress import progress_for
 
     with scope.project() as project, progress_for(project) as progress:
+        since = datetime.now(UTC)
         summary = daemon.work(
             project,
             slots=slots,
@@ -41,8 +44,11 @@ def work(
             tags=tags,
             on_event=progress.update,
         )
+        busy = project.busy_since(since) if drain else None
     say(
         f"{summary.done:,} done, {summary.failed:,} failed, {summary.skipped:,} skipped "
         f"in {human_seconds(summary.elapsed_s)}"
     )
+    if busy is not None:
+        say(last_word(busy.share, busy.worked_s, busy.equal_split_s))
     return EXIT_INTERRUPTED if summary.was_interrupted else 0

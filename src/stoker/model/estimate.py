@@ -19,10 +19,11 @@ from stoker.model.curve import Curve
 SHORTEST_S = 1e-4  # durations below are taken for this: their logarithm would say too much
 PRIOR_SLOPE, PRIOR_SPREAD = 0.7, 0.5  # of the power of the size
 PRIOR_NOISE, PRIOR_WEIGHT = 0.5, 2.0  # of a logarithm of a duration; worth so many attempts
-BEYOND = 0.3  # by how much a logarithm of the duration may be off for each of a size never seen
+BEYOND = 0.2  # by how much a logarithm of the duration may be off for each of a size never seen
 OLD_WORTH = 2.0  # all attempts of older bodies together count as so many
 QUANTILES = 33
 _HUBER = 1.345
+_TAIL = 4.0  # the longest a tail goes, in its own mean lengths
 _ROUNDS = 8
 _CLASS = 12  # attempts in a class of sizes, at least
 _CLASSES = 6
@@ -72,22 +73,29 @@ class Fit:
         return replace(self, residuals=wide)
 
     def residual(self, share: float) -> float:
-        """Return the logarithm of actual over expected below which that share of attempts lies."""
+        """Return the logarithm of actual over expected below which that share of attempts lies.
+
+        Beyond the last quantile but one, tails fall as those of powers do, whatever was seen.
+        """
         place = min(max(share, 0.0), 1.0) * (len(self.residuals) - 1)
         low = min(int(place), len(self.residuals) - 2)
-        return self.residuals[low] + (place - low) * (self.residuals[low + 1] - self.residuals[low])
+        part, width = place - low, self.residuals[low + 1] - self.residuals[low]
+        if low == len(self.residuals) - 2:
+            part = min(-math.log(max(1.0 - part, 1e-9)), _TAIL)
+        return self.residuals[low] + part * width
 
     def share_below(self, residual: float) -> float:
         """Return the share of attempts whose logarithm of actual over expected is lower."""
         known = self.residuals
+        last = len(known) - 2
         if residual <= known[0]:
             return 0.0
-        if residual >= known[-1]:
-            return 1.0
-        high = bisect_left(known, residual)
-        width = known[high] - known[high - 1]
-        part = (residual - known[high - 1]) / width if width > 0 else 0.0
-        return (high - 1 + part) / (len(known) - 1)
+        low = min(bisect_left(known, residual) - 1, last)
+        width = known[low + 1] - known[low]
+        part = (residual - known[low]) / width if width > 0 else 1.0
+        if low == last:
+            part = 1.0 if part >= _TAIL else 1.0 - math.exp(-part)
+        return (low + min(part, 1.0)) / (len(known) - 1)
 
     def wrong_by(self, size: int | None, level: float, slope: float) -> float:
         """Return the factor at this size if level and slope are off by so many standard errors."""
@@ -123,6 +131,8 @@ def fit(
     total = sum(weight for _, weight in told)
     mean = sum(weight * math.exp(r) for r, weight in told) / total
     spread = sum(weight * (math.exp(r) / mean - 1) ** 2 for r, weight in told) / total
+    width = sum(weight * (r - math.log(mean)) ** 2 for r, weight in told) / total
+    spread = max(spread, math.expm1(min(width, 3.0)))  # few attempts show little of a long tail
     n = total**2 / sum(weight**2 for _, weight in told)
     variance = (PRIOR_WEIGHT * PRIOR_NOISE**2 + n * spread) / (PRIOR_WEIGHT + n)
     return Fit(
@@ -319,8 +329,9 @@ def _without_outliers(left: list[tuple[float, float]]) -> list[tuple[float, floa
     ordered = sorted(left)
     quarter, upper = _at_share(ordered, 0.25), _at_share(ordered, 0.75)
     fence = upper + 6 * max(upper - quarter, 0.1)
-    beyond = sum(r > fence for r, _ in left)
-    if not beyond or beyond > max(1.0 if len(left) < 12 else 2.0, 0.02 * len(left)):
+    beyond = sum(weight for r, weight in left if r > fence)
+    few = max(1.0 if len(left) < 12 else 2.0, 0.02 * sum(weight for _, weight in left))
+    if not beyond or beyond > few + 1e-9:
         return left
     return [(min(r, fence), weight) for r, weight in left]
 
@@ -330,12 +341,22 @@ def _quantiles(left: Sequence[tuple[float, float]], log_mean: float, n: float) -
     ordered = sorted(left)
     doubt = PRIOR_NOISE * math.sqrt(PRIOR_WEIGHT / (PRIOR_WEIGHT + n * n))
     found = [_at_share(ordered, k / (QUANTILES - 1)) for k in range(QUANTILES)]
-    # The longest to come is longer than the longest so far: tails of durations fall like powers.
-    upper = found[QUANTILES * 4 // 5]
-    beyond = [(r - upper, weight) for r, weight in ordered if r > upper]
-    if beyond:
-        found[-1] += sum(r * w for r, w in beyond) / sum(w for _, w in beyond)
+    found[-1] = found[-2] + _tail(ordered, found)
     return tuple(r - log_mean + doubt * unit for r, unit in zip(found, _UNITS, strict=True))
+
+
+def _tail(ordered: Sequence[tuple[float, float]], quantiles: Sequence[float]) -> float:
+    """Return how far, on average, logarithms lie beyond a high quantile: the tail's own length.
+
+    The lesser for two quantiles: where there are two kinds of attempts, one kind is not the tail of
+    the other.
+    """
+    found = []
+    for place in (QUANTILES * 4 // 5, QUANTILES * 9 // 10):
+        beyond = [(r - quantiles[place], w) for r, w in ordered if r > quantiles[place]]
+        if beyond:
+            found.append(sum(r * w for r, w in beyond) / sum(w for _, w in beyond))
+    return max(min(found, default=0.0), 0.01)
 
 
 def _median(pairs: Sequence[tuple[float, float]]) -> float:

@@ -11,12 +11,14 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from stoker.model.selection import Selection
     from stoker.project.checkup import Finding
     from stoker.project.planning import Plan
     from stoker.project.rehearsal import Rehearsal
     from stoker.store.attempts import StoredStream
+    from stoker.store.busy import Busy
     from stoker.store.connect import Store
     from stoker.store.rows import (
         AttemptRow,
@@ -182,6 +184,12 @@ class Reading(Opened):
             described=fleet,
             own_slots=host_cpus(),
         )
+
+    def busy_since(self, since: "datetime") -> "Busy | None":
+        """Return how busy the slots were since then, and what an equal split would have taken."""
+        from stoker.store.busy import busy_since
+
+        return busy_since(self.store, int(since.timestamp() * 1_000_000))
 
     def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
         """Return the workers that are alive, or all that ever were."""

@@ -1,0 +1,104 @@
+"""What would happen, before anything runs; and how it went, after."""
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from stoker import open as open_project
+from stoker.errors import UserError
+from stoker.project.planning import fleet_from
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_without_a_store_the_order_is_by_size_and_no_time_is_promised(lab):
+    lab.write("data/small.txt", "1\n")
+    lab.write("data/large.txt", "1\n" * 500_000)
+    found = lab("plan", "count", "data", "--slots", "1", "--json").json
+    assert (found["items"], found["tasks"], found["slots"]) == (2, 4, 1)
+    assert found["order"][0]["item"] == "large.txt"
+    assert found["makespan_s"] is None
+    assert found["without_history"] == ["count.lines", "count.text"]
+    assert not (lab.folder / ".stoker").exists()
+    said = lab("plan", "count", "data")
+    assert "not known before an attempt has ended" in said.out
+
+
+def test_with_history_it_says_how_long_and_draws_a_chart(run):
+    run.write("data/new.txt", "1\n2\n")
+    found = run("plan", "--fleet", "2x2", "--out", "plan.svg", "--json").json
+    assert {row["item"] for row in found["order"]} == {"new.txt"}
+    low, high = found["interval_s"]
+    assert 0 < low <= found["makespan_s"] <= high
+    assert found["lower_bound_s"] <= found["makespan_s"]
+    assert found["without_history"] == []
+    tree = ET.parse(run.folder / "plan.svg")
+    names = [one.text for one in tree.iter(f"{SVG}title")]
+    assert sum(name.startswith("new.txt, ") for name in names) == 2
+    said = run("plan", "--slots", "1").out
+    assert "no order could be quicker than" in said
+    items = run("items", "--json").out.splitlines()
+    assert "new.txt" not in {json.loads(row)["item"] for row in items}
+    assert "nothing to do" in run("plan", "count", "data/a.txt").err
+
+
+def test_what_is_left_in_the_store_is_planned_with_pools_and_hosts(pushed):
+    pushed.write("hosts.txt", "old 1\nnew 2 1.5 # quicker\n")
+    found = pushed("plan", "--fleet", "hosts.txt", "--json").json
+    assert (found["items"], found["tasks"], found["slots"]) == (3, 6, 3)
+    assert {row["host"] for row in found["order"]} == {"old", "new"}
+    with open_project(pushed.folder) as project:
+        assert project.plan(fleet="1").slots == 1
+
+
+def test_what_fits_nowhere_is_said(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    (lab.folder / "stoker.toml").write_text(
+        text.replace("[pipelines.count.steps.text]\n", "[pipelines.count.steps.text]\ncpus = 8\n")
+    )
+    lab.write("data/a.txt")
+    ended = lab("plan", "count", "data", "--slots", "2")
+    assert "1 task needs more than any host or pool here has" in ended.err
+
+
+@pytest.mark.parametrize("words", [("--slots", "2", "--fleet", "3"), ("--fleet", "0x4")])
+def test_a_fleet_that_is_none_is_refused(lab, words):
+    lab("plan", *words, code=2)
+    lab("plan", "--fleet", "nowhere.txt", code=3)
+
+
+@pytest.mark.parametrize(
+    "line", ["old", "old many", "old 2 fast", "old 2 1 1", "old -1", "old 2 0", ""]
+)
+def test_a_line_that_describes_no_host_is_named(tmp_path, line):
+    file = tmp_path / "hosts"
+    file.write_text(f"{line}\n")
+    with pytest.raises(UserError, match="NAME SLOTS"):
+        fleet_from(str(file))
+
+
+def test_a_run_ends_with_how_busy_the_slots_were(lab):
+    for n in range(8):
+        lab.write(f"data/{n}.txt")
+    ended = lab("run", "--slots", "2")
+    assert "slots busy " in ended.err
+    lab.write("data/more.txt")
+    found = lab("run", "--slots", "2", "--json").json
+    assert 0 < found["slots_busy"] <= 1
+    assert found["worked_s"] > 0
+    assert found["equal_split_s"] is None
+    again = lab("run", "--json").json
+    assert again["slots_busy"] is None
+
+
+def test_the_time_to_go_is_a_field_with_its_interval(run):
+    run.write("data/later.txt")
+    run("push", "count", "data")
+    status = run("status", "--json").json["pipelines"]["count"]
+    assert status["eta_s"] is None  # nobody works
+    assert status["eta_interval_s"] is None
+    rows = [json.loads(row) for row in run("tasks", "--json").out.splitlines()]
+    expected = {row["step"]: row["expected_s"] for row in rows if row["item"] == "later.txt"}
+    assert all(one is not None for one in expected.values())
+    assert run("show", "later.txt", "--json").json["eta_s"] is None
