@@ -166,18 +166,22 @@ class FeedSource:
 
     def _item(self, name: str, document: Mapping[str, Any]) -> NewItem:
         """Return the document's item; UserError or OSError where it cannot be taken."""
-        given = {}
-        for param in self._pipeline.params:
-            value = field_of(document, self._feed.params.get(param.name, param.name))
-            if value is not MISSING and value is not None:
-                given[param.name] = value
         item = self._listing.row(
             self._datum(name, document),
-            given,
+            self._given(document),
             where=f"document `{name}`",
             folder=self._pipeline.folder,
         )
         return replace(item, meta=self._meta(name, document))
+
+    def _given(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters as the document has them."""
+        named = self._feed.params
+        found = {
+            param.name: field_of(document, named.get(param.name, param.name))
+            for param in self._pipeline.params
+        }
+        return {name: value for name, value in found.items() if value not in (MISSING, None)}
 
     def _datum(self, name: str, document: Mapping[str, Any]) -> str:
         """Return the path that the document names; for a record the document's own id."""
@@ -210,7 +214,11 @@ class FeedSource:
         reason = message.removeprefix(where)
         mark = hashlib.sha256(json.dumps([reason, document], sort_keys=True).encode()).hexdigest()
         return NewItem(
-            key=key, reason=reason, meta=self._meta(name, document), fingerprint=f"bad:{mark[:16]}"
+            key=key,
+            reason=reason,
+            params=self._given(document),
+            meta=self._meta(name, document),
+            fingerprint=f"bad:{mark[:16]}",
         )
 
 

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from stoker.intake.admitted import AdmittedSource
 from stoker.intake.command import CommandSource
 from stoker.intake.edited import EditedSource
 from stoker.intake.folder import FolderSource
 from stoker.intake.folders import FoldersSource
 from stoker.intake.source import Over, Source
 from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.model.source import Rules
 from stoker.model.source import Source as Declared
 
 if TYPE_CHECKING:
@@ -31,6 +33,21 @@ def make_source(
         of_files = pipeline.items is not ItemKind.FOLDERS
         make = FolderSource if of_files else FoldersSource
         return make(store, pipeline, declared, project_folder=project_folder, is_staying=is_staying)
+    source = _of_names(store, pipeline, declared, project_folder, is_staying=is_staying, over=over)
+    has_rules = pipeline.rules != Rules() or pipeline.extract is not None
+    return AdmittedSource(store, pipeline, source) if has_rules else source
+
+
+def _of_names(
+    store: "Store",
+    pipeline: Pipeline,
+    declared: Declared,
+    project_folder: str,
+    *,
+    is_staying: bool,
+    over: Over | None,
+) -> Source:
+    """Return what finds names, of files or of records, written down somewhere."""
     if declared.command is not None:
         return CommandSource(
             pipeline, declared.name, declared.command, project_folder=project_folder, over=over

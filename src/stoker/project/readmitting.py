@@ -5,6 +5,7 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stoker.errors import UserError
 from stoker.intake.admission import Admission
 from stoker.intake.listing import Listing
 from stoker.model.pipeline import ItemKind
@@ -68,7 +69,10 @@ def _as_they_are(
     """Yield the items as their files are now; what was gathered from several stays as it was."""
     for one in items:
         item = replace(one.item, reason=None)
-        if item.path is None or pipeline.items is not ItemKind.FILES:
+        if item.path is None:
+            yield _record(pipeline, item, folder)
+            continue
+        if pipeline.items is not ItemKind.FILES:
             yield item
             continue
         try:
@@ -84,6 +88,16 @@ def _as_they_are(
             yield replace(now, key=item.key, priority=item.priority)
         else:
             yield item
+
+
+def _record(pipeline: "Pipeline", item: "NewItem", folder: str) -> "NewItem":
+    """Return a record with its parameters checked by the rules that hold now."""
+    listing = Listing(pipeline, project_folder=folder, refuse=lambda _message: None)
+    try:
+        now = listing.row(item.key, item.params, where=f"`{item.key}`", folder=folder)
+    except UserError as error:
+        return replace(item, reason=str(error).removeprefix(f"`{item.key}`: "))
+    return replace(now, key=item.key, meta=item.meta, priority=item.priority)
 
 
 def _is_of_one_file(item: "NewItem") -> bool:

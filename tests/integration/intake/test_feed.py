@@ -175,6 +175,20 @@ def test_a_bad_document_is_on_record_and_says_so_itself(lab, couch, database):
     assert said["run"] == {"number": 5}
 
 
+def test_retry_checks_a_bad_document_by_the_rules_of_now(lab, couch, database):
+    couch.put(database, closed("low", 0), closed("bad", "many"))
+    assert lab.take().quarantined == 2
+    assert not lab.project.retry().changed
+    assert {row.state for row in lab.items().values()} == {"quarantined"}
+    file = lab.folder / "stoker.toml"
+    file.write_text(file.read_text().replace("minimum = 1", "minimum = 0"))
+    lab.reopen()
+    assert lab.project.retry().changed == {"admit": 1}
+    low, bad = lab.items()["low"], lab.items()["bad"]
+    assert (low.params["number"], low.reason) == (0, None)
+    assert bad.reason == 'parameter `number` must be a whole number, not "many"'
+
+
 def test_each_step_leaves_its_record(lab, couch, database):
     couch.put(database, closed("a", 1, owner="jo"), closed("unlucky", 13))
     lab.project.run()
@@ -380,6 +394,21 @@ def test_files_that_documents_name_are_items(tmp_path, couch, database, monkeypa
     couch.put(database, couch.get(database, "c") | {"_deleted": True})
     lab.take()
     assert lab.taker.source.trouble is None
+    lab.close()
+
+
+def test_the_rules_for_files_hold_for_documents_too(tmp_path, couch, database):
+    text = FILE.replace('items = "records"', 'validate = {{ min_size = "1" }}').replace(
+        'params.number = "run.number"', 'params.number = "run.number"\npath = "raw"'
+    )
+    lab = Lab(tmp_path / "lab", couch.url(database), text)
+    for name, content in (("full", "x"), ("empty", "")):
+        (lab.folder / name).write_text(content)
+        couch.put(database, closed(name, 1, raw=name))
+    done = lab.take()
+    assert (done.registered, done.quarantined) == (1, 1)
+    lab.progress.take()
+    assert couch.get(database, "empty")["stoker"]["runs"]["error"].startswith("it is empty")
     lab.close()
 
 
