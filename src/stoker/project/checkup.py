@@ -23,6 +23,7 @@ LOW_BYTES = 2 * 2**30
 VERY_LOW_BYTES = 200 * 2**20
 LOW_INODES = 10_000
 SKEW_S = 2.0
+MANY_LOGS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ def check_up(project: "Opened") -> list[Finding]:
         _rights,
         _clock,
         _database,
+        _extent,
         _containment,
     )
     found: list[Finding] = []
@@ -180,6 +182,37 @@ def _database(project: "Opened") -> Iterator[Finding]:
         text="; ".join(problems[:3]) if problems else "the database is whole",
         do="stop all workers and restore the store from a backup" if problems else None,
     )
+
+
+def _extent(project: "Opened") -> Iterator[Finding]:
+    """What the store, the logs and the scratch take; quick, since only files are looked at."""
+    from stoker.store.extent import file_bytes, weigh
+    from stoker.work.leftovers import scratch_root
+
+    path = _store_path(project)
+    if path is not None and not path.exists():
+        return
+    store = project.store
+    parts = [f"{_human(size)} in {name}" for name, size in file_bytes(store).items()]
+    files, size_bytes = weigh(str(store.folder / "logs"))
+    parts.append(f"{_human(size_bytes)} in {files:,} logs")
+    parts.append(f"{_human(weigh(scratch_root(store, project.settings))[1])} in scratch")
+    forever = project.settings.retention.is_nothing
+    kept = "all of it is kept for ever" if forever else "`[retention]` bounds it"
+    yield Finding(
+        check="size",
+        state="ok",
+        text=f"{', '.join(parts)}; {kept}",
+        do="`[retention]` says how long to keep what" if forever and files > MANY_LOGS else None,
+    )
+
+
+def _human(size: int) -> str:
+    for unit in ("B", "K", "M"):
+        if size < 1024:
+            return f"{size:.0f}{unit}"
+        size //= 1024
+    return f"{size}G"
 
 
 def _containment(_project: "Opened") -> Iterator[Finding]:

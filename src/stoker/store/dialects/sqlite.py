@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
+MOUNTS = Path("/proc/mounts")
 GIVE_BACK_PAGES = 2_000  # 8 MB: some 10 ms
 KEPT_PAGES = 1_000
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -228,7 +229,7 @@ def _leave_to_store(_connection: Connection) -> None:
 def file_system_of(path: Path) -> str:
     """Return the type of the file system that holds `path`, as /proc/mounts names it; or ''."""
     try:
-        mounts = Path("/proc/mounts").read_bytes().splitlines()
+        mounts = MOUNTS.read_bytes().splitlines()
     except OSError:
         return ""
     real = os.fsencode(os.path.realpath(path))
@@ -247,5 +248,6 @@ def refuse_network(path: Path) -> None:
     if kind in NETWORK_FILE_SYSTEMS:
         raise Refused(
             f"the store `{path}` would lie on a network file system (`{kind}`), where SQLite can "
-            "lose data; set `[store] url` to a path on a local disk of one host"
+            "lose data; set `[store] url` to a path on a local disk of one host, or put the store on a "
+            "database server (`stoker store copy` moves one that is there)"
         )
