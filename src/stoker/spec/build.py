@@ -141,7 +141,7 @@ class Builder:
                 name,
                 source,
                 items=table.items,
-                params=table.params.keys(),
+                params=table.params,
                 path=(*self._path, "sources", name),
                 folder=self._folder,
                 findings=self._findings,

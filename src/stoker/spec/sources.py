@@ -10,9 +10,10 @@ from stoker.spec.feeds import build_feed
 from stoker.spec.locations import absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from stoker.spec.locate import Path
+    from stoker.spec.schema import ParamTable
     from stoker.spec.source_keys import RulesTable, SourceTable
     from stoker.spec.validate import Findings
 
@@ -41,14 +42,14 @@ def build_source(
     table: SourceTable,
     *,
     items: str,
-    params: Collection[str],
+    params: Mapping[str, ParamTable],
     path: Path,
     folder: str,
     findings: Findings,
 ) -> Source:
     """Return the source, and tell `findings` what is wrong with it.
 
-    `items` is what it must find, `params` are the names of the pipeline's parameters.
+    `items` is what it must find, `params` are the pipeline's parameters.
     """
     given = [key for key in _PLACES if getattr(table, key) is not None]
     if len(given) != 1 and not findings.has(path):
@@ -63,6 +64,8 @@ def build_source(
         findings.add((*path, "folder"), "the items of this pipeline are records, not files", hint)
     elif given == ["folder"]:
         _check_names(table, items, path, findings)
+    elif given in (["listing"], ["command"]):
+        _check_required(params, _PLACES[given[0]], path, findings)
     is_edited = given in (["table"], ["listing"]) and "settle" not in table.model_fields_set
     return Source(
         name=name,
@@ -84,6 +87,16 @@ def build_source(
         overdue_s=table.overdue,
         max_open=table.max_open,
     )
+
+
+def _check_required(
+    params: Mapping[str, ParamTable], place: str, path: Path, findings: Findings
+) -> None:
+    """Tell which parameter no item of the source could ever have."""
+    needed = [name for name, param in params.items() if param.required]
+    if needed:
+        message = f"a {place} gives names only, and parameter `{needed[0]}` is required"
+        findings.add((*path, place), message, "give it a default, or take the items from a table")
 
 
 def _command(table: SourceTable, path: Path, findings: Findings) -> Command | None:

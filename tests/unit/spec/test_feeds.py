@@ -80,6 +80,13 @@ def test_what_makes_no_sense_is_told_with_its_line(tmp_path, text, said):
     assert int(found.split(":")[1]) > RECORDS.count("\n")
 
 
+@pytest.mark.parametrize("key", ["list", "command"])
+def test_names_alone_give_no_required_parameter(tmp_path, key):
+    head = RECORDS.replace("block = {}", "block = { required = true }")
+    (found,) = problems(tmp_path, f'{head}[pipelines.p.sources.x]\n{key} = "x"\n')
+    assert f"a {key} gives names only, and parameter `block` is required" in found
+
+
 def test_a_document_is_no_file(tmp_path):
     (found,) = problems(tmp_path, f'{STEP}[pipelines.p.sources.x]\nfeed = "http://h/db"\n')
     assert "a document is no file" in found
