@@ -19,7 +19,7 @@ from stoker.model.curve import Curve
 SHORTEST_S = 1e-4  # durations below are taken for this: their logarithm would say too much
 PRIOR_SLOPE, PRIOR_SPREAD = 0.7, 0.5  # of the power of the size
 PRIOR_NOISE, PRIOR_WEIGHT = 0.5, 2.0  # of a logarithm of a duration; worth so many attempts
-BEYOND = 0.2  # by how much a logarithm of the duration may be off for each of a size never seen
+BEYOND = 0.3  # by how much a logarithm of the duration may be off for each of a size never seen
 OLD_WORTH = 2.0  # all attempts of older bodies together count as so many
 QUANTILES = 33
 _HUBER = 1.345

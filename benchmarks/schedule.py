@@ -1,0 +1,508 @@
+"""How good the order is: makespans against the lower bound, and forecasts against what came.
+
+    python benchmarks/schedule.py                     # the orders, simulated for 2 to 4,096 slots
+    python benchmarks/schedule.py calibration         # does the end lie within the interval?
+    python benchmarks/schedule.py real                # two slots, real processes
+    python benchmarks/schedule.py upkeep              # what learning costs
+    python benchmarks/schedule.py --svg FILE          # the chart of the documentation
+
+Learned longest-first begins without any history and is fitted as tasks end, by the code that the
+store uses. The recorded trace is of the seismology example; the others are synthetic and seeded.
+"""
+
+import argparse
+import csv
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stoker.model.estimate import Observation, fit
+from stoker.model.forecast import Open, Step, forecast
+from stoker.model.rank import probing, rank_curves, upward_ranks
+from stoker.model.simulate import (
+    Fleet,
+    Host,
+    Load,
+    Schedule,
+    longest_chain,
+    lower_bound,
+    simulate,
+    split_by_count,
+)
+from stoker.store.estimates import Took, curves_of, thinned
+
+HERE = Path(__file__).parent
+SLOTS = (2, 4, 16, 64, 256, 1024, 4096)
+TICK_S = 2.5  # between two looks of the upkeep
+LOOKS = 60  # at most in one simulation
+
+
+@dataclass
+class Trace:
+    """Tasks with what they truly take: `rows` are (item, step, size, seconds)."""
+
+    name: str
+    after: dict[str, tuple[str, ...]]
+    rows: list[tuple[int, str, int | None, float]]
+    loads: list[Load] = field(init=False)
+
+    def __post_init__(self) -> None:
+        places: dict[tuple[int, str], int] = {}
+        self.loads = []
+        for at, (item, step, _, seconds) in enumerate(self.rows):
+            places[item, step] = at
+            before = (places.get((item, one)) for one in self.after[step])
+            self.loads.append(Load(seconds, after=tuple(one for one in before if one is not None)))
+
+    @property
+    def successors(self) -> dict[str, list[str]]:
+        """Return the steps after each step."""
+        return {
+            step: [s for s, before in self.after.items() if step in before] for step in self.after
+        }
+
+    def of_items(self) -> list[float]:
+        """Return the seconds of each item, all steps together."""
+        totals: dict[int, float] = {}
+        for item, _, _, seconds in self.rows:
+            totals[item] = totals.get(item, 0.0) + seconds
+        return list(totals.values())
+
+
+# ------------------------------------------------------------------------------------------ traces
+
+
+def seismology(_n: int, seed: int) -> Trace:
+    """212 recordings through four steps, as an attempt each took them; in a shuffled order.
+
+    Left out are the first two, which had to wait for their slot's warm process to start.
+    """
+    items: dict[str, list[tuple[str, int, float]]] = {}
+    with (HERE / "traces" / "seismology.csv").open() as file:
+        for row in csv.DictReader(file):
+            took_s = int(row["took_us"]) / 1e6
+            items.setdefault(row["item"], []).append((row["step"], int(row["size_bytes"]), took_s))
+    order = list(items.values())[2:]
+    random.Random(seed).shuffle(order)
+    after = {
+        "read": (),
+        "trigger": ("read",),
+        "plot": ("read", "trigger"),
+        "bulletin": ("trigger",),
+    }
+    return Trace("seismology", after, [(at, *one) for at, item in enumerate(order) for one in item])
+
+
+def synthetic(
+    name: str, draw: Callable[[random.Random], tuple[int | None, float]]
+) -> Callable[[int, int], Trace]:
+    """Return what makes a trace of one step, of so many tasks, with that seed."""
+
+    def make(n: int, seed: int) -> Trace:
+        chance = random.Random(seed)
+        return Trace(name, {"a": ()}, [(at, "a", *draw(chance)) for at in range(n)])
+
+    return make
+
+
+def _sized(chance: random.Random, noise: float) -> tuple[int, float]:
+    size = min(chance.lognormvariate(math.log(20e6), 1.2), 5e9)
+    return round(size), size / 2e6 * chance.lognormvariate(0, noise)
+
+
+def two_steps(n: int, seed: int) -> Trace:
+    """Conversion grows with the size, analysis with its square root and with chance."""
+    chance, rows = random.Random(seed), []
+    for at in range(n // 2):
+        size, took_s = _sized(chance, 0.2)
+        rows += [(at, "convert", size, took_s)]
+        rows += [(at, "analyse", size, 0.01 * math.sqrt(size) * chance.lognormvariate(0, 0.5))]
+    return Trace("two steps", {"convert": (), "analyse": ("convert",)}, rows)
+
+
+TRACES: dict[str, Callable[[int, int], Trace]] = {
+    "seismology": seismology,
+    "sized": synthetic("sized", lambda r: _sized(r, 0.3)),
+    "two steps": two_steps,
+    "lognormal": synthetic("lognormal", lambda r: (None, r.lognormvariate(1.5, 1.2))),
+    "pareto": synthetic("pareto", lambda r: (None, min(2 * r.paretovariate(1.5), 2e3))),
+    "bimodal": synthetic("bimodal", lambda r: (None, r.gauss(60, 5) if r.random() < 0.1 else 2.0)),
+}
+
+
+# ------------------------------------------------------------------------------------------ orders
+
+
+class Learner:
+    """What the upkeep does: samples, fits, ranks; from nothing."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.samples: dict[str, list[Took]] = {step: [] for step in trace.after}
+        self.steps: dict[Hashable, Step] = {}
+        self.fit()
+
+    def see(self, ended: Sequence[int]) -> None:
+        """Take in what has ended."""
+        for at in ended:
+            _, step, size, seconds = self.trace.rows[at]
+            self.samples[step].append(Took(size, round(seconds * 1000), "", 1, 0))
+        for step, sample in self.samples.items():
+            self.samples[step] = thinned(sample)
+
+    def fit(self, running: Mapping[str, Sequence[Observation]] | None = None) -> None:
+        """Fit every step, to what still runs too where that is given."""
+        places = {step: at for at, step in enumerate(self.trace.after)}
+        running = running or {}
+        fits = {
+            places[step]: fit(
+                [Observation(one.size, one.ms / 1000) for one in sample]
+                + list(running.get(step, ()))
+            )
+            if sample
+            else None
+            for step, sample in self.samples.items()
+        }
+        curves = curves_of(fits)
+        self.steps = {step: Step(curves[at], fits[at]) for step, at in places.items()}
+
+    def orders(self) -> list[float]:
+        """Return the order of every task, lowest first."""
+        ranks = rank_curves(self.trace.successors, {s: one.curve for s, one in self.steps.items()})
+        unknown = [step for step, one in self.steps.items() if one.fit is None]
+        ranks = probing(ranks, self.trace.successors, unknown)
+        return [-ranks[step].at(size) for _, step, size, _ in self.trace.rows]
+
+    def watch(self, _now: float, ended: Sequence[int]) -> Sequence[float]:
+        """Do all three: what the simulator calls."""
+        self.see(ended)
+        self.fit()
+        return self.orders()
+
+
+def by_order(trace: Trace, fleet: Fleet, order: Sequence[float]) -> Schedule:
+    """Return how it goes in an order that is fixed beforehand."""
+    return simulate(
+        [load._replace(order=o) for load, o in zip(trace.loads, order, strict=True)], fleet
+    )
+
+
+def learned(trace: Trace, fleet: Fleet) -> Schedule:
+    """Return how it goes in the order that is learned on the way."""
+    learner = Learner(trace)
+    loads = [load._replace(order=o) for load, o in zip(trace.loads, learner.orders(), strict=True)]
+    every_s = max(TICK_S, lower_bound(trace.loads, fleet) / LOOKS)
+    return simulate(loads, fleet, watch=learner.watch, every_s=every_s)
+
+
+def true_ranks(trace: Trace) -> list[float]:
+    """Ranks with what each task truly takes: what nobody can know."""
+    by_item: dict[int, dict[str, float]] = {}
+    for item, step, _, seconds in trace.rows:
+        by_item.setdefault(item, {})[step] = seconds
+    ranks = {}
+    for item, seconds in by_item.items():
+        after = {step: [s for s in trace.successors[step] if s in seconds] for step in seconds}
+        ranks[item] = upward_ranks(after, seconds)
+    return [ranks[item][step] for item, step, _, _ in trace.rows]
+
+
+def compare(trace: Trace, slots: int, seed: int) -> dict[str, float]:
+    """Return makespans over the lower bound, by the way of ordering."""
+    fleet = Fleet((Host(slots),))
+    bound = lower_bound(trace.loads, fleet)
+    chance, ranks = random.Random(seed), true_ranks(trace)
+    n = len(trace.rows)
+    spans = {
+        "learned": learned(trace, fleet).makespan,
+        "all-knowing": by_order(trace, fleet, [-rank for rank in ranks]).makespan,
+        "arrival": by_order(trace, fleet, list(range(n))).makespan,
+        "random": by_order(trace, fleet, [chance.random() for _ in range(n)]).makespan,
+        "shortest": by_order(trace, fleet, ranks).makespan,
+        "equal count": split_by_count(trace.of_items(), slots),
+    }
+    return {name: span / bound for name, span in spans.items()}
+
+
+def tasks_for(slots: int, most: int) -> int:
+    """Return how many tasks make the comparison meaningful: dozens for each slot."""
+    return min(max(2_000, 25 * slots), most)
+
+
+def orders(options: argparse.Namespace) -> None:
+    """Print a table for each trace; draw it with `--svg`."""
+    figures: dict[str, dict[int, dict[str, float]]] = {}
+    worst = 0.0
+    for name in options.traces or TRACES:
+        print(f"\n{name}: makespan over lower bound")
+        for slots in SLOTS:
+            trace = TRACES[name](tasks_for(slots, options.most), options.seed)
+            found = compare(trace, slots, options.seed)
+            share = sum(load.seconds for load in trace.loads) / slots / longest_chain(trace.loads)
+            note = "" if share >= 1 else "  the longest item is the bound"
+            if not figures.get(name):
+                print(f"{'slots':>6} {'tasks':>7} " + " ".join(f"{one:>11}" for one in found))
+            figures.setdefault(name, {})[slots] = found
+            row = " ".join(f"{value:11.3f}" for value in found.values())
+            print(f"{slots:6} {len(trace.rows):7} {row}{note}", flush=True)
+            if share >= 2 and trace.rows[0][2] is not None:
+                worst = max(worst, found["learned"])
+    print(
+        f"\nlearned, where sizes are known and all work is twice the longest item: at most {worst:.3f}"
+    )
+    if options.svg:
+        Path(options.svg).write_text(chart(figures), encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------- calibration
+
+
+def asked(trace: Trace, slots: int, share: float) -> tuple[float, float, float, float]:
+    """Return forecast, low, high and truth, in seconds from the moment when that share had ended."""
+    fleet = Fleet((Host(slots),))
+    done = learned(trace, fleet)
+    order = sorted(range(len(trace.rows)), key=lambda at: done.ends[at])
+    now = done.ends[order[int(share * (len(order) - 1))]]
+    learner = Learner(trace)
+    learner.see([at for at in order if done.ends[at] <= now])
+    running: dict[str, list[Observation]] = {}
+    for at in order:
+        if done.starts[at] <= now < done.ends[at]:
+            _, step, size, _ = trace.rows[at]
+            one = Observation(size, now - done.starts[at], is_censored=True)
+            running.setdefault(step, []).append(one)
+    learner.fit(running)
+    ranks = learner.orders()
+    left = [at for at in range(len(order)) if done.ends[at] > now]
+    place = {at: n for n, at in enumerate(left)}
+    tasks = [
+        Open(
+            trace.rows[at][1],
+            trace.rows[at][2],
+            order=ranks[at],
+            after=tuple(place[one] for one in trace.loads[at].after if one in place),
+            elapsed_s=now - done.starts[at] if done.starts[at] <= now else None,
+        )
+        for at in left
+    ]
+    draw = random.Random(len(tasks)).random
+    found = forecast(tasks, learner.steps, fleet, draw)[None]
+    return found.eta_s, found.low_s, found.high_s, done.makespan - now
+
+
+def calibration(options: argparse.Namespace) -> None:
+    """Print how often the true end lay within the interval, by trace and by how much had ended."""
+    inside_all = n_all = 0
+    print(f"{'trace':12} {'10 %':>7} {'25 %':>7} {'50 %':>7} {'75 %':>7}   all    error (median)")
+    for name in options.traces or TRACES:
+        row, errors, inside, n = [], [], 0, 0
+        for share in (0.1, 0.25, 0.5, 0.75):
+            hits = 0
+            for seed in range(options.seeds):
+                slots = (2, 4, 8, 16)[seed % 4]
+                trace = TRACES[name](300, options.seed + seed)
+                eta, low, high, truth = asked(trace, slots, share)
+                hits += low <= truth <= high
+                errors.append(abs(math.log(max(eta, 1e-3) / max(truth, 1e-3))))
+            row.append(f"{hits / options.seeds:7.0%}")
+            inside, n = inside + hits, n + options.seeds
+        error = math.exp(statistics.median(errors)) - 1
+        print(f"{name:12} {' '.join(row)} {inside / n:5.0%}   {error:.0%}", flush=True)
+        inside_all, n_all = inside_all + inside, n_all + n
+    print(f"all: {inside_all / n_all:.0%} of {n_all} ends within their interval of 80 %")
+
+
+# -------------------------------------------------------------------------------------------- real
+
+PROJECT = """
+[project]
+name = "bench"
+[pipelines.p]
+[pipelines.p.steps.s]
+python = "work:work"
+"""
+WORK = """
+import os, time
+def work(task):
+    time.sleep(os.stat(task.item).st_size / 1e6)
+"""
+
+
+def real(options: argparse.Namespace) -> None:
+    """Run sleeping tasks on two slots: busy slots with even ones, the makespan with uneven ones."""
+    import json
+
+    chance = random.Random(options.seed)
+    cases = {
+        "1 s each": [1.0] * options.tasks,
+        "uneven": [min(chance.lognormvariate(-0.7, 1.0), 8) for _ in range(options.tasks)],
+    }
+    for name, seconds in cases.items():
+        with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
+            Path(folder, "stoker.toml").write_text(PROJECT)
+            Path(folder, "work.py").write_text(WORK)
+            Path(folder, "in").mkdir()
+            for at, took_s in enumerate(seconds):
+                with Path(folder, "in", f"f{at:04}").open("wb") as file:
+                    file.truncate(round(took_s * 1e6))
+            argv = [sys.executable, "-m", "stoker", "run", "p", "in", "--slots", "2", "--json"]
+            done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+            found = json.loads(done.stdout)
+        fleet = Fleet((Host(2),))
+        loads = [Load(one, at) for at, one in enumerate(seconds)]
+        bound = lower_bound(loads, fleet)
+        print(
+            f"{name}: {len(seconds)} tasks, slots busy {found['slots_busy']:.2%}; "
+            f"{found['worked_s']:.1f} s is {found['worked_s'] / bound:.3f} of the lower bound; "
+            f"by arrival {simulate(loads, fleet).makespan / bound:.3f}, "
+            f"by equal count {split_by_count(seconds, 2) / bound:.3f}",
+            flush=True,
+        )
+
+
+# ------------------------------------------------------------------------------------------ upkeep
+
+DISPATCH = """
+import sys, time
+from pathlib import Path
+from stoker.model.item import NewItem
+from stoker.project.janitor import Janitor
+from stoker.spec.load import load_project
+from stoker.store import ordering, register, versions
+from stoker.store.connect import open_store
+from stoker.work.worker import Worker
+
+folder, tasks, is_on = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "on"
+spent = [0.0]
+look_after = ordering.look_after
+
+def measured(store, **more):
+    began = time.thread_time()
+    if is_on:
+        look_after(store, **more)
+    spent[0] += time.thread_time() - began
+
+ordering.look_after = measured
+loaded = load_project(folder / "stoker.toml")
+store = open_store(loaded.settings.store_url)
+for pipeline in loaded.pipelines.values():
+    versions.apply_version(store, pipeline, host="here", path=str(folder))
+items = (NewItem(key=f"k{n:07}", path=f"/d/{n}", size_bytes=n * 1000) for n in range(tasks))
+register.register(store, "p", items)
+began = time.perf_counter()
+with Janitor(store):
+    Worker(store, loaded.settings, slots=2, drain=True).work()
+took = time.perf_counter() - began
+print(tasks / took, spent[0] / took)
+"""
+
+
+def upkeep(options: argparse.Namespace) -> None:
+    """Dispatch short processes with and without learning, in turns."""
+    rates: dict[str, list[float]] = {"on": [], "off": []}
+    shares = []
+    for _ in range(options.rounds):
+        for way, found in rates.items():
+            with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
+                Path(folder, ".stoker").mkdir()
+                text = '[project]\nname = "b"\n[pipelines.p]\n[pipelines.p.steps.s]\n'
+                Path(folder, "stoker.toml").write_text(text + 'argv = ["/bin/true"]\n')
+                argv = [sys.executable, "-c", DISPATCH, folder, str(options.tasks * 200), way]
+                done = subprocess.run(argv, capture_output=True, text=True, check=True)
+                rate, share = map(float, done.stdout.split())
+            found.append(rate)
+            if way == "on":
+                shares.append(share)
+        print(f"with {rates['on'][-1]:.0f}/s, without {rates['off'][-1]:.0f}/s", file=sys.stderr)
+    ratio = statistics.median(a / b for a, b in zip(rates["on"], rates["off"], strict=True))
+    print(
+        f"dispatch with learning over without: {ratio:.3f} (median of {options.rounds}); "
+        f"processor time of learning and reordering: {statistics.median(shares):.2%} of the time"
+    )
+
+
+# ------------------------------------------------------------------------------------------- chart
+
+_COLOURS = {
+    "learned": "#d0453c", "all-knowing": "#888888", "arrival": "#4878a8", "random": "#8d7866",
+    "shortest": "#5f9e6e", "equal count": "#d08a3c",
+}  # fmt: skip
+
+
+def chart(figures: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
+    """Return small charts of makespan over lower bound by slots, one for each trace."""
+    wide, high, columns = 300, 190, 3
+    rows = -(-len(figures) // columns)
+    size = f'width="{wide * columns}" height="{high * rows + 30}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">'
+    ]
+    parts.append(f'<rect {size} fill="white"/>')
+    for at, (name, colour) in enumerate(_COLOURS.items()):
+        x = 20 + at * 110
+        parts.append(f'<path d="M{x} 15h18" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{x + 22}" y="19">{name}</text>')
+    for at, (name, found) in enumerate(figures.items()):
+        left, top = at % columns * wide, 30 + at // columns * high
+        parts += _small(name, found, left, top, wide, high)
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _small(
+    name: str, found: Mapping[int, Mapping[str, float]], left: int, top: int, wide: int, high: int
+) -> Iterator[str]:
+    most = 3.0
+
+    def x_of(slots: int) -> float:
+        return left + 40 + (math.log2(slots) - 1) / 11 * (wide - 60)
+
+    def y_of(ratio: float) -> float:
+        return top + high - 30 - (min(ratio, most) - 1) / (most - 1) * (high - 60)
+
+    yield f'<text x="{left + 40}" y="{top + 18}" font-weight="bold">{name}</text>'
+    for ratio in (1, 1.5, 2, 2.5, 3):
+        y = y_of(ratio)
+        yield f'<path d="M{left + 40} {y:.0f}H{left + wide - 20}" stroke="#ddd"/>'
+        yield f'<text x="{left + 34}" y="{y + 4:.0f}" text-anchor="end">{ratio:g}</text>'
+    for slots in found:
+        label = f'<text x="{x_of(slots):.0f}" y="{top + high - 14}" text-anchor="middle">'
+        yield f"{label}{slots}</text>"
+    for way, colour in reversed(_COLOURS.items()):
+        points = " ".join(f"{x_of(n):.1f},{y_of(one[way]):.1f}" for n, one in found.items())
+        width = 2.5 if way == "learned" else 1.2
+        yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", default="orders", choices=("orders", "calibration", "real", "upkeep")
+    )
+    parser.add_argument("--traces", nargs="*", choices=list(TRACES))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--seeds", type=int, default=12, help="runs for each point of the calibration"
+    )
+    parser.add_argument("--most", type=int, default=100_000, help="tasks of a trace")
+    parser.add_argument("--tasks", type=int, default=60, help="real tasks; times 200 for upkeep")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--svg")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    {"orders": orders, "calibration": calibration, "real": real, "upkeep": upkeep}[options.what](
+        options
+    )
+    print(f"({time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f})", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
