@@ -3,9 +3,11 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stoker.intake.complete import Completeness
+from stoker.intake.contents import checksum_of
 from stoker.intake.groups import Candidate, Grouping, Seen
 from stoker.intake.looks import FolderLooks, Settling, mark_of_file
 from stoker.intake.names import Names
@@ -120,9 +122,12 @@ class FolderReader:
         known = sources.fingerprints(self._store, self.pipeline_id, keys)
         for one in found:
             if known.get(one.item.key) != one.item.fingerprint:
-                yield from self._judge(folder, one, settling)
+                is_known = one.item.key in known
+                yield from self._judge(folder, one, settling, is_known=is_known)
 
-    def _judge(self, folder: str, one: Candidate, settling: Settling) -> Iterator[Find]:
+    def _judge(
+        self, folder: str, one: Candidate, settling: Settling, *, is_known: bool
+    ) -> Iterator[Find]:
         """Yield the item of a candidate that is new, if it has settled and is complete."""
         settled = [
             settling.is_settled(name, mark_of_file(found), changed_ns=found.st_ctime_ns)
@@ -139,5 +144,17 @@ class FolderReader:
         for name, _ in one.files:
             settling.forget(name)
         self.lacks.pop(paths[0], None)
+        checksum = self._checksum_of_touched(one) if is_known else None
+        item = replace(one.item, checksum=checksum)
         sums = {path: self._completeness.declared_sum(path) for path in paths}
-        yield self._admission.admit(one.item, sums)
+        yield self._admission.admit(item, sums)
+
+    def _checksum_of_touched(self, one: Candidate) -> str | None:
+        """Return the checksum of a known file that may only have been touched; else None."""
+        size_bytes, known = sources.content_of(self._store, self.pipeline_id, one.item.key)
+        if known is None or size_bytes != one.item.size_bytes or one.item.path is None:
+            return None
+        try:
+            return checksum_of(one.item.path)
+        except OSError:
+            return None

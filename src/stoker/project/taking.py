@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from stoker.intake.contents import Contents
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
 from stoker.intake.taking import Taker
@@ -37,6 +38,13 @@ def main() -> None:
             threading.Thread(target=taker.follow, args=(over,), name=taker.source.name)
             for taker in takers
         ]
+        of_folders = [
+            pipeline.name
+            for pipeline in project.pipelines.values()
+            if any(source.folder is not None for source in pipeline.sources)
+        ]
+        contents = Contents(project.store, of_folders)
+        threads.append(threading.Thread(target=contents.follow, args=(over,), name="contents"))
         for thread in threads:
             thread.start()
         while os.read(0, 4096):

@@ -89,7 +89,7 @@ def replay(unit: Unit, part: Part | None = None) -> Picture:
             _forget_attempts(picture, data)
         elif row.event == "set_version":
             _set_version(picture, pipelines, row, data)
-        elif row.event in ("register", "change", "quarantine", "admit"):
+        elif row.event in ("register", "change", "touch", "quarantine", "admit"):
             _register(picture, pipelines, row, data)
         elif row.event == "forget":
             _forget(picture, row)
@@ -234,6 +234,9 @@ def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> Non
 def _register(
     picture: Picture, pipelines: Mapping[str, Pipeline], row: Any, data: Mapping[str, Any]
 ) -> None:
+    if row.event == "touch":
+        picture.items[row.pipeline, row.key] |= data
+        return
     picture.items[row.pipeline, row.key] = {
         "path": data.get("path"),
         "params": data.get("params", {}),

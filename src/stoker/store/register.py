@@ -233,7 +233,11 @@ def _meet_known(
         done.refuse(f"the new content of `{item.key}` cannot be taken: {item.reason}")
     elif _bytes(item.path) != path:
         done.conflict(_two_paths(item, os.fsdecode(path) if path is not None else None))
-    elif item.fingerprint == fingerprint or on_change is OnChange.IGNORE:
+    elif (
+        item.fingerprint == fingerprint
+        or on_change is OnChange.IGNORE
+        or (item.checksum is not None and _touch(unit, item, item_id))
+    ):
         done.known += 1
     elif on_change is OnChange.FAIL:
         done.conflict(
@@ -258,6 +262,20 @@ def _meet_known(
         )
         redo_item(unit, item_id, _data(item), reason="its content changed")
         done.changed += 1
+
+
+def _touch(unit: Unit, item: NewItem, item_id: int) -> bool:
+    """Whether the item has just the content that is known, and another time, which is noted."""
+    query = select(_I.c.checksum, _I.c.size_bytes, _I.c.generation, _P.c.name)
+    query = query.join(_P, _P.c.id == _I.c.pipeline_id).where(_I.c.id == item_id)
+    row = unit.execute(query.with_for_update()).one()
+    if (row.checksum, row.size_bytes) != (item.checksum, item.size_bytes):
+        return False
+    values = {"fingerprint": item.fingerprint, "mtime_us": item.mtime_us}
+    unit.execute(update(_I).where(_I.c.id == item_id).values(**values))
+    data = to_json(values)
+    append(unit, [Entry("touch", row.name, item.key, generation=row.generation, data=data)])
+    return True
 
 
 def _fingerprint(unit: Unit, item_id: int) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, delete, func, insert, select, update
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _S, _F, _I, _P = tables.source, tables.source_folder, tables.item, tables.pipeline
 _PAGE = 2_000
+_UNREAD = 100
 _OPEN = (ItemState.RUNNING, ItemState.HELD, ItemState.WAITING)
 _FINGERPRINTS = Prepared(
     select(_I.c.key, _I.c.fingerprint).where(
@@ -168,6 +169,47 @@ def fingerprints(store: "Store", pipeline_id: int, keys: Sequence[str]) -> dict[
     with store.reading() as unit:
         rows = unit.run(_FINGERPRINTS, pipeline_id=pipeline_id, keys=list(keys)).fetchall()
     return {os.fsdecode(key) if isinstance(key, bytes) else key: found for key, found in rows}
+
+
+def content_of(store: "Store", pipeline_id: int, key: str) -> tuple[int | None, str | None]:
+    """Return the size of what was taken of an item, and its checksum if it has been read since."""
+    query = select(_I.c.size_bytes, _I.c.checksum)
+    with store.reading() as unit:
+        row = unit.execute(
+            query.where(_I.c.pipeline_id == pipeline_id, _I.c.key == key)
+        ).one_or_none()
+    return (None, None) if row is None else (row.size_bytes, row.checksum)
+
+
+class Unread(NamedTuple):
+    """An item whose file has not been read for its checksum."""
+
+    id: int
+    path: str
+    fingerprint: str
+
+
+def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
+    """Return some items of files that have no checksum, with ids after the one given."""
+    query = (
+        select(_I.c.id, _I.c.path, _I.c.fingerprint)
+        .join(_P, _P.c.id == _I.c.pipeline_id)
+        .where(_P.c.name == pipeline, _I.c.id > after, _I.c.path.is_not(None))
+        .where(_I.c.checksum.is_(None), _I.c.reason.is_(None))
+        .order_by(_I.c.id)
+    )
+    with store.reading() as unit:
+        rows = unit.execute(query.limit(_UNREAD)).fetchall()
+    return [Unread(row.id, os.fsdecode(row.path), row.fingerprint) for row in rows]
+
+
+@as_a_whole
+def note_checksums(store: "Store", read: Sequence[tuple[Unread, str]]) -> None:
+    """The items have these checksums, unless they have other content by now."""
+    with store.writing() as unit:
+        for one, checksum in read:
+            is_it = and_(_I.c.id == one.id, _I.c.fingerprint == one.fingerprint)
+            unit.execute(update(_I).where(is_it).values(checksum=checksum))
 
 
 def open_items(store: "Store", source: KnownSource, *, most: int) -> int:

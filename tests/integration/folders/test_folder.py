@@ -2,10 +2,14 @@
 
 import json
 import os
+import threading
 
 import pytest
 
 from stoker.intake import folder as folder_module
+from stoker.intake.contents import Contents
+from stoker.intake.source import Over
+from stoker.store import rebuild
 
 QUICK = 'settle = "0.05s"'
 
@@ -148,6 +152,31 @@ def test_replaced_content_is_a_change(yard):
     yard.take_until(lambda: yard.keys() == ["a.dat"])
     (yard.incoming / "a.dat").write_text("another")
     yard.take_until(lambda: yard.rows()["a.dat"].generation == 2)
+
+
+def test_a_touched_file_is_no_change_once_its_content_is_known(yard):
+    yard.declare(QUICK)
+    file = yard.incoming / "a.dat"
+    file.write_text("one")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    over = Over()
+    contents = Contents(yard.project.store, ["p"])
+    reader = threading.Thread(target=contents.follow, args=(over,))
+    reader.start()
+    yard.take_until(lambda: yard.rows()["a.dat"].checksum is not None)
+    over.set()
+    reader.join()
+    over.close()
+    before = yard.rows()["a.dat"].fingerprint
+    os.utime(file, (1, 1))
+    yard.begin()
+    os.utime(yard.incoming)
+    yard.take_until(lambda: yard.rows()["a.dat"].fingerprint != before)
+    assert yard.rows()["a.dat"].generation == 1
+    file.write_text("two")
+    yard.take_until(lambda: yard.rows()["a.dat"].generation == 2)
+    with yard.project.store.reading() as unit:
+        assert list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit))) == []
 
 
 def test_an_empty_mount_point_is_trouble_and_nothing_is_forgotten(yard):
