@@ -156,7 +156,9 @@ class EditedSource:
             return False
         seen = self._seen.get(path)
         if seen is None or seen.look != now:
-            age_s = 0.0 if seen is not None else max(0.0, time.time() - now.ctime_ns / 1e9)
+            # A run does not stay to look again, and trusts the file system's clock.
+            is_trusted = seen is None and not self._is_staying
+            age_s = max(0.0, time.time() - now.ctime_ns / 1e9) if is_trusted else 0.0
             seen = self._seen[path] = _Seen(now, time.monotonic() - age_s)
         known = self._memory.get(path)
         if known is not None and known.stamp == self._stamp(now) and not self._is_due(known):
