@@ -23,11 +23,12 @@ from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
 from stoker.store.catalog import Catalog, StepEntry, reread
+from stoker.store.dialects.constructs import by_index
 from stoker.store.ids import new_attempt_id
 from stoker.store.room import Room
 from stoker.store.slots import Needs, Slots
 from stoker.store.together import bind
-from stoker.store.unit import Prepared, Unit, param
+from stoker.store.unit import Prepared, Unit, param, param_list
 
 PATIENCE_US = 60_000_000
 FRESH_US = 30_000_000  # what has not been looked at for longer keeps nothing from others
@@ -71,6 +72,13 @@ _next = (
 _TAKE = Prepared(  # locks the tasks, not the items
     select(_next, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation).join_from(
         _next, _I, _I.c.id == _next.c.item_id
+    )
+)
+_UNNOTED = Prepared(
+    by_index(
+        select(_L.c.id).where(_L.c.id.in_(param_list("lanes"))).with_for_update(skip_locked=True),
+        _L,
+        "PRIMARY",
     )
 )
 _NOTE = Prepared(
@@ -305,7 +313,13 @@ class _Passing:
             self._notes[lane.id] = (None, None, None)
 
     def write(self) -> None:
-        """What was noted is in the store; in one order, so that no two claims wait for each other."""
+        """What was noted is in the store.
+
+        Nobody waits to note it: of a lane that another claim just notes, that one's word holds.
+        """
+        if self._notes and self._unit.store.dialect.locks_rows:
+            rows = self._unit.run(_UNNOTED, lanes=sorted(self._notes)).fetchall()
+            self._notes = {row[0]: self._notes[row[0]] for row in rows}
         self._unit.run_many(
             _NOTE,
             [
