@@ -47,6 +47,7 @@ class Progress:
         self._shown: Event | None = None
         self._status: Status | None = None
         self._ask_again_s = self._heard_s = 0.0
+        self._ended_then = 0  # of this worker's tasks, when the totals were asked for
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
 
@@ -71,7 +72,7 @@ class Progress:
         while not self._over.wait(self.interval_s):
             event = self._event
             if event is not None and self._is_news(event):
-                self._ask()
+                self._ask(event)
                 self._draw(event)
                 self._shown = event
         self._end()
@@ -82,7 +83,7 @@ class Progress:
             return event is not self._shown
         return _ended(event) != _ended(self._shown) or bool(self._shown.running)
 
-    def _ask(self) -> None:
+    def _ask(self, event: "Event") -> None:
         """Learn the totals, now and then."""
         if time.monotonic() < self._ask_again_s:
             return
@@ -90,6 +91,7 @@ class Progress:
         try:
             self._status = self._project.status(pipeline=self._pipeline)
             self._heard_s = time.monotonic()
+            self._ended_then = _ended(event)
         except StokerError:
             return
         finally:
@@ -102,17 +104,18 @@ class Progress:
     def _end(self) -> None:
         """The display is gone."""
 
-    def _totals(self) -> tuple[int, int, str | None]:
-        """Return how many tasks are over, how many there are, and in words how long the rest takes."""
+    def _totals(self, event: "Event") -> tuple[int, int, str | None]:
+        """Return how many tasks are over, how many there are, and in words how long the rest takes.
+
+        What this worker has ended since they were asked for is counted in.
+        """
         if self._status is None:
             return 0, 0, None
         found = self._status.pipelines.values()
         over = ("done", "skipped", "failed", "cancelled")
-        return (
-            sum(one.tasks[word] for one in found for word in over),
-            sum(sum(one.tasks.values()) for one in found),
-            self._eta(),
-        )
+        total = sum(sum(one.tasks.values()) for one in found)
+        known = sum(one.tasks[word] for one in found for word in over)
+        return min(known + _ended(event) - self._ended_then, total), total, self._eta()
 
     def _eta(self) -> str | None:
         """Return when the last pipeline ends, as it was reckoned, less the time since."""
@@ -127,7 +130,7 @@ class Progress:
         return human_eta(max((last.eta_s or 0.0) - since_s, 0.0), interval)
 
     def _line(self, event: "Event") -> str:
-        over, total, eta = self._totals()
+        over, total, eta = self._totals(event)
         parts = [f"{over:,} of {total:,} tasks"] if total else []
         parts.append(_counts(event))
         if eta is not None:
@@ -170,7 +173,7 @@ class LiveProgress(Progress):
         from rich.table import Table
         from rich.text import Text
 
-        over, total, eta = self._totals()
+        over, total, eta = self._totals(event)
         head = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=total or 1, completed=over, width=min(40, console.width // 2))
         share = f"{over:,} of {total:,} tasks" if total else ""
