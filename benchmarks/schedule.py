@@ -353,7 +353,8 @@ def real(options: argparse.Namespace) -> None:
             for at, took_s in enumerate(seconds):
                 with Path(folder, "in", f"f{at:04}").open("wb") as file:
                     file.truncate(round(took_s * 1e6))
-            argv = [sys.executable, "-m", "stoker", "run", "p", "in", "--slots", "2", "--json"]
+            stoker = str(Path(sys.executable).with_name("stoker"))
+            argv = [stoker, "run", "p", "in", "--slots", "2", "--json"]
             done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
             found = json.loads(done.stdout)
         fleet = Fleet((Host(2),))
@@ -378,6 +379,7 @@ from stoker.project.janitor import Janitor
 from stoker.spec.load import load_project
 from stoker.store import ordering, register, versions
 from stoker.store.connect import open_store
+from stoker.work import leftovers
 from stoker.work.worker import Worker
 
 folder, tasks, is_on = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "on"
@@ -398,7 +400,7 @@ for pipeline in loaded.pipelines.values():
 items = (NewItem(key=f"k{n:07}", path=f"/d/{n}", size_bytes=n * 1000) for n in range(tasks))
 register.register(store, "p", items)
 began = time.perf_counter()
-with Janitor(store):
+with Janitor(store, scratch_root=leftovers.scratch_root(store, loaded.settings)):
     Worker(store, loaded.settings, slots=2, drain=True).work()
 took = time.perf_counter() - began
 print(tasks / took, spent[0] / took)
