@@ -31,8 +31,8 @@ class Server:
     account: str
     stop_signal: int
 
-    def __init__(self, *, memory_mb: int = 64) -> None:
-        self.memory_mb = memory_mb
+    def __init__(self, *, memory_mb: int = 64, connections: int = 120) -> None:
+        self.memory_mb, self.connections = memory_mb, connections
         self.folder = Path(tempfile.mkdtemp(prefix=f"stoker-{self.kind}-"))
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.account)
@@ -161,7 +161,7 @@ class Postgresql(Server):
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
             "full_page_writes": "off",
-            "max_connections": "120",
+            "max_connections": str(self.connections),
             "shared_buffers": f"{self.memory_mb}MB",
             "autovacuum_naptime": "5s",
         }
