@@ -115,7 +115,7 @@ def done(unit: Unit) -> Iterator[str]:
 
 
 def lanes(unit: Unit) -> Iterator[str]:
-    """A task stands in a lane, of its own step, exactly while it is ready and due."""
+    """A task stands in a lane, of its own step and host, exactly while it is ready and due."""
     lane = tables.lane
     is_due = and_(_T.c.state == TaskState.READY.value, _T.c.not_before_us.is_(None))
     query = _tasks(_T.c.state, _T.c.lane)
@@ -123,10 +123,11 @@ def lanes(unit: Unit) -> Iterator[str]:
         yield f"{_name(row)} is ready and nobody can claim it"
     for row in unit.execute(query.where(_T.c.lane.is_not(None), ~is_due)):
         yield f"{_name(row)} can be claimed and is {TaskState(row.state).word}"
-    astray = or_(lane.c.id.is_(None), lane.c.step_id != _T.c.step_id)
+    is_elsewhere = lane.c.host != func.coalesce(_T.c.host, "")
+    astray = or_(lane.c.id.is_(None), lane.c.step_id != _T.c.step_id, is_elsewhere)
     query = query.outerjoin(lane, lane.c.id == _T.c.lane).where(_T.c.lane.is_not(None), astray)
     for row in unit.execute(query):
-        yield f"{_name(row)} stands in lane {row.lane}, which is not of its step"
+        yield f"{_name(row)} stands in lane {row.lane}, which is not of its step and host"
 
 
 def predecessors(unit: Unit) -> Iterator[str]:

@@ -83,7 +83,7 @@ def room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) ->
         host=host,
         tags=frozenset(json.loads(tags) if tags else ()),
         cpus=min(cpus_free, cpus - (slots - cpus_free)),
-        memory_bytes=memory if memory_free is None else min(memory, memory_free),
+        memory_bytes=memory if memory_free is None else memory_free - (most_bytes - memory),
         most_cpus=slots,
         most_bytes=most_bytes,
         newest=newest,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
 from stoker.store import tables
 from stoker.store.sharing import Sharing
@@ -13,9 +13,18 @@ from stoker.store.unit import Prepared, Unit, param
 MINUTE_US = 60_000_000
 
 _S, _R = tables.slot, tables.turn
-_COUNTED = Prepared(
-    select(_S.c.pool, func.count(), func.sum(case((_S.c.attempt.is_(None), 1), else_=0)))
-    .where(or_(_S.c.host == "", _S.c.host == param("host")), ~_S.c.is_retired)
+_is_held = _S.c.attempt.is_not(None)
+_COUNTED = Prepared(  # what is held beyond the slots that there are to be takes from the free ones
+    select(
+        _S.c.pool,
+        func.sum(case((_S.c.is_retired, 0), else_=1)),
+        func.sum(
+            case(
+                (and_(_S.c.is_retired, _is_held), -1), (or_(_S.c.is_retired, _is_held), 0), else_=1
+            )
+        ),
+    )
+    .where(or_(_S.c.host == "", _S.c.host == param("host")))
     .group_by(_S.c.pool)
 )
 _FREE = Prepared(
