@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ class Server:
     account: str
     stop_signal: int
 
-    def __init__(self, *, memory_mb: int = 64, connections: int = 120) -> None:
-        self.memory_mb, self.connections = memory_mb, connections
+    def __init__(
+        self, *, memory_mb: int = 64, connections: int = 120, more: Sequence[str] = ()
+    ) -> None:
+        self.memory_mb, self.connections, self.more = memory_mb, connections, more
         self.folder = Path(tempfile.mkdtemp(prefix=f"stoker-{self.kind}-"))
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.account)
@@ -168,6 +170,7 @@ class Postgresql(Server):
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [
             str(self.find("postgres")), "-D", f"{self.folder}/data", "-p", str(self.port), *given,
+            *self.more,
         ]  # fmt: skip
 
     def is_up(self) -> bool:
@@ -235,7 +238,7 @@ class Mariadb(Server):
             f"--pid-file={self.folder}/pid", f"--tmpdir={self.folder}", "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=2", f"--innodb-buffer-pool-size={self.memory_mb}M",
             "--innodb-flush-method=nosync", "--innodb-doublewrite=0", "--sync-frm=0",
-            "--skip-log-bin", "--performance-schema=off",
+            "--skip-log-bin", "--performance-schema=off", *self.more,
         ]  # fmt: skip
 
     def is_up(self) -> bool:

@@ -29,6 +29,7 @@ _SCHEMA_LOCK = "concat('stoker ', database())"
 
 _GONE = {0, 1040, 1053, 1077, 1079, 1129, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 1969}
 _GONE |= {2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031}
+_AT_CONNECT = {2003, 2026}  # among them what is wrong with the server's certificate
 _FULL = {1021, 1114, 1290, 1836}
 # By the server's and the driver's codes. 1062: a rival inserted the same; look again.
 _MEANINGS: tuple[tuple[frozenset[int], type[StokerError], str], ...] = (
@@ -63,6 +64,7 @@ class MariadbDialect:
             },
         )
         event.listen(engine, "do_connect", _encode_password)
+        event.listen(engine, "do_connect", _arrange_tls)
         event.listen(engine, "connect", _configure)
         return engine
 
@@ -145,6 +147,8 @@ class MariadbDialect:
             return None
         code = original.args[0] if original.args else None
         words = str(original.args[-1]) if original.args else type(original).__name__
+        if code in _AT_CONNECT and (refused := server.untrusted(words)):
+            return refused
         for codes, kind, meaning in _MEANINGS:
             if code in codes:
                 return kind(f"{meaning} ({words})")
@@ -230,6 +234,21 @@ def _encode_password(
     for name in ("password", "passwd"):
         if isinstance(more.get(name), str):
             more[name] = more[name].encode()
+
+
+def _arrange_tls(
+    _dialect: object, _record: object, _arguments: object, more: dict[str, Any]
+) -> None:
+    """An authority in the URL is asked about the certificate and the host's name; `ssl=true`: nobody is.
+
+    SQLAlchemy hands over the authority in a way in which the driver forgets it where the URL says
+    besides that it be asked.
+    """
+    if more.get("ssl") == "true":
+        more["ssl"] = {"ca": None}
+    if isinstance(more.get("ssl"), dict) and more["ssl"].get("ca"):
+        for name in ("ssl_verify_cert", "ssl_verify_identity"):
+            more.pop(name, None)
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -128,7 +128,10 @@ class PostgresqlDialect:
             return Refused(WAS_MOVED)
         if code is None:
             lost = isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
-            return Unavailable(f"the store's database does not answer ({words})") if lost else None
+            if not lost:
+                return None
+            away = Unavailable(f"the store's database does not answer ({words})")
+            return server.untrusted(words) or away
         for codes, kind, meaning in _MEANINGS:
             if {code, code[:2]} & codes:
                 return kind(f"{meaning} ({words})")

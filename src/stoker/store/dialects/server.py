@@ -29,6 +29,7 @@ DOWN = "the store's database does not serve now; try again"
 
 ITEM_BLOCK = 2_048  # item ids that one number of the sequence stands for
 
+_UNTRUSTED = re.compile(r"(?i)certificate|SSL (was|is) required|does not match host name")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -57,6 +58,16 @@ def engine_for(
         raise UserError(
             f"`[store] url` begins with `{scheme}`; write the one for {extra}"
         ) from None
+
+
+def untrusted(words: str) -> Refused | None:
+    """Return what to tell where the server is not the one that the URL asks for, or not encrypted."""
+    if _UNTRUSTED.search(words) is None:
+        return None
+    return Refused(
+        f"the store's server is not trusted ({words}): its certificate has to be vouched for by the "
+        "authority that `[store] url` names, be for that host, and encryption be on there"
+    )
 
 
 def shut_down(descriptor: int) -> None:
