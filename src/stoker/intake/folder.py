@@ -244,11 +244,14 @@ class FolderSource:
             oldest_us = min(looks.oldest_us() for looks in self._open.values())
             self.pending_for_s = max(0.0, (now_us() - oldest_us) / 1e6)
         troubles = list(self._troubles)
+        lacks = self._reader.lacks
+        lacking = [f"`{path}`: {lacks[path]}" for path in sorted(lacks)[:_SHOWN]]
         if self.pending_for_s is not None and self.pending_for_s >= self._declared.overdue_s:
             hours = self.pending_for_s / 3600
-            troubles.append(f"something has been incomplete for {hours:.1f} hours")
-            lacks = self._reader.lacks
-            troubles += [f"`{path}`: {lacks[path]}" for path in sorted(lacks)[:_SHOWN]]
+            troubles += [f"something has been incomplete for {hours:.1f} hours", *lacking]
+        elif not self._is_staying and all(math.isinf(one.due_us) for one in self._open.values()):
+            self.pending = 0  # what is left lacks something that no waiting brings
+            troubles += lacking
         self.trouble = "\n".join(troubles) or None
 
     # ---------------------------------------------------------------------------------------- resting

@@ -135,11 +135,13 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
         done = taker.take()
         total.registered += done.registered
         total.changed += done.changed
+        total.quarantined += done.quarantined
+        total.messages += [text for text in done.messages if text not in total.messages]
         is_last = not taker.source.pending or time.monotonic() >= until_s
         if is_last or taker.is_full:
-            _tell_rest(taker, done)
-            done.registered, done.changed = total.registered, total.changed
-            return done
+            total.known, total.conflicts, total.refused = done.known, done.conflicts, done.refused
+            _tell_rest(taker, total)
+            return total
         if on_wait is not None:
             on_wait(taker.source.pending, settle_s)
         time.sleep(settle_s)
@@ -147,6 +149,13 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
 
 def _tell_rest(taker: Taker, done: Registered) -> None:
     """Say what the last look left."""
+    pending = taker.source.pending
+    if pending and not taker.is_full:
+        still = "1 is" if pending == 1 else f"{pending:,} are"
+        name = taker.source.name
+        done.refuse(
+            f"source `{name}`: {still} still being written, or gone; the next run looks again"
+        )
     for line in (taker.source.trouble or "").splitlines():
         done.refuse(f"source `{taker.source.name}`: {line}")
 

@@ -3,9 +3,11 @@
 import json
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
+from stoker.project import taking
 from stoker.store import fold
 
 QUICK = 'settle = "0s"'
@@ -142,3 +144,29 @@ def test_a_new_step_gets_no_task_for_what_is_in_quarantine(yard):
     (yard.incoming / "a").write_text("22")
     yard.take_until(lambda: reasons(yard)["a"] is None)
     assert len(yard.project.tasks()) == 2
+
+
+def test_a_run_does_not_wait_for_what_lacks_a_part_and_says_all_at_its_end(yard):
+    names = 'fields = "{run}_{part}"\nparts = ["a", "b"]'
+    for name in ("x_a", "x_b", "y_a", "z_a", "z_b"):
+        (yard.incoming / name).write_text("" if name.startswith("z") else name)
+    yard.declare(f'settle = "0s"\n{names}', "validate.min_size = 1")
+    (done,) = yard.project.take_sources(on_wait=lambda *_: pytest.fail("it waits"))
+    assert (done.registered, done.quarantined) == (1, 1)
+    said = "\n".join(done.messages)
+    assert "its part `b` is not there" in said
+    assert "`z` is quarantined: it is empty" in said
+
+
+def test_a_run_leaves_what_goes_on_growing_and_says_so(yard, monkeypatch):
+    yard.declare('settle = "1h"')
+    file = yard.incoming / "a.dat"
+    file.write_text("a")
+    hours = iter([0.0, 3600.0, 1e6])
+    clock = SimpleNamespace(
+        monotonic=lambda: next(hours), sleep=lambda _seconds: file.write_text("more and more")
+    )
+    monkeypatch.setattr(taking, "time", clock)
+    (done,) = yard.project.take_sources()
+    assert (done.registered, done.refused) == (0, 1)
+    assert "still being written" in done.messages[0]
