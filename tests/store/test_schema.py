@@ -16,7 +16,7 @@ from sqlalchemy import inspect, select, text
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import choose, fold, indexes, schema, selection, story, tables
+from stoker.store import choose, fold, following, indexes, locks, schema, selection, story, tables
 from stoker.store.connect import open_store
 from stoker.store.unit import Prepared
 
@@ -162,6 +162,22 @@ def test_a_claim_finds_its_tasks_by_the_index(rig, pipeline):
         assert of_task
         assert all("task_lane" in step for step in of_task), steps
         assert not [step for step in steps for word in SORTS if word in step], steps
+
+
+def test_what_is_locked_is_found_by_its_own_index(rig, pipeline):
+    """Nothing else is read: MariaDB would lock that too."""
+    rig.apply(pipeline(one=(), two=("one",)))
+    rig.push(*(f"k{number}" for number in range(50)))
+    by_id = "PRIMARY|task_pkey"
+    of_item = "task_item_id_step_id_key|sqlite_autoindex_task_1"
+    for statement, values, index in (
+        (locks._TASKS, {"ids": [1, 2]}, by_id),
+        (locks._TASKS_OF, {"ids": [1, 2]}, of_item),
+        (following._WAITING, {"step": 2, "items": [1, 2]}, of_item),
+    ):
+        steps = plan(rig.store, statement, **values)
+        assert [step for step in steps if re.search(index, step)], steps
+        assert not [step for step in steps if "SCAN task" in step or "Seq Scan" in step], steps
 
 
 def test_the_fold_finds_its_rows_by_the_index(rig, pipeline):
