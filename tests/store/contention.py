@@ -32,6 +32,7 @@ from stoker.store.connect import open_store
 SLOTS = {"ram": 4, "gpu": 2}
 NEEDS: dict[str, dict[str, int]] = {"many": {"ram": 3}, "few": {"ram": 1, "gpu": 1}}
 SCARCE = 33  # of so many items one needs pools
+ENOUGH = 200  # tasks of a kind, to judge their order by
 DO = Run(text="x")
 LINE = Pipeline(
     name="line", folder="/p",
@@ -103,9 +104,12 @@ class Checks:
                 self.problems.append(f"{most} slots of pool `{pool}` were held at once")
 
     def _fair(self, turns: dict[str, list[int]]) -> None:
-        """Tasks of both kinds came in at once, and in turn: neither may all come at the end."""
+        """Tasks of both kinds came in at once, and in turn: neither may all come at the end.
+
+        Of a few tasks that says nothing: one that needs many slots may be passed over for a while.
+        """
         many, few = turns["many"], turns["few"]
-        if many and few and many[len(many) // 2] > few[-1]:
+        if min(len(many), len(few)) >= ENOUGH and many[len(many) // 2] > few[-1]:
             self.problems.append("tasks that need many slots waited for those that need few")
 
     def rest(self, unit: Any) -> None:
