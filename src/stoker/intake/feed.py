@@ -19,7 +19,7 @@ from stoker.intake.couch import BackOff, Change, Couch, FeedTrouble, Since, numb
 from stoker.intake.feed_progress import DOCUMENT, FEED, Writer
 from stoker.intake.listing import Listing
 from stoker.intake.source import Find, Mark, Over, Refusal
-from stoker.model.item import NewItem, check_key, key_from_name
+from stoker.model.item import NewItem, key_of
 from stoker.model.mango import MISSING, field_of, fits
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Feed
@@ -208,7 +208,7 @@ class FeedSource:
         if self._pipeline.key is not None or self._pipeline.items is not ItemKind.RECORDS:
             return Refusal(message=where + message.removeprefix(where))
         try:
-            key = check_key(key_from_name(name))
+            key = key_of(name)
         except UserError as error:
             return Refusal(message=where + str(error))
         reason = message.removeprefix(where)

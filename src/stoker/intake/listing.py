@@ -14,7 +14,7 @@ import xxhash
 
 from stoker.errors import UserError
 from stoker.intake.patterns import PathFilter
-from stoker.model.item import NewItem, check_key, key_from_name
+from stoker.model.item import NewItem, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.spec.keys import absolute_path, key_for_path, key_from_template
 from stoker.spec.params import check_params
@@ -118,11 +118,11 @@ class Listing:
                 f"a record of `{self.pipeline.name}` needs a key: write it after the pipeline's "
                 "name, or set `key` in the pipeline, for example to a parameter"
             )
-        key = key_from_name(text)
         if self._is_plain:
-            check_key(key)
+            key = key_of(text)
         else:
-            key = key_from_template(self.pipeline, default_key=key, params=params)
+            default_key = key_from_name(text)
+            key = key_from_template(self.pipeline, default_key=default_key, params=params)
         return NewItem(key=key, params=params, fingerprint=mark, priority=self.priority)
 
     # ------------------------------------------------------------------------------------- files

@@ -38,24 +38,32 @@ def key_from_name(name: str) -> str:
     Only in a name that has such characters is `%` itself written `%25`, so that ordinary names stay
     as they are and no two names share a key by this rule alone.
     """
-    if _is_ordinary(name) or not _CONTROL.search(name):
+    if not _CONTROL.search(name):
         return name
     escaped = name.replace("%", "%25")
     return _CONTROL.sub(_percent, escaped)
-
-
-def _is_ordinary(name: str) -> bool:
-    """Whether all of it is printable ASCII, a byte each; most names are, and a list has millions."""
-    return name.isascii() and name.isprintable()
 
 
 def _percent(found: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in found.group().encode("utf-8", "surrogateescape"))
 
 
+def key_of(name: str) -> str:
+    """Return `name` as a key; UserError if it cannot be one."""
+    return name if _is_plain_key(name) else check_key(key_from_name(name))
+
+
+def _is_plain_key(name: str) -> bool:
+    """Whether nothing needs a closer look: most names are such, and a list has millions."""
+    is_short = 0 < len(name) <= KEY_LIMIT_BYTES
+    return (
+        is_short and name.isascii() and name.isprintable() and ".." not in name and name[0] != "/"
+    )
+
+
 def check_key(key: str) -> str:
     """Return `key` unchanged; UserError if it is empty, too long, or would leave a folder."""
-    if _is_ordinary(key) and 0 < len(key) <= KEY_LIMIT_BYTES and ".." not in key and key[0] != "/":
+    if _is_plain_key(key):
         return key
     if not key:
         raise UserError("an item's key is empty; give each item a name of at least one character")

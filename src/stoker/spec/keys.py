@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
-from stoker.model.item import check_key, key_from_name
+from stoker.model.item import check_key, key_of
 from stoker.model.task import AttemptId, Claimed, ItemId, TaskId, VersionId
 from stoker.spec.names import Place, resolve
 from stoker.spec.parts import Placeholder, parse
@@ -34,8 +34,8 @@ def key_for_path(path: str, *, pipeline: Pipeline, project_folder: str) -> str:
         for folder in candidates:
             inside = _relative(written, folder)
             if inside is not None:
-                return check_key(key_from_name(inside))
-    return check_key(key_from_name(written.lstrip("/")))
+                return key_of(inside)
+    return key_of(written.lstrip("/"))
 
 
 def absolute_path(path: str) -> str:
@@ -89,7 +89,7 @@ def key_from_template(
         else:
             made += part.text
     try:
-        return check_key(key_from_name(made))
+        return key_of(made)
     except UserError as error:
         raise UserError(
             f"`key` of pipeline `{pipeline.name}` for `{default_key}`: {error}"
