@@ -4,7 +4,7 @@ import pytest
 
 from stoker.errors import UserError
 from stoker.model import item
-from stoker.model.item import KEY_LIMIT_BYTES, check_key, key_from_name
+from stoker.model.item import KEY_LIMIT_BYTES, check_key, key_of
 
 NAMES = [
     "a", "a/b.dat", "50%", "", "/a", "..", "a/../b", "a..b", "...", "a/..", "a\tb", "a\x7f", "ä/ö",
@@ -12,15 +12,16 @@ NAMES = [
 ]  # fmt: skip
 
 
-def outcome(name):
+def outcome(make, name):
     try:
-        return key_from_name(name), check_key(name)
+        return make(name)
     except UserError as error:
-        return key_from_name(name), str(error)
+        return str(error)
 
 
+@pytest.mark.parametrize("make", [key_of, check_key])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_short_way_and_the_long_way_agree(name, monkeypatch):
-    short = outcome(name)
-    monkeypatch.setattr(item, "_is_ordinary", lambda _name: False)
-    assert outcome(name) == short
+def test_the_short_way_and_the_long_way_agree(make, name, monkeypatch):
+    short = outcome(make, name)
+    monkeypatch.setattr(item, "_is_plain_key", lambda _name: False)
+    assert outcome(make, name) == short
