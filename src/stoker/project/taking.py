@@ -156,8 +156,9 @@ def _tell_rest(taker: Taker, done: Registered) -> None:
         done.refuse(
             f"source `{name}`: {still} still being written, or gone; the next run looks again"
         )
+    tell = done.say if done.refused else done.refuse  # what was refused is counted already
     for line in (taker.source.trouble or "").splitlines():
-        done.refuse(f"source `{taker.source.name}`: {line}")
+        tell(f"source `{taker.source.name}`: {line}")
 
 
 if __name__ == "__main__":

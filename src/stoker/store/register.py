@@ -73,17 +73,17 @@ class Registered:
     def refuse(self, message: str) -> None:
         """Count an item that could not be taken, for this reason."""
         self.refused += 1
-        self._say(message)
+        self.say(message)
 
     def quarantine(self, item: NewItem) -> None:
         """Count an item that is on record now as one that cannot be taken."""
         self.quarantined += 1
-        self._say(f"`{item.key}` is quarantined: {item.reason}")
+        self.say(f"`{item.key}` is quarantined: {item.reason}")
 
     def conflict(self, message: str) -> None:
         """Count an item that contradicts a known one."""
         self.conflicts += 1
-        self._say(message)
+        self.say(message)
 
     def add(self, other: "Registered") -> None:
         """Count what another transaction did too."""
@@ -94,9 +94,10 @@ class Registered:
         self.conflicts += other.conflicts
         self.refused += other.refused
         for message in other.messages:
-            self._say(message)
+            self.say(message)
 
-    def _say(self, message: str) -> None:
+    def say(self, message: str) -> None:
+        """Keep a message, unless there are twenty already; nothing is counted."""
         if len(self.messages) < EXAMPLES:
             self.messages.append(message)
 
