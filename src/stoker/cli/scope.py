@@ -142,7 +142,7 @@ class Key(_StringType):
 
     name = "key"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
         """Return the key that stands for this name."""
         from stoker.model.item import key_from_name
 
@@ -195,7 +195,7 @@ def selection_options(
         decorated: Any = wrapped
         for option in reversed(options):
             decorated = option(decorated)
-        return decorated  # type: ignore[no-any-return]
+        return decorated  # type: ignore[no-any-return]  # what options return has no type
 
     return decorate
 

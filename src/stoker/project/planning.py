@@ -229,7 +229,7 @@ class Planner:
         )
 
     def _name(self, task: Open) -> _NAME:
-        name: _NAME = task.step  # type: ignore[assignment]
+        name: _NAME = task.step  # type: ignore[assignment]  # a task of a plan has its name there
         return name
 
     def _interval(self, fleet: Fleet, makespan_s: float) -> tuple[float, float] | None:

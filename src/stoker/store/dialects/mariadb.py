@@ -252,7 +252,7 @@ def _arrange_tls(
 
 
 def _configure(connection: Any, _record: object) -> None:
-    connection._read_timeout = server.STATEMENT_TIMEOUT_S + server.CONNECT_TIMEOUT_S  # noqa: SLF001
+    connection._read_timeout = server.STATEMENT_TIMEOUT_S + server.CONNECT_TIMEOUT_S  # noqa: SLF001 - no other way to it once connected
     with suppress(AttributeError, OSError):  # a Unix socket has none of it
         wire = connection._sock  # noqa: SLF001 - PyMySQL offers no other way to notice a cut cable
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
