@@ -39,15 +39,20 @@ def upward_ranks(
 def rank_curves(
     successors: Mapping[Name, Sequence[Name]], own: Mapping[Name, Curve]
 ) -> dict[Name, Curve]:
-    """Return ranks by size, on the same knots for all steps, so that they fall along every edge."""
+    """Return ranks by size, on the same knots for all steps, so that they fall along every edge.
+
+    So they do for sizes beyond the last knot: the slopes there add up along the steepest way, as
+    the seconds do along the longest, so that no successor overtakes however large an item is.
+    """
     sizes = _thinned(sorted({size for curve in own.values() for size in curve.sizes}))
     at = [
         upward_ranks(successors, {name: curve.at(size) for name, curve in own.items()})
         for size in sizes
     ]
     without = upward_ranks(successors, {name: curve.without_size for name, curve in own.items()})
+    beyond = upward_ranks(successors, {name: curve.pieces()[-1][1] for name, curve in own.items()})
     return {
-        name: Curve(tuple(sizes), tuple(ranks[name] for ranks in at), without[name])
+        name: Curve(tuple(sizes), tuple(ranks[name] for ranks in at), without[name], beyond[name])
         for name in successors
     }
 

@@ -50,6 +50,18 @@ def test_ranks_fall_along_every_edge_at_every_size(after, data, size):
             assert ranks[step].at(size) >= ranks[one].at(size) * (1 - 1e-9) - 1e-6
 
 
+def test_no_step_beyond_the_largest_known_item_overtakes_its_predecessor():
+    after = {"filter": ["count", "fit"], "count": [], "fit": []}
+    own = {
+        "filter": Curve((0, 100), (50.0, 10.0), 10.0),
+        "count": Curve((0, 100), (60.0, 60.0), 60.0),
+        "fit": Curve((0, 100), (0.0, 20.0), 20.0),
+    }
+    ranks = rank_curves(after, own)
+    assert ranks["filter"].at(100) == 70.0
+    assert ranks["filter"].at(1_000) >= ranks["fit"].at(1_000) == 200.0
+
+
 def test_steps_never_seen_are_tried_at_once_the_deepest_first():
     after = {"a": ["b"], "b": ["c"], "c": []}
     ranks = rank_curves(after, dict.fromkeys(after, Curve((0,), (60.0,), 60.0)))
