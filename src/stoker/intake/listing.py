@@ -14,7 +14,7 @@ import xxhash
 
 from stoker.errors import UserError
 from stoker.intake.patterns import PathFilter
-from stoker.model.item import NewItem, key_from_name, key_of
+from stoker.model.item import NewItem, is_plain_key, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.spec.keys import absolute_path, key_for_path, key_from_template
 from stoker.spec.params import check_params
@@ -66,11 +66,9 @@ class Listing:
         """Yield an item for each name: a path, or for records the record's own text."""
         self._be_checked()
         if self.pipeline.items is ItemKind.RECORDS:
-            yield from self._records(names)
-            return
+            return self._records(names)
         make = self._folder_items if self.pipeline.items is ItemKind.FOLDERS else self._files
-        for name in names:
-            yield from self._guarded(make, name)
+        return (item for name in names for item in self._guarded(make, name))
 
     def _guarded(self, make: Callable[[str], Iterator[NewItem]], name: str) -> Iterator[NewItem]:
         """Yield what `make` makes of one name; what goes wrong is refused and ends nothing else."""
@@ -103,8 +101,11 @@ class Listing:
 
     def _records(self, texts: Iterable[str]) -> Iterator[NewItem]:
         """Yield a record for each text; there may be millions, and nothing but the text to read."""
-        params, mark = self._params or {}, self._mark
+        params, mark, priority = self._params or {}, self._mark, self.priority
         for text in texts:
+            if self._is_plain and is_plain_key(text):
+                yield NewItem(key=text, params=params, fingerprint=mark, priority=priority)
+                continue
             try:
                 record = self._record(text, params, mark)
             except UserError as error:

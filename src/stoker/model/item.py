@@ -50,20 +50,23 @@ def _percent(found: re.Match[str]) -> str:
 
 def key_of(name: str) -> str:
     """Return `name` as a key; UserError if it cannot be one."""
-    return name if _is_plain_key(name) else check_key(key_from_name(name))
+    return name if is_plain_key(name) else check_key(key_from_name(name))
 
 
-def _is_plain_key(name: str) -> bool:
+def is_plain_key(name: str) -> bool:
     """Whether nothing needs a closer look: most names are such, and a list has millions."""
-    is_short = 0 < len(name) <= KEY_LIMIT_BYTES
     return (
-        is_short and name.isascii() and name.isprintable() and ".." not in name and name[0] != "/"
+        0 < len(name) <= KEY_LIMIT_BYTES
+        and name.isascii()
+        and name.isprintable()
+        and ".." not in name
+        and name[0] != "/"
     )
 
 
 def check_key(key: str) -> str:
     """Return `key` unchanged; UserError if it is empty, too long, or would leave a folder."""
-    if _is_plain_key(key):
+    if is_plain_key(key):
         return key
     if not key:
         raise UserError("an item's key is empty; give each item a name of at least one character")

@@ -7,7 +7,7 @@ keeps the counts that `status` shows, and the states of items, off the way of cl
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,12 @@ class Changes:
     items: Counter[tuple[int, int]] = field(default_factory=Counter)
     touched: dict[str, set[str]] = field(default_factory=dict)
 
+    def move_items(self, pipeline_id: int, moves: Iterable[tuple[int | None, int]]) -> None:
+        """So many items more, or fewer, are in these states; None is outside the store."""
+        for state, change in moves:
+            if state is not None:
+                self.items[pipeline_id, state] += change
+
 
 def not_counted_yet(unit: Unit) -> Changes:
     """Return what the rows that have no number yet will change; seconds old where somebody works."""
@@ -140,23 +146,26 @@ def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
     known = catalog(unit)
     bodies = {(row.step_id, row.hash): row.id for row in unit.execute(select(tables.body))}
     found = Changes()
+    of_items: Counter[tuple[str, str, int | None, int]] = Counter()  # thousands, of a few kinds
     for _id, event, pipeline, key, step, from_state, to_state, body, n in rows:
-        if step is not None:
-            entry = known.by_name.get((pipeline, step))
-            if entry is None:
-                continue  # the pipeline was pruned since
-            for state, change in ((from_state, -n), (to_state, n)):
-                if state is not None:
-                    body_id = bodies.get((entry.id, body), 0) if state == TaskState.DONE else 0
-                    found.tasks[entry.id, state, body_id] += change
-            if key is not None:
-                found.touched.setdefault(pipeline, set()).add(key)
-            elif event in _TOUCHES_ALL:
-                found.touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
-        else:
-            for state, change in _moves_of_items(event, from_state, to_state, n):
-                if state is not None:
-                    found.items[known.pipeline_ids[pipeline], state] += change
+        if step is None:
+            of_items[event, pipeline, from_state, to_state] += n
+            continue
+        entry = known.by_name.get((pipeline, step))
+        if entry is None:
+            continue  # the pipeline was pruned since
+        for state, change in ((from_state, -n), (to_state, n)):
+            if state is not None:
+                body_id = bodies.get((entry.id, body), 0) if state == TaskState.DONE else 0
+                found.tasks[entry.id, state, body_id] += change
+        if key is not None:
+            found.touched.setdefault(pipeline, set()).add(key)
+        elif event in _TOUCHES_ALL:
+            found.touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
+    for (event, pipeline, from_state, to_state), n in of_items.items():
+        found.move_items(
+            known.pipeline_ids[pipeline], _moves_of_items(event, from_state, to_state, n)
+        )
     return found
 
 

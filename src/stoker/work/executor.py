@@ -54,6 +54,7 @@ class Executor:
         self._made = 0
         self._sessions: dict[bytes, int] = {}
         self._strays = contain.Strays()
+        self._peaks = usage.Peaks()
         self._disks = DiskWatch(watcher.wake)
         self._sweeping: list[tuple[Running, Exit, float]] = []
         self._ended: list[tuple[Running, Exit]] = []
@@ -261,7 +262,7 @@ class Executor:
             signal=-code if code < 0 else None,
             user_us=int(used.ru_utime * 1e6),
             system_us=int(used.ru_stime * 1e6),
-            max_rss_bytes=usage.own_peak_bytes(used),
+            max_rss_bytes=self._peaks.of(used),
             ended_us=time.time_ns() // 1000,
         )
 

@@ -47,14 +47,22 @@ def _group_files(name: str) -> list[str]:
     return found
 
 
-def own_peak_bytes(used: resource.struct_rusage) -> int:
-    """Return the peak memory of a process that has ended, by `wait4`; 0 where that is not known.
+class Peaks:
+    """Tells the peak memory of the processes that its own process has started.
 
-    Linux counts what the parent had at the start of the command into the command's own peak, so
-    that a figure below this process's own says nothing.
+    Linux counts what the parent had at the start of a command into the command's own peak, so that
+    a figure below the parent's says nothing. The parent's only grows: it is asked for again only
+    where what was last heard of it does not decide.
     """
-    floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used.ru_maxrss * 1024 if used.ru_maxrss > floor else 0
+
+    def __init__(self) -> None:
+        self._own_kib = 0
+
+    def of(self, used: resource.struct_rusage) -> int:
+        """Return the peak, in bytes, of a process that has ended, by `wait4`; 0 if it is not known."""
+        if used.ru_maxrss > self._own_kib:
+            self._own_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return used.ru_maxrss * 1024 if used.ru_maxrss > self._own_kib else 0
 
 
 def tree_peak_bytes(pid: int) -> int:
