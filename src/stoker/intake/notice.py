@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 MOST_FOLDERS = 100_000  # that are watched at once; in more, changes are found by looking
 
@@ -136,3 +137,14 @@ class Notices:
             with suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = -1
+
+
+def refusal(folder: Path) -> str | None:
+    """Return why the kernel gives no notices of this folder; None if it does."""
+    notices = Notices(os.fsencode(folder))
+    try:
+        if notices.fileno() >= 0:
+            notices.watch(b"")
+        return None if notices.is_whole else os.strerror(ctypes.get_errno())
+    finally:
+        notices.close()

@@ -47,6 +47,7 @@ def check_up(project: "Opened") -> list[Finding]:
         _clock,
         _database,
         _extent,
+        _notices,
         _containment,
     )
     found: list[Finding] = []
@@ -213,6 +214,29 @@ def _human(size: int) -> str:
             return f"{size:.0f}{unit}"
         size //= 1024
     return f"{size}G"
+
+
+def _notices(project: "Opened") -> Iterator[Finding]:
+    from stoker.intake.notice import refusal
+
+    sources = [source for one in project.pipelines.values() for source in one.sources]
+    watched = [Path(source.folder) for source in sources if source.folder is not None]
+    folder = next((folder for folder in watched if folder.is_dir()), None)
+    if folder is None:
+        return
+    why = refusal(folder)
+    if why is None:
+        text = "the kernel tells of new files in watched folders at once"
+        yield Finding(check="notices", state="ok", text=text)
+        return
+    yield Finding(
+        check="notices",
+        state="warn",
+        text=f"the kernel does not tell of new files in {folder} ({why}): they are found by looking, "
+        "and one that is renamed into place waits until it has settled, as others do",
+        do="end what else watches many folders, or raise `fs.inotify.max_user_instances` and "
+        "`fs.inotify.max_user_watches` with `sysctl`",
+    )
 
 
 def _containment(_project: "Opened") -> Iterator[Finding]:
