@@ -94,11 +94,13 @@ class _Warden:
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # or one might go to nobody
+        missed = self._stops
         self._worker = os.fork()
         if self._worker == 0:
             code = EXIT_GAVE_UP
             try:
-                self._become_worker(parent, handlers)
+                self._become_worker(parent, handlers, mask)
                 code = self._work()
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -111,14 +113,20 @@ class _Warden:
                     sys.stderr.flush()
                 groups.leave()
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if missed:  # it came before there was this worker
+            os.kill(self._worker, signal.SIGTERM)
 
-    def _become_worker(self, parent: int, handlers: Mapping[signal.Signals, Any]) -> None:
+    def _become_worker(
+        self, parent: int, handlers: Mapping[signal.Signals, Any], mask: set[int]
+    ) -> None:
         """The child has its own handlers, its group, and the promise to hear of its parent's end."""
         global _folder_note  # noqa: PLW0603 - one per process, set right after the fork
         os.close(self._notes[0])
         _folder_note = self._notes[1]
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         contain.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)

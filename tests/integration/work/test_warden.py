@@ -26,7 +26,7 @@ sys.exit(guard(work))
 LONG = """
 [pipelines.p.steps.s]
 run = '''
-(env -i setsid sleep 4321 &)
+(env -i setsid bash -c 'while sleep 0.1; do :; done' {here} &)
 echo $$ > {here}/pid.new; mv {here}/pid.new {here}/pid
 until test -e {here}/go; do sleep 0.05; done
 '''
@@ -56,11 +56,12 @@ def guarded(rig):
     if rig.store is not None:
         for pid, _ in list(rig.marked()):
             os.kill(pid, signal.SIGKILL)
-    for pid in daemons():
+    for pid in daemons(rig):
         os.kill(pid, signal.SIGKILL)
 
 
-def daemons() -> set[int]:
+def daemons(rig) -> set[int]:
+    """What the attempts of this test left, and no other test's: the folder is among its words."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -68,7 +69,7 @@ def daemons() -> set[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"4321" in words and process_start(int(entry.name)) is not None:
+            if os.fsencode(rig.folder) in words and process_start(int(entry.name)) is not None:
                 found.add(int(entry.name))
     return found
 
@@ -94,7 +95,7 @@ def finish(rig, process) -> str:
     _, err = process.communicate(timeout=40)
     assert process.returncode == 0, err
     assert set(rig.task_states().values()) == {"done"}
-    assert daemons() == set()
+    assert daemons(rig) == set()
     assert rig.leftovers() == []
     return err
 
@@ -102,7 +103,7 @@ def finish(rig, process) -> str:
 def test_a_killed_worker_is_followed_by_another_at_once(long, guarded):
     process = guarded()
     attempt = pid_of_attempt(long)
-    assert daemons()
+    assert daemons(long)
     (long.folder / "pid").unlink()
     os.kill(pid_of_worker(long), signal.SIGKILL)
     wait_until(lambda: process_start(attempt) is None, "the attempt is gone", within_s=3)
@@ -126,7 +127,7 @@ def test_a_worker_without_its_warden_stops_in_order(long, guarded):
     assert process_start(attempt) is None
     assert sorted(long.task_states().values()) == ["done", "ready"]
     assert long.leftovers() == []
-    assert daemons() == set()
+    assert daemons(long) == set()
 
 
 def test_when_both_are_killed_the_next_worker_clears(long, guarded):
@@ -167,7 +168,7 @@ def test_a_worker_that_is_killed_while_stopping_leaves_nothing(long, guarded):
     assert process.returncode == 128 + signal.SIGKILL
     assert process_start(attempt) is None
     assert long.leftovers() == []
-    assert daemons() == set()
+    assert daemons(long) == set()
 
 
 def test_a_worker_that_dies_again_and_again_is_given_up(guarded):
@@ -200,3 +201,22 @@ def test_a_worker_is_in_a_group_of_its_own_which_goes_with_it(long, guarded):
     (long.folder / "go").touch()
     finish(long, process)
     assert not folder.exists()
+
+
+STARTING = """
+import os, signal, sys, time
+from stoker.work import warden
+from stoker.work.warden import guard
+fork = os.fork
+def fork_late():
+    os.kill(os.getpid(), signal.%s)
+    return fork()
+os.fork = fork_late
+sys.exit(guard(lambda: time.sleep(60)))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_comes_while_the_worker_is_being_started_is_not_lost(name):
+    process = subprocess.run([sys.executable, "-c", STARTING % name], timeout=30, check=False)
+    assert process.returncode == 128 + signal.Signals[name]
