@@ -90,20 +90,21 @@ class Warmers:
         try:
             seat_outputs(running, seat, self._executor.desk)
             env = running.recipe.call_environment(running.claimed, seat, running.made)
+            message = call_message(
+                running.claimed,
+                action if isinstance(action, Python) else Python(function=""),
+                number=running.serial,
+                seat=seat,
+                outputs=running.made,
+                env=env,
+                open_files=running.recipe.step.open_files,
+            )
+            running.command = message["function"]
+            is_sent = warm.send(message, running)
         except (OSError, StokerError, ValueError) as problem:
             self._executor.fail(running, problem)
             return
-        message = call_message(
-            running.claimed,
-            action if isinstance(action, Python) else Python(function=""),
-            number=running.serial,
-            seat=seat,
-            outputs=running.made,
-            env=env,
-            open_files=running.recipe.step.open_files,
-        )
-        running.command = message["function"]
-        if not warm.send(message, running):
+        if not is_sent:
             self._unseat(running)
             self.returned.append(running)
 

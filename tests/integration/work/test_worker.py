@@ -1,5 +1,6 @@
 """A real worker on real commands: what it does, what it records, and what it leaves (nothing)."""
 
+import errno
 import os
 import shutil
 import signal
@@ -7,10 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from integration.work.rig import wait_until
+from stoker.work import room
+from stoker.work.pyfunc import WarmProcess
 from stoker.work.scratch import process_start
 
 
@@ -298,13 +302,14 @@ DAEMONS = {
 
 @pytest.mark.parametrize("daemon", DAEMONS.values(), ids=DAEMONS.keys())
 def test_nothing_that_an_attempt_started_outlives_it(rig, daemon):
-    before = sleepers()
-    seen = rig.run(f"[pipelines.p.steps.s]\nrun = '''{daemon}\nsleep 0.1'''")["k"]
+    own = f"1000.{uuid4().int}"  # of this test; others sleep at the same time
+    command = daemon.replace("1000", own)
+    seen = rig.run(f"[pipelines.p.steps.s]\nrun = '''{command}\nsleep 0.1'''")["k"]
     assert seen.state == "succeeded"
-    assert sleepers() - before == set()
+    assert sleepers(own) == set()
 
 
-def sleepers() -> set[int]:
+def sleepers(time: str) -> set[int]:
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -312,7 +317,7 @@ def sleepers() -> set[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"1000" in words and process_start(int(entry.name)) is not None:
+            if time.encode() in words and process_start(int(entry.name)) is not None:
                 found.add(int(entry.name))
     return found
 
@@ -662,6 +667,27 @@ def test_a_mix_of_long_and_short_steps_hands_nothing_back(rig):
     seen = rig.all_attempts()
     assert {attempt.state for attempt in seen} == {"succeeded"}
     assert len(seen) == 60
+
+
+def test_a_disk_without_room_for_what_a_function_is_told_costs_no_worker_and_no_retry(
+    rig, monkeypatch
+):
+    send, refused = WarmProcess.send, []
+
+    def send_late(warm, message, running):
+        if not refused:
+            refused.append(running)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{running.seat.folder}/call")
+        return send(warm, message, running)
+
+    monkeypatch.setattr(WarmProcess, "send", send_late)
+    monkeypatch.setattr(room, "LOOK_S", 0.05)
+    (rig.folder / "mod.py").write_text("def small(task):\n    pass\n")
+    rig.run("[pipelines.p.steps.s]\npython = 'mod:small'\nbackoff = '0.05s'")
+    assert [(one.state, one.task) for one in rig.all_attempts()] == [
+        ("failed", "done"),
+        ("succeeded", "done"),
+    ]
 
 
 BALLAST = "b = b'x' * 400_000_000"
