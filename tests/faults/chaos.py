@@ -265,23 +265,11 @@ class Chaos:
         if found is None or len(self.frozen) >= 2:
             return False
         pid = found[1]
-        if not kill(pid, signal.SIGSTOP):
-            return False
-        self.site.excuse(pid, for_s=for_s + 1.5)
-        if self.is_locked():
-            kill(pid, signal.SIGCONT)
+        self.site.excuse(pid, for_s=for_s + 3.0)
+        if not self.site.freeze(pid, within_s=1.0):
             return False
         self.frozen.append((pid, time.monotonic() + for_s))
         return True
-
-    def is_locked(self) -> bool:
-        with contextlib.closing(sqlite3.connect(self.site.database, timeout=0.3)) as other:
-            try:
-                other.execute("BEGIN IMMEDIATE")
-                other.execute("ROLLBACK")
-            except sqlite3.OperationalError:
-                return True
-        return False
 
     def freeze_child(self) -> bool:
         pid = self.child()

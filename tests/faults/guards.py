@@ -4,9 +4,7 @@
 guard. A scene brings about just that for which the guard is there.
 """
 
-import contextlib
 import signal
-import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
@@ -43,9 +41,30 @@ def _prepare(site: Site, steps: str) -> None:
 
 def _successor(site: Site) -> Started:
     """Another worker has taken the task over; its attempt runs."""
+    before = len(check.read_ledger(site.folder))
     other = site.start("work", "--drain", "--slots", "1", lease_s=LEASE_S)
-    site.wait(lambda: len(check.read_ledger(site.folder)) == 2, "the successor runs the task")
+    site.wait(lambda: len(check.read_ledger(site.folder)) > before, "the successor runs the task")
     return other
+
+
+def _stopped_at(site: Site, point: str, sabotage: tuple[str, ...]) -> tuple[Started, int]:
+    """A worker that has stopped itself at the failpoint, outside any transaction; and its pid.
+
+    Where a thread of it was just writing, another one is had instead.
+    """
+    while True:
+        started = site.start(
+            *("work", "--slots", "1"), lease_s=LEASE_S, janitor_s=60.0,
+            failpoints=f"{point}=stop", sabotage=sabotage,
+        )  # fmt: skip
+        worker = site.stopped(started)
+        assert worker is not None, site.dump()
+        if not site.is_locked():
+            return started, worker
+        site.excuse(worker, for_s=8)
+        kill(started.pid)
+        kill(worker)
+        site.end(started)
 
 
 def _stop_when_done(site: Site, successor: Started) -> None:
@@ -65,11 +84,7 @@ def _stop(site: Site, started: Started) -> None:
 def fence(site: Site, *, is_out: bool) -> None:
     """A worker freezes between an attempt's end and its record; its successor runs meanwhile."""
     _prepare(site, STEP % 16)
-    frozen = site.start(
-        *("work", "--slots", "1"), lease_s=LEASE_S, failpoints="checked=stop",
-        sabotage=_sabotage("fence", is_out=is_out),
-    )  # fmt: skip
-    worker = site.stopped(frozen)
+    frozen, worker = _stopped_at(site, "checked", _sabotage("fence", is_out=is_out))
     other = _successor(site)
     kill(worker, signal.SIGCONT)
     _stop_when_done(site, other)
@@ -95,7 +110,7 @@ def lease_check(site: Site, *, is_out: bool) -> None:
     )  # fmt: skip
     site.wait(lambda: check.read_ledger(site.folder), "the attempt runs")
     worker = site.worker(frozen)
-    freeze(site, worker)
+    site.wait(lambda: site.freeze(worker), "the worker is frozen, and the store is not locked")
     other = _successor(site)
     site.excuse(worker, for_s=1.0)
     kill(worker, signal.SIGCONT)
@@ -123,23 +138,6 @@ def journal(site: Site, *, is_out: bool) -> None:
         once=str(site.folder / "armed"), sabotage=_sabotage(name, is_out=is_out),
     )  # fmt: skip
     site.end(run)
-
-
-def freeze(site: Site, worker: int) -> None:
-    """Stop the worker, but not inside a transaction: on SQLite nobody could write then."""
-
-    def is_free() -> bool:
-        kill(worker, signal.SIGSTOP)
-        with contextlib.closing(sqlite3.connect(site.database, timeout=0.2)) as other:
-            try:
-                other.execute("BEGIN IMMEDIATE")
-                other.execute("ROLLBACK")
-            except sqlite3.OperationalError:
-                kill(worker, signal.SIGCONT)
-                return False
-        return True
-
-    site.wait(is_free, "the store is not locked")
 
 
 SCENES: dict[str, tuple[Callable[..., None], str]] = {

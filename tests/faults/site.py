@@ -4,10 +4,11 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,34 @@ class Site:
             if started.poll() is not None:
                 return (None,)
             pid = self.worker(started)
-            return (pid,) if pid is not None and state_of(pid) == "T" else None
+            return (pid,) if pid is not None and is_stopped(pid) else None
 
         return self.wait(find, "the worker has stopped itself", within_s=within_s)[0]
+
+    def freeze(self, pid: int, *, within_s: float = 5.0) -> bool:
+        """Whether the process is stopped as a whole, outside any transaction of the store.
+
+        A signal is taken by each thread in its time, and one that writes holds everybody up.
+        """
+        if not kill(pid, signal.SIGSTOP):
+            return False
+        until_s = time.monotonic() + within_s
+        while not is_stopped(pid) and time.monotonic() < until_s:
+            time.sleep(0.002)
+        if is_stopped(pid) and not self.is_locked():
+            return True
+        kill(pid, signal.SIGCONT)
+        return False
+
+    def is_locked(self) -> bool:
+        """Whether somebody holds the store's write lock for longer than a moment."""
+        with closing(sqlite3.connect(self.database, timeout=0.3)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return True
+        return False
 
     def attempts_of(self, worker: int) -> list[int]:
         """Return the processes below a worker."""
@@ -220,12 +246,22 @@ def other_file_system() -> Path | None:
     return Path(tempfile.mkdtemp(prefix="stoker-test-", dir=shared))
 
 
-def state_of(pid: int) -> str:
-    """Return the state letter of a process; empty if it is gone."""
+def state_of(pid: int, thread: int | None = None) -> str:
+    """Return the state letter of a process, or of one of its threads; empty if it is gone."""
+    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(path).read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of the process have taken a SIGSTOP."""
+    try:
+        threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return False
+    return all(state_of(pid, thread) == "T" for thread in threads)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> bool:
