@@ -39,6 +39,7 @@ class Knobs:
     clock: str = (
         ""  # a file with the seconds by which the wall clock is wrong, read again and again
     )
+    groups: bool = True  # control groups, where there are any
     sabotage: Sequence[str] = field(default_factory=tuple)
 
 
@@ -214,7 +215,7 @@ def _is_first(path: str) -> bool:
 def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
     from stoker.project import janitor
-    from stoker.work import disk, executor, incarnation, lease, room, worker
+    from stoker.work import disk, executor, groups, incarnation, lease, room, worker
 
     if TESTS not in sys.path:
         sys.path.insert(0, TESTS)
@@ -229,6 +230,8 @@ def _turn(knobs: Knobs) -> None:
     incarnation.NOTE_AFTER_S = knobs.note_after_s
     executor.GRACE_S = knobs.grace_s
     worker.PATIENCE_S = knobs.patience_s
+    if not knobs.groups:
+        groups.enter = lambda: False
     if knobs.clock:
         _set_clock(Path(knobs.clock))
     for name in knobs.sabotage:

@@ -44,11 +44,12 @@ def no_fence() -> None:
 
 
 def no_sweep() -> None:
-    """What an attempt left running is not looked for: not by tree, not by mark, not by group."""
+    """What an attempt left running is not looked for: by tree, mark, brand or group."""
     from stoker.work import contain, groups, warden
 
     contain.Strays.sweep = lambda *_: True
     contain.kill_marked = lambda **_: 0
+    contain.kill_branded = lambda *_: 0
     contain.kill_group = lambda *_: None
     groups.enter = lambda: False  # or a worker of another test clears the group of this one
     groups.kill = lambda _: None

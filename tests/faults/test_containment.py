@@ -35,6 +35,7 @@ tick start
 '''
 """
 FOR_LONG = "trap '' TERM; while :; do sleep 0.05; done"
+UNTIL_GO = "until test -e HERE/go-{key}; do sleep 0.05; done"
 
 
 def prepare(site, escape: str, end: str, more: str = "") -> None:
@@ -95,6 +96,28 @@ def test_it_is_gone_at_once_when_the_worker_is_killed(site, escape):
     site.hold()
 
 
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_it_is_gone_when_its_attempt_ends_though_another_one_goes_on(site, escape):
+    site.write(STEP % ("", f"test {{key}} = long || {{ sleep 0.3\n{ESCAPES[escape]}\n}}", UNTIL_GO))
+    site.apply()
+    site.push("long", "short")
+    run = site.start("run", "--slots", "2")
+    ledger = check.read_ledger
+    site.wait(lambda: len(ledger(site.folder)) == 2 and tagged(site), "both run, and the daemon")
+    (site.folder / "go-short").touch()
+    site.wait(lambda: "succeeded" in ended(site), "the one has ended")
+    site.wait(lambda: not tagged(site), "what it left is gone")
+    assert "running" in ended(site)
+    (site.folder / "go-long").touch()
+    assert site.end(run) == 0, site.dump()
+    site.hold()
+
+
+def tagged(site) -> list[str]:
+    """What the tasks left: the tag is among its words."""
+    return [line for line in check.left_behind(site.scene()) if site.tag in line]
+
+
 def alive(site) -> set[int]:
     return {int(line.split()[1]) for line in check.left_behind(site.scene())}
 
@@ -118,15 +141,16 @@ def test_others_notice_a_dead_worker_and_its_warden_when_the_lease_is_over(site)
     site.hold()
 
 
+@pytest.mark.parametrize("has_groups", [True, False], ids=["groups", "no groups"])
 @pytest.mark.parametrize("escape", ["double fork", "no environment"])
-def test_a_neighbour_clears_what_a_worker_and_its_warden_left_when_both_were_killed(site, escape):
-    if escape == "no environment" and not groups.can_be_used():
-        pytest.skip("without control groups nothing tells such a process")
+def test_a_neighbour_clears_what_a_worker_and_its_warden_left_when_both_were_killed(
+    site, escape, has_groups
+):
     prepare(site, escape, "test $(wc -l < LEDGER) -gt 1 || sleep 3600")
-    dead = site.start("work", "--slots", "1", lease_s=600)
+    dead = site.start("work", "--slots", "1", lease_s=600, groups=has_groups)
     site.wait(lambda: is_running(site), "the attempt runs")
     left = alive(site)
-    neighbour = site.start("work", "--slots", "1", lease_s=600, leftovers_s=0.2)
+    neighbour = site.start("work", "--slots", "1", lease_s=600, leftovers_s=0.2, groups=has_groups)
     site.wait(lambda: len(list(site.scratch.iterdir())) == 2, "the neighbour works")
     worker = site.worker(dead)
     site.excuse(worker, for_s=20)

@@ -246,7 +246,7 @@ def _containment(_project: "Opened") -> Iterator[Finding]:
         check="processes",
         state="ok",
         text="what an attempt leaves running is found and ended, also when its worker is killed "
-        "(child subreaper, marks in the environment)",
+        "(child subreaper, marks in the environment and in a limit)",
     )
     folder = groups.own_folder()
     if groups.can_be_used():
@@ -257,7 +257,7 @@ def _containment(_project: "Opened") -> Iterator[Finding]:
     else:
         where = "there are none of version 2 here" if folder is None else f"{folder} is not ours"
         text = (
-            f"no control groups ({where}): what clears its environment is not found if worker and "
-            "warden are killed together"
+            f"no control groups ({where}): what sheds its environment and its limits is not found if "
+            "worker and warden are killed together"
         )
     yield Finding(check="cgroups", state="ok", text=text)

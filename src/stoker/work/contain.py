@@ -3,10 +3,11 @@
 Three nets, from cheap to thorough. The session that every attempt leads is killed as one group. What
 left the group becomes a child of the worker when its parent dies, since the worker is a child
 subreaper, and is killed by the sweep. What outlives the worker itself carries a mark in its
-environment, by which the warden, or the next worker on this host, knows it.
+environment, and a brand that it keeps without one, by which the warden, or the next worker on this
+host, knows it.
 
 A stray is only killed once the attempts that may own it have ended: its mark says which, or its
-session, and where both were shed, those that ran when it was first seen.
+session, or its brand, and where all were shed, those that ran when it was first seen.
 """
 
 import ctypes
@@ -16,7 +17,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from stoker.work.scratch import process_start
+from stoker.work import brand
+from stoker.work.scratch import Owner, process_start
 
 MARK = "STOKER_WORKER"  # in the environment of everything a worker starts
 ATTEMPT = "STOKER_ATTEMPT"
@@ -72,6 +74,18 @@ class Mark:
         )
 
 
+def mark_of(owner: Owner) -> Mark:
+    """Return the mark of the worker whose folder this is."""
+    return Mark(
+        store=owner.store,
+        host=owner.host,
+        boot=owner.boot_id,
+        pid=owner.pid,
+        started=owner.started,
+        worker=owner.worker,
+    )
+
+
 def read_environment(pid: int) -> dict[bytes, bytes]:
     """Return the environment with which process `pid` was started; empty if it cannot be read."""
     try:
@@ -115,6 +129,30 @@ def kill_marked(*, store: str, host: str, boot: str, spare: Iterable[int] = ()) 
             if (mark.store, mark.host, mark.boot) != (store, host, boot) or pid in spared:
                 continue
             if process_start(mark.pid) == mark.started or process_start(pid) is None:
+                continue
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                found = True
+                killed.add(pid)
+        if not found:
+            break
+    return len(killed)
+
+
+def kill_branded(workers: Container[int], spare: Iterable[int] = ()) -> int:
+    """Kill whatever has the brand of one of these workers, which are dead; return how many.
+
+    It finds what has shed its environment. Repeats until nothing is found, as `kill_marked` does.
+    """
+    killed: set[int] = set()
+    spared = {os.getpid(), *spare}
+    for _ in range(50):
+        found = False
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+            of = brand.read(pid)
+            if not of or brand.worker_in(of) not in workers or pid in spared:
+                continue
+            if process_start(pid) is None:
                 continue
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -221,6 +259,8 @@ class Strays:
             if owners is None:
                 owners = self._suspects[pid] = _owners(pid, running, ended)
             if not owners.isdisjoint(running):
+                if _reap(pid):  # it has ended by itself; nobody else will take it away
+                    del self._suspects[pid]
                 continue
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -247,7 +287,7 @@ class Strays:
 
 
 def _owners(pid: int, running: dict[bytes, int], ended: bytes | None) -> frozenset[bytes]:
-    """Return the attempts that may own a stray: one by mark or session, else all there are."""
+    """Return the attempts that may own a stray: one by mark, session or brand, else all there are."""
     marked = read_environment(pid).get(ATTEMPT.encode(), b"")
     with suppress(ValueError):
         attempt = bytes.fromhex(marked.decode("ascii", "replace").replace("-", ""))
@@ -258,6 +298,11 @@ def _owners(pid: int, running: dict[bytes, int], ended: bytes | None) -> frozens
         for attempt, leader in running.items():
             if leader == session:
                 return frozenset((attempt,))
+    own = brand.read(pid)
+    if brand.names_attempt(own) and brand.worker_in(own) == brand.read(os.getpid()):
+        return frozenset(
+            attempt for attempt, leader in running.items() if brand.read(leader) == own
+        )
     return frozenset(running) | ({ended} if ended else frozenset())
 
 

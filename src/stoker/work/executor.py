@@ -14,7 +14,7 @@ from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.work import contain, spawn, usage
+from stoker.work import brand, contain, spawn, usage
 from stoker.work.checks import Ending, shown
 from stoker.work.closing import Closing
 from stoker.work.conclude import Desk, Exit, unstarted
@@ -153,14 +153,19 @@ class Executor:
             spawn.check_open_files(open_files)
         start = recipe.command(claimed, place.seat, running.made)
         running.command = start.shown
-        pid = place.launcher.start(
-            start.argv,
-            start.env,
-            path=recipe.path,
-            folder=place.seat.scratch,
-            stdout=place.stdout.descriptor,
-            stderr=place.stderr.descriptor,
-        )
+        own = brand.read(os.getpid())
+        brand.put(brand.of_attempt(own, running.serial))
+        try:
+            pid = place.launcher.start(
+                start.argv,
+                start.env,
+                path=recipe.path,
+                folder=place.seat.scratch,
+                stdout=place.stdout.descriptor,
+                stderr=place.stderr.descriptor,
+            )
+        finally:
+            brand.put(own)
         if open_files is not None:  # long before its program has been read from the disk
             spawn.limit_open_files(pid, open_files)
         self.enter(running, pid)

@@ -17,7 +17,7 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Claimed, WorkerId
 from stoker.store import claim, finish, fleet, publications, reap
-from stoker.work import contain, groups, warden
+from stoker.work import brand, contain, groups, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
 from stoker.work.conclude import Desk, unstarted
@@ -56,16 +56,6 @@ class Incarnation:
         self.id = worker_id
         boot, pid = boot_id(), os.getpid()
         started = process_start(pid) or 0
-        self._mark = str(
-            contain.Mark(
-                store=post.store_id,
-                host=post.store.host,
-                boot=boot,
-                pid=pid,
-                started=started,
-                worker=self.id,
-            )
-        )
         owner = Owner(
             host=post.store.host,
             boot_id=boot,
@@ -75,6 +65,8 @@ class Incarnation:
             store=post.store_id,
             group=groups.own_group(),
         )
+        self._mark = str(contain.mark_of(owner))
+        brand.put(brand.of_worker(self._mark))
         self._folder = WorkerFolder(post.scratch_root, owner)
         warden.note_folder(self._folder.path)
         self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)

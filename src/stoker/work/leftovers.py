@@ -10,7 +10,7 @@ from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.store import fleet, reap
 from stoker.store.connect import Store
-from stoker.work import contain, groups, scratch
+from stoker.work import brand, contain, groups, scratch
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +36,11 @@ def clear(store: Store, root: str) -> None:
     is_gone = partial(fleet.is_gone, store)
     folders = scratch.dead_folders(root, host=host, boot=boot, store=own, is_gone=is_gone)
     dead = [owner for _, owner in folders]
-    for owner in dead:
-        if owner.boot_id == boot:
-            groups.end(owner.group, pid=owner.pid, started=owner.started)
+    here = [owner for owner in dead if owner.boot_id == boot]
+    for owner in here:
+        groups.end(owner.group, pid=owner.pid, started=owner.started)
+    if here:
+        contain.kill_branded({brand.of_worker(str(contain.mark_of(owner))) for owner in here})
     hit("strays_killed")
     if not dead:
         return

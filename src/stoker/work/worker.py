@@ -18,7 +18,7 @@ from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.settings import Settings
 from stoker.store import claim, fleet, reap
 from stoker.store.connect import Store
-from stoker.work import contain, leftovers, spawn, usage
+from stoker.work import brand, contain, leftovers, spawn, usage
 from stoker.work.incarnation import STOPPED, Incarnation
 from stoker.work.lease import LEASE_S
 from stoker.work.post import Post
@@ -131,7 +131,7 @@ class Worker:
         """Children inherit nothing by chance, and signals to this process stop it in order."""
         was_subreaper = contain.become_subreaper()
         try:
-            with self._signals_taken():
+            with brand.worn(), self._signals_taken():
                 yield
         finally:
             contain.become_subreaper(wanted=was_subreaper)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from integration.work.rig import wait_until
-from stoker.work import contain
+from stoker.work import brand, contain
 from stoker.work.contain import Mark, Strays
 from stoker.work.scratch import boot_id, process_start
 
@@ -146,6 +146,64 @@ def test_a_daemon_of_a_running_attempt_is_left_until_that_has_ended(subreaper, t
     sweep_until_clean(strays, {}, bytes.fromhex("02" * 16))
     assert not is_alive(daemon)
     strays.close()
+
+
+def test_a_daemon_that_ends_by_itself_is_no_zombie_until_its_attempt_has_ended(subreaper, tmp_path):
+    strays = Strays()
+    daemon = leave_daemon(tmp_path, "02" * 16)
+    running = {bytes.fromhex("02" * 16): 1}
+    assert strays.sweep(set(), running, None)
+    os.kill(daemon, signal.SIGKILL)
+
+    def is_reaped() -> bool:
+        strays.sweep(set(), running, None)
+        return not os.path.exists(f"/proc/{daemon}")
+
+    wait_until(is_reaped, "it has been reaped")
+    strays.close()
+
+
+def test_a_brand_tells_the_attempt_of_what_has_no_mark(subreaper, tmp_path):
+    strays = Strays()
+    worker = brand.of_worker(str(mark()))
+    one = bytes([1]) * 16
+    with brand.worn():
+        brand.put(brand.of_attempt(worker, 7))
+        leader = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        brand.put(brand.of_attempt(worker, 8))
+        daemon = leave_daemon(tmp_path, None)
+        brand.put(worker)
+        own = {leader.pid}
+        try:
+            strays.sweep(own, {one: leader.pid}, None)  # whoever had number 8 runs no more
+            wait_until(lambda: not is_alive(daemon), "the daemon is gone")
+        finally:
+            leader.kill()
+            leader.wait()
+    strays.close()
+
+
+def test_what_a_dead_worker_left_is_known_by_its_brand(sleeper):
+    dead, other = (brand.of_worker(str(mark(worker=number))) for number in (3, 4))
+    with brand.worn():
+        brand.put(brand.of_attempt(dead, 1))
+        pid = sleeper("")
+        brand.put(brand.of_attempt(other, 1))
+        spared = sleeper("")
+    assert brand.worker_in(brand.read(pid)) == dead
+    assert contain.kill_branded({dead}) == 1
+    wait_until(lambda: not is_alive(pid), "the sleeper is gone")
+    assert is_alive(spared)
+    assert brand.read(os.getpid()) == 0
+
+
+def test_a_limit_that_somebody_has_set_is_left_alone():
+    code = (
+        "import resource as r; from stoker.work import brand; r.setrlimit(r.RLIMIT_RTTIME, (5, 9));"
+        "brand.put(brand.of_worker('m')); print(r.getrlimit(r.RLIMIT_RTTIME), brand.read(0))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "(5, 9) 0"
 
 
 def test_a_daemon_without_a_mark_goes_when_all_that_may_own_it_have_ended(subreaper, tmp_path):
