@@ -61,6 +61,64 @@ def test_memory_over_the_limit_ends_the_attempt_and_the_next_may_have_more(site,
     site.hold(may_fail=True)
 
 
+SHARING = """
+import os, time
+kept = bytearray(100_000_000)
+for _ in range(4):
+    if not os.fork():
+        time.sleep(1.5)
+        os._exit(0)
+time.sleep(1.5)
+"""
+
+
+def test_memory_that_processes_share_counts_once(site):
+    (site.folder / "sharing.py").write_text(SHARING)
+    site.write("""
+    [pipelines.p.steps.s]
+    memory = "250M"
+    argv = ["python3", "HERE/sharing.py"]
+    """)
+    site.apply()
+    site.push("k")
+    site.run()
+    assert ends(site) == ["succeeded"]
+    site.hold()
+
+
+def test_memory_of_what_left_the_tree_of_an_attempt_counts_too(site):
+    site.write("""
+    [pipelines.p.steps.s]
+    memory = "64M"
+    run = "setsid -f python3 -c 'b = bytearray(200_000_000); import time; time.sleep(600)'; sleep 60"
+    """)
+    site.apply()
+    site.push("k")
+    site.run(code=1)
+    assert ends(site) == ["out_of_memory"]
+    site.hold(may_fail=True)
+
+
+@pytest.mark.parametrize("how", ["argv", "run"])
+def test_an_attempt_that_the_system_killed_over_its_limit_ends_as_out_of_memory(site, how):
+    (site.folder / "greedy.py").write_text(
+        "import os; b = bytearray(200_000_000); os.kill(os.getpid(), 9)"
+    )
+    command = {"argv": '["python3", "HERE/greedy.py"]', "run": '"python3 HERE/greedy.py; true"'}
+    site.write(f"""
+    [pipelines.p.steps.s]
+    memory = ["64M", "1G"]
+    retries = 1
+    backoff = "0s"
+    {how} = {command[how]}
+    """)
+    site.apply()
+    site.push("k")
+    site.run(code=1)
+    assert ends(site) == ["out_of_memory", "failed"]  # with more it was not that
+    site.hold(may_fail=True)
+
+
 @pytest.mark.parametrize(
     "text",
     ["head -c 100M /dev/zero > big; sleep 600", "head -c 100M /dev/zero > big"],

@@ -66,6 +66,14 @@ def classify(step: Step, facts: Facts, *, key: str = "") -> Ending:
     return Ending(AttemptState.SUCCEEDED, verdict)
 
 
+def too_much_memory(used_bytes: int, limit_bytes: int, how: str = "") -> Ending:
+    """Return the ending of an attempt that took more memory than its step has."""
+    mib = 1024 * 1024
+    reason = f"it took {used_bytes / mib:.0f} MiB of memory and has {limit_bytes / mib:.0f} MiB"
+    reason += f" ({how})" if how else ""
+    return Ending(AttemptState.OUT_OF_MEMORY, Verdict.RETRY, reason, "memory limit reached")
+
+
 def _outcome(step: Step, facts: Facts) -> tuple[Verdict, str]:
     """Return what the way in which the process or the call ended means, and what to call it."""
     if facts.signal is not None:

@@ -10,6 +10,7 @@ of its pool where files must be read, copied or removed. Nothing here starts or 
 import errno
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
 from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
-from stoker.work.checks import Ending, Facts, classify, normalise, shown
+from stoker.work.checks import Ending, Facts, classify, normalise, shown, too_much_memory
 from stoker.work.disk import taken_bytes, too_much
 from stoker.work.publish import OutputError, find_pieces, publish
 from stoker.work.room import Room, existing, is_full_error, speaks_of_room
@@ -115,6 +116,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         stderr=end.stderr.text,
     )
     ending = _excused(running, desk, classify(step, facts, key=claimed.key), facts)
+    ending = _within_memory(running, end, ending)
     ending = _within_disk(running, ending)
     hit("checked")
     if (
@@ -147,6 +149,19 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         reason=ending.reason,
         cause=ending.cause,
     )
+
+
+def _within_memory(running: Running, end: Exit, ending: Ending) -> Ending:
+    """Return the ending; one that was killed, and had taken more memory than it may, lacked it.
+
+    The system's own killer may come before we look, as may a limit of the batch system's.
+    """
+    limit_bytes = running.claimed.memory_bytes
+    was_killed = end.signal == signal.SIGKILL or end.exit_code == 128 + signal.SIGKILL
+    is_open = ending.state is AttemptState.FAILED and ending.verdict is Verdict.RETRY
+    if limit_bytes is None or not (was_killed and is_open) or end.max_rss_bytes <= limit_bytes:
+        return ending
+    return too_much_memory(end.max_rss_bytes, limit_bytes, ending.reason or "")
 
 
 def _within_disk(running: Running, ending: Ending) -> Ending:

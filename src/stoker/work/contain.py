@@ -270,6 +270,10 @@ class Strays:
                 self._suspects.pop(pid, None)
         return is_clean and not self._has_fresh(own, strays)
 
+    def of(self, attempt: bytes) -> list[int]:
+        """Return the strays that are known to be this attempt's, as the latest sweep saw them."""
+        return [pid for pid, owners in self._suspects.items() if owners == {attempt}]
+
     def _has_fresh(self, own: Container[int], seen: list[int]) -> bool:
         """Whether the death of strays has made orphans that were not looked at yet."""
         return any(pid not in seen for pid in self._unknown(own))

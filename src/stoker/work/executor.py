@@ -15,7 +15,7 @@ from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.work import brand, contain, spawn, usage
-from stoker.work.checks import Ending, shown
+from stoker.work.checks import Ending, shown, too_much_memory
 from stoker.work.closing import Closing
 from stoker.work.conclude import Desk, Exit, unstarted
 from stoker.work.disk import DiskWatch
@@ -320,14 +320,10 @@ class Executor:
             limit = running.claimed.memory_bytes
             if limit is None or running.stopped is not None:
                 continue
-            used = usage.tree_memory_bytes(running.pid)
+            strays = self._strays.of(running.claimed.attempt)
+            used = usage.tree_memory_bytes((running.pid, *strays), limit=limit)
             if used > limit:
-                mib = 1024 * 1024
-                reason = f"it took {used / mib:.0f} MiB of memory and has {limit / mib:.0f} MiB"
-                ending = Ending(
-                    AttemptState.OUT_OF_MEMORY, Verdict.RETRY, reason, "memory limit reached"
-                )
-                self.stop(running, ending, grace_s=0.0)
+                self.stop(running, too_much_memory(used, limit), grace_s=0.0)
 
     def close(self) -> None:
         """Threads have ended and descriptors are given back; nothing is in hand any more."""

@@ -249,8 +249,9 @@ class Incarnation:
         self._tell_trouble()
         self.look_around()
         if now_s >= self._memory_s:
-            self._memory_s = now_s + MEMORY_TICK_S
             self.executor.watch_memory()
+            took_s = time.monotonic() - now_s  # of a second, while much memory is shared
+            self._memory_s = now_s + max(MEMORY_TICK_S, 10 * took_s)
         if is_brisk and now_s >= self._noted_s:
             self._noted_s = now_s + NOTE_AFTER_S
             self._note_started(now_s)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections.abc import Sequence
 from contextlib import suppress
 
 from stoker.work.contain import descendants
@@ -76,11 +77,27 @@ def tree_peak_bytes(pid: int) -> int:
     return most
 
 
-def tree_memory_bytes(pid: int) -> int:
-    """Return the resident memory of a process and all below it; shared pages count each time."""
-    total = 0
-    for process in (pid, *descendants(pid)):
+def tree_memory_bytes(pids: Sequence[int], *, limit: int) -> int:
+    """Return the resident memory of these processes and all below them.
+
+    Pages that several of them share count once, as far as the kernel tells: it is asked only where
+    the plain sum is above `limit`, as that takes it longer the more memory there is.
+    """
+    resident: dict[int, int] = {}
+    for process in {*pids, *(below for pid in pids for below in descendants(pid))}:
         name = f"/proc/{process}/statm"
         with suppress(OSError, IndexError, ValueError), open(name, "rb") as file:
-            total += int(file.read().split()[1]) * _PAGE
-    return total
+            resident[process] = int(file.read().split()[1]) * _PAGE
+    total = sum(resident.values())
+    if total <= limit or len(resident) == 1:
+        return total
+    return sum(_share_bytes(process, whole) for process, whole in resident.items())
+
+
+def _share_bytes(pid: int, resident_bytes: int) -> int:
+    """Return a process's share of the memory it has; all of it where the kernel does not tell."""
+    with suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return resident_bytes
