@@ -1,4 +1,4 @@
-"""What holds for every test: Hypothesis has no deadline of its own, pytest's timeout is the limit.
+"""What holds for every test: Hypothesis has no sense of time, pytest's timeout is the limit.
 
 Database servers that tests have started end with them.
 """
@@ -6,11 +6,13 @@ Database servers that tests have started end with them.
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import servers
 
-settings.register_profile("stoker", deadline=None, print_blob=True)
+settings.register_profile(
+    "stoker", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("stoker")
 
 

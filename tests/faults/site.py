@@ -4,17 +4,16 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from faults import check
 from faults.launch import Knobs, Launcher, Started
-from integration.work.rig import wait_until
+from integration.work.rig import freeze, is_locked, is_stopped, wait_until
 from stoker.model.item import NewItem
 from stoker.spec.load import load_project
 from stoker.store import register, versions
@@ -107,7 +106,7 @@ class Site:
         self.started.append(started)
         return started
 
-    def end(self, started: Started, *, within_s: float = 40.0) -> int:
+    def end(self, started: Started, *, within_s: float = 60.0) -> int:
         """Wait until it has ended; return its exit code."""
 
         def ended() -> bool:
@@ -116,7 +115,7 @@ class Site:
         self.wait(ended, "it ends", within_s=within_s)
         return started.code
 
-    def wait(self, holds: Callable[[], Any], what: str, *, within_s: float = 20.0) -> Any:
+    def wait(self, holds: Callable[[], Any], what: str, *, within_s: float = 45.0) -> Any:
         """Return what `holds` returns once it is true; fail with all that is known."""
         try:
             return wait_until(holds, what, within_s=within_s)
@@ -138,7 +137,7 @@ class Site:
                 return pid
         return None
 
-    def stopped(self, started: Started, *, within_s: float = 20.0) -> int | None:
+    def stopped(self, started: Started, *, within_s: float = 45.0) -> int | None:
         """Return the pid of the worker once it has stopped itself; None if it ended before."""
 
         def find() -> tuple[int | None] | None:
@@ -150,29 +149,12 @@ class Site:
         return self.wait(find, "the worker has stopped itself", within_s=within_s)[0]
 
     def freeze(self, pid: int, *, within_s: float = 5.0) -> bool:
-        """Whether the process is stopped as a whole, outside any transaction of the store.
-
-        A signal is taken by each thread in its time, and one that writes holds everybody up.
-        """
-        if not kill(pid, signal.SIGSTOP):
-            return False
-        until_s = time.monotonic() + within_s
-        while not is_stopped(pid) and time.monotonic() < until_s:
-            time.sleep(0.002)
-        if is_stopped(pid) and not self.is_locked():
-            return True
-        kill(pid, signal.SIGCONT)
-        return False
+        """Whether the process is stopped as a whole, outside any transaction of the store."""
+        return freeze(pid, self.database, within_s=within_s)
 
     def is_locked(self) -> bool:
         """Whether somebody holds the store's write lock for longer than a moment."""
-        with closing(sqlite3.connect(self.database, timeout=0.3)) as other:
-            try:
-                other.execute("BEGIN IMMEDIATE")
-                other.execute("ROLLBACK")
-            except sqlite3.OperationalError:
-                return True
-        return False
+        return is_locked(self.database)
 
     def attempts_of(self, worker: int) -> list[int]:
         """Return the processes below a worker."""
@@ -246,22 +228,12 @@ def other_file_system() -> Path | None:
     return Path(tempfile.mkdtemp(prefix="stoker-test-", dir=shared))
 
 
-def state_of(pid: int, thread: int | None = None) -> str:
-    """Return the state letter of a process, or of one of its threads; empty if it is gone."""
-    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
+def state_of(pid: int) -> str:
+    """Return the state letter of a process; empty if it is gone."""
     try:
-        return Path(path).read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether all threads of the process have taken a SIGSTOP."""
-    try:
-        threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
-        return False
-    return all(state_of(pid, thread) == "T" for thread in threads)
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> bool:

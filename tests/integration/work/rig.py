@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from stoker.work.progress import Summary
 from stoker.work.worker import Worker
 
 
-def wait_until(holds: Callable[[], Any], what: str, *, within_s: float = 20.0) -> Any:
+def wait_until(holds: Callable[[], Any], what: str, *, within_s: float = 45.0) -> Any:
     """Return what `holds` returns as soon as it is true; fail, saying `what`, if it never is."""
     until = time.monotonic() + within_s
     while not (found := holds()):
@@ -30,6 +33,44 @@ def wait_until(holds: Callable[[], Any], what: str, *, within_s: float = 20.0) -
             raise AssertionError(f"not within {within_s} s: {what}")
         time.sleep(0.01)
     return found
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of the process have taken a SIGSTOP, each in its time."""
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False
+    return all(text.rpartition(")")[2].split()[0] == "T" for text in stats)
+
+
+def is_locked(database: str | Path) -> bool:
+    """Whether somebody holds the write lock of an SQLite store for longer than a moment."""
+    with closing(sqlite3.connect(database, timeout=0.3)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+    return False
+
+
+def freeze(pid: int, database: str | Path, *, within_s: float = 5.0) -> bool:
+    """Whether the process is stopped as a whole, outside any transaction; if not it goes on.
+
+    One that is stopped while a thread of it writes would hold everybody else up.
+    """
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        until = time.monotonic() + within_s
+        while not is_stopped(pid) and time.monotonic() < until:
+            time.sleep(0.002)
+        if is_stopped(pid) and not is_locked(database):
+            return True
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+    return False
 
 
 @dataclass

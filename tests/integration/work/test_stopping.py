@@ -2,13 +2,12 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 
 import pytest
 
-from integration.work.rig import wait_until, worker_command
+from integration.work.rig import freeze, wait_until, worker_command
 from stoker.model.selection import Selection
 from stoker.store import control, fleet
 from stoker.work import executor, lease
@@ -109,9 +108,7 @@ def test_patience_ends_and_the_attempt_with_it(long, monkeypatch):
 
 def test_a_time_limit_stops_in_order(long, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_S", 0.1)
-    began = time.monotonic()
-    long.worker(slots=1, time_limit_s=0.5).work()
-    assert time.monotonic() - began < 8
+    assert long.worker(slots=1, time_limit_s=0.5).work().was_interrupted
     assert set(long.task_states().values()) == {"ready"}
     assert long.leftovers() == []
 
@@ -163,29 +160,11 @@ def test_after_kill_9_the_next_worker_clears_and_goes_on(long, start):
     assert states == ["lost", "succeeded", "succeeded"]
 
 
-def freeze(process, rig) -> None:
-    """Stop the process, but not in the middle of a transaction: nobody could write then."""
-
-    def is_free() -> bool:
-        process.send_signal(signal.SIGSTOP)
-        other = sqlite3.connect(rig.store.engine.url.database, timeout=0.5)
-        try:
-            other.execute("BEGIN IMMEDIATE")
-            other.execute("ROLLBACK")
-        except sqlite3.OperationalError:
-            process.send_signal(signal.SIGCONT)
-            return False
-        finally:
-            other.close()
-        return True
-
-    wait_until(is_free, "the store is not locked")
-
-
 def test_a_frozen_worker_records_nothing_over_its_successor(long, start):
     process = start(slots=1, lease_s=2.0)
     wait_until(lambda: is_running(long), "the attempt runs")
-    freeze(process, long)
+    database = long.store.engine.url.database
+    wait_until(lambda: freeze(process.pid, database), "it is frozen, and the store is not locked")
     attempts = len(long.all_attempts())
     (long.folder / "go").touch()  # the frozen worker's attempt ends well meanwhile
     successor = start(slots=1, drain=True, name="successor")
@@ -240,7 +219,7 @@ def test_a_worker_that_cannot_renew_ends_its_attempts_itself(long, monkeypatch):
         return renew(store, worker_id, lease_s=lease_s)
 
     monkeypatch.setattr(fleet, "renew", unreachable)
-    summary = long.worker(slots=1, lease_s=1.0).work()
+    summary = long.worker(slots=1, lease_s=3.0).work()
     assert gone
     assert summary.done >= 1
     assert set(long.task_states().values()) == {"done"}

@@ -101,12 +101,12 @@ def finish(rig, process) -> str:
 
 
 def test_a_killed_worker_is_followed_by_another_at_once(long, guarded):
-    process = guarded()
+    process = guarded(lease_s=300.0)
     attempt = pid_of_attempt(long)
     assert daemons(long)
     (long.folder / "pid").unlink()
     os.kill(pid_of_worker(long), signal.SIGKILL)
-    wait_until(lambda: process_start(attempt) is None, "the attempt is gone", within_s=3)
+    wait_until(lambda: process_start(attempt) is None, "the attempt is gone")
     second = pid_of_attempt(long)
     states = [seen.state for seen in long.all_attempts()]
     assert states[0] == "lost"  # at once, not when the lease ran out

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -217,12 +216,10 @@ def test_a_time_limit_ends_the_whole_tree_though_term_is_ignored(rig, monkeypatc
         'timeout = "0.3s"'
     )
     rig.push("k")
-    began = time.monotonic()
     rig.work()
     seen = rig.attempts()["k"]
     assert seen.state == "timed_out"
     assert "time limit" in seen.reason
-    assert time.monotonic() - began < 8
     assert process_start(int((rig.folder / "pid").read_text())) is None
 
 
@@ -302,14 +299,19 @@ DAEMONS = {
 
 @pytest.mark.parametrize("daemon", DAEMONS.values(), ids=DAEMONS.keys())
 def test_nothing_that_an_attempt_started_outlives_it(rig, daemon):
-    own = f"1000.{uuid4().int}"  # of this test; others sleep at the same time
+    own = own_time()
     command = daemon.replace("1000", own)
     seen = rig.run(f"[pipelines.p.steps.s]\nrun = '''{command}\nsleep 0.1'''")["k"]
     assert seen.state == "succeeded"
     assert sleepers(own) == set()
 
 
-def sleepers(time: str) -> set[int]:
+def own_time() -> str:
+    """Return a time to sleep that is this test's own; others sleep beside it."""
+    return f"1000.{uuid4().int}"
+
+
+def sleepers(seconds: str) -> set[int]:
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -317,7 +319,7 @@ def sleepers(time: str) -> set[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if time.encode() in words and process_start(int(entry.name)) is not None:
+            if seconds.encode() in words and process_start(int(entry.name)) is not None:
                 found.add(int(entry.name))
     return found
 
@@ -462,22 +464,22 @@ def test_a_function_that_hangs_runs_into_its_time_limit(rig, python):
     seen = python(
         "def f(task):\n    while task.key == 'b':\n        time.sleep(1)\n",
         *"abcde",
-        more='timeout = "0.5s"',
+        more='timeout = "3s"',
     )
     assert seen.pop("b").state == "timed_out"
     assert {one.state for one in seen.values()} == {"succeeded"}
 
 
 def test_processes_that_a_function_left_are_gone_after_it(rig, python):
-    before = sleepers()
+    own = own_time()
     python(
         "import subprocess\n"
         "def f(task):\n"
-        "    subprocess.Popen(['setsid', 'sleep', '1000'])\n"
+        f"    subprocess.Popen(['setsid', 'sleep', '{own}'])\n"
         "    return {'pid': os.getpid()}\n",
         *"abc",
     )
-    assert sleepers() - before == set()
+    assert sleepers(own) == set()
     assert len({rig.values(one)["pid"] for one in rig.all_attempts()}) == 3
 
 
@@ -624,20 +626,30 @@ def test_wide_tasks_take_their_slots(rig):
 
 
 def test_events_tell_how_it_goes(rig):
-    rig.write("[pipelines.p.steps.s]\nrun = 'sleep 0.3'")
+    wait = f"until test -e {rig.folder}/go-%s; do sleep 0.02; done"
+    rig.write(
+        f"[pipelines.p.steps.s]\nrun = 'case {{key}} in a|b) {wait % 1};; *) {wait % 2};; esac'"
+    )
     rig.push(*"abcd")
     events = []
-    rig.worker(on_event=events.append).work()
+
+    def see(event):
+        events.append(event)
+        if len(event.running) == 2:
+            (rig.folder / "go-1").touch()
+        if event.done == 2:
+            (rig.folder / "go-2").touch()
+
+    rig.worker(on_event=see).work()
     assert any(len(event.running) == 2 for event in events)
     assert events[-1].done >= 2
     assert all(event.failed == 0 for event in events)
 
 
-def test_nothing_to_do_ends_at_once(rig):
+def test_nothing_to_do_ends_without_waiting(rig, monkeypatch):
+    monkeypatch.setattr("stoker.work.claims.PAUSE_MOST_S", 600.0)
     rig.write("[pipelines.p.steps.s]\nrun = 'true'")
-    began = time.monotonic()
     assert rig.work().done == 0
-    assert time.monotonic() - began < 3
 
 
 def test_the_store_shows_pid_and_command_of_a_long_attempt(rig):

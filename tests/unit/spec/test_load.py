@@ -646,7 +646,10 @@ _PIECES = st.sampled_from(
 _EDIT = st.tuples(st.integers(0, 10**6), st.integers(0, 12), _PIECES)
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     base=st.sampled_from([CONTRACT, MISTAKES, initial_text("x")]),
     edits=st.lists(_EDIT, min_size=1, max_size=6),
@@ -658,7 +661,10 @@ def test_edited_file_is_loaded_or_told_about(tmp_path, base, edits):
     _load_or_complain(tmp_path, base)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(lines=st.lists(st.sampled_from(_LINES), min_size=1, max_size=25))
 def test_shuffled_lines_are_loaded_or_told_about(tmp_path, lines):
     _load_or_complain(tmp_path, "\n".join(lines))

@@ -88,7 +88,9 @@ _values = st.text(
 
 
 @settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=False
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=False,
 )
 @given(place=st.sampled_from([*PRINTING, *PRINTING_LINES]), value=_values)
 def test_any_value_arrives_byte_for_byte(place, value, tmp_path):
