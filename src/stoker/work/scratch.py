@@ -82,18 +82,21 @@ class WorkerFolder:
         passing = os.path.join(root, _passing_name(owner))
         os.mkdir(passing, 0o700)
         hit("folder_made")
+        self._elsewhere = -1
         try:
             _write(os.path.join(passing, _OWNER), json.dumps(asdict(owner)).encode())
+            self._elsewhere = os.open(
+                os.path.join(passing, _ELSEWHERE),
+                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+                0o600,
+            )
             os.rename(passing, self.path)
         except OSError:
+            if self._elsewhere >= 0:
+                os.close(self._elsewhere)
             wipe(passing)
             raise
         hit("folder_named")
-        self._elsewhere = os.open(
-            os.path.join(self.path, _ELSEWHERE),
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-            0o600,
-        )
         self._outstanding = 0
         self._lock = threading.Lock()
 

@@ -1,5 +1,6 @@
 """Worker folders and the removal of whatever an attempt may leave in a scratch."""
 
+import errno
 import os
 import subprocess
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stoker.work import scratch
 from stoker.work.scratch import (
     HIDDEN,
     Owner,
@@ -204,6 +206,24 @@ def test_of_a_container_of_the_same_name_the_store_decides(tmp_path):
     assert clear(tmp_path, is_gone=lambda worker: asked.append(worker) or True) == []
     assert asked == [7]
     assert not Path(folder.path).exists()
+
+
+def test_a_folder_that_finds_no_room_when_it_is_made_leaves_nothing(tmp_path, monkeypatch):
+    open_, asked = os.open, []
+
+    def full(path, *args):
+        asked.append(os.path.basename(path))
+        if asked[-1] == "elsewhere":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return open_(path, *args)
+
+    monkeypatch.setattr(scratch.os, "open", full)
+    with pytest.raises(OSError, match="No space"):
+        WorkerFolder(str(tmp_path), owner())
+    assert asked[-1] == "elsewhere"
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    WorkerFolder(str(tmp_path), owner()).remove()
 
 
 def test_notes_of_what_is_gone_do_not_pile_up(tmp_path):
