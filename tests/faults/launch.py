@@ -32,6 +32,7 @@ class Knobs:
     reap_s: float = 0.5
     grace_s: float = 0.5
     patience_s: float = 3.0
+    apart_s: float = 0.3
     note_after_s: float = 0.05
     janitor_s: float = 0.1
     leftovers_s: float = 15.0
@@ -214,6 +215,7 @@ def _is_first(path: str) -> bool:
 
 def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
+    from stoker.model import retry
     from stoker.project import janitor
     from stoker.work import disk, executor, groups, incarnation, lease, room, worker
 
@@ -230,6 +232,7 @@ def _turn(knobs: Knobs) -> None:
     incarnation.NOTE_AFTER_S = knobs.note_after_s
     executor.GRACE_S = knobs.grace_s
     worker.PATIENCE_S = knobs.patience_s
+    retry.APART_S = knobs.apart_s
     if not knobs.groups:
         groups.enter = lambda: False
     if knobs.clock:

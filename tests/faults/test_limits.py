@@ -41,6 +41,24 @@ def test_an_item_that_kills_its_workers_is_stopped_and_named(site):
     site.hold(may_fail=True)
 
 
+def test_an_item_that_kills_its_workers_takes_none_down_with_it(site):
+    site.write("""
+    [pipelines.p.steps.s]
+    run = '''
+    LIFE
+    tick start
+    test {key} = poison || { sleep 0.5; exit 0; }
+    kill -9 $PPID
+    '''
+    """)
+    site.apply()
+    site.push("poison", "fine", "good")
+    site.run("run", "--slots", "3", code=1)
+    (row,) = failures.failures(site.store, Selection())
+    assert (row.n, row.examples) == (1, ("poison",))
+    site.hold(may_fail=True)
+
+
 @pytest.mark.parametrize(
     ("memory", "expected"),
     [('"64M"', ["out_of_memory"]), ('["64M", "1G"]', ["out_of_memory", "succeeded"])],

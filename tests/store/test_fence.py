@@ -1,6 +1,7 @@
 """Attempts that come too late, workers that die: nothing counts twice, nothing is lost."""
 
 import pytest
+from sqlalchemy import select
 
 from stoker.errors import OutputConflict, StaleAttempt, WrongState
 from stoker.model import transitions
@@ -97,6 +98,56 @@ def test_an_item_that_kills_its_workers_is_stopped(line):
         line.lapse(worker)
         reap.reap(line.store)
     assert line.states()["a", "one"] == "failed"
+    line.check()
+
+
+def test_what_ran_beside_an_item_that_kills_its_workers_is_not_stopped_with_it(line):
+    """Which one it is shows once they start one after the other."""
+    line.push("b")
+    for _ in range(2):
+        worker = line.worker()
+        assert len(line.claim(worker, 2)) == 2
+        line.lapse(worker)
+        reap.reap(line.store)
+    worker = line.worker()
+    latest = max(line.claim(worker, 2), key=lambda one: one.attempt)
+    line.lapse(worker)
+    reap.reap(line.store)
+    assert {line.states()[key, "one"] for key in "ab"} == {"ready"}
+    worker = line.worker()
+    (alone,) = line.claim(worker, 2)
+    assert alone.key == latest.key
+    line.lapse(worker)
+    reap.reap(line.store)
+    other = "ab".replace(alone.key, "")
+    assert line.states()[alone.key, "one"] == "failed"
+    assert line.states()[other, "one"] == "ready"
+    task = tables.task
+    with line.store.writing() as unit:  # its time has come
+        due = {"not_before_us": unit.now_us - 1}
+        unit.execute(task.update().where(task.c.not_before_us.is_not(None)).values(**due))
+    assert reap.promote_due(line.store) == 1
+    (again,) = line.claim(line.worker())
+    line.end(again)
+    assert line.states()[other, "one"] == "done"
+    line.check()
+
+
+def test_whoever_runs_beside_a_suspect_is_not_held_to_account(line):
+    for _ in range(2):
+        worker = line.worker()
+        line.claim(worker)
+        line.lapse(worker)
+        reap.reap(line.store)
+    line.push("b")
+    worker = line.worker()
+    assert len(line.claim(worker, 2)) == 2
+    line.lapse(worker)
+    reap.reap(line.store)
+    assert line.states()["a", "one"] == "failed"
+    query = select(tables.task.c.lost).where(tables.task.c.state == TaskState.READY.value)
+    with line.store.reading() as unit:
+        assert unit.execute(query).scalar_one() == 0
     line.check()
 
 

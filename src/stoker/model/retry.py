@@ -9,6 +9,8 @@ from stoker.model.transitions import Transition
 
 BACKOFF_LIMIT_S = 3600.0
 MAX_LOST = 3
+MOST_LOST = 6  # for one that was lost beside others which were lost as often
+APART_S = 10.0  # between the starts of such tasks; six times as long after each further loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,18 @@ def decide(step: Step, state: AttemptState, verdict: Verdict, *, tries: int) -> 
     return Decision(transitions.REQUEUE, backoff_s(step, tries), uses_retry=True)
 
 
-def decide_lost(*, times_lost: int, cancel_requested: bool) -> Decision:
+def decide_lost(*, times_lost: int, cancel_requested: bool, before: int | None = None) -> Decision:
     """Return what follows an attempt whose worker died; `times_lost` counts this one too.
 
     A lost attempt does not use up a retry, but an item that takes its worker down `MAX_LOST` times
-    is stopped: it may be what kills them.
+    is stopped: it may be what kills them. Where the worker ran several that may be, `before` says how
+    many of them come before this one: then none is stopped, but they start again one after the
+    other, so that the next death tells which it is; until that has been tried in vain.
     """
     if cancel_requested:
         return Decision(transitions.STOP)
-    if times_lost >= MAX_LOST:
+    if times_lost < MAX_LOST:
+        return Decision(transitions.REQUEUE)
+    if before is None or times_lost >= MOST_LOST:
         return Decision(transitions.FAIL)
-    return Decision(transitions.REQUEUE)
+    return Decision(transitions.REQUEUE, before * APART_S * 6 ** (times_lost - MAX_LOST))

@@ -113,6 +113,7 @@ def _lose_some(unit: Unit) -> int:
             _A.c.id.label("attempt"), _A.c.cancel_requested, _T.c.id, _T.c.step_id, _T.c.state,
             _T.c.attempt.label("carried"), _T.c.level, _T.c.lost, _I.c.key, _I.c.generation,
             _W.c.host, _W.c.name, _A.c.started_us, _I.c.by_user, _T.c.host.label("only_host"),
+            _A.c.worker_id,
         )
         .select_from(
             _A.join(_T, _T.c.id == _A.c.task_id)
@@ -129,18 +130,28 @@ def _lose_some(unit: Unit) -> int:
         lock_tasks(unit, tasks)
         rows = unit.execute(held.where(_T.c.id.in_(tasks))).fetchall()
     known = catalog(unit)
+    rows_lost = [r for r in rows if r.state == TaskState.RUNNING and r.carried == r.attempt]
+    suspects = _suspects(rows_lost)
     moves: dict[str, list[Move]] = {}
-    for row in rows:
-        if row.state != TaskState.RUNNING or row.carried != row.attempt:
-            continue
+    for row in rows_lost:
         entry = known.steps[row.step_id]
+        beside = suspects.get(row.worker_id, [])
+        is_suspect = row.attempt in beside
+        times_lost = row.lost + (is_suspect or not beside)
         decision = retry.decide_lost(
-            times_lost=row.lost + 1, cancel_requested=bool(row.cancel_requested)
+            times_lost=times_lost,
+            cancel_requested=bool(row.cancel_requested),
+            before=beside.index(row.attempt) if is_suspect and len(beside) > 1 else None,
         )
-        columns: dict[str, Any] = {"worker_id": None, "lost": row.lost + 1}
+        columns: dict[str, Any] = {"worker_id": None, "lost": times_lost}
         if decision.transition.target is TaskState.READY:
             columns["lane"] = lane_of(unit, entry, row.level, row.by_user, row.only_host)
-        data = {"state": AttemptState.LOST.word, "reason": _reason(row), "lost": row.lost + 1}
+            if decision.wait_s > 0:
+                columns["lane"] = None
+                columns["not_before_us"] = unit.now_us + int(decision.wait_s * 1_000_000)
+        data = {"state": AttemptState.LOST.word, "reason": _reason(row), "lost": times_lost}
+        if "not_before_us" in columns:
+            data["not_before_us"] = columns["not_before_us"]
         data |= {"cause": _reason(row), "started_us": row.started_us, "ended_us": unit.now_us}
         moves.setdefault(decision.transition.name, []).append(
             Move(
@@ -156,6 +167,19 @@ def _lose_some(unit: Unit) -> int:
     for name, several in moves.items():
         move(unit, transitions.BY_NAME[name], several)
     return len(rows)
+
+
+def _suspects(rows: Sequence[Any]) -> dict[int, list[bytes]]:
+    """Return for each worker the attempts that may be what killed it, the latest claimed first.
+
+    They are those whose tasks have been lost so often that one more time stops them. Beside one of
+    those nobody else is held to account.
+    """
+    found: dict[int, list[bytes]] = {}
+    for row in sorted(rows, key=lambda row: bytes(row.attempt), reverse=True):
+        if row.lost + 1 >= retry.MAX_LOST and not row.cancel_requested:
+            found.setdefault(row.worker_id, []).append(row.attempt)
+    return found
 
 
 def _reason(row: Any) -> str:
