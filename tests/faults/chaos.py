@@ -30,6 +30,7 @@ from stoker.errors import StokerError
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.store import control, tables
+from stoker.work.scratch import process_start
 
 PIPELINE = """
 [pipelines.p.defaults]
@@ -67,6 +68,40 @@ LIFE
 tick start
 test -s {in.make.a}
 '''
+
+[pipelines.p.steps.warm]
+prepare = "export PREPARED=yes"
+python = "steps:warm"
+pools = { pit = 1 }
+outputs.w = "results/{key}.w"
+
+[pipelines.p.steps.brief]
+python = "steps:brief"
+after = ["warm"]
+"""
+FUNCTIONS = """
+import os
+import subprocess
+import time
+
+def tick(word):
+    with open("LEDGER", "a") as file:
+        file.write(f"{time.time():.6f} {os.environ['STOKER_ATTEMPT']} {word}\\n")
+
+def warm(task):
+    tick("start")
+    if os.environ["PREPARED"] != "yes":
+        raise RuntimeError("not prepared")
+    subprocess.Popen(["setsid", "bash", "-c", "while sleep 0.05; do :; done", "TAG"])
+    for _ in range(int(task.key[-1]) % 4):
+        time.sleep(0.05)
+        tick("on")
+    task.outputs["w"].write_text(task.key)
+    tick("end")
+    return {"n": len(task.key)}
+
+def brief(task):
+    tick("start")
 """
 LEASE_S = 2.5
 JUMP_S = 6.0
@@ -109,6 +144,7 @@ class Chaos:
         self.workers: list[Started] = []
         self.pushed = 0
         self.frozen: list[tuple[int, float]] = []
+        self.orphans: list[tuple[int, int | None]] = []  # workers that lost their warden
         self.faults: list[tuple[int, Callable[[], bool], str]] = [
             (8, self.kill_worker, "worker killed"),
             (4, self.kill_warden, "warden killed"),
@@ -133,10 +169,10 @@ class Chaos:
 
     # -------------------------------------------------------------------------------------- its life
 
-    def work(self, seconds: float) -> None:
-        """Faults happen for this long."""
+    def work(self, seconds: float, *, at_least: int = 0) -> None:
+        """Faults happen for this long, and until so many were survived."""
         until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
+        while time.monotonic() < until_s or self.survived.total() < at_least:
             self.keep_going()
             weights, faults, names = zip(*self.faults, strict=True)
             (index,) = self.random.choices(range(len(faults)), weights)
@@ -188,6 +224,11 @@ class Chaos:
             kill(one.pid, signal.SIGTERM)
         for one in self.workers:
             self.site.end(one)
+        for pid, started in self.orphans:
+            self.site.wait(
+                lambda pid=pid, started=started: started is None or process_start(pid) != started,
+                f"the worker {pid} stops, as its warden is gone",
+            )
         self.retry(lambda: control.release(self.site.store, Selection(), ME))
         self.retry(lambda: control.rerun(self.site.store, self.given_up(), ME))
         for _ in range(3):
@@ -238,7 +279,10 @@ class Chaos:
 
     def kill_warden(self) -> bool:
         found = self.pick()
-        return found is not None and kill(found[0].pid)
+        if found is None:
+            return False
+        self.orphans.append((found[1], process_start(found[1])))
+        return kill(found[0].pid)
 
     def kill_both(self) -> bool:
         """What it ran is cleared by the next worker that starts, which is soon."""
@@ -364,6 +408,7 @@ def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
         (project / ".stoker").symlink_to(hidden)
         site.outside = [out]
         site.set_clock(0)
+        (project / "steps.py").write_text(site.filled(FUNCTIONS))
         site.write(PIPELINE.replace("OUT", str(out)), pools="pit = 3")
         site.apply()
         yield site, disks
@@ -375,14 +420,14 @@ def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
 
 
 def play(
-    folder: Path, *, seed: int, seconds: float, workers: int
+    folder: Path, *, seed: int, seconds: float, workers: int, at_least: int = 0
 ) -> tuple[Chaos, list[check.Violation]]:
     """Return the run after its end, and every broken promise."""
     with scene(folder) as (site, disks):
         if not disks.mounted:
             sys.stdout.write("no file system can be mounted here: no disk gets full in this run\n")
         chaos = Chaos(site, disks, seed=seed, workers=workers)
-        chaos.work(seconds)
+        chaos.work(seconds, at_least=at_least)
         chaos.settle()
         found = site.check()
         if found:

@@ -91,7 +91,7 @@ class Scene:
         for (from_us, wrong_us), (to_us, _) in pairwise([*self.jumps, now]):
             if from_us <= stored_us - wrong_us <= to_us:
                 found.append(stored_us - wrong_us)
-        return found[-1]
+        return max(found)
 
     def rows(self, query: Any) -> list[Any]:
         with self.store.reading() as unit:
@@ -271,7 +271,9 @@ def _declared(spec: str, step: str) -> set[str]:
 def scratch(scene: Scene) -> Iterator[str]:
     """No worker's folder is left."""
     if scene.is_quiet and scene.scratch.exists():
-        yield from (f"`{path}` is left" for path in sorted(scene.scratch.iterdir()))
+        for path in sorted(scene.scratch.iterdir()):
+            inside = sorted(str(one.relative_to(path)) for one in path.rglob("*"))
+            yield f"`{path}` is left: {', '.join(inside[:10])}"
 
 
 def hidden(scene: Scene) -> Iterator[str]:

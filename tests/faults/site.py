@@ -47,8 +47,7 @@ class Site:
 
     def write(self, steps: str, *, pools: str = "", extra: str = "") -> None:
         """Write `stoker.toml`. LIFE, LEDGER, HERE and TAG in the steps stand for what they name."""
-        steps = steps.replace("LIFE", LIFE).replace("LEDGER", str(self.folder / check.LEDGER))
-        steps = steps.replace("HERE", str(self.folder)).replace("TAG", self.tag)
+        steps = self.filled(steps)
         (self.folder / "stoker.toml").write_text(
             f'[project]\nname = "site"\n[worker]\nscratch = "{self.scratch}"\n[pools]\n{pools}\n'
             f'{extra}\n[pipelines.p]\nitems = "records"\n{steps}\n'
@@ -57,6 +56,11 @@ class Site:
         assert not loaded.broken, loaded.broken
         self.settings = loaded.settings
         self.pipelines = loaded.pipelines
+
+    def filled(self, text: str) -> str:
+        """Return the text with what LIFE, LEDGER, HERE and TAG in it stand for."""
+        text = text.replace("LIFE", LIFE).replace("LEDGER", str(self.folder / check.LEDGER))
+        return text.replace("HERE", str(self.folder)).replace("TAG", self.tag)
 
     @property
     def database(self) -> Path:
