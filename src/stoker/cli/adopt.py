@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.apply import tell_applied
 from stoker.cli.render import data, json_line, plural, say, visible
 from stoker.cli.scope import (
     KEY,
@@ -46,7 +47,9 @@ def adopt(
     """
     with scope.project() as project:
         chosen = replace(selection, keys=keys)
-        done = project.adopt(name, selection=chosen, reason=reason, dry_run=dry_run)
+        done = project.adopt(
+            name, selection=chosen, reason=reason, dry_run=dry_run, on_apply=tell_applied
+        )
     if as_json:
         json_line(
             {

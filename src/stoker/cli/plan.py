@@ -48,10 +48,15 @@ def plan(
         raise UserError("`--slots` and `--fleet` both say what to fill; give one of them")
     with scope.project() as project:
         found = project.plan(pipeline, paths, fleet=fleet if slots is None else str(slots))
-    for message in found.refused[:_SHOWN]:
-        say(message)
     if out is not None:
         _write(out, found)
+    tell_plan(found, as_json=as_json)
+
+
+def tell_plan(found: "Plan", *, as_json: bool) -> None:
+    """Print what would happen, and say what could not be taken."""
+    for message in found.refused[:_SHOWN]:
+        say(message)
     if as_json:
         json_line(found)
     else:

@@ -17,7 +17,7 @@ from stoker.cli.render import (
     say,
     shortened,
 )
-from stoker.cli.scope import Scope, command, json_option
+from stoker.cli.scope import Scope, command, dry_run_option, json_option
 
 if TYPE_CHECKING:
     from stoker.project import Project
@@ -36,12 +36,14 @@ _FIELDS = (
 @click.argument("pipeline", required=False, metavar="[PIPELINE")
 @click.argument("paths", nargs=-1, metavar="[PATH]...]")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@dry_run_option
 @json_option
 def run(
     scope: Scope,
     pipeline: str | None,
     paths: tuple[str, ...],
     slots: int | None,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Register, then work until nothing is left to do.
@@ -51,8 +53,10 @@ def run(
 
     Nothing is left when no task is ready, running or waiting for its next try. Ends with 1 if there
     are failed tasks. Ctrl-C stops orderly: nothing new is started, running attempts get a few
-    seconds, and what they leave is ready for the next run.
+    seconds, and what they leave is ready for the next run. With `--dry-run`, what `stoker plan` says.
     """
+    if dry_run:
+        return _tell_beforehand(scope, pipeline, paths, slots, as_json=as_json)
     from stoker.cli.progress import progress_for
 
     with scope.project() as project:
@@ -85,6 +89,21 @@ def run(
         say("stopped; `stoker run` goes on from here")
         return EXIT_INTERRUPTED
     return EXIT_FAILED if summary.failed else refused[0]
+
+
+def _tell_beforehand(
+    scope: Scope, pipeline: str | None, paths: tuple[str, ...], slots: int | None, *, as_json: bool
+) -> int:
+    """Say what the file would change and what would be done; nothing is."""
+    from stoker.cli.plan import tell_plan
+
+    with scope.project() as project:
+        project.follow_file(
+            *([pipeline] if pipeline is not None else []), on_apply=tell_applied, dry_run=True
+        )
+        found = project.plan(pipeline, paths, fleet=None if slots is None else str(slots))
+    tell_plan(found, as_json=as_json)
+    return 0
 
 
 def tell_wait(files: int, settle_s: float) -> None:

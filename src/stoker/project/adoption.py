@@ -18,13 +18,14 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from stoker.errors import OutputConflict, UserError
-from stoker.model.pipeline import Output, Pipeline, Step
+from stoker.errors import NotFound, OutputConflict, UserError
+from stoker.model.pipeline import Output, Pipeline
 from stoker.model.selection import Selection
 from stoker.model.task import Claimed, Published
 from stoker.model.transitions import ADOPT
 from stoker.spec.names import split_suffix
-from stoker.spec.template import StepPlan, compile_step
+from stoker.spec.problems import suggest
+from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.store import adopt as adopting
 from stoker.store import repeat, reports
@@ -87,18 +88,32 @@ class NotWhole(Exception):
 
 
 def adopt(
-    store: "Store", selection: Selection, *, reason: str | None = None, dry_run: bool = False
+    store: "Store",
+    pipeline: Pipeline,
+    selection: Selection,
+    *,
+    reason: str | None = None,
+    dry_run: bool = False,
 ) -> Adopted:
-    """Every selected task whose outputs are all there is done; step by step, in their order."""
+    """Every selected task whose outputs are all there is done; step by step, in their order.
+
+    Where they would be is what `pipeline` says, which a dry run may have from a file that the store
+    has not taken over; its new steps have no tasks yet.
+    """
     done = Adopted()
     who = Who(user(), reason)
     sources = tuple(sorted(state.word for state in ADOPT.sources))
     states = tuple(word for word in selection.states if word in sources) or sources
+    names = [step.name for step in pipeline.steps]
+    for wanted in selection.steps:
+        if wanted not in names:
+            raise NotFound(f"`{pipeline.name}` has no step `{wanted}`; {suggest(wanted, names)}")
     with store.reading() as unit:
-        steps = [entry.name for entry in catalog(unit).of_pipeline(selection.pipeline or "")]
-    wanted = [step for step in steps if not selection.steps or step in selection.steps]
-    for step in wanted:
-        looker = _Looker(store, step)
+        known = {entry.name for entry in catalog(unit).of_pipeline(pipeline.name)}
+    for step in names:
+        if step not in known or (selection.steps and step not in selection.steps):
+            continue
+        looker = _Looker(store, pipeline, step)
         for row in reports.tasks(store, replace(selection, steps=(step,), states=states)):
             try:
                 found, left_out = looker.find(row)
@@ -114,18 +129,19 @@ def adopt(
 class _Looker:
     """Looks for the outputs of tasks of one step."""
 
-    def __init__(self, store: "Store", step: str) -> None:
+    def __init__(self, store: "Store", pipeline: Pipeline, step: str) -> None:
         self._store = store
-        self._name = step
-        self._plans: dict[str, tuple[Pipeline, Step, StepPlan]] = {}
+        self._pipeline = pipeline
+        self._step = pipeline.step(step)
+        self._plan = compile_step(pipeline, self._step)
         self._in_use: dict[
             str, bool
         ] = {}  # pattern in a shared folder -> whether any file is like it
 
     def find(self, row: "TaskRow") -> tuple[adopting.Found, list[str]]:
         """Return the task's outputs, and those left out; NotThere, or NotWhole with the reason."""
-        claimed, found = repeat.as_claimed(self._store, row.item, row.step, pipeline=row.pipeline)
-        pipeline, step, plan = self._plan(found)
+        claimed, _ = repeat.as_claimed(self._store, row.item, row.step, pipeline=row.pipeline)
+        pipeline, step, plan = self._pipeline, self._step, self._plan
         if not any(not output.optional for output in step.outputs):
             raise NotThere
         targets = plan.targets(Context(claimed=claimed, scratch=""))
@@ -147,12 +163,6 @@ class _Looker:
         outputs = tuple(_measured(name, path) for name, paths in pieces.items() for path in paths)
         step_id = self._step_id(row)
         return adopting.Found(task_id=claimed.task_id, step_id=step_id, outputs=outputs), left_out
-
-    def _plan(self, pipeline: Pipeline) -> tuple[Pipeline, Step, StepPlan]:
-        if pipeline.name not in self._plans:
-            step = pipeline.step(self._name)
-            self._plans[pipeline.name] = (pipeline, step, compile_step(pipeline, step))
-        return self._plans[pipeline.name]
 
     def _step_id(self, row: "TaskRow") -> int:
         with self._store.reading() as unit:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -13,9 +14,11 @@ from stoker.project.narrowing import Narrowing, StepNarrowing, select
 from stoker.project.reading import Reading
 
 if TYPE_CHECKING:
+    from stoker.model.pipeline import Pipeline
     from stoker.model.selection import Selection
     from stoker.project.adoption import Adopted
     from stoker.project.running import OnEvent, RunSummary
+    from stoker.store.connect import Store
     from stoker.store.pools import PoolChange
     from stoker.store.register import Registered
     from stoker.store.versions import VersionChange
@@ -55,11 +58,26 @@ class Project(Reading, Changing, Keeping):
 
         Without `take_over`, VersionConflict where somebody else set a pipeline last.
         """
+        chosen = [self.pipeline(name) for name in pipelines or self.loaded.pipelines]
+        if not dry_run:
+            return self._apply(self.open_store(create=True), chosen, take_over=take_over)
+        from stoker.project.trial import passing_store, store_if_there
+
+        store = store_if_there(self)
+        with passing_store() if store is None else nullcontext(store) as trial:
+            return self._apply(trial, chosen, take_over=take_over, dry_run=True)
+
+    def _apply(
+        self,
+        store: "Store",
+        chosen: "Sequence[Pipeline]",
+        *,
+        take_over: bool,
+        dry_run: bool = False,
+    ) -> Applied:
         from stoker.store.pools import set_pools, set_shares
         from stoker.store.versions import apply_version
 
-        store = self.open_store(create=True)
-        chosen = [self.pipeline(name) for name in pipelines or self.loaded.pipelines]
         versions = tuple(
             apply_version(
                 store,
@@ -75,14 +93,16 @@ class Project(Reading, Changing, Keeping):
         shares = set_shares(store, self.settings.shares, dry_run=dry_run)
         return Applied(versions=versions, pools=tuple(pools), shares=shares)
 
-    def follow_file(self, *pipelines: str, on_apply: OnApply | None = None) -> Applied:
+    def follow_file(
+        self, *pipelines: str, on_apply: OnApply | None = None, dry_run: bool = False
+    ) -> Applied:
         """As `apply`, but only what this host and path set last; `on_apply` hears of it before."""
         change = self.apply(*pipelines, take_over=False, dry_run=True)
         if change.is_nothing:
             return change
         if on_apply is not None:
             on_apply(change)
-        return self.apply(*pipelines, take_over=False)
+        return change if dry_run else self.apply(*pipelines, take_over=False)
 
     def push(
         self,
@@ -105,22 +125,34 @@ class Project(Reading, Changing, Keeping):
         from stoker.store import fold
 
         spec = self.pipeline(pipeline)
-        self.follow_file(pipeline, on_apply=on_apply)
-        store = self.open_store(create=True)
-        done = push(
-            store,
-            spec,
-            [os.fspath(path) for path in _several(paths)],
-            project_folder=self.settings.folder,
-            from_file=from_file,
-            nul=nul,
-            table=table,
-            given=params,
-            priority=priority,
-            dry_run=dry_run,
-        )
-        fold.fold(store, limit_s=FOLD_LIMIT_S)
+        self.follow_file(pipeline, on_apply=on_apply, dry_run=dry_run)
+        with self._store_to_push(spec, dry_run=dry_run) as store:
+            done = push(
+                store,
+                spec,
+                [os.fspath(path) for path in _several(paths)],
+                project_folder=self.settings.folder,
+                from_file=from_file,
+                nul=nul,
+                table=table,
+                given=params,
+                priority=priority,
+                dry_run=dry_run,
+            )
+            if not dry_run:
+                fold.fold(store, limit_s=FOLD_LIMIT_S)
         return done
+
+    def _store_to_push(self, spec: "Pipeline", *, dry_run: bool) -> AbstractContextManager["Store"]:
+        """Return the store; for a dry run one that knows the pipeline, with nothing made for good."""
+        if not dry_run:
+            return nullcontext(self.open_store(create=True))
+        from stoker.project.trial import knows, passing_store, store_if_there
+
+        store = store_if_there(self)
+        if store is not None and knows(store, spec.name):
+            return nullcontext(store)
+        return passing_store(spec)
 
     def adopt(
         self,
@@ -129,15 +161,17 @@ class Project(Reading, Changing, Keeping):
         selection: "Selection | None" = None,
         reason: str | None = None,
         dry_run: bool = False,
+        on_apply: OnApply | None = None,
         **narrow: Unpack[StepNarrowing],
     ) -> "Adopted":
         """Tasks whose outputs all lie where they belong are done, by an attempt of kind `adopted`."""
         from stoker.project.adoption import adopt
 
-        self.follow_file(pipeline)
+        spec = self.pipeline(pipeline)
+        self.follow_file(pipeline, on_apply=on_apply, dry_run=dry_run)
         chosen = select(keys, selection, Narrowing(pipeline=None, **narrow))
         chosen = replace(chosen, pipeline=pipeline)
-        return adopt(self.store, chosen, reason=reason, dry_run=dry_run)
+        return adopt(self.store, spec, chosen, reason=reason, dry_run=dry_run)
 
     # -------------------------------------------------------------------------------------- working
 

@@ -167,7 +167,33 @@ def test_a_record_is_its_own_key(records):
 def test_a_dry_run_registers_nothing(lab):
     lab.write("data/a.txt")
     assert "would register 1 item" in lab("push", "count", "data", "--dry-run").out
-    assert lab("items", "--json").rows == []
+    assert "a.txt" in lab("run", "--dry-run").out
+    lab("apply", "--dry-run")
+    assert not (lab.folder / ".stoker").exists()
+    lab("push", "count", "data")
+    lab.write("data/b.txt")
+    assert "would register 1 item, 1 known" in lab("push", "count", "data", "--dry-run").out
+    assert [row["item"] for row in lab("items", "--json").rows] == ["a.txt"]
+
+
+def test_a_dry_run_tells_of_a_changed_file_and_does_not_take_it_over(pushed):
+    file = pushed.folder / "stoker.toml"
+    file.write_text(file.read_text().replace("steps.text", "steps.words"))
+    for arguments in (["push", "count", "data"], ["run"], ["adopt", "count"], ["apply"]):
+        told = pushed(*arguments, "--dry-run").err
+        assert "step `text` is gone: 3 open tasks cancelled" in told, arguments
+    assert "text" in pushed("status", "--json").json["pipelines"]["count"]["steps"]
+    pushed("apply")
+    assert "text" not in pushed("status", "--json").json["pipelines"]["count"]["steps"]
+
+
+def test_adopting_can_be_tried_with_another_path_before_the_store_has_it(pushed):
+    old = pushed.write("before/a.txt.said")
+    os.utime(old, (1, 1))
+    file = pushed.folder / "stoker.toml"
+    file.write_text(file.read_text().replace("results/{key}.said", "before/{key}.said"))
+    assert "1 task would be adopted" in pushed("adopt", "count", "--dry-run").out
+    assert "did you mean `lines`?" in pushed("adopt", "count", "--step", "line", code=3).err
 
 
 def test_nothing_named_and_nothing_there(lab):
