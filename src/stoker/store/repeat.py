@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from stoker.errors import NotFound
 from stoker.model.pipeline import Pipeline
-from stoker.model.task import Claimed, ItemId, Produced, TaskId, VersionId
+from stoker.model.task import AttemptId, Claimed, ItemId, Produced, TaskId, VersionId
 from stoker.spec.problems import suggest
 from stoker.store import tables
 from stoker.store.catalog import catalog, pipeline_of
@@ -119,7 +119,7 @@ def _produced(unit: Unit, attempt: bytes | None) -> Produced:
         paths.setdefault(row.name, []).append(os.fsdecode(row.path))
     values = unit.execute(select(_A.c.step_values).where(_A.c.id == attempt)).scalar()
     return Produced(
-        attempt=None,
+        attempt=AttemptId(bytes(attempt)),
         outputs={name: tuple(several) for name, several in paths.items()},
         values=json.loads(values) if values else {},
     )

@@ -192,6 +192,25 @@ def test_show_as_command_does_the_attempt_by_hand(run):
     assert done.stdout == "counted a.txt\n"
 
 
+def test_by_hand_a_step_gets_the_values_of_those_before_it(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p]
+        items = "records"
+        [pipelines.p.steps.count]
+        run = 'echo "{\\"n\\": 7}" > "$STOKER_VALUES"'
+        [pipelines.p.steps.tell]
+        run = 'echo "there are {in.count.values.n}"'
+        """,
+    )
+    lab("run", "p", "k")
+    script = lab("show", "k", "tell", "--as-command").out
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout == "there are 7\n"
+    assert lab("shell", "k", "tell", "--command", 'bash "$STOKER_COMMAND"').out == done.stdout
+
+
 def test_logs_print_what_was_written(run):
     assert run("logs", "a.txt", "lines").out == "counted a.txt\n"
     failed = run("logs", "c.txt", "--stderr")
