@@ -17,6 +17,7 @@ from stoker.cli.scope import (
     json_option,
     reason_option,
     selection_options,
+    tell_unknown_keys,
 )
 from stoker.errors import Refused
 from stoker.model.selection import Selection
@@ -99,6 +100,7 @@ def _changing(
                 )
                 for done in function(wish, **more):
                     _tell(done, wanted, dry_run=dry_run, as_json=as_json)
+                tell_unknown_keys(project, selection)
 
         made: Any = changed
         every = (selection_options(), *options, dry_run_option, reason_option, json_option)

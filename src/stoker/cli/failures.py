@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.render import data, json_line, plural, say, visible
-from stoker.cli.scope import Scope, command, json_option, selection_options
+from stoker.cli.scope import Scope, command, json_option, selection_options, tell_unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ def failures(scope: Scope, selection: "Selection", as_json: bool) -> None:
     """
     with scope.reading() as project:
         rows = project.failures(selection=selection)
+        tell_unknown_keys(project, selection)
     if as_json:
         for row in rows:
             json_line(row)

@@ -12,7 +12,7 @@ from stoker.cli.render import (
     json_line,
     say,
 )
-from stoker.cli.scope import Scope, command, json_option, selection_options
+from stoker.cli.scope import Scope, command, json_option, selection_options, tell_unknown_keys
 
 if TYPE_CHECKING:
     from stoker.model.selection import Selection
@@ -34,6 +34,7 @@ def items(scope: Scope, selection: "Selection", as_json: bool) -> None:
             _item_cells,
             as_json=as_json,
         )
+        tell_unknown_keys(project, selection)
 
 
 def _item_cells(row: "ItemRow") -> Sequence[str]:
@@ -64,6 +65,7 @@ def tasks(scope: Scope, selection: "Selection", as_json: bool) -> None:
             _task_cells,
             as_json=as_json,
         )
+        tell_unknown_keys(project, selection)
 
 
 def _task_cells(row: "TaskRow") -> Sequence[str]:
@@ -89,6 +91,7 @@ def attempts(scope: Scope, selection: "Selection", as_json: bool) -> None:
             _attempt_cells,
             as_json=as_json,
         )
+        tell_unknown_keys(project, selection)
 
 
 def _attempt_cells(row: "AttemptRow") -> Sequence[str]:

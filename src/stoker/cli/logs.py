@@ -3,14 +3,15 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli.render import say
-from stoker.cli.scope import KEY, Scope, command
-from stoker.errors import NotFound
+from stoker.cli.render import json_line, say
+from stoker.cli.scope import KEY, Scope, command, json_option
+from stoker.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,8 @@ _BLOCK = 1 << 16
 @click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
 @click.option("--stdout", "only_stdout", is_flag=True, help="Only what it wrote to stdout.")
 @click.option("--stderr", "only_stderr", is_flag=True, help="Only what it wrote to stderr.")
-def logs(
+@json_option
+def logs(  # noqa: PLR0917 - click hands options over by keyword
     scope: Scope,
     key: str,
     step: str | None,
@@ -40,6 +42,7 @@ def logs(
     follow: bool,
     only_stdout: bool,
     only_stderr: bool,
+    as_json: bool,
 ) -> None:
     """Print what an attempt wrote to stdout and stderr.
 
@@ -47,6 +50,8 @@ def logs(
     output, stderr after stdout, unless one is chosen. With `-f`, what a running attempt on this host
     writes comes as it is written.
     """
+    if follow and as_json:
+        raise UserError("`--follow` prints what comes while it comes; leave `--json` out")
     streams = [
         name
         for name, is_left_out in (("stdout", only_stderr), ("stderr", only_stdout))
@@ -55,6 +60,9 @@ def logs(
     with scope.reading() as project:
         found = project.show(key, pipeline=pipeline)
         chosen = _choose(found.attempts, found.item.item, step, attempt)
+        if as_json:
+            json_line(_as_row(project, chosen, streams))
+            return
         say(f"{chosen.step} #{chosen.number}, {chosen.state}, {chosen.id}")
         if chosen.state != "running":
             _print_kept(project.streams(chosen.id), streams, chosen.host)
@@ -75,6 +83,32 @@ def _choose(
             return one
     which = f" {wanted}" if wanted else ""
     raise NotFound(f"`{key}` has no attempt{which}{f' of step `{step}`' if step else ''}")
+
+
+def _as_row(project: "Project", attempt: "AttemptRow", streams: list[str]) -> dict[str, object]:
+    """Return whose streams they are, and each with its text so far; None where it is not here."""
+    row: dict[str, object] = {
+        name: getattr(attempt, name)
+        for name in ("id", "pipeline", "item", "step", "number", "state", "host")
+    }
+    live = live_streams(attempt) if attempt.state == "running" else {}
+    for name, stream in project.streams(attempt.id).items():
+        if name not in streams:
+            continue
+        path = live.get(name, stream.path)
+        text = stream.text
+        if path is not None:
+            with suppress(OSError):
+                text = Path(path).read_bytes()
+        size_bytes = len(text) if text is not None and name in live else stream.size_bytes
+        is_empty = text is None and not stream.size_bytes and attempt.state != "running"
+        row[name] = {
+            "size_bytes": size_bytes,
+            "truncated": stream.truncated,
+            "path": stream.path,
+            "text": "" if is_empty else text and text.decode("utf-8", "replace"),
+        }
+    return row
 
 
 def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str], host: str | None) -> None:
@@ -165,7 +199,11 @@ class _Follower:
             whole = stream.text or b""
             if stream.path is not None:
                 whole = Path(stream.path).read_bytes()
-            if not stream.truncated:
+            if stream.truncated:
+                say(
+                    f"{name} was {stream.size_bytes:,} bytes; `stoker logs` prints what was kept of it"
+                )
+            else:
                 _write(whole[self._at[name] :])
 
 

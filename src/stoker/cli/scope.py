@@ -16,6 +16,7 @@ from stoker.model.selection import Selection
 if TYPE_CHECKING:
     from stoker.project import Project
 
+_UNKNOWN = 3  # keys of which each is named
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -203,6 +204,27 @@ def selection_options(
 def _words(values: tuple[str, ...]) -> tuple[str, ...]:
     """`--state failed,held` means the same as naming the option twice."""
     return tuple(word for value in values for word in value.split(",") if word)
+
+
+def tell_unknown_keys(project: "Project", selection: Selection) -> None:
+    """Say which keys of a selection no item has: the rest may have been selected all the same."""
+    from stoker.cli.render import say
+    from stoker.errors import NotFound
+    from stoker.store.selection import is_glob
+
+    keys = {key for key in selection.keys if not is_glob(key)}
+    if not keys:
+        return
+    found = Selection(keys=tuple(keys), pipeline=selection.pipeline)
+    unknown = keys - {row.item for row in project.each_item(found)}
+    for key in sorted(unknown)[:_UNKNOWN]:
+        try:
+            known = project.show(key, pipeline=selection.pipeline).item.item
+            say(f"`{key}` is the path of item `{known}`; name it by that")
+        except NotFound as error:
+            say(str(error))
+    if len(unknown) > _UNKNOWN:
+        say(f"and {len(unknown) - _UNKNOWN:,} more keys that no item has")
 
 
 class Duration(_NumberType):

@@ -16,6 +16,7 @@ from stoker.cli.render import (
     visible,
 )
 from stoker.cli.scope import Scope, command, json_option
+from stoker.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,25 +27,28 @@ _TASK_WORDS = ("blocked", "ready", "running", "held", "done", "skipped", "failed
 
 
 @command()
-@click.argument("pipeline", required=False, metavar="[PIPELINE]")
+@click.argument("name", required=False, metavar="[PIPELINE]")
+@click.option("--pipeline", metavar="NAME", help="Of this pipeline; the same as naming it alone.")
 @json_option
-def status(scope: Scope, pipeline: str | None, as_json: bool) -> None:
+def status(scope: Scope, name: str | None, pipeline: str | None, as_json: bool) -> None:
     """Show how many items and tasks stand where.
 
     With the pools and the workers that are alive. It costs the same with a million tasks as with
     ten.
     """
+    if name is not None and pipeline not in (None, name):
+        raise UserError(f"`{name}` and `{pipeline}`: name one pipeline, or none for all")
     with scope.reading() as project:
-        found = project.status(pipeline=pipeline)
+        found = project.status(pipeline=name or pipeline)
     if as_json:
         json_line(found)
         return
     if not found.pipelines:
         say("no pipeline has been taken over yet; `stoker push` or `stoker run` begins")
-    for at, (name, one) in enumerate(found.pipelines.items()):
+    for at, (each, one) in enumerate(found.pipelines.items()):
         if at:
             data()
-        _show_pipeline(name, one)
+        _show_pipeline(each, one)
     _show_rest(found)
 
 

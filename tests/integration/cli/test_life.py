@@ -318,3 +318,30 @@ def wait_for(lab, state):
             return True
         time.sleep(0.2)
     return False
+
+
+def test_logs_as_json_hold_both_streams_with_their_text(run):
+    kept = run("logs", "a.txt", "lines", "--json").json
+    assert (kept["item"], kept["step"], kept["state"]) == ("a.txt", "lines", "succeeded")
+    assert kept["stdout"]["text"] == "counted a.txt\n"
+    assert kept["stderr"] == {"size_bytes": 0, "truncated": False, "path": None, "text": ""}
+    failed = run("logs", "c.txt", "--stderr", "--json").json
+    assert failed["stderr"]["text"] == "ValueError: line 7 is broken\n"
+    assert "stdout" not in failed
+    assert "leave `--json` out" in run("logs", "c.txt", "-f", "--json", code=2).err
+
+
+def test_a_key_that_no_item_has_is_said(run):
+    told = run("retry", "c.txt", "d.txt", "--dry-run")
+    assert "1 task would be ready again" in told.out
+    assert "there is no item `d.txt`" in told.err
+    assert "did you mean `c.txt`?" in run("hold", "c.tx").err
+    assert "`data/c.txt` is the path of item `c.txt`" in run("tasks", "data/c.txt").err
+    assert "no item" not in run("tasks", "c.txt", "*.dat").err
+
+
+def test_status_of_one_pipeline_is_asked_for_like_anything_else(run):
+    found = run("status", "--pipeline", "count", "--json").json
+    assert found == run("status", "count", "--json").json
+    assert "no pipeline `cuont`" in run("status", "--pipeline", "cuont", code=3).err
+    assert "name one pipeline" in run("status", "count", "--pipeline", "other", code=2).err
