@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.render import plural, say
-from stoker.cli.scope import Scope, be_sure, command, dry_run_option, is_interactive
+from stoker.cli.scope import Scope, be_sure, command, dry_run_option, is_interactive, reason_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @click.argument("pipelines", nargs=-1, metavar="[PIPELINE]...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
-def apply(scope: Scope, pipelines: tuple[str, ...], yes: bool, dry_run: bool) -> None:
+@reason_option
+def apply(
+    scope: Scope, pipelines: tuple[str, ...], yes: bool, dry_run: bool, reason: str | None
+) -> None:
     """Make the pipelines of this file the store's.
 
     `run`, `push` and `up` do so by themselves where this host and path set a pipeline last. Done
@@ -40,7 +43,7 @@ def apply(scope: Scope, pipelines: tuple[str, ...], yes: bool, dry_run: bool) ->
         is_big = bool(others) or any(one.tasks_cancelled for one in change.versions)
         if is_big and not yes and is_interactive():
             be_sure("Do this?")
-        project.apply(*pipelines)
+        project.apply(*pipelines, reason=reason)
 
 
 def _is_of_others(one: "VersionChange", file: "Path") -> bool:

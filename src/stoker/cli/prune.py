@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.render import data, human_bytes, json_line, plural, say, visible
-from stoker.cli.scope import DURATION, Scope, command, dry_run_option, json_option
+from stoker.cli.scope import DURATION, Scope, command, dry_run_option, json_option, reason_option
 from stoker.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _STATES = {
 )
 @click.option("--pipeline", metavar="NAME", help="Of this pipeline.")
 @dry_run_option
+@reason_option
 @json_option
 def prune(
     scope: Scope,
@@ -45,6 +46,7 @@ def prune(
     states: tuple[str, ...],
     pipeline: str | None,
     dry_run: bool,
+    reason: str | None,
     as_json: bool,
 ) -> None:
     """Forget old items that are done or cancelled.
@@ -66,7 +68,7 @@ def prune(
                 "nothing says how long to keep what: say `--older-than 365d`, or set `[retention]` in "
                 "`stoker.toml`"
             )
-        done = project.prune(retention=retention, pipeline=pipeline, dry_run=dry_run)
+        done = project.prune(retention=retention, pipeline=pipeline, reason=reason, dry_run=dry_run)
     if as_json:
         json_line({"dry_run": dry_run, **{n: getattr(done, n) for n in done.__slots__}})
         return

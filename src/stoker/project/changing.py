@@ -92,6 +92,7 @@ class Changing(Opened):
         retention: "Retention | None" = None,
         older_than_s: float | None = None,
         pipeline: str | None = None,
+        reason: str | None = None,
         dry_run: bool = False,
     ) -> "Pruned":
         """What is older than `[retention]` of the file says, or `retention`, is forgotten.
@@ -99,12 +100,15 @@ class Changing(Opened):
         With `older_than_s`, items that were done or cancelled so long ago. Results stay.
         """
         from stoker.model.settings import Retention
+        from stoker.store.control import Who
         from stoker.store.prune import prune
+        from stoker.store.register import user
 
         if older_than_s is not None:
             retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
         wanted = retention if retention is not None else self.settings.retention
-        return prune(self.store, wanted, pipeline=pipeline, dry_run=dry_run)
+        who = Who(user(), reason)
+        return prune(self.store, wanted, pipeline=pipeline, who=who, dry_run=dry_run)
 
     def _change(
         self,

@@ -53,18 +53,25 @@ class Project(Reading, Changing, Keeping):
 
     # ------------------------------------------------------------------------------ taking things in
 
-    def apply(self, *pipelines: str, take_over: bool = True, dry_run: bool = False) -> Applied:
+    def apply(
+        self,
+        *pipelines: str,
+        take_over: bool = True,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
         """The store has the file's pipelines (or those named) and pools, and tasks for them.
 
         Without `take_over`, VersionConflict where somebody else set a pipeline last.
         """
         chosen = [self.pipeline(name) for name in pipelines or self.loaded.pipelines]
         if not dry_run:
-            return self._apply(self.open_store(create=True), chosen, take_over=take_over)
+            store = self.open_store(create=True)
+            return self._apply(store, chosen, take_over=take_over, reason=reason)
         from stoker.project.trial import passing_store, store_if_there
 
-        store = store_if_there(self)
-        with passing_store() if store is None else nullcontext(store) as trial:
+        known = store_if_there(self)
+        with passing_store() if known is None else nullcontext(known) as trial:
             return self._apply(trial, chosen, take_over=take_over, dry_run=True)
 
     def _apply(
@@ -73,9 +80,12 @@ class Project(Reading, Changing, Keeping):
         chosen: "Sequence[Pipeline]",
         *,
         take_over: bool,
+        reason: str | None = None,
         dry_run: bool = False,
     ) -> Applied:
+        from stoker.store.control import Who
         from stoker.store.pools import set_pools, set_shares
+        from stoker.store.register import user
         from stoker.store.versions import apply_version
 
         versions = tuple(
@@ -84,6 +94,7 @@ class Project(Reading, Changing, Keeping):
                 pipeline,
                 host=store.host,
                 path=str(self.file),
+                who=Who(user(), reason),
                 take_over=take_over,
                 dry_run=dry_run,
             )

@@ -12,9 +12,11 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Retention
 from stoker.store import condense, fold, forget, waste
 from stoker.store import selection as selections
+from stoker.store.journal import Entry, append, to_json
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
+    from stoker.store.control import Who
 
 _FOLD_LIMIT_S = 30.0
 _EXAMPLES = 5
@@ -53,10 +55,21 @@ class Pruned:
 
 
 def prune(
-    store: "Store", retention: Retention, *, pipeline: str | None = None, dry_run: bool = False
+    store: "Store",
+    retention: Retention,
+    *,
+    pipeline: str | None = None,
+    who: "Who | None" = None,
+    dry_run: bool = False,
 ) -> Pruned:
-    """Everything that is older than `retention` says is forgotten; of one pipeline, or of all."""
+    """Everything that is older than `retention` says is forgotten; of one pipeline, or of all.
+
+    The journal says first who asked for it, and why, if a person did.
+    """
     done = Pruned()
+    if who is not None and not dry_run:
+        with store.writing() as unit:
+            append(unit, [Entry("prune", pipeline, n=0, data=to_json(who.data()))])
     for _ in steps(store, retention, done, pipeline=pipeline, dry_run=dry_run):
         pass
     return done

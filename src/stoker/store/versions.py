@@ -18,6 +18,7 @@ from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.connect import Store
+    from stoker.store.control import Who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ def apply_version(
     *,
     host: str,
     path: str,
+    who: "Who | None" = None,
     take_over: bool = False,
     dry_run: bool = False,
 ) -> VersionChange:
@@ -50,7 +52,7 @@ def apply_version(
     set from elsewhere, unless `take_over`. One transaction: all of it, or nothing.
     """
     with store.writing(dry_run=dry_run, alone=True) as unit:
-        change = _Change(unit, pipeline, host, path)
+        change = _Change(unit, pipeline, host, path, who)
         done = change.run(take_over=take_over)
         if dry_run:
             store.catalog = None
@@ -60,11 +62,14 @@ def apply_version(
 class _Change:
     """One taking-over, within one transaction."""
 
-    def __init__(self, unit: Unit, pipeline: Pipeline, host: str, path: str) -> None:
+    def __init__(
+        self, unit: Unit, pipeline: Pipeline, host: str, path: str, who: "Who | None"
+    ) -> None:
         self.unit = unit
         self.pipeline = pipeline
         self.host = host
         self.path = os.fsencode(path)
+        self.said = {} if who is None else who.data()
         self.changed: list[str] = []
         self.after: dict[str, set[str]] = {}  # of each step, in the version before
 
@@ -140,7 +145,8 @@ class _Change:
         return int(found)
 
     def _journal(self, number: int, spec: str) -> None:
-        data = {"number": number, "spec": spec, "host": self.host, "path": os.fsdecode(self.path)}
+        data: dict[str, Any] = {"number": number, "spec": spec, **self.said}
+        data |= {"host": self.host, "path": os.fsdecode(self.path)}
         data["bodies"] = {step.name: canon.body_hash(step) for step in self.pipeline.steps}
         append(self.unit, [Entry("set_version", pipeline=self.pipeline.name, data=to_json(data))])
 

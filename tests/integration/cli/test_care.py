@@ -1,5 +1,6 @@
 """Commands that take over, adopt, forget, check and serve; and how errors look."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -189,3 +190,24 @@ def test_a_reader_that_has_enough_ends_nothing_badly(run):
     )
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+def test_the_journal_says_who_applied_and_who_pruned_and_why(run):
+    file = run.folder / "stoker.toml"
+    file.write_text(file.read_text().replace("gain {params.gain}", "amount {params.gain}"))
+    run("apply", "--reason", "better words")
+    run("prune", "--older-than", "0s", "--reason", "disk is full", "--dry-run")
+    run("prune", "--older-than", "0s", "--reason", "year is over")
+    with sqlite3.connect(run.folder / ".stoker/stoker.db") as store:
+        query = (
+            "SELECT event, data FROM journal WHERE event IN ('set_version', 'prune') ORDER BY id"
+        )
+        rows = [(event, json.loads(data)) for event, data in store.execute(query)]
+    said = [(event, data.get("reason")) for event, data in rows]
+    assert said == [
+        ("set_version", None),
+        ("set_version", "better words"),
+        ("prune", "year is over"),
+    ]
+    assert all(data["by"] for _, data in rows)
+    assert run("store", "check", "--journal").code == 0
