@@ -45,7 +45,7 @@ class Rehearsal:
     def as_text(self) -> str:
         """Return a bash script that does it all: folders, environment, `prepare`, the command."""
         lines = [
-            f"# step {self.step.name} of {shlex.quote(self.claimed.key)}, as Stoker runs it",
+            f"# step {self.step.name} of {_on_one_line(self.claimed.key)}, as Stoker runs it",
             f"mkdir -p {shlex.quote(self.scratch)} && cd {shlex.quote(self.scratch)}",
         ]
         folders = [os.path.dirname(made) for made, _ in self.outputs.values() if made is not None]
@@ -56,9 +56,15 @@ class Rehearsal:
             lines.append(self.step.prepare)
         lines.append(self.script)
         for name, (made, target) in self.outputs.items():
-            where = shlex.quote(made) if made is not None else "what matches its pattern here"
-            lines.append(f"# output {name}: {where} would be published at {shlex.quote(target)}")
+            where = _on_one_line(made) if made is not None else "what matches its pattern here"
+            lines.append(f"# output {name}: {where} would be published at {_on_one_line(target)}")
         return "\n".join(lines) + "\n"
+
+
+def _on_one_line(text: str) -> str:
+    """Return a path for a comment, which a line break in it would end."""
+    line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return shlex.quote(line)
 
 
 def rehearse(

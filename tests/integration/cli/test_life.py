@@ -192,6 +192,28 @@ def test_show_as_command_does_the_attempt_by_hand(run):
     assert done.stdout == "counted a.txt\n"
 
 
+def test_a_line_break_in_a_path_is_no_command_by_hand(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p]
+        items = "records"
+        [pipelines.p.params]
+        to = { type = "string" }
+        [pipelines.p.steps.s]
+        run = "echo x > {out.o}"
+        outputs.o = "results/{params.to}"
+        """,
+    )
+    lab("push", "p", "k", "--set", "to=a\ntouch pwned\n")
+    lab("run")
+    script = lab("show", "k", "--as-command").out
+    done = subprocess.run(
+        ["bash"], input=f"{script}\nls", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "out\n"
+
+
 def test_by_hand_a_step_gets_the_values_of_those_before_it(lab):
     lab.write(
         "stoker.toml",
