@@ -139,7 +139,10 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
         total.messages += [text for text in done.messages if text not in total.messages]
         is_last = not taker.source.pending or time.monotonic() >= until_s
         if is_last or taker.is_full:
-            total.known, total.conflicts, total.refused = done.known, done.conflicts, done.refused
+            # The last look may have met what the looks before it registered.
+            ours = total.registered + total.changed - done.registered - done.changed
+            total.known = max(0, done.known - ours)
+            total.conflicts, total.refused = done.conflicts, done.refused
             _tell_rest(taker, total)
             return total
         if on_wait is not None:
