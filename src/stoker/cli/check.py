@@ -11,7 +11,7 @@ from stoker.model.pipeline import Python, Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stoker.model.pipeline import Step
+    from stoker.model.pipeline import Output, Step
     from stoker.project import Project
 
 
@@ -21,7 +21,8 @@ def check(scope: Scope, as_json: bool) -> int:
     """Say everything that is wrong with `stoker.toml`.
 
     Every problem is told at once, with its line, also those of included files. Ends with 2 if there
-    is one. Warnings are about what may be missing on this host only, such as a python module.
+    is one. Warnings are about what may be missing on this host only, such as a python module, and about
+    an output that every item would publish at the same path.
     """
     try:
         project = scope.project(is_quiet=True)
@@ -67,7 +68,21 @@ def _warnings(project: "Project") -> list[str]:
                     f"pipeline `{pipeline.name}`: step `{step.name}`: "
                     f"there is no program `{program}` on this host's PATH"
                 )
+            found += [
+                f"pipeline `{pipeline.name}`: step `{step.name}`: output `{output.name}` has one path "
+                f"for all items, `{output.to}`, and only the first gets it; put `{{key}}` into it"
+                for output in step.outputs
+                if _is_for_one_item(output)
+            ]
     return found
+
+
+def _is_for_one_item(output: "Output") -> bool:
+    """Whether nothing in the published path can differ from item to item."""
+    from stoker.spec.parts import Placeholder, parse
+
+    takes_names = output.pick is not None and output.to.endswith("/")
+    return not takes_names and not any(isinstance(part, Placeholder) for part in parse(output.to))
 
 
 def _missing_program(step: "Step") -> str | None:

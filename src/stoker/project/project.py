@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from stoker.errors import NotFound
+from stoker.errors import NotFound, UserError
 from stoker.project.changing import Changing
 from stoker.project.keeping import Keeping
 from stoker.project.narrowing import Narrowing, StepNarrowing, select
@@ -265,10 +265,22 @@ def open_project(path: str | os.PathLike[str] | None = None, *, is_checked: bool
         from stoker.spec.load import find_project
 
         file = find_project(Path.cwd())
+    check_name(file)
     project = Project(file)
     if is_checked:
         project.loaded  # noqa: B018 - reads the file
     return project
+
+
+def check_name(file: Path) -> None:
+    """Raise UserError for a project that lies where no database can name it."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"the project's path `{file}` has bytes that are no UTF-8, and the store could not be "
+            "opened there; rename the folder (the names of data files may be anything)"
+        ) from None
 
 
 def _several(paths: Paths) -> Sequence[str | os.PathLike[str]]:

@@ -124,8 +124,20 @@ def _report(detail: ErrorDetails, shape: type[Table], findings: Findings) -> Non
     path = detail["loc"]
     if path[-1] == "[key]":
         path = path[:-1]
-    message, hint = _describe(detail, path, shape)
+    message, hint = _describe(detail, _as_written(path, findings.raw), shape)
     findings.add(path, message, hint)
+
+
+def _as_written(path: Path, raw: Any) -> Path:
+    """Return `path` up to the value that stands in the file, which may stand for a table or list."""
+    value: Any = raw
+    for depth, part in enumerate(path):
+        if not isinstance(value, dict | list):
+            return path[:depth]
+        if not _can_hold(value, part):
+            break
+        value = _get(value, part)
+    return path
 
 
 def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str, str]:

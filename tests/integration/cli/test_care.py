@@ -102,6 +102,32 @@ def test_check_tells_every_problem_at_once(lab):
     assert "did you mean `items`?" in run.err
 
 
+def test_check_warns_of_outputs_that_only_one_item_can_have(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p.steps.s]
+        run = "cp {item} {out.one}; cp {item} {out.own}"
+        outputs.one = "results/one"
+        outputs.own = "results/{name}"
+        outputs.logs = { from = "*.log", to = "logs/", optional = true }
+        """,
+    )
+    (warning,) = lab("check", "--json").json["warnings"]
+    assert "output `one` has one path for all items" in warning
+
+
+def test_a_project_is_begun_where_its_store_can_lie(lab):
+    good = lab.folder / 'it\'s "one" ü\n#?%41'
+    lab("init", str(good))
+    assert "no problems" in lab("check", cwd=good).err
+    bad = os.fsdecode(os.fsencode(lab.folder) + b"/\xff")
+    assert "rename the folder" in lab("init", bad, code=2).err
+    os.mkdir(bad)
+    (lab.folder / "stoker.toml").rename(f"{bad}/stoker.toml")
+    assert "rename the folder" in lab("status", cwd=bad, code=2).err
+
+
 def test_reading_goes_on_while_the_file_is_broken(run):
     run.write("stoker.toml", "[pipelines.count\n")
     assert run("status", "--json").json["pipelines"]["count"]["tasks"]["done"] == 4

@@ -503,7 +503,7 @@ def test_cycle_through_three_steps_is_named(tmp_path):
         ('run = "true"\ntimeout = 0', "must be above 0"),
         ('run = "true"\nbackoff = "x"', "is not a time"),
         ('run = "true"\nmemory = ["1G", "x"]', "`x` is not a size"),
-        ('run = "true"\nmemory = "1X"', "`1X` is not a size"),
+        ('run = "true"\nmemory = "1X"', "`steps.s.memory`: `1X` is not a size"),
         ('run = "true"\noutputs.x = {}', "no place to be published at"),
         ('run = "true"\noutputs.x = ""', "no place to be published at"),
         ('run = "true"\noutputs.x = 5', "must be a table"),
