@@ -54,7 +54,7 @@ def show_causes(rows: "Sequence[FailureRow]", *, numbered: bool = False) -> None
         n = click.style(f"{row.n:>{width},}", fg="red", bold=True)
         data(f"{number}{n}  {click.style(step, bold=True)}  {visible(row.cause)}")
         indent = " " * (len(number) + width + 2)
-        if row.reason and not _says_it_all(row.cause, row.reason):
+        if row.reason and not says_it_all(row.cause, row.reason):
             data(f"{indent}{click.style(visible(row.reason), dim=True)}")
         if row.do:
             data(f"{indent}{click.style('do:', fg='cyan')} {visible(row.do)}")
@@ -62,6 +62,6 @@ def show_causes(rows: "Sequence[FailureRow]", *, numbered: bool = False) -> None
         data(f"{indent}{', '.join(visible(key) for key in row.examples)}{more}")
 
 
-def _says_it_all(cause: str, reason: str) -> bool:
+def says_it_all(cause: str, reason: str) -> bool:
     """Whether the cause is the reason, but for what differs from item to item."""
     return all(part.strip() in reason for part in cause.split("…"))

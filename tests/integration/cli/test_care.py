@@ -146,12 +146,29 @@ def test_doctor_finds_a_broken_store(run):
     assert run("doctor", code=1).out.count("fail") >= 1
 
 
+def test_a_report_shows_hostile_names_as_text(lab):
+    name = "<script>alert(1)<'script'>\n.txt"
+    lab.write(f"data/{name}", "broken\n")
+    lab.write("data/" + os.fsdecode(b"\xff.txt"), "broken\n")
+    lab("push", "count", "data")
+    lab("run", code=1)
+    page = lab("report", "--out", "-").out
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    lab.write("stoker.toml", "[broken")
+    assert "<h1>lab</h1>" in lab("report", "--out", "-").out
+
+
 def test_report_is_one_page_that_needs_nothing_else(run):
     run("report", "--out", "page.html")
     page = (run.folder / "page.html").read_text()
+    assert "<h1>lab</h1>" in page
     assert "the file was damaged" in page
+    assert "copy it again" in page
+    assert "count/data" in page
     assert "<script" not in page
     assert "http" not in page
+    assert run("report", "--out", "-").out.startswith("<!doctype html>")
     assert "cannot be written" in run("report", "--out", "no/such/folder.html", code=2).err
 
 
