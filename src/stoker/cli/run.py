@@ -118,6 +118,8 @@ def in_a_sentence(summary: "RunSummary") -> str:
         return "nothing to do: no items yet; `stoker push PIPELINE PATH…` registers some"
     words = ("done", "failed", "skipped", "cancelled", "held", "blocked")
     counts = {word: getattr(summary, word) for word in words if getattr(summary, word)}
+    if left := summary.tasks - sum(counts.values()):
+        counts["ready"] = left  # it was stopped
     items = plural(summary.items, "item")
     if summary.was_idle:
         is_done = summary.done + summary.skipped == summary.tasks

@@ -306,7 +306,9 @@ def test_a_running_attempt_is_followed_and_interrupted_in_order(lab):
     )
     lab.write("data/a.txt", "60")
     lab("push", "slow", "data/a.txt")
-    with subprocess.Popen([STOKER, "run"], cwd=lab.folder, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        [STOKER, "run"], cwd=lab.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
         follow = (
             subprocess.Popen(
                 [STOKER, "logs", "-f", "data/a.txt"],
@@ -326,6 +328,7 @@ def test_a_running_attempt_is_followed_and_interrupted_in_order(lab):
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 130
         assert b"goes on from here" in running.stderr.read()
+        assert b"1 item, 1 task: 1 ready; " in running.stdout.read()
         follow.wait(30)
         follow.stdout.close()
     assert lab("tasks", "--json").rows[0]["state"] == "ready"
