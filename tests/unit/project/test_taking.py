@@ -1,0 +1,17 @@
+from types import SimpleNamespace
+
+from stoker.project.taking import _take_settled
+from stoker.store.register import Registered
+
+
+def test_what_this_call_registered_is_not_known_from_before():
+    """Five are there, one is taken at the first look, another has yet to settle."""
+    looks = [(Registered(registered=1, known=5), 1), (Registered(registered=1, known=6), 0)]
+    source = SimpleNamespace(pending=0, trouble=None, name="data")
+
+    def take():
+        done, source.pending = looks.pop(0)
+        return done
+
+    done = _take_settled(SimpleNamespace(take=take, source=source, is_full=False), 0.001, None)
+    assert (done.registered, done.known) == (2, 5)
