@@ -33,6 +33,12 @@ def shell(scope: Scope, key: str, step: str, pipeline: str | None, line: str | N
             script.write_bytes(os.fsencode(rehearsal.script + "\n"))
             say(f"step {step} of {rehearsal.claimed.key}, in {rehearsal.scratch}")
             say('`bash "$STOKER_COMMAND"` does what the step does; nothing is recorded')
+            states = {one.step: one.state for one in project.show(key, pipeline=pipeline).tasks}
+            for before in rehearsal.step.after:
+                if states.get(before, "done") not in ("done", "skipped"):
+                    say(
+                        f"step {before} before it is {states[before]}; what it would leave is missing"
+                    )
             for name, (made, target) in rehearsal.outputs.items():
                 where = made if made is not None else "what it makes here"
                 say(f"output {name}: {visible(where)} (published at {visible(target)})")

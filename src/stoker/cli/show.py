@@ -21,7 +21,7 @@ from stoker.cli.render import (
     visible,
 )
 from stoker.cli.scope import KEY, Scope, command, json_option
-from stoker.errors import NotFound
+from stoker.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from stoker.store.rows import AttemptRow, Happening, Story
@@ -61,6 +61,10 @@ def show(
     `--as-command`: a bash script that does the latest attempt of STEP (or of the last step that was
     tried) by hand, with the same environment and inputs, without publishing or recording anything.
     """
+    if attempt is not None and not as_command:
+        raise UserError(
+            "`--attempt` goes with `--as-command`; `stoker logs --attempt` shows its output"
+        )
     with scope.reading() as project:
         found = project.show(key, pipeline=pipeline)
         if as_command:
@@ -86,7 +90,9 @@ def _chosen(found: "Story", step: str | None, attempt: str | None) -> "AttemptRo
         is_asked = one.id.startswith(attempt) if attempt else one.started_at is not None
         if is_asked and step in (None, one.step):
             return one
-    raise NotFound(f"`{found.item.item}` has no attempt{f' of step `{step}`' if step else ''} yet")
+    which = f" `{attempt}`" if attempt else ""
+    of_step = f" of step `{step}`" if step else ""
+    raise NotFound(f"`{found.item.item}` has no attempt{which}{of_step} yet")
 
 
 def _tell(found: "Story", step: str | None) -> None:

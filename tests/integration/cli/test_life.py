@@ -233,6 +233,14 @@ def test_by_hand_a_step_gets_the_values_of_those_before_it(lab):
     assert lab("shell", "k", "tell", "--command", 'bash "$STOKER_COMMAND"').out == done.stdout
 
 
+def test_by_hand_what_cannot_be_there_is_said(run):
+    told = run("shell", "c.txt", "text", "--command", "true").err
+    assert "step lines before it is failed" in told
+    assert "before it" not in run("shell", "a.txt", "text", "--command", "true").err
+    assert "no attempt `7f`" in run("show", "a.txt", "--as-command", "--attempt", "7f", code=3).err
+    assert "goes with `--as-command`" in run("show", "a.txt", "--attempt", "7f", code=2).err
+
+
 def test_logs_print_what_was_written(run):
     assert run("logs", "a.txt", "lines").out == "counted a.txt\n"
     failed = run("logs", "c.txt", "--stderr")
