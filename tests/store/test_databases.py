@@ -4,7 +4,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
 import servers
 from stoker.errors import NotFound, OutputConflict, Refused, Unavailable, UserError, WrongState
@@ -302,6 +302,22 @@ def test_a_database_without_a_store_is_told(database):
     url = servers.server(database).new_database("empty")
     with pytest.raises(NotFound, match="no store"):
         open_store(url, create=False)
+
+
+def test_a_command_connects_once(url, store):
+    connected = []
+
+    def count(*_):
+        connected.append(1)
+
+    event.listen(Engine, "connect", count)
+    try:
+        other = open_store(url, create=False)
+        fold.fold(other)
+        other.close()
+    finally:
+        event.remove(Engine, "connect", count)
+    assert len(connected) == 1
 
 
 def test_a_database_that_is_not_there_is_told(database):

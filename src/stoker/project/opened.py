@@ -1,6 +1,5 @@
 """An opened project: its file, and its store."""
 
-import re
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from stoker.model.settings import Settings
     from stoker.spec.load import Loaded
     from stoker.store.connect import Store
-
-_OF_THE_STORE = re.compile(r"""^\s*(\[\s*["']?store|["']?store["']?\s*[.=])""", re.MULTILINE)
 
 
 class Opened:
@@ -78,33 +75,22 @@ class Opened:
 
     def open_store(self, *, create: bool) -> "Store":
         """Return the store; with `create` it is made if there is none, else NotFound says so."""
+        from stoker.spec.address import Address, stated_in
         from stoker.store.connect import open_store
 
         with self._lock:
             if self._store is None:
-                url = None if create else self._usual_url()
-                if url is not None:
-                    self._store = open_store(url, create=False)
-                else:
-                    url, name = self.settings.store_url, self.settings.name
-                    self._store = open_store(
-                        url,
-                        site_name=name,
-                        create=create,
-                        folder=f"{self.settings.folder}/.stoker",
-                        password_file=self.settings.store_password_file,
-                    )
+                found = None if create else stated_in(self.file)
+                if found is None:
+                    found = Address(self.settings.store_url, self.settings.store_password_file)
+                self._store = open_store(
+                    found.url,
+                    site_name=self.settings.name if create else "",
+                    create=create,
+                    folder=f"{self.file.parent}/.stoker",
+                    password_file=found.password_file,
+                )
             return self._store
-
-    def _usual_url(self) -> str | None:
-        """Return the store's URL where the file says nothing of it; None where it may."""
-        try:
-            text = self.file.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return None
-        if _OF_THE_STORE.search(text):
-            return None
-        return f"sqlite:///{self.file.parent}/.stoker/stoker.db"
 
     def pipeline(self, name: str) -> "Pipeline":
         """Return the file's pipeline of that name; SpecError if it is broken, NotFound if absent."""

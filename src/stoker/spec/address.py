@@ -4,6 +4,9 @@ No message repeats a URL: it may hold a password.
 """
 
 import re
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
 
 from stoker.errors import UserError
 from stoker.spec.locations import absolute
@@ -11,6 +14,15 @@ from stoker.spec.locations import absolute
 _URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DOTALL)
 _PASSWORD = re.compile(r"[^:/]*:(?P<password>[^@]*)@|.*[?&]pass(?:word|wd)=(?P<other>[^&]*)")
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_OF_THE_STORE = re.compile(r"""^\s*(\[\s*["']?store|["']?store["']?\s*[.=])""", re.MULTILINE)
+_DEFAULT = "sqlite:///.stoker/stoker.db"
+
+
+class Address(NamedTuple):
+    """Where a project's store lies, and the file with its password."""
+
+    url: str
+    password_file: str | None = None
 
 
 class BadAddress(UserError):
@@ -36,6 +48,25 @@ def store_url(url: str, folder: str) -> str:
     if not found[2].startswith("/") or not path or path.startswith(":memory:"):
         raise BadAddress("a store on SQLite is a file", "write `sqlite:///` and the path of a file")
     return f"sqlite:///{absolute(path, folder)}"
+
+
+def stated_in(file: Path) -> Address | None:
+    """Return what a project's file says of its store; None where only reading all of it tells.
+
+    Its pipelines are not looked at: with them come libraries that take longer to load than most
+    commands that read a store have to do. Where the file says nothing of a store it need not even be
+    TOML just now.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
+        said = tomllib.loads(text).get("store", {}) if _OF_THE_STORE.search(text) else {}
+        if not said.keys() <= {"url", "password_file"}:
+            return None
+        folder, password = str(file.parent), said.get("password_file")
+        url = store_url(said.get("url", _DEFAULT), folder)
+        return Address(url, None if password is None else absolute(password, folder))
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError, BadAddress):
+        return None
 
 
 def refuse_password(url: str) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from stoker.errors import NotFound, Refused
+from stoker.errors import Refused
 from stoker.store import schema, tables
 from stoker.store.dialects import Dialect, dialect_for
 from stoker.store.unit import Unit, as_a_whole, transaction, translated
@@ -154,23 +154,12 @@ def open_store(
     """
     store = Store(url, dialect_for(url), folder=folder, password_file=password_file)
     try:
-        if not create:
-            _must_exist(store)
-        schema.bring_up(store)
+        schema.bring_up(store, create=create)
         _identify(store, site_name)
     except BaseException:
         store.close()
         raise
     return store
-
-
-def _must_exist(store: Store) -> None:
-    with translated(store.dialect):
-        exists = store.dialect.exists(store.engine)
-    if not exists:
-        raise NotFound(
-            f"there is no store at `{store.url}` yet; `stoker push` or `stoker run` makes it"
-        )
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import DBAPIError
 
-from stoker.errors import Refused
+from stoker.errors import NotFound, Refused
 from stoker.store.unit import translated
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ class Revision:
     text: str
 
 
-def bring_up(store: "Store") -> None:
+def bring_up(store: "Store", *, create: bool = True) -> None:
     """Make the tables of an empty store. Returns at once where they are as this release needs them.
+
+    Without `create` NotFound for an empty one.
 
     A migration is one transaction with the note of its version, so that a crash leaves all or
     nothing; where the database cannot do that, a migration that was cut short can be run again.
@@ -46,6 +49,10 @@ def bring_up(store: "Store") -> None:
         return
     if version is not None:
         refuse_version(store, version)
+    if not create:
+        raise NotFound(
+            f"there is no store at `{store.url}` yet; `stoker push` or `stoker run` makes it"
+        )
     migrate(store)
 
 
@@ -74,17 +81,20 @@ def is_earlier(version: str) -> bool:
 
 def version_in(store: "Store") -> str | None:
     """Return the version noted in the store; None for an empty one. Makes nothing."""
-    if store.dialect.is_one_host and not store.dialect.exists(store.engine):
+    if not store.dialect.exists(store.engine):
         return None  # to look into a file would make it
-    with translated(store.dialect), store.engine.connect() as connection:
-        return version_of(connection)
+    with translated(store.dialect):
+        return _version(store.connection())
 
 
-def version_of(connection: Connection) -> str | None:
-    """Return the version noted in the store; None for an empty one."""
-    if not inspect(connection).has_table("alembic_version"):
+def _version(connection: Connection) -> str | None:
+    """Return the version by one question, as every command begins with it; more only if that fails."""
+    try:
+        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one_or_none()
+    except DBAPIError as error:
+        if error.connection_invalidated or inspect(connection).has_table("alembic_version"):
+            raise
         return None
-    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one_or_none()
     return row[0] if row else None
 
 

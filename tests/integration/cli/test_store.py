@@ -174,3 +174,22 @@ def test_json_of_changing_verbs_is_one_object(lab):
     assert (done["dry_run"], done["tables"]["site"]) == (True, 1)
     assert json.dumps(done)
     assert not (lab.folder / "new.db").exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["status", "tasks", "items", "attempts", "failures", "show a.txt"]
+)
+def test_a_reading_command_loads_nothing_that_checks_pipelines(run, words):
+    file = run.folder / "stoker.toml"
+    file.write_text('[store]\nurl = "sqlite:///.stoker/stoker.db"\n' + file.read_text())
+    code = (
+        "import sys; from stoker.cli.main import run\n"
+        "assert run(sys.argv[1:]) == 0\n"
+        "slow = {'pydantic', 'tree_sitter', 'alembic', 'mako', 'httpx'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words.split()], cwd=run.folder, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stoker.spec.address import BadAddress, refuse_password, store_url
+from stoker.spec.address import BadAddress, refuse_password, stated_in, store_url
 from unit.spec.test_load import load, problems
 
 
@@ -59,3 +59,42 @@ def test_what_is_wrong_with_retention_is_told_once(tmp_path):
     assert [line.partition(": ")[0] for line in told] == [f"stoker.toml:{n}" for n in (2, 3, 4)]
     assert "`retention.items` has no key `failed`; there is `done` and `cancelled`" in told[0]
     assert "`soon` is not a time" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "password_file"),
+    [
+        ("", "sqlite:///{folder}/.stoker/stoker.db", None),
+        ("this is no TOML just now", "sqlite:///{folder}/.stoker/stoker.db", None),
+        ('[store]\nurl = "sqlite:///x/s.db"', "sqlite:///{folder}/x/s.db", None),
+        (
+            'store = { url = "mariadb+pymysql://lab@db/lab", password_file = "secret" }',
+            "mariadb+pymysql://lab@db/lab",
+            "{folder}/secret",
+        ),
+        ("note = '''\n[store]\n'''", "sqlite:///{folder}/.stoker/stoker.db", None),
+        ("[pipelines.p.steps.a]\nneither = 'known'\n[store]", "sqlite:///{folder}/.stoker/stoker.db", None),
+    ],
+)  # fmt: skip
+def test_where_the_store_lies_is_told_without_the_pipelines(tmp_path, text, url, password_file):
+    (tmp_path / "stoker.toml").write_text(text)
+    where = {"folder": tmp_path}
+    password = None if password_file is None else password_file.format(**where)
+    assert stated_in(tmp_path / "stoker.toml") == (url.format(**where), password)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[store",
+        "[store]\nurl = 'oracle://x'",
+        "[store]\nurl = 3",
+        "[store]\nlater = true",
+        "[store]\npassword_file = []",
+        "store = 3",
+    ],
+)
+def test_what_is_wrong_with_the_store_is_left_to_those_who_read_all(tmp_path, text):
+    (tmp_path / "stoker.toml").write_text(text)
+    assert stated_in(tmp_path / "stoker.toml") is None
+    assert stated_in(tmp_path / "none.toml") is None

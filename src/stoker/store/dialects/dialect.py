@@ -43,7 +43,7 @@ class Dialect(Protocol):
         ...
 
     def exists(self, engine: Engine) -> bool:
-        """Whether there is a store to open; makes nothing."""
+        """Whether there is anything to connect to; makes nothing."""
         ...
 
     def folder(self, engine: Engine) -> Path | None:

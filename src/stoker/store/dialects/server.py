@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, NullPool, create_engine, inspect, make_url
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from stoker.errors import Refused, UserError
@@ -74,12 +74,6 @@ def shut_down(descriptor: int) -> None:
     """Whoever waits on this socket is told that the other side has gone; the socket stays open."""
     with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as wire:
         wire.shutdown(socket.SHUT_RDWR)
-
-
-def has_tables(engine: Engine) -> bool:
-    """Whether a store was made in the database."""
-    with engine.connect() as connection:
-        return inspect(connection).has_table("alembic_version")
 
 
 def _resolved(url: str, password_file: str | None) -> URL:
