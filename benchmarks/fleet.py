@@ -4,7 +4,7 @@
 connection and a worker of its own, claims and finishes for real as a worker does (what can start at
 once, and of short tasks a quarter of a second of work ahead), and instead of running its tasks waits
 for as long as they would take: half to one and a half times the length. For each length the rate is
-shown, and what share of the slots' time was used.
+shown, and what share of the slots' time was used. All in about six minutes on two cores.
 """
 
 import argparse
@@ -111,7 +111,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="for each length")
     parser.add_argument("--lengths", type=float, nargs="+", default=[20, 10, 5, 2, 1, 0.1])
     parser.add_argument("--enough", type=float, default=0.9, help="share of the slots' time used")
+    parser.add_argument("--quick", action="store_true", help="a small fleet: does it still run?")
     given = parser.parse_args()
+    if given.quick:
+        given.nodes, given.slots, given.processes, given.seconds = 8, 4, 2, 2
+        given.lengths = [1, 0.1]
     server = servers.Postgresql(memory_mb=512, connections=given.nodes + 20)
     shortest = None
     try:
