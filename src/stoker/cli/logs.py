@@ -14,7 +14,7 @@ from stoker.cli.scope import KEY, Scope, command, json_option
 from stoker.errors import NotFound, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from stoker.project import Project
     from stoker.store.attempts import StoredStream
@@ -131,10 +131,16 @@ def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str], host: st
 
 def _copy(path: str, host: str | None) -> None:
     """Print a log file, which a folder that hosts share may hold too."""
+    for block in _blocks(path, host):
+        _write(block)
+
+
+def _blocks(path: str, host: str | None) -> "Iterator[bytes]":
+    """Yield what the file holds; what its reader's own output suffers is no matter of the file."""
     try:
         with Path(path).open("rb") as file:
             while block := file.read(_BLOCK):
-                _write(block)
+                yield block
     except OSError as error:
         if host not in (None, os.uname().nodename):
             raise NotFound(

@@ -248,6 +248,19 @@ def test_logs_print_what_was_written(run):
     assert run("logs", "c.txt", "--attempt", "9", code=3).out == ""
 
 
+def test_logs_that_nobody_reads_to_the_end_are_no_error(lab):
+    file = lab.folder / "stoker.toml"
+    file.write_text('[pipelines.p]\nitems = "records"\n[pipelines.p.steps.a]\nrun = "seq 100000"\n')
+    lab("push", "p", "k")
+    lab("run", "p")
+    line = f"set -o pipefail; {STOKER} logs k | head -1"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=lab.folder, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "1\n"
+    assert "cannot be read" not in done.stderr
+
+
 def test_why_names_the_one_reason(pushed):
     assert pushed("why", "a.txt", "--json").json["kind"] == "no_worker"
     assert "step `lines` before it is ready" in pushed("why", "a.txt", "text").out
