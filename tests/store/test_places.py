@@ -3,7 +3,8 @@
 import pytest
 
 from stoker.errors import Refused
-from stoker.store.connect import open_store
+from stoker.store import connect, relocate, upgrade
+from stoker.store.connect import bare, open_store
 from stoker.store.dialects import sqlite
 
 MOUNTS = """\
@@ -34,7 +35,7 @@ def mounts(tmp_path, monkeypatch):
     ],
 )
 def test_a_file_on_a_network_file_system_is_refused_with_the_remedy(mounts, place, kind):
-    with pytest.raises(Refused, match=rf"`{kind}`.*local disk.*stoker store copy"):
+    with pytest.raises(Refused, match=rf"`{kind}`.*local disk.*database server.*move the file"):
         open_store(f"sqlite:///{place}")
 
 
@@ -52,3 +53,17 @@ def test_a_second_name_for_a_folder_does_not_hide_where_it_lies(tmp_path, monkey
     monkeypatch.setattr(sqlite, "MOUNTS", mounts)
     with pytest.raises(Refused, match="nfs"):
         open_store(f"sqlite:///{link}/stoker.db")
+
+
+def test_a_file_of_another_host_is_not_opened_moved_or_upgraded_here(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/stoker.db"
+    open_store(url).close()
+    monkeypatch.setattr(connect, "machine", lambda: "another")
+    with pytest.raises(Refused, match="belongs to another host"):
+        open_store(url)
+    with bare(url) as here, bare(f"sqlite:///{tmp_path}/other.db") as there:
+        with pytest.raises(Refused, match="belongs to another host"):
+            relocate.move(here, there, named=there.url)
+        with pytest.raises(Refused, match="belongs to another host"):
+            upgrade.upgrade(here)
+    assert not (tmp_path / "other.db").exists()

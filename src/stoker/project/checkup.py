@@ -177,10 +177,11 @@ def _database(project: "Opened") -> Iterator[Finding]:
         yield Finding(check="store", state="ok", text="there is no store yet")
         return
     problems = quick_check(project.store)
+    is_whole = "the database is whole" if path is not None else "the database answers"
     yield Finding(
         check="store",
         state="fail" if problems else "ok",
-        text="; ".join(problems[:3]) if problems else "the database is whole",
+        text="; ".join(problems[:3]) if problems else is_whole,
         do="stop all workers and restore the store from a backup" if problems else None,
     )
 

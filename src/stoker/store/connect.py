@@ -241,7 +241,12 @@ def _identify(store: Store, site_name: str) -> None:
     store.epoch = row.epoch
     if row.set_aside is not None:
         raise Refused(aside(store, row.set_aside))
-    if row.machine != machine() and store.dialect.is_one_host:
+    refuse_foreign(store, row.machine)
+
+
+def refuse_foreign(store: Store, of_machine: str) -> None:
+    """Raise Refused where the store is a file that belongs to another machine than this one."""
+    if of_machine != machine() and store.dialect.is_one_host:
         raise Refused(
             f"the store `{store.url}` belongs to another host: SQLite serves one host only. "
             "Run Stoker there, put the store on a database server, or, if the file was moved "

@@ -18,7 +18,16 @@ from stoker.errors import Bug, Conflict, NotFound, Refused, UserError
 from stoker.failpoints import hit
 from stoker.model.states import WorkerState
 from stoker.store import copying, fold, integrity, rebuild, schema, tables
-from stoker.store.connect import BACKUP, MOVED, OWN_SITE, Store, aside, bare, machine
+from stoker.store.connect import (
+    BACKUP,
+    MOVED,
+    OWN_SITE,
+    Store,
+    aside,
+    bare,
+    machine,
+    refuse_foreign,
+)
 from stoker.store.copying import Content, OnTable
 from stoker.store.journal import Entry, append, last_seq, to_json
 from stoker.store.moments import moment
@@ -148,7 +157,10 @@ def restore(
 
 
 def _whose(source: Store) -> Any:
-    """Return the row of the site whose store this is; Refused for a store of another release."""
+    """Return the row of the site whose store this is; Refused for one of another release or host.
+
+    A backup is of no host.
+    """
     version = schema.version_in(source)
     if version is None:
         raise NotFound(f"there is no store at `{source.url}`")
@@ -156,6 +168,8 @@ def _whose(source: Store) -> Any:
         schema.refuse_version(source, version)
     with source.reading() as unit:
         row = unit.execute(select(_SITE).where(_OWN)).one()
+    if not (row.set_aside or "").startswith(BACKUP):
+        refuse_foreign(source, row.machine)
     source.epoch = row.epoch
     return row
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from stoker.errors import NotFound
 from stoker.store import integrity, schema, tables
-from stoker.store.connect import OWN_SITE, Store
+from stoker.store.connect import OWN_SITE, Store, refuse_foreign
 from stoker.store.schema import Revision
 
 
@@ -55,7 +55,7 @@ def describe(store: Store, *, is_new: bool) -> Made:
 def upgrade(store: Store, *, dry_run: bool = False) -> Upgraded:
     """The store is of this release; its file as it was before lies beside it.
 
-    Refused while a worker is alive: those of the earlier release do not know the new schema. Cut
+    Refused on another host than a file's own, and while a worker is alive: those of the earlier release do not know the new schema. Cut
     short, it is at one version or a later one, and can be upgraded again.
     """
     version = schema.version_in(store)
@@ -63,6 +63,11 @@ def upgrade(store: Store, *, dry_run: bool = False) -> Upgraded:
         raise NotFound(f"there is no store at `{store.url}`; `stoker store create` makes it")
     if version != schema.HEAD and not schema.is_earlier(version):
         schema.refuse_version(store, version)
+    with store.reading() as unit:
+        site = tables.site
+        refuse_foreign(
+            store, unit.execute(select(site.c.machine).where(site.c.id == OWN_SITE)).scalar_one()
+        )
     steps = schema.plan(version)
     folder = store.dialect.folder(store.engine)
     backup = None

@@ -248,6 +248,7 @@ def refuse_network(path: Path) -> None:
     if kind in NETWORK_FILE_SYSTEMS:
         raise Refused(
             f"the store `{path}` would lie on a network file system (`{kind}`), where SQLite can "
-            "lose data; set `[store] url` to a path on a local disk of one host, or put the store on a "
-            "database server (`stoker store copy` moves one that is there)"
+            "lose data; set `[store] url` to a path on a local disk of one host, or to a database server. "
+            "A store that lies there already: stop all that uses it, move the file with its `-wal` to a "
+            "local disk, and go on from there"
         )
