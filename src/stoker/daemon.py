@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError
 from stoker.project.intake import Intake
 from stoker.project.janitor import Janitor, tidy_once
-from stoker.project.taking import write_progress
+from stoker.project.sources import write_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

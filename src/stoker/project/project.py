@@ -202,7 +202,7 @@ class Project(Reading, Changing, Keeping):
         Registered are the paths, or without paths what the pipelines' sources hold now.
         """
         from stoker.project.running import work_off
-        from stoker.project.taking import write_progress
+        from stoker.project.sources import write_progress
 
         named = [pipeline] if pipeline is not None else []
         self.follow_file(*named, on_apply=on_apply)
@@ -227,7 +227,7 @@ class Project(Reading, Changing, Keeping):
         Return what changed anything. What was changed lately is waited for until it has settled;
         `on_wait` hears of how many and for how long.
         """
-        from stoker.project.taking import take_sources
+        from stoker.project.sources import take_sources
 
         store = self.open_store(create=True)
         taken = (

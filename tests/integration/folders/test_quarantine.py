@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stoker.project import taking
+from stoker.project import sources
 from stoker.store import fold
 
 QUICK = 'settle = "0s"'
@@ -166,7 +166,7 @@ def test_a_run_leaves_what_goes_on_growing_and_says_so(yard, monkeypatch):
     clock = SimpleNamespace(
         monotonic=lambda: next(hours), sleep=lambda _seconds: file.write_text("more and more")
     )
-    monkeypatch.setattr(taking, "time", clock)
+    monkeypatch.setattr(sources, "time", clock)
     (done,) = yard.project.take_sources()
     assert (done.registered, done.refused) == (0, 1)
     assert "still being written" in done.messages[0]
