@@ -1,10 +1,9 @@
 """A plan as a chart: an SVG file that needs nothing else."""
 
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stoker.project.planning import Plan, PlannedTask
+from stoker.project.planned import PlannedTask
 
 ROWS = 48  # slots drawn; of more, some evenly chosen
 BARS = 4_000  # with more, neighbours of one step become one bar
@@ -16,15 +15,15 @@ _TICKS_S = (
 )
 
 
-def draw(plan: "Plan") -> str:
-    """Return the chart."""
-    rows = sorted({(one.host, one.slot) for one in plan.order}, key=_by_number)
+def draw(order: Sequence[PlannedTask], heading: str) -> str:
+    """Return the chart of these tasks."""
+    rows = sorted({(one.host, one.slot) for one in order}, key=_by_number)
     every = -(-len(rows) // ROWS) or 1
     shown = {row: at for at, row in enumerate(rows[::every])}
-    end_s = max((one.end_s for one in plan.order), default=0.0) or 1.0
+    end_s = max((one.end_s for one in order), default=0.0) or 1.0
     scale = (_WIDTH - _LEFT - 20) / end_s
     height = _TOP + len(shown) * _ROW + 30
-    steps = list(dict.fromkeys(f"{one.pipeline}.{one.step}" for one in plan.order))
+    steps = list(dict.fromkeys(f"{one.pipeline}.{one.step}" for one in order))
     colours = {step: _COLOURS[at % len(_COLOURS)] for at, step in enumerate(steps)}
     root = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
@@ -33,14 +32,14 @@ def draw(plan: "Plan") -> str:
     parts = [
         root,
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        _text(10, 18, _title(plan, len(rows), len(shown)), size=13),
+        _text(10, 18, _title(heading, len(rows), len(shown)), size=13),
         *_legend(colours),
         *_axis(end_s, scale, _TOP, _TOP + len(shown) * _ROW),
     ]
     for row, at in shown.items():
         label = f"{row[0]} #{row[1] + 1}"
         parts.append(_text(_LEFT - 6, _TOP + at * _ROW + 10, _cut(label), anchor="end"))
-    tasks = [one for one in plan.order if (one.host, one.slot) in shown]
+    tasks = [one for one in order if (one.host, one.slot) in shown]
     for one, to_s, n in _merged(tasks, 0.5 / scale if len(tasks) > BARS else -1.0):
         y = _TOP + shown[one.host, one.slot] * _ROW + 1
         width = max((to_s - one.start_s) * scale, 0.3)
@@ -61,11 +60,8 @@ def in_words(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def _title(plan: "Plan", rows: int, shown: int) -> str:
-    text = f"{', '.join(plan.pipelines)}: {plan.tasks:,} tasks on {plan.slots:,} slots"
-    if plan.makespan_s is None:
-        text += "; lengths guessed from sizes"
-    return text if rows == shown else f"{text} ({shown} of {rows:,} used slots drawn)"
+def _title(heading: str, rows: int, shown: int) -> str:
+    return heading if rows == shown else f"{heading} ({shown} of {rows:,} used slots drawn)"
 
 
 def _legend(colours: dict[str, str]) -> list[str]:
@@ -89,7 +85,7 @@ def _axis(end_s: float, scale: float, top: int, bottom: int) -> list[str]:
     return parts
 
 
-def _merged(tasks: "list[PlannedTask]", gap_s: float) -> "list[tuple[PlannedTask, float, int]]":
+def _merged(tasks: list[PlannedTask], gap_s: float) -> list[tuple[PlannedTask, float, int]]:
     """Return tasks with where their bars end and how many they stand for.
 
     Neighbours of one step, no further apart than the gap, are one bar.

@@ -17,6 +17,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.rank import order_key, rank_curves
 from stoker.model.simulate import Fleet, Host, lower_bound, simulate, split_by_count
+from stoker.project.planned import PlannedTask
 from stoker.store.estimates import curves_of
 from stoker.store.waiting import Waiting
 
@@ -28,19 +29,6 @@ if TYPE_CHECKING:
 ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total
 _FLEET = re.compile(r"(?:(\d+)x)?(\d+)")
 _NAME = tuple[str, str]  # of a step: its pipeline and its own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedTask:
-    """One task as it would go: from `start_s` to `end_s`, from now, in a slot of a host."""
-
-    pipeline: str
-    item: str
-    step: str
-    start_s: float
-    end_s: float
-    host: str
-    slot: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +58,11 @@ class Plan:
         """Return a chart of it: a row for each slot, a bar for each task."""
         from stoker.project.gantt import draw
 
-        return draw(self)
+        return draw(self.order, self._heading())
+
+    def _heading(self) -> str:
+        text = f"{', '.join(self.pipelines)}: {self.tasks:,} tasks on {self.slots:,} slots"
+        return text if self.makespan_s is not None else f"{text}; lengths guessed from sizes"
 
 
 def plan(

@@ -1,0 +1,16 @@
+"""One task of a plan, as whoever plans and whoever draws it know it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTask:
+    """One task as it would go: from `start_s` to `end_s`, from now, in a slot of a host."""
+
+    pipeline: str
+    item: str
+    step: str
+    start_s: float
+    end_s: float
+    host: str
+    slot: int
