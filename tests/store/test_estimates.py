@@ -1,19 +1,25 @@
 """What attempts took is learned, and the order of what is left follows."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import select
 
+from stoker.model.hours import Hours
 from stoker.model.item import NewItem
-from stoker.model.pipeline import Run, Step
+from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.rank import rank_of
 from stoker.model.selection import Selection
+from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.store import (
     control,
     estimates,
     finish,
+    fleet,
     fold,
     ordering,
+    pools,
     register,
     remaining,
     reports,
@@ -23,6 +29,11 @@ from stoker.store import (
 from store.rig import ME
 
 SECOND = 1_000_000
+
+
+def of_pool(pool, name="line"):
+    one = Step(name="a", action=Run(text="true"), pools={pool: 1} if pool else {})
+    return Pipeline(name=name, folder="/project", steps=(one,))
 
 
 def push(rig, **sizes):
@@ -218,6 +229,51 @@ def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatc
     assert all(one.eta_interval_s[0] <= one.eta_s <= one.eta_interval_s[1] for one in ends)
     done = next(one.item for one in reports.items(rig.store, Selection(states=("done",))))
     assert story.story(rig.store, done).eta_s is None
+
+
+@pytest.mark.parametrize("exact", [1_500, 1])
+@pytest.mark.parametrize(
+    ("pool", "at_once"),
+    [({"slots": ("0",)}, 1), ({"slots": ("0",), "is_per_host": True}, 2)],
+    ids=["one_for_all", "one_of_each_host"],
+)
+def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_once):
+    monkeypatch.setattr(remaining, "EXACT", exact)
+    pools.set_pools(rig.store, [Pool(name="ram", **pool)])
+    rig.apply(of_pool("ram"))
+    push(rig, **{f"k{n:02}": 1_000_000 for n in range(20)})
+    gone = rig.worker(host="gone")
+    worker, _ = rig.worker(host="one"), rig.worker(host="other")
+    fleet.retire(rig.store, gone)
+    for _ in range(4):
+        for task in rig.claim(worker, limit=4):
+            took(rig, task, 10)
+    look(rig)
+    whole = reports.status(rig.store).pipelines["line"]
+    assert whole.tasks["ready"] == 16
+    assert whole.eta_s == pytest.approx(16 * 10 / at_once, rel=0.2)
+
+
+@pytest.mark.parametrize("exact", [1_500, 1])
+def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monkeypatch, exact):
+    monkeypatch.setattr(remaining, "EXACT", exact)
+    rig.apply(of_pool("tape"))
+    rig.apply(of_pool(None, name="other"))
+    pools.set_pools(rig.store, [Pool(name="tape", slots=("0",))])
+    push(rig, **{f"k{n:02}": 1_000_000 for n in range(6)})
+    register.register(rig.store, "other", [NewItem(key=k, path=f"/data/{k}") for k in "abcdef"])
+    worker = rig.worker(slots=4)
+    for task in rig.claim(worker, limit=4):
+        took(rig, task, 10)
+    look(rig)
+    with rig.store.reading() as unit:
+        local = datetime.fromtimestamp(unit.now_us // SECOND, tz=UTC)
+    begin = (local.hour * 60 + local.minute + 600) % 1440  # ten hours from now
+    hours = Hours(begin, (begin + 60) % 1440, "UTC")
+    pools.set_pools(rig.store, [Pool(name="tape", slots=("0",), hours=hours)])
+    status = reports.status(rig.store).pipelines
+    assert 9.9 * 3600 < status["line"].eta_s < 10.1 * 3600
+    assert status["other"].eta_s < 600
 
 
 def test_what_still_runs_makes_the_forecast_later(rig, pipeline):

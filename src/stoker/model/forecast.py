@@ -6,13 +6,13 @@ in ten of them the interval.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 from stoker.model.curve import Curve
 from stoker.model.estimate import Fit, remaining
-from stoker.model.simulate import Fleet, Load, simulate
+from stoker.model.simulate import RUNNING, Fleet, Load, simulate
 
 EVENTS = 30_000  # simulated for one forecast, about a tenth of a second
 ROUNDS_LEAST, ROUNDS_MOST = 15, 200
@@ -58,6 +58,7 @@ class Bulk(NamedTuple):
     n: int
     size: int | None
     cpus: int = 1
+    pools: tuple[tuple[str, int], ...] = ()
 
 
 def forecast(
@@ -89,22 +90,66 @@ def forecast_bulk(
     uniform: Uniform,
     *,
     longest_s: float = 0.0,
+    pools: Collection[str] | None = None,
 ) -> Forecast | None:
-    """The same for so many tasks that only their total counts, and the longest way through one."""
-    power = sum(host.slots * host.speed for host in fleet.hosts)
-    if not bulks or power <= 0:
+    """The same for so many tasks that only their total counts, and the longest way through one.
+
+    The cpus set a limit, and so does each pool: these `pools`, or by default all. None where a task
+    can never run.
+    """
+    limits = [_limits(bulk, fleet, pools) for bulk in bulks]
+    if not bulks or not all(way > 0 for of in limits for way in of.values()):
         return None
+    turns: dict[str, int] = {}
+    for bulk in bulks:
+        for pool, _ in bulk.pools:
+            turns[pool] = turns.get(pool, 0) + bulk.n
     ends = []
     for guess in _guesses(steps, ROUNDS_MOST, uniform):
-        work_s = 0.0
-        for bulk in bulks:
+        work_s: dict[str | int, float] = {}
+        for bulk, ways in zip(bulks, limits, strict=True):
             step = guess[bulk.step]
             found = step.step.fit
             spread = UNKNOWN_NOISE if found is None else max(abs(found.residual(0.85)), 0.05)
             chance = spread / math.sqrt(bulk.n) * _normal(uniform())
-            work_s += bulk.n * bulk.cpus * step.expected_s(bulk.size) * math.exp(chance)
-        ends.append(max(work_s / power, longest_s))
+            took_s = bulk.n * step.expected_s(bulk.size) * math.exp(chance)
+            for limit, way in ways.items():
+                work_s[limit] = work_s.get(limit, 0.0) + took_s / way
+        ends.append(max(longest_s, *(_through(limit, work_s, turns, fleet) for limit in work_s)))
     return interval(ends)
+
+
+def can_run(bulk: Bulk, fleet: Fleet) -> bool:
+    """Whether the hosts and pools are large enough for one of these tasks."""
+    return all(way > 0 for way in _limits(bulk, fleet, None).values())
+
+
+def _limits(bulk: Bulk, fleet: Fleet, pools: Collection[str] | None) -> dict[str | int, float]:
+    """Return how many of these tasks go at once, in hosts of speed 1, as far as each limit goes.
+
+    The limits are all slots (0), what fits on each host (the cpus), and the pools.
+    """
+    power = sum(host.slots * host.speed for host in fleet.hosts)
+    ways: dict[str | int, float] = {
+        0: power / bulk.cpus,
+        bulk.cpus: sum(host.slots // bulk.cpus * host.speed for host in fleet.hosts),
+    }
+    for pool, n in bulk.pools:
+        if pools is None or pool in pools:
+            of_hosts = fleet.per_host.get(pool, 0) // n * len(fleet.hosts)
+            speed = power / max(fleet.slots, 1)
+            ways[pool] = (fleet.pools.get(pool, 0) // n + of_hosts) * speed
+    return ways
+
+
+def _through(
+    limit: str | int, work_s: Mapping[str | int, float], turns: Mapping[str, int], fleet: Fleet
+) -> float:
+    """Return when all are through, as far as this limit and its gate go."""
+    gate = fleet.gates.get(limit) if isinstance(limit, str) else None
+    if gate is None or not isinstance(limit, str):
+        return work_s[limit]
+    return max(gate.after_s(work_s[limit]), gate.turns_s(turns[limit]))
 
 
 def interval(ends: Sequence[float]) -> Forecast:
@@ -148,7 +193,7 @@ def _load(task: Open, guess: _Guess, share: float) -> Load:
 
 def _as_load(task: Open, seconds: float) -> Load:
     # What runs has its place already: it comes before all that waits.
-    order = -math.inf if task.elapsed_s is not None else task.order
+    order = RUNNING if task.elapsed_s is not None else task.order
     return Load(seconds, order, task.cpus, task.pools, task.after)
 
 

@@ -5,10 +5,16 @@ follow: of the tasks that fit what is free, the first in order begins. Ties are 
 hence the same input gives the same schedule.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
+
+from stoker.model.gate import Gate, Turnstile
+from stoker.model.settings import Pool
+
+RUNNING = -math.inf  # the order of what runs already: it has its place, and no gate holds it up
 
 
 class Load(NamedTuple):
@@ -33,15 +39,47 @@ class Host(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What tasks may fill at the same time: hosts, and pools with their slots."""
+    """What tasks may fill at the same time: hosts, and pools with their slots.
+
+    `per_host` are the pools of which each host has so many slots of its own. `gates` belong to pools
+    whose tasks may not begin at any time.
+    """
 
     hosts: tuple[Host, ...]
     pools: Mapping[str, int] = field(default_factory=dict)
+    per_host: Mapping[str, int] = field(default_factory=dict)
+    gates: Mapping[str, Gate] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:
         """All slots together."""
         return sum(host.slots for host in self.hosts)
+
+    @property
+    def pool_slots(self) -> dict[str, int]:
+        """The slots of every pool, those of all hosts together."""
+        of_hosts = {pool: n * len(self.hosts) for pool, n in self.per_host.items()}
+        return {**self.pools, **of_hosts}
+
+
+def fleet_of(hosts: Sequence[Host], pools: Iterable[Pool], now_us: int) -> Fleet:
+    """Return these hosts with these pools, for a simulation that begins now."""
+    pools, hosts = list(pools), tuple(hosts)
+    return Fleet(
+        hosts,
+        pools={pool.name: len(pool.slots) for pool in pools if not pool.is_per_host},
+        per_host={pool.name: len(pool.slots) for pool in pools if pool.is_per_host},
+        gates={
+            pool.name: Gate(
+                pool.hours,
+                # A rate of each host is taken for one of all hosts.
+                pool.per_minute and pool.per_minute * (len(hosts) if pool.is_per_host else 1),
+                now_us,
+            )
+            for pool in pools
+            if pool.hours is not None or pool.per_minute is not None
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +123,14 @@ def lower_bound(loads: Sequence[Load], fleet: Fleet) -> float:
     if not loads or power <= 0:
         return 0.0
     bounds = [sum(load.seconds * load.cpus for load in loads) / power]
-    for pool, slots in fleet.pools.items():
-        needed = sum(load.seconds * n for load in loads for name, n in load.pools if name == pool)
+    for pool, slots in fleet.pool_slots.items():
+        takers = [(load, n) for load in loads for name, n in load.pools if name == pool]
+        needed = sum(load.seconds * n for load, n in takers)
         bounds.append(needed / fastest / slots if slots else 0.0)
+        waiting = [load for load, _ in takers if load.order != RUNNING]
+        if pool in fleet.gates and waiting:
+            gate, least = fleet.gates[pool], min(load.seconds for load in waiting) / fastest
+            bounds.append(max(gate.opens_s(0.0), gate.turns_s(len(waiting))) + least)
     return max(*bounds, longest_chain(loads) / fastest)
 
 
@@ -122,6 +165,32 @@ def _followers(loads: Sequence[Load]) -> dict[int, list[int]]:
     return found
 
 
+class _Room:
+    """Which hosts have room for one class of needs, the quickest first.
+
+    Every host that has is in the heap; one that has not is taken out when it comes to the top, and
+    put back when something on it ends.
+    """
+
+    def __init__(self, hosts: Sequence[Host], needs: _Needs, per_host: Mapping[str, int]) -> None:
+        self.cpus = needs[0]
+        self.shared = [(pool, n) for pool, n in needs[1] if pool not in per_host]
+        self.local = [(pool, n) for pool, n in needs[1] if pool in per_host]
+        self.heap = [(-host.speed, at) for at, host in enumerate(hosts)]
+        self.there = [True] * len(hosts)
+        heapify(self.heap)
+
+    def add(self, host: int, speed: float) -> None:
+        """The host is looked at again."""
+        if not self.there[host]:
+            self.there[host] = True
+            heappush(self.heap, (-speed, host))
+
+    def drop(self) -> None:
+        """The host at the top has no room."""
+        self.there[heappop(self.heap)[1]] = False
+
+
 class _Run:
     """One simulation. Ready tasks stand in a heap for each class of equal needs, as in lanes."""
 
@@ -130,20 +199,22 @@ class _Run:
     ) -> None:
         self.loads = loads
         self.hosts = fleet.hosts
+        self.per_host = fleet.per_host
         self.free = [host.slots for host in fleet.hosts]
         self.pools = dict(fleet.pools)
+        self.local = [dict(fleet.per_host) for _ in fleet.hosts] if fleet.per_host else []
+        self.gates = {pool: Turnstile(gate) for pool, gate in fleet.gates.items()}
         self.watch, self.every_s = watch, every_s
         self.order: Sequence[float] = [load.order for load in loads]
         self.waiting = [len(load.after) for load in loads]
         self.followers = _followers(loads)
         self.lanes: dict[_Needs, list[tuple[float, int]]] = {}
-        self.running: list[tuple[float, int]] = []
+        self.rooms: dict[_Needs, _Room] = {}
+        self.events: list[tuple[float, int]] = []  # a task ends, or (-1) a gate opens
+        self.wakes: set[float] = set()
         self.ends = [-1.0] * len(loads)
         self.starts = [-1.0] * len(loads)
         self.on = [-1] * len(loads)
-        # Quickest first. A host is in the heap at least once while it has a free slot.
-        self.idle = [(-host.speed, at) for at, host in enumerate(fleet.hosts) if host.slots]
-        heapify(self.idle)
 
     def run(self) -> Schedule:
         for at, n in enumerate(self.waiting):
@@ -151,13 +222,14 @@ class _Run:
                 self._ready(at)
         self._begin(0.0)
         told_s, ended = 0.0, []
-        while self.running:
-            now = self.running[0][0]
-            while self.running and self.running[0][0] <= now:
-                at = heappop(self.running)[1]
-                self._end(at)
-                ended.append(at)
-            if self.watch is not None and now - told_s >= self.every_s:
+        while self.events:
+            now = self.events[0][0]
+            while self.events and self.events[0][0] <= now:
+                at = heappop(self.events)[1]
+                if at >= 0:
+                    self._end(at)
+                    ended.append(at)
+            if self.watch is not None and ended and now - told_s >= self.every_s:
                 self._reorder(self.watch(now, ended))
                 told_s, ended = now, []
             self._begin(now)
@@ -165,7 +237,11 @@ class _Run:
 
     def _ready(self, at: int) -> None:
         load = self.loads[at]
-        heappush(self.lanes.setdefault((load.cpus, load.pools), []), (self.order[at], at))
+        needs = (load.cpus, load.pools)
+        if needs not in self.lanes:
+            self.lanes[needs] = []
+            self.rooms[needs] = _Room(self.hosts, needs, self.per_host)
+        heappush(self.lanes[needs], (self.order[at], at))
 
     def _reorder(self, order: Sequence[float] | None) -> None:
         if order is None:
@@ -175,25 +251,13 @@ class _Run:
             lane[:] = [(order[at], at) for _, at in lane]
             heapify(lane)
 
-    def _end(self, at: int) -> None:
-        load, host = self.loads[at], self.on[at]
-        if self.free[host] == 0:
-            heappush(self.idle, (-self.hosts[host].speed, host))
-        self.free[host] += load.cpus
-        for pool, n in load.pools:
-            self.pools[pool] += n
-        for after in self.followers.get(at, ()):
-            self.waiting[after] -= 1
-            if self.waiting[after] == 0:
-                self._ready(after)
-
     def _begin(self, now: float) -> None:
         """Start what fits, in order; a class of tasks that does not fit is passed over."""
         heads = [(lane[0], needs) for needs, lane in self.lanes.items() if lane]
         heapify(heads)
-        while heads and self.idle:
-            (_, at), needs = heads[0]
-            host = self._place(needs)
+        while heads:
+            (order, at), needs = heads[0]
+            host = self._place(needs, now, is_gated=order != RUNNING)
             if host is None:
                 heappop(heads)
                 continue
@@ -204,25 +268,57 @@ class _Run:
             if lane:
                 heappush(heads, (lane[0], needs))
 
-    def _place(self, needs: _Needs) -> int | None:
-        cpus, pools = needs
-        if any(self.pools.get(pool, 0) < n for pool, n in pools):
+    def _place(self, needs: _Needs, now: float, *, is_gated: bool) -> int | None:
+        room = self.rooms[needs]
+        for pool, n in room.shared:
+            if self.pools.get(pool, 0) < n:
+                return None
+        while room.heap and not self._fits(room, room.heap[0][1]):
+            room.drop()
+        if not room.heap:
             return None
-        while self.idle and self.free[self.idle[0][1]] == 0:
-            heappop(self.idle)
-        if not self.idle:
-            return None
-        if self.free[self.idle[0][1]] >= cpus:
-            return self.idle[0][1]
-        fitting = [at for at, free in enumerate(self.free) if free >= cpus]
-        return max(fitting, key=lambda at: (self.hosts[at].speed, -at), default=None)
+        if self.gates and is_gated:
+            opens_s = max((self.gates[p].opens_s(now) for p, _ in needs[1] if p in self.gates), default=now)  # fmt: skip
+            if opens_s > now:
+                self._wake(opens_s)
+                return None
+        return room.heap[0][1]
+
+    def _fits(self, room: _Room, host: int) -> bool:
+        if self.free[host] < room.cpus:
+            return False
+        return not room.local or all(self.local[host][pool] >= n for pool, n in room.local)
+
+    def _wake(self, at_s: float) -> None:
+        if at_s not in self.wakes:
+            self.wakes.add(at_s)
+            heappush(self.events, (at_s, -1))
 
     def _start(self, at: int, host: int, now: float) -> None:
         load = self.loads[at]
-        self.free[host] -= load.cpus
-        for pool, n in load.pools:
-            self.pools[pool] -= n
+        self._take(load, host, 1)
+        if self.gates and self.order[at] != RUNNING:
+            for pool, _ in load.pools:
+                if pool in self.gates:
+                    self.gates[pool].begin(now)
         self.on[at] = host
         self.starts[at] = now
         self.ends[at] = now + load.seconds / self.hosts[host].speed
-        heappush(self.running, (self.ends[at], at))
+        heappush(self.events, (self.ends[at], at))
+
+    def _end(self, at: int) -> None:
+        load, host = self.loads[at], self.on[at]
+        self._take(load, host, -1)
+        for room in self.rooms.values():
+            room.add(host, self.hosts[host].speed)
+        for after in self.followers.get(at, ()):
+            self.waiting[after] -= 1
+            if self.waiting[after] == 0:
+                self._ready(after)
+
+    def _take(self, load: Load, host: int, sign: int) -> None:
+        """Take what the task needs of the host and the pools, or with -1 give it back."""
+        self.free[host] -= sign * load.cpus
+        for pool, n in load.pools:
+            of = self.local[host] if pool in self.per_host else self.pools
+            of[pool] -= sign * n

@@ -4,7 +4,8 @@ import glob
 import os
 import random
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -16,7 +17,14 @@ from stoker.model.forecast import Bulk, Open, Step, expected_loads, forecast, fo
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.rank import order_key, rank_curves
-from stoker.model.simulate import Fleet, Host, lower_bound, simulate, split_by_count
+from stoker.model.simulate import (
+    Fleet,
+    Host,
+    fleet_of,
+    lower_bound,
+    simulate,
+    split_by_count,
+)
 from stoker.project.planned import PlannedTask
 from stoker.store.estimates import curves_of
 from stoker.store.waiting import Waiting
@@ -24,6 +32,7 @@ from stoker.store.waiting import Waiting
 if TYPE_CHECKING:
     from stoker.model.curve import Curve
     from stoker.model.estimate import Fit
+    from stoker.model.settings import Pool
     from stoker.store.connect import Store
 
 ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total
@@ -71,7 +80,7 @@ def plan(
     paths: Sequence[str],
     *,
     project_folder: str,
-    pools: Mapping[str, int],
+    pools: "Sequence[Pool]",
     described: str | None,
     own_slots: int,
 ) -> Plan:
@@ -87,7 +96,8 @@ def plan(
         names, hosts = fleet_from(described)
     elif not hosts:
         names, hosts = ["here"], (Host(own_slots),)
-    return planner.plan(Fleet(tuple(hosts), {**pools, **planner.waiting.fleet.pools}), names)
+    now_us = time.time_ns() // 1000
+    return planner.plan(fleet_of(hosts, planner.waiting.pools(pools), now_us), names)
 
 
 class Planner:
@@ -286,15 +296,15 @@ def _chunks(items: Iterable[NewItem], n: int = 500) -> Iterator[dict[str, NewIte
 
 
 def _bulks(tasks: Sequence[Open]) -> list[Bulk]:
-    totals: dict[tuple[Hashable, int], list[int]] = {}
+    totals: dict[tuple[Hashable, int, tuple[tuple[str, int], ...]], list[int]] = {}
     for task in tasks:
-        found = totals.setdefault((task.step, task.cpus), [0, 0, 0])
+        found = totals.setdefault((task.step, task.cpus, task.pools), [0, 0, 0])
         found[0] += 1
         found[1] += task.size or 0
         found[2] += task.size is not None
     return [
-        Bulk(step, n, round(size / sized) if sized else None, cpus)
-        for (step, cpus), (n, size, sized) in totals.items()
+        Bulk(step, n, round(size / sized) if sized else None, cpus, pools)
+        for (step, cpus, pools), (n, size, sized) in totals.items()
     ]
 
 

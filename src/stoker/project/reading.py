@@ -180,7 +180,7 @@ class Reading(Opened):
             chosen,
             [os.fspath(path) for path in paths],
             project_folder=self.settings.folder,
-            pools={pool.name: len(pool.slots) for pool in self.settings.pools},
+            pools=self.settings.pools,
             described=fleet,
             own_slots=host_cpus(),
         )

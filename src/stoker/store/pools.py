@@ -21,7 +21,7 @@ from stoker.store.control import Who
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.moments import moment
 from stoker.store.rows import PoolStatus, SlotRow
-from stoker.store.sharing import Sharing, newest_sharing, set_sharing
+from stoker.store.sharing import Sharing, from_file, newest_sharing, set_sharing
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
@@ -56,22 +56,11 @@ def set_pools(store: "Store", pools: Sequence[Pool], *, dry_run: bool = False) -
     """
     with store.reading() as unit:
         before = newest_sharing(unit)
-        if _from_file(before, pools) == before:
+        if from_file(before, pools) == before:
             return []
     with store.writing(dry_run=dry_run, alone=True) as unit:
         before = newest_sharing(unit)
-        return _take_over(unit, before, _from_file(before, pools))
-
-
-def _from_file(before: Sharing, pools: Sequence[Pool]) -> Sharing:
-    """What is to count from now on."""
-    declared = {pool.name: pool for pool in pools}
-    by_hand = {
-        name: slots
-        for name, slots in before.by_hand.items()
-        if name in declared and declared[name] == before.declared.get(name)
-    }
-    return replace(before, declared=declared, by_hand=by_hand)
+        return _take_over(unit, before, from_file(before, pools))
 
 
 @as_a_whole

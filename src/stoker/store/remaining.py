@@ -9,19 +9,20 @@ from typing import Any
 from sqlalchemy import BigInteger, and_, func, literal, or_, select
 
 from stoker.model.estimate import Observation
-from stoker.model.forecast import Bulk, Forecast, Open, Step, forecast, forecast_bulk
+from stoker.model.forecast import Bulk, Forecast, Open, Step, can_run, forecast, forecast_bulk
 from stoker.model.rank import PRIORITY_BITS, rank_of
-from stoker.model.simulate import Fleet, Host
+from stoker.model.simulate import Fleet, Host, fleet_of
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
 from stoker.store.catalog import Catalog, catalog
 from stoker.store.estimates import Book, book, with_running
+from stoker.store.sharing import newest_sharing
 from stoker.store.unit import Unit
 
 EXACT = 1_500  # open tasks: with more, only totals are looked at
 _PIECE = 500
 
-_T, _I, _A, _W, _S = tables.task, tables.item, tables.attempt, tables.worker, tables.slot
+_T, _I, _A, _W = tables.task, tables.item, tables.attempt, tables.worker
 _BACK_OFF = and_(_T.c.not_before_us.is_not(None), _T.c.state == TaskState.READY.value)
 _MASK = literal((1 << PRIORITY_BITS) - 1, BigInteger())
 
@@ -37,7 +38,7 @@ class OpenTask:
 
 
 def fleet(unit: Unit, known: Book) -> tuple[list[str], Fleet]:
-    """Return the names of the living workers' hosts, and their slots and those of the pools."""
+    """Return the names of the living workers' hosts, and their slots and those of the pools now."""
     rows = list(
         unit.execute(
             select(_W.c.host, func.sum(_W.c.slots), func.max(_W.c.slots), func.max(_W.c.cpus))
@@ -50,9 +51,8 @@ def fleet(unit: Unit, known: Book) -> tuple[list[str], Fleet]:
         Host(min(int(slots), max(most, cpus)), known.speeds.get(host, 1.0))
         for host, slots, most, cpus in rows
     )
-    pools = select(_S.c.pool, func.count()).where(~_S.c.is_retired).group_by(_S.c.pool)
-    of_pools = {pool: int(n) for pool, n in unit.execute(pools)}
-    return [row[0] for row in rows], Fleet(hosts, of_pools)
+    pools = newest_sharing(unit).pools().values()
+    return [row[0] for row in rows], fleet_of(hosts, pools, unit.now_us)
 
 
 def steps_of(known: Catalog, reckoned: Book) -> dict[Hashable, Step]:
@@ -250,21 +250,34 @@ def _by_totals(
     """Return the forecasts from how many tasks there are and the mean of their ranks.
 
     All pipelines share the fleet: each gets the part of it that its work is of all work, so that
-    none is promised to be done before the others.
+    none is promised to be done before the others. Only those that need a pool wait for it, and
+    those of which a task can never run are left out.
     """
     known, reckoned = catalog(unit), book(unit)
     sizes, longest_s = _typical_sizes(unit, known, reckoned)
     bulks = {
         name: [
-            Bulk(step, n, sizes.get(name), spec.cpus)
+            Bulk(step, n, sizes.get(name), spec.cpus, tuple(sorted(spec.pools.items())))
             for step, n in of_steps.items()
             if (spec := known.steps[step].spec) is not None
         ]
         for name, of_steps in counts.items()
     }
-    together = [bulk for of_pipeline in bulks.values() for bulk in of_pipeline]
-    whole = forecast_bulk(together, steps, there, draw, longest_s=longest_s)
-    return {name: whole for name, of_pipeline in bulks.items() if of_pipeline and whole}
+    together = [one for of in bulks.values() for one in of if can_run(one, there)]
+    wholes: dict[frozenset[str], Forecast | None] = {}
+    ends: dict[str, Forecast] = {}
+    for name, of_pipeline in bulks.items():
+        if not all(can_run(bulk, there) for bulk in of_pipeline):
+            continue
+        pools = frozenset(pool for bulk in of_pipeline for pool, _ in bulk.pools)
+        if pools not in wholes:
+            wholes[pools] = forecast_bulk(
+                together, steps, there, draw, longest_s=longest_s, pools=pools
+            )
+        whole = wholes[pools]
+        if of_pipeline and whole is not None:
+            ends[name] = whole
+    return ends
 
 
 def _typical_sizes(

@@ -5,7 +5,7 @@ of `slot`; `store/pools.py` brings them to what stands here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,6 +63,17 @@ def newest_sharing(unit: Unit) -> Sharing:
     query = select(_TABLE.c.data).order_by(_TABLE.c.id.desc()).limit(1)
     text = unit.execute(query).scalar()
     return Sharing() if text is None else _load(json.loads(text))
+
+
+def from_file(before: Sharing, pools: Sequence[Pool]) -> Sharing:
+    """Return what is to count once the file says this of the pools."""
+    declared = {pool.name: pool for pool in pools}
+    by_hand = {
+        name: slots
+        for name, slots in before.by_hand.items()
+        if name in declared and declared[name] == before.declared.get(name)
+    }
+    return replace(before, declared=declared, by_hand=by_hand)
 
 
 def set_sharing(unit: Unit, sharing: Sharing) -> None:

@@ -9,9 +9,11 @@ from stoker.model.rank import priority_of
 from stoker.model.simulate import Fleet
 from stoker.store import estimates, fold, remaining, tables
 from stoker.store.catalog import catalog
+from stoker.store.sharing import Sharing, from_file, newest_sharing
 
 if TYPE_CHECKING:
     from stoker.model.estimate import Fit
+    from stoker.model.settings import Pool
     from stoker.store.connect import Store
 
 _MOST = 10_000_000
@@ -21,7 +23,7 @@ _I, _P = tables.item, tables.pipeline
 class Waiting:
     """What a store knows that a plan needs; nothing where there is no store yet.
 
-    `fits` by pipeline and step; `fleet` and `hosts`: the workers alive, and the pools.
+    `fits` by pipeline and step; `fleet` and `hosts`: the workers alive.
     """
 
     def __init__(self, store: "Store | None") -> None:
@@ -29,6 +31,7 @@ class Waiting:
         self.fits: dict[tuple[str, str], Fit] = {}
         self.fleet = Fleet(())
         self.hosts: list[str] = []
+        self._sharing = Sharing()
         if store is None:
             return
         fold.fold(store)
@@ -39,6 +42,11 @@ class Waiting:
                 if step in steps:
                     self.fits[steps[step].pipeline, steps[step].name] = found
             self.hosts, self.fleet = remaining.fleet(unit, estimates.book(unit))
+            self._sharing = newest_sharing(unit)
+
+    def pools(self, declared: "Sequence[Pool]") -> "list[Pool]":
+        """Return the pools as they will be once the file's are taken over."""
+        return list(from_file(self._sharing, declared).pools().values())
 
     def of_pipeline(
         self, pipeline: str

@@ -52,6 +52,28 @@ def test_what_is_left_in_the_store_is_planned_with_pools_and_hosts(pushed):
         assert project.plan(fleet="1").slots == 1
 
 
+def test_each_host_of_a_described_fleet_has_its_own_slots_of_a_pool(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    step = "[pipelines.count.steps.text]\n"
+    text = text.replace(step, step + "pools = { gpu = 1 }\n")
+    text = text.replace("[pools]\n", '[pools]\ngpu = { slots = ["0", "1"], per = "host" }\n')
+    (lab.folder / "stoker.toml").write_text(text)
+    for n in range(8):
+        lab.write(f"data/{n}.txt")
+
+    def at_once(fleet):
+        order = lab("plan", "count", "data", "--fleet", fleet, "--json").json["order"]
+        starts = [one["start_s"] for one in order if one["step"] == "text"]
+        return starts.count(min(starts))
+
+    assert (at_once("1x8"), at_once("4x8")) == (2, 8)
+    lab("push", "count", "data")
+    lab("pool", "set", "gpu", "1")
+    assert at_once("4x8") == 4
+    (lab.folder / "stoker.toml").write_text(text.replace('["0", "1"]', '["0", "1", "2"]'))
+    assert at_once("2x8") == 6, "the file says something new of the pool"
+
+
 def test_what_fits_nowhere_is_said(lab):
     text = (lab.folder / "stoker.toml").read_text()
     (lab.folder / "stoker.toml").write_text(

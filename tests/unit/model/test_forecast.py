@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from stoker.model.curve import UNKNOWN
 from stoker.model.estimate import Observation, fit
-from stoker.model.forecast import Bulk, Open, Step, forecast, forecast_bulk, interval
-from stoker.model.simulate import Fleet, Host
+from stoker.model.forecast import Bulk, Open, Step, can_run, forecast, forecast_bulk, interval
+from stoker.model.hours import Hours
+from stoker.model.settings import Pool
+from stoker.model.simulate import Fleet, Host, fleet_of
 
 
 def step(n, took_s=10.0):
@@ -60,6 +62,36 @@ def test_many_are_reckoned_by_their_total():
     single = forecast([Open("a", None)] * 1000, step(200), fleet, draw())[None]
     assert many.eta_s == pytest.approx(single.eta_s, rel=0.1)
     assert forecast_bulk([], {}, fleet, draw()) is None
+
+
+@pytest.mark.parametrize(
+    ("bulk", "pools"),
+    [
+        ({"pools": (("ram", 1),)}, [Pool(name="ram", slots=("0", "1"))]),
+        ({"pools": (("ram", 2),)}, [Pool(name="ram", slots=("0", "1", "2"))]),
+        ({"pools": (("gpu", 1),)}, [Pool(name="gpu", slots=("0",), is_per_host=True)]),
+        ({"cpus": 3}, []),
+        ({"pools": (("web", 1),)}, [Pool(name="web", slots=tuple("abcdefgh"), per_minute=1)]),
+        (
+            {"pools": (("tape", 1),)},
+            [Pool(name="tape", slots=tuple("abcd"), hours=Hours(0, 60, "UTC"))],
+        ),
+    ],
+    ids=["pool", "several_slots", "slots_of_hosts", "cpus", "rate", "hours"],
+)
+def test_what_limits_one_limits_many(bulk, pools):
+    """The total comes to the same as the tasks one by one."""
+    fleet = fleet_of([Host(4), Host(4)], pools, 3600_000_000 * 12)
+    many = forecast_bulk([Bulk("a", 500, None, **bulk)], step(200, 60.0), fleet, draw())
+    single = forecast([Open("a", None, **bulk)] * 500, step(200, 60.0), fleet, draw())[None]
+    assert many.eta_s == pytest.approx(single.eta_s, rel=0.1)
+
+
+def test_what_can_never_run_has_no_end_among_many_either():
+    fleet = fleet_of([Host(4)], [Pool(name="ram", slots=())], 0)
+    for bulk in (Bulk("a", 500, None, cpus=5), Bulk("a", 500, None, pools=(("ram", 1),))):
+        assert not can_run(bulk, fleet)
+        assert forecast_bulk([bulk], step(200), fleet, draw()) is None
 
 
 def test_a_step_never_seen_leaves_much_open():

@@ -6,8 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stoker.model.simulate import Fleet, Host, Load, lower_bound, simulate, split_by_count
+from stoker.model.gate import Gate
+from stoker.model.hours import Hours
+from stoker.model.settings import Pool
+from stoker.model.simulate import (
+    RUNNING,
+    Fleet,
+    Host,
+    Load,
+    fleet_of,
+    lower_bound,
+    simulate,
+    split_by_count,
+)
 
+DISK = ("disk", 1)
+MORNING = Hours(8 * 60, 9 * 60, "UTC")
+NOON_US = 12 * 3_600_000_000  # of the first day of the epoch
 hosts = st.lists(st.builds(Host, st.integers(1, 4), st.sampled_from([0.5, 1.0, 2.0])), max_size=4)
 
 
@@ -21,7 +36,9 @@ def loads(draw):
                 draw(st.sampled_from([0.0, 0.5, 1.0, 3.0, 10.0])),
                 draw(st.sampled_from([-2.0, -1.0, 0.0])),
                 draw(st.integers(1, 5)),
-                draw(st.sampled_from([(), (("ram", 1),), (("gpu", 2), ("ram", 1))])),
+                draw(
+                    st.sampled_from([(), (("ram", 1),), (("gpu", 2), ("ram", 1)), (("disk", 1),)])
+                ),
                 tuple(before),
             )
         )
@@ -35,18 +52,30 @@ def overlapping(schedule, at, moment):
 @settings(max_examples=60, deadline=None)
 @given(loads(), hosts)
 def test_nothing_is_ever_overbooked_and_everything_that_can_runs_after_what_it_needs(tasks, there):
-    fleet = Fleet(tuple(there), {"ram": 2, "gpu": 2})
+    gates = {"ram": Gate(MORNING, now_us=NOON_US), "disk": Gate(per_minute=2)}
+    fleet = Fleet(tuple(there), {"ram": 2}, {"gpu": 2, "disk": 1}, gates)
     done = simulate(tasks, fleet)
     for moment in set(done.starts):
         now = [at for at in range(len(tasks)) if overlapping(done, at, moment)]
         for number, host in enumerate(there):
             assert sum(tasks[at].cpus for at in now if done.hosts[at] == number) <= host.slots
+            for pool, n in fleet.per_host.items():
+                on = [at for at in now if done.hosts[at] == number]
+                assert sum(dict(tasks[at].pools).get(pool, 0) for at in on) <= n
         for pool, n in fleet.pools.items():
             assert sum(dict(tasks[at].pools).get(pool, 0) for at in now) <= n
+        of_disk = [
+            at
+            for at, one in enumerate(done.starts)
+            if done.hosts[at] >= 0 and moment - 60 < one <= moment and DISK in tasks[at].pools
+        ]
+        assert len(of_disk) <= 2
     for at, task in enumerate(tasks):
         can = all(done.hosts[one] >= 0 for one in task.after)
         can = can and any(host.slots >= task.cpus for host in there)
         assert (done.hosts[at] >= 0) == can
+        if can and "ram" in dict(task.pools):
+            assert MORNING.is_open(NOON_US + round(done.starts[at] * 1e6))
         if can:
             assert all(done.ends[one] <= done.starts[at] for one in task.after)
     if done.never == 0:
@@ -93,3 +122,39 @@ def test_equal_counts_are_as_slow_as_the_slowest_part():
     assert split_by_count([9, 9, 1, 1], 2) == 18
     assert split_by_count([5.0], 4) == 5.0
     assert split_by_count([], 3) == pytest.approx(0)
+
+
+def test_a_pool_of_each_host_has_its_slots_on_each():
+    pools = [Pool(name="gpu", slots=("0", "1"), is_per_host=True), Pool(name="ram", slots=("0",))]
+    fleet = fleet_of([Host(8)] * 3, pools, 0)
+    assert fleet.pool_slots == {"gpu": 6, "ram": 1}
+    done = simulate([Load(1.0, pools=(("gpu", 1),))] * 6, fleet)
+    assert done.makespan == 1.0
+    assert sorted(done.hosts) == [0, 0, 1, 1, 2, 2]
+    assert simulate([Load(1.0, pools=(("gpu", 3),))], fleet).never == 1
+    assert lower_bound([Load(1.0, pools=(("gpu", 1),))] * 12, fleet) == 2.0
+
+
+def test_nothing_of_a_closed_pool_begins_but_what_runs_goes_on():
+    night = Pool(name="tape", slots=("0",), hours=MORNING)
+    fleet = fleet_of([Host(1)], [night], NOON_US)
+    tape = (("tape", 1),)
+    tasks = [Load(3.0, RUNNING, pools=tape), Load(1.0, -9.0, pools=tape), Load(5.0)]
+    done = simulate(tasks, fleet)
+    assert done.starts == (0.0, 20 * 3600.0, 3.0)
+    assert lower_bound(tasks, fleet) == 20 * 3600.0 + 1.0
+
+
+def test_a_rate_lets_so_many_begin_in_a_minute():
+    fleet = fleet_of([Host(9)], [Pool(name="web", slots=tuple("abcdefghi"), per_minute=3)], 0)
+    done = simulate([Load(1.0, pools=(("web", 1),))] * 7, fleet)
+    assert sorted(done.starts) == [0.0] * 3 + [60.0] * 3 + [120.0]
+    assert lower_bound([Load(1.0, pools=(("web", 1),))] * 7, fleet) == 121.0
+
+
+def test_work_goes_through_the_hours_day_by_day():
+    gate = Gate(MORNING, now_us=NOON_US)
+    day_s, opens_s = 24 * 3600.0, 20 * 3600.0
+    assert gate.after_s(60.0) == opens_s + 60
+    assert gate.after_s(3600.0 * 2.5) == opens_s + 2 * day_s + 1800
+    assert Gate().after_s(60.0) == 60.0
