@@ -12,7 +12,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
-from stoker.store import claim, control, gone, pools, reap, reasons, register, reports
+from stoker.store import claim, control, fleet, gone, pools, reap, reasons, register, reports
 from store.clock import Clock
 from store.rig import ME, pairs
 
@@ -121,6 +121,9 @@ def test_what_cannot_be_set_is_told(rig):
         pools.set_slots(rig.store, "gpu", 3, ME)
     with pytest.raises(UserError, match="same name"):
         pools.set_slots(rig.store, "gpu", ["left", "left"], ME)
+    for bad in (["-1"], ["a\n"], [" "], 64_000_000_000):
+        with pytest.raises(UserError, match="pool `gpu` cannot be set so"):
+            pools.set_slots(rig.store, "gpu", bad, ME)
     assert pools.set_slots(rig.store, "gpu", ["left", "right"], ME) is None
 
 
@@ -168,6 +171,16 @@ def test_no_more_begin_in_any_minute_than_the_rate_allows(rig, clock):
     assert rig.claim(one, 4) == []
     clock.go(s=61)
     assert len(rig.claim(one, 4)) == 1
+
+
+def test_why_tells_of_the_rate_of_the_hosts_that_are_there(rig):
+    site = Pool(name="site", slots=TWO, is_per_host=True, per_minute=1)
+    pools.set_pools(rig.store, [site])
+    rig.apply(line(step("one", pools={"site": 1})))
+    rig.push(*"abc")
+    fleet.retire(rig.store, rig.worker(host="gone"))
+    assert len(rig.claim(rig.worker(host="here"), 4)) == 1
+    assert why(rig, "c")[0] == "rate"
 
 
 # --------------------------------------------------------------------------------- large tasks

@@ -1,11 +1,13 @@
 """What `stoker.toml` says outside its pipelines: the store, the workers, the pools, the secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 
 from stoker.model.hours import Hours
 from stoker.model.shares import Shares
+
+MOST_SLOTS = 10_000  # of one pool; each is a row of the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,24 @@ class Pool:
     kind: str | None = None  # "gpu" sets CUDA_VISIBLE_DEVICES
     hours: Hours | None = None
     per_minute: int | None = None
+
+
+def check_slot_count(n: int) -> None:
+    """ValueError unless a pool may have so many slots."""
+    if n > MOST_SLOTS:
+        raise ValueError(f"a pool has at most {MOST_SLOTS:,} slots; count it in larger pieces")
+
+
+def check_slot_names(names: Sequence[str]) -> None:
+    """ValueError unless these can be the names of a pool's slots."""
+    check_slot_count(len(names))
+    if len(set(names)) < len(names):
+        raise ValueError("two slots have the same name")
+    for name in names:
+        if not name or name != name.strip() or not name.isprintable():
+            raise ValueError(f"`{name}` is no name for a slot: leave out blanks around it")
+        if name.startswith("-"):
+            raise ValueError(f"`{name}` is no name for a slot: it begins with a dash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from stoker.model.settings import MOST_SLOTS, check_slot_count, check_slot_names
 from stoker.spec.quantities import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -55,17 +56,17 @@ Sizes = Annotated[
 
 def _slot_names(value: object) -> list[str]:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        check_slot_count(value)
         return [str(number) for number in range(value)]
     if isinstance(value, list) and value and all(isinstance(name, str) and name for name in value):
-        if len(set(value)) < len(value):
-            raise ValueError("two slots have the same name")
+        check_slot_names(value)
         return value
     raise ValueError("slots are a number of at least 1, or a list of names")
 
 
 SLOTS_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "integer", "minimum": 1},
+        {"type": "integer", "minimum": 1, "maximum": MOST_SLOTS},
         {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
     ]
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from stoker.errors import NotFound, UserError
-from stoker.model.settings import Pool
+from stoker.model.settings import Pool, check_slot_count, check_slot_names
 from stoker.model.shares import Shares
 from stoker.model.states import WorkerState
 from stoker.spec.problems import suggest
@@ -104,10 +104,14 @@ def set_slots(
 
 def _names(pool: Pool, slots: Sequence[str] | int) -> tuple[str, ...]:
     """The names of a pool's slots where a person gives them, or only their number."""
-    if not isinstance(slots, int):
-        if len(set(slots)) < len(slots):
-            raise UserError(f"two slots of pool `{pool.name}` would have the same name")
-        return tuple(slots)
+    try:
+        if isinstance(slots, int):
+            check_slot_count(slots)
+        else:
+            check_slot_names(slots)
+            return tuple(slots)
+    except ValueError as error:
+        raise UserError(f"pool `{pool.name}` cannot be set so: {error}") from None
     is_numbered = pool.slots == tuple(str(number) for number in range(len(pool.slots)))
     if slots <= len(pool.slots):
         return pool.slots[:slots]

@@ -48,7 +48,7 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
         (needs.unfit(alive) if not fitting else None)
         or _in_trouble(fitting)
         or needs.closed()
-        or needs.out_of_turn()
+        or needs.out_of_turn({one.host for one in fitting})
         or needs.pool_full({one.host for one in fitting})
         or needs.kept({one.host for one in fitting})
         or needs.capacity(fitting, is_all=len(fitting) == len(alive))
@@ -145,13 +145,14 @@ class _Needs:
             return Said("outside_hours", text, "wait, or change its hours in `[pools]`")
         return None
 
-    def out_of_turn(self) -> Said | None:
-        """A pool of which as many attempts have begun within a minute as may."""
+    def out_of_turn(self, hosts: set[str]) -> Said | None:
+        """A pool of which as many attempts have begun within a minute on these hosts as may."""
         for name in sorted(self._pools):
             pool = self._known.sharing.declared.get(name)
             if pool is None or pool.per_minute is None:
                 continue
             query = select(func.min(_TURN.c.free_us)).where(_TURN.c.pool == name)
+            query = query.where(_TURN.c.host.in_(["", *sorted(hosts)]))
             next_us = self._unit.execute(query).scalar()
             if next_us is not None and next_us > self._unit.now_us:
                 at = moment(next_us).astimezone().strftime("%H:%M:%S")

@@ -741,3 +741,18 @@ def test_one_problem_of_the_shares(tmp_path, text, said):
 def test_one_problem_of_a_pool(tmp_path, text, said):
     (line,) = problems(tmp_path, f"[pools]\nram = {{ slots = 1, {text} }}\n")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("slots", "said"),
+    [
+        ("64_000_000_000", "at most 10,000 slots"),
+        ('["a", "a"]', "two slots have the same name"),
+        ('["a "]', "leave out blanks"),
+        ('["-1"]', "begins with a dash"),
+        ("-1", "a number of at least 1"),
+    ],
+)
+def test_one_problem_of_a_pool_s_slots(tmp_path, slots, said):
+    (line,) = problems(tmp_path, f"[pools]\nram = {slots}\n")
+    assert said in line
