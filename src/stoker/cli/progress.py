@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DRAW_S = 0.25
 ASK_S = 2.0
 ASK_SHARE = 0.02  # of the time at most goes into asking
+NEWS = 1.5  # times as many ended: what was reckoned then is out of date
 LINE_S = 5.0
 _SHOWN = 8  # attempts shown at a time
 
@@ -47,6 +48,7 @@ class Progress:
         self._shown: Event | None = None
         self._status: Status | None = None
         self._ask_again_s = self._heard_s = 0.0
+        self._asked_s = -ASK_S
         self._ended_then = 0  # of this worker's tasks, when the totals were asked for
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
@@ -84,9 +86,12 @@ class Progress:
         return _ended(event) != _ended(self._shown) or bool(self._shown.running)
 
     def _ask(self, event: "Event") -> None:
-        """Learn the totals, now and then."""
-        if time.monotonic() < self._ask_again_s:
+        """Learn the totals, now and then; early in a run, when most is learned, more often."""
+        now_s = time.monotonic()
+        is_news = _ended(event) >= NEWS * max(self._ended_then, 1)
+        if now_s < (self._asked_s + ASK_S if is_news else self._ask_again_s):
             return
+        self._asked_s = now_s
         began_s = time.thread_time()
         try:
             self._status = self._project.status(pipeline=self._pipeline)

@@ -2,7 +2,10 @@
 
 from types import SimpleNamespace
 
-from stoker.cli.progress import Progress
+import pytest
+
+from stoker.cli import progress as progress_
+from stoker.cli.progress import ASK_S, Progress
 
 
 def event(done):
@@ -18,3 +21,21 @@ def test_what_was_ended_since_the_totals_were_asked_for_is_counted_in():
     assert progress._totals(event(2)) == (4, 10, None)
     assert progress._totals(event(5)) == (7, 10, None)
     assert progress._totals(event(50)) == (10, 10, None)
+
+
+@pytest.mark.parametrize(("done", "later_s", "asked"), [(29, 99, 1), (30, 99, 2), (30, 1, 1)])
+def test_when_half_as_many_more_have_ended_the_end_is_reckoned_anew(
+    monkeypatch, done, later_s, asked
+):
+    """However dear asking is: most is learned early in a run."""
+    now, calls = [100.0], []
+    clock = SimpleNamespace(
+        monotonic=lambda: now[0], thread_time=iter(range(0, 100_000, 1000)).__next__
+    )
+    monkeypatch.setattr(progress_, "time", clock)
+    status = SimpleNamespace(pipelines={})
+    progress = Progress(SimpleNamespace(status=lambda **_: calls.append(1) or status), None)
+    progress._ask(event(20))
+    now[0] += min(later_s, ASK_S)
+    progress._ask(event(done))
+    assert len(calls) == asked
