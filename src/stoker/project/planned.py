@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTask:
-    """One task as it would go: from `start_s` to `end_s`, from now, in a slot of a host."""
+    """One task as it would go: from `start_s` to `end_s`, from now, in slots of a host, counted from 0."""
 
     pipeline: str
     item: str
@@ -13,4 +13,4 @@ class PlannedTask:
     start_s: float
     end_s: float
     host: str
-    slot: int
+    slots: tuple[int, ...]

@@ -65,13 +65,28 @@ class Plan:
 
     def to_svg(self) -> str:
         """Return a chart of it: a row for each slot, a bar for each task."""
-        from stoker.project.gantt import draw
+        from stoker.project.gantt import Caption, draw, duration
 
-        return draw(self.order, self._heading())
+        note = "no attempt has ended yet: lengths are guessed, only the order means something"
+        if self.makespan_s is not None:
+            note = f"about {duration(self.makespan_s)}"
+            if self.interval_s is not None:
+                note += " ({} to {})".format(*map(duration, self.interval_s))
+            note += f" · no order could be quicker than {duration(self.lower_bound_s)}"
+            note += f" · {self._busy:.0%} of the slots' time is used"
+        caption = Caption(
+            heading=f"{', '.join(self.pipelines)}: {self.tasks:,} tasks on {self.slots:,} slots",
+            note=note,
+            bound_s=self.lower_bound_s,
+            interval_s=self.interval_s,
+            is_known=self.makespan_s is not None,
+        )
+        return draw(self.order, caption)
 
-    def _heading(self) -> str:
-        text = f"{', '.join(self.pipelines)}: {self.tasks:,} tasks on {self.slots:,} slots"
-        return text if self.makespan_s is not None else f"{text}; lengths guessed from sizes"
+    @property
+    def _busy(self) -> float:
+        worked_s = sum((one.end_s - one.start_s) * len(one.slots) for one in self.order)
+        return worked_s / ((self.makespan_s or 0.0) * self.slots or 1.0)
 
 
 def plan(
@@ -224,7 +239,7 @@ class Planner:
                     start_s=round(schedule.starts[at], 3),
                     end_s=round(schedule.ends[at], 3),
                     host=hosts[schedule.hosts[at]],
-                    slot=slots[at],
+                    slots=slots[at],
                 )
                 for at in order
             ),
@@ -314,24 +329,37 @@ def _slots(
     starts: Sequence[float],
     ends: Sequence[float],
     hosts: Sequence[int],
-) -> dict[int, int]:
-    """Return for each task the first of the slots of its host that it has, counted from 0."""
+) -> dict[int, tuple[int, ...]]:
+    """Return for each task the slots of its host that it has, counted from 0."""
     free: dict[int, list[int]] = {}
     fresh: dict[int, int] = {}
     busy: list[tuple[float, int, int]] = []
-    found: dict[int, int] = {}
+    found: dict[int, tuple[int, ...]] = {}
     for at in order:
         while busy and busy[0][0] <= starts[at]:
             _, host, slot = heappop(busy)
             heappush(free.setdefault(host, []), slot)
         host = hosts[at]
-        mine = []
-        for _ in range(tasks[at].cpus):
-            idle = free.setdefault(host, [])
-            if not idle:
-                fresh[host] = fresh.get(host, 0) + 1
-                heappush(idle, fresh[host] - 1)
-            mine.append(heappop(idle))
-            heappush(busy, (ends[at], host, mine[-1]))
-        found[at] = mine[0]
+        idle, cpus = free.setdefault(host, []), tasks[at].cpus
+        while len(idle) < cpus:
+            heappush(idle, fresh.get(host, 0))
+            fresh[host] = fresh.get(host, 0) + 1
+        if cpus == 1:
+            mine = [heappop(idle)]
+        else:
+            idle.sort()  # a sorted list is a heap
+            first = _neighbours(idle, cpus)
+            mine = idle[first : first + cpus]
+            del idle[first : first + cpus]
+        for slot in mine:
+            heappush(busy, (ends[at], host, slot))
+        found[at] = tuple(mine)
     return found
+
+
+def _neighbours(slots: Sequence[int], n: int) -> int:
+    """Return where `n` slots begin that lie side by side; 0 if nowhere."""
+    for at in range(len(slots) - n + 1):
+        if slots[at + n - 1] - slots[at] == n - 1:
+            return at
+    return 0

@@ -7,6 +7,8 @@ import pytest
 
 from stoker import open as open_project
 from stoker.errors import UserError
+from stoker.project import gantt
+from stoker.project.planned import PlannedTask
 from stoker.project.planning import fleet_from
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -72,6 +74,44 @@ def test_each_host_of_a_described_fleet_has_its_own_slots_of_a_pool(lab):
     assert at_once("4x8") == 4
     (lab.folder / "stoker.toml").write_text(text.replace('["0", "1"]', '["0", "1", "2"]'))
     assert at_once("2x8") == 6, "the file says something new of the pool"
+
+
+def test_each_slot_has_one_task_at_a_time_and_every_cpu_of_a_task_a_slot(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    step = "[pipelines.count.steps.text]\n"
+    (lab.folder / "stoker.toml").write_text(text.replace(step, step + "cpus = 3\n"))
+    for n in range(9):
+        lab.write(f"data/{n}.txt", "1\n" * (n * 1000 + 1))
+    found = lab("plan", "count", "data", "--fleet", "2x4", "--out", "p.svg", "--json").json
+    taken = {}
+    for one in sorted(found["order"], key=lambda one: one["start_s"]):
+        assert len(set(one["slots"])) == (3 if one["step"] == "text" else 1)
+        for slot in one["slots"]:
+            assert 0 <= slot < 4
+            assert taken.get((one["host"], slot), 0) <= one["start_s"]
+            taken[one["host"], slot] = one["end_s"]
+    tree = ET.parse(lab.folder / "p.svg")
+    bars = [one for one in tree.iter(f"{SVG}rect") if one.find(f"{SVG}title") is not None]
+    assert len(bars) >= len(found["order"])
+    assert {round(float(bar.get("height"))) for bar in bars} >= {23, 75}, "of one slot, of three"
+    words = " ".join(one.text for one in tree.iter(f"{SVG}text"))
+    assert "lengths are guessed" in words
+    assert "lower bound" not in words, "where lengths are guessed there is none"
+
+
+def test_a_chart_of_many_slots_and_tasks_stays_small():
+    order = [
+        PlannedTask(
+            pipeline="p", item=f"<{n}>", step="s", start_s=n // 960 * 1.0, end_s=n // 960 + 1.0,
+            host=f"h{n % 960 // 8}", slots=(n % 8,),
+        )
+        for n in range(96_000)
+    ]  # fmt: skip
+    text = gantt.draw(order, gantt.Caption(heading="a & b", note=""))
+    ET.fromstring(text)
+    assert len(text) < 60_000
+    assert "48 of 960 used slots drawn" in text
+    assert "100 tasks, s: 0 s to 1 min 40 s" in text
 
 
 def test_what_fits_nowhere_is_said(lab):
