@@ -16,6 +16,7 @@ from stoker.cli.render import (
     plural,
     say,
     shortened,
+    visible,
 )
 from stoker.cli.scope import Scope, command, dry_run_option, json_option
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 _CAUSES = 3
 _FIELDS = (
-    *("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked"),
+    *("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked", "ready"),
     *("quarantined", "elapsed_s", "slots_busy", "worked_s", "equal_split_s"),
 )
 
@@ -83,6 +84,8 @@ def run(
             data(in_a_sentence(summary))
             if summary.slots_busy is not None and summary.worked_s is not None:
                 say(last_word(summary.slots_busy, summary.worked_s, summary.equal_split_s))
+        if not summary.was_interrupted:
+            tell_left(project, summary.ready, pipeline)
         if summary.failed:
             _tell_causes(project, pipeline)
     if summary.was_interrupted:
@@ -112,11 +115,26 @@ def tell_wait(files: int, settle_s: float) -> None:
     say(f"{plural(files, 'file')} {verb} changed just now; waiting {settle_s:g} s to see it settle")
 
 
+def tell_left(project: "Project", ready: int, pipeline: str | None = None) -> None:
+    """Say why ready tasks are left, if there are any, of the first of them."""
+    if not ready:
+        return
+    first = next(iter(project.tasks(pipeline=pipeline, state="ready")), None)
+    if first is None:
+        return
+    found = project.why(first.item, first.step, pipeline=first.pipeline)
+    verb = "is" if ready == 1 else "are"
+    say(f"{plural(ready, 'task')} {verb} left that could not run here")
+    say(f"  {visible(first.item)}, step {first.step}: {found.text}")
+    if found.do:
+        say(f"  what to do: {found.do}")
+
+
 def in_a_sentence(summary: "RunSummary") -> str:
     """Return where everything stands, on one line."""
     if not summary.items:
         return "nothing to do: no items yet; `stoker push PIPELINE PATH…` registers some"
-    words = ("done", "failed", "skipped", "cancelled", "held", "blocked")
+    words = ("done", "failed", "skipped", "cancelled", "held", "blocked", "ready")
     counts = {word: getattr(summary, word) for word in words if getattr(summary, word)}
     if left := summary.tasks - sum(counts.values()):
         counts["ready"] = left  # it was stopped

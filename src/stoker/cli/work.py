@@ -6,6 +6,7 @@ import click
 
 from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.render import human_seconds, last_word, say
+from stoker.cli.run import tell_left
 from stoker.cli.scope import DURATION, TAGS, Scope, command
 
 
@@ -45,10 +46,13 @@ def work(
             on_event=progress.update,
         )
         busy = project.busy_since(since) if drain else None
-    say(
-        f"{summary.done:,} done, {summary.failed:,} failed, {summary.skipped:,} skipped "
-        f"in {human_seconds(summary.elapsed_s)}"
-    )
-    if busy is not None:
-        say(last_word(busy.share, busy.worked_s, busy.equal_split_s))
+        say(
+            f"{summary.done:,} done, {summary.failed:,} failed, {summary.skipped:,} skipped "
+            f"in {human_seconds(summary.elapsed_s)}"
+        )
+        if busy is not None:
+            say(last_word(busy.share, busy.worked_s, busy.equal_split_s))
+        if drain and time_limit is None and not summary.was_interrupted:
+            found = project.status().pipelines.values()
+            tell_left(project, sum(one.tasks["ready"] for one in found))
     return EXIT_INTERRUPTED if summary.was_interrupted else 0

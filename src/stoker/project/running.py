@@ -24,7 +24,8 @@ OnEvent = Callable[["Event"], None]
 class RunSummary:
     """Where everything stands after a run.
 
-    All but `items`, `quarantined` and `elapsed_s` count tasks. `was_idle`: there was nothing to do.
+    All but `items`, `quarantined` and `elapsed_s` count tasks; what is `ready` still needs what was
+    not there. `was_idle`: there was nothing to do.
     `was_interrupted`: somebody stopped it. `slots_busy`: the share of the slots' time that attempts
     filled while it worked, which took `worked_s`; had each slot been given the same number of items
     beforehand it would have been `equal_split_s`. These are None where nothing, or too little, ran.
@@ -38,6 +39,7 @@ class RunSummary:
     cancelled: int
     held: int
     blocked: int
+    ready: int
     quarantined: int
     elapsed_s: float
     slots_busy: float | None = None
@@ -106,7 +108,7 @@ def summarise(
     found = reports.status(store, pipeline=pipeline).pipelines.values()
     tasks = {
         word: sum(one.tasks[word] for one in found)
-        for word in ("done", "failed", "skipped", "cancelled", "held", "blocked")
+        for word in ("done", "failed", "skipped", "cancelled", "held", "blocked", "ready")
     }
     return RunSummary(
         items=sum(sum(one.items.values()) for one in found),

@@ -40,9 +40,9 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
         if not here:
             return _host_gone(entry, row.host)
         alive = here
-    if not alive:
-        return Said("no_worker", "no worker is alive", "start one: `stoker run`, or `stoker work`")
     needs = _Needs(unit, known, entry, row)
+    if not alive:
+        return _nobody(unit, needs)
     fitting = [one for one in alive if needs.fit(one)]
     return (
         (needs.unfit(alive) if not fitting else None)
@@ -53,6 +53,17 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
         or needs.kept({one.host for one in fitting})
         or needs.capacity(fitting, is_all=len(fitting) == len(alive))
     )
+
+
+def _nobody(unit: Unit, needs: "_Needs") -> Said:
+    """No worker is alive; and if one came as the last was, it could not run this either."""
+    last = unit.execute(select(_W).order_by(_W.c.id.desc()).limit(1)).one_or_none()
+    if last is not None:
+        lacks = needs.pool_full({last.host}) if needs.fit(last) else needs.unfit([last])
+        if lacks is not None and lacks.kind == "no_worker_fits":
+            who = f"no worker is alive, and one like `{last.name}` on `{last.host}`, the last"
+            return lacks._replace(text=f"{who}, could not run it: {lacks.text}")
+    return Said("no_worker", "no worker is alive", "start one: `stoker run`, or `stoker work`")
 
 
 def _host_gone(entry: StepEntry, host: str) -> Said:
@@ -182,7 +193,7 @@ class _Needs:
                     places.setdefault(row.host, []).append(row)
             most = max((len(several) for several in places.values()), default=0)
             if most < n:
-                text = f"it needs {n} of pool `{pool}`, which has {most} slots"
+                text = f"it needs {n} of pool `{pool}`, which has {most}"
                 do = f"`stoker pool set {pool} {n}`, or lower what it needs"
                 return Said("no_worker_fits", text, do)
             held = [

@@ -61,6 +61,7 @@ RUN_FIELDS = [
     "cancelled",
     "held",
     "blocked",
+    "ready",
     "quarantined",
     "elapsed_s",
 ]
@@ -391,3 +392,35 @@ def test_status_of_one_pipeline_is_asked_for_like_anything_else(run):
     assert found == run("status", "count", "--json").json
     assert "no pipeline `cuont`" in run("status", "--pipeline", "cuont", code=3).err
     assert "name one pipeline" in run("status", "count", "--pipeline", "other", code=2).err
+
+
+def test_what_could_not_run_here_is_told_with_what_it_lacks(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    step = "[pipelines.count.steps.lines]\n"
+    assert step in text
+    (lab.folder / "stoker.toml").write_text(text.replace(step, step + "cpus = 640\n"))
+    lab.write("data/a.txt")
+    ended = lab("run", "--slots", "1")
+    assert "1 task is left that could not run here" in ended.err
+    assert "a.txt, step lines: no worker is alive" in ended.err
+    assert "it needs 640 cpus" in ended.err
+    assert "1 ready" in ended.out
+    assert lab("run", "--json").json["ready"] == 1
+    assert "could not run here" in lab("work", "--drain").err
+    why = lab("why", "a.txt", "--json").json
+    assert (why["kind"], why["do"]) == (
+        "no_worker_fits",
+        "start a worker on a bigger host, or lower `cpus`",
+    )
+    (lab.folder / "stoker.toml").write_text(text)
+    assert "could not run" not in lab("run").err
+
+
+def test_a_pool_that_is_too_small_is_told_before_a_worker_comes(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    step = "[pipelines.count.steps.lines]\n"
+    (lab.folder / "stoker.toml").write_text(text.replace(step, step + "pools = { ram = 2 }\n"))
+    lab.write("data/a.txt")
+    lab("push", "count", "data")
+    lab("pool", "set", "ram", "1")
+    assert "it needs 2 of pool `ram`, which has 1" in lab("run").err
