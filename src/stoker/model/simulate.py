@@ -150,10 +150,18 @@ def longest_chain(loads: Sequence[Load]) -> float:
     return max(ends, default=0.0)
 
 
-def split_by_count(seconds: Sequence[float], slots: int) -> float:
-    """Return how long it takes if each slot gets an equal count of the tasks, as they come."""
+def split_by_count(
+    seconds: Sequence[float], slots: int, hosts: Sequence[Host] | None = None
+) -> float:
+    """Return how long it takes if each slot gets an equal count of the tasks, as they come.
+
+    The slots are of these hosts, if it is said, and otherwise of hosts of speed 1.
+    """
     n, slots = len(seconds), max(slots, 1)
-    parts = (sum(seconds[k * n // slots : (k + 1) * n // slots]) for k in range(slots))
+    parts = [sum(seconds[k * n // slots : (k + 1) * n // slots]) for k in range(slots)]
+    if hosts is not None:
+        speeds = [host.speed for host in hosts for _ in range(host.slots)]
+        parts = [part / speed for part, speed in zip(parts, speeds, strict=False)]
     return max(parts, default=0.0)
 
 

@@ -225,7 +225,9 @@ class Planner:
             makespan_s=round(schedule.makespan, 3) if known else None,
             interval_s=interval,
             lower_bound_s=round(lower_bound(loads, fleet), 3),
-            equal_split_s=round(split_by_count(list(of_item.values()), fleet.slots), 3),
+            equal_split_s=round(
+                split_by_count(list(of_item.values()), fleet.slots, fleet.hosts), 3
+            ),
             without_history=tuple(
                 sorted({".".join(self._name(t)) for t in self.tasks if t.step not in known})
             ),

@@ -118,6 +118,10 @@ def test_twenty_thousand_tasks_on_a_thousand_slots_all_run():
     assert done.never == 0
 
 
+def test_equal_counts_go_by_the_speeds_of_the_hosts():
+    assert split_by_count([8.0, 8.0, 3.0], 3, [Host(2, 4.0), Host(1)]) == 3.0
+
+
 def test_equal_counts_are_as_slow_as_the_slowest_part():
     assert split_by_count([9, 9, 1, 1], 2) == 18
     assert split_by_count([5.0], 4) == 5.0
