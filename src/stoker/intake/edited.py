@@ -6,7 +6,6 @@ finds the answer beside it (`intake/answer.py`). A line that was removed removes
 """
 
 import base64
-import glob
 import io
 import logging
 import os
@@ -24,6 +23,7 @@ from stoker.intake import texts
 from stoker.intake.answer import SUFFIX, Answer, write_report
 from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
+from stoker.intake.patterns import edited_files
 from stoker.intake.settle import Look, look
 from stoker.intake.source import Find, Mark, Over, Refusal
 from stoker.intake.table import table_items
@@ -35,7 +35,6 @@ UNFINISHED_S = 10.0  # a last line without an end may be half a line, and is bel
 POLL_S = 0.5
 REST_S = 60.0  # at most between looks
 _AGAIN_S = 60.0  # names that were missing may be there after so long
-_NOT_TABLES = (SUFFIX, "~", ".swp", ".tmp", ".part")  # beside tables, ours and the editors'
 
 _log = logging.getLogger(__name__)
 
@@ -136,17 +135,7 @@ class EditedSource:
     # ------------------------------------------------------------------------ which files, and when
 
     def _paths(self) -> list[str]:
-        """Return the files there are; without a pattern the one that is named, there or not."""
-        if not glob.has_magic(self._pattern):
-            return [self._pattern]
-        found = glob.glob(self._pattern, recursive=True)
-        return sorted(
-            path
-            for path in found
-            if not path.endswith(_NOT_TABLES)
-            and not os.path.basename(path).startswith((".", "~$"))
-            and os.path.isfile(path)
-        )
+        return edited_files(self._pattern, folder=self._pipeline.folder)
 
     def _is_to_be_read(self, path: str) -> bool:
         """Whether the file has settled as something that is not known."""

@@ -1,13 +1,16 @@
 """Which files below a folder a pipeline takes: patterns with `*`, `?`, `[…]` and `**`."""
 
+import glob
 import os
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+from stoker.intake.answer import SUFFIX
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source
 
+_NOT_TABLES = (SUFFIX, "~", ".swp", ".tmp", ".part")  # beside tables, ours and the editors'
 _OWN_FILES: frozenset[str] = frozenset({"stoker.toml"})
 _NO_FILES: frozenset[str] = frozenset()
 
@@ -62,6 +65,26 @@ class PathFilter:
             )
 
         return is_taken
+
+
+def edited_files(path: str, *, folder: str) -> list[str]:
+    """Return the tables or the list at `path`: one file, there or not, or all that fit a pattern.
+
+    What `folder`, in which the pattern was written down, is called itself is no pattern, whatever
+    characters it has.
+    """
+    root = folder.rstrip("/") + "/" if path.startswith(folder.rstrip("/") + "/") else "/"
+    pattern = path.removeprefix(root)
+    if not glob.has_magic(pattern) or os.path.lexists(path):
+        return [path]
+    found = [root + name for name in glob.glob(pattern, root_dir=root, recursive=True)]
+    return sorted(
+        path
+        for path in found
+        if not path.endswith(_NOT_TABLES)
+        and not os.path.basename(path).startswith((".", "~$"))
+        and os.path.isfile(path)
+    )
 
 
 def matches(path: str, pattern: str) -> bool:

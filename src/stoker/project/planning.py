@@ -1,6 +1,5 @@
 """What would happen: items that are not pushed yet and what is left in the store, played through."""
 
-import glob
 import os
 import random
 import re
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound, UserError
 from stoker.intake.listing import Listing
+from stoker.intake.patterns import edited_files
 from stoker.intake.table import table_items
 from stoker.model.forecast import Bulk, Open, Step, expected_loads, forecast, forecast_bulk
 from stoker.model.item import NewItem
@@ -169,7 +169,8 @@ class Planner:
                 if pipeline.items is ItemKind.FOLDERS:
                     names = sorted(entry.path for entry in os.scandir(names[0]) if entry.is_dir())
                 yield from listing.names(names)
-            for table in sorted(glob.glob(source.table)) if source.table is not None else ():
+            tables = edited_files(source.table, folder=pipeline.folder) if source.table else ()
+            for table in filter(os.path.isfile, tables):
                 with open(table, "rb") as file:
                     folder = os.path.dirname(table)
                     yield from table_items(listing, file, name=table, folder=folder)

@@ -276,3 +276,12 @@ def test_a_name_that_was_missing_is_looked_for_again(tmp_path, monkeypatch):
     monkeypatch.setattr(edited, "_AGAIN_S", 0.0)
     assert desk.look() == (["late.dat"], [])
     assert desk.source.trouble is None
+
+
+@pytest.mark.parametrize("table", ["t.tsv", "t*.tsv"])
+def test_what_a_folder_is_called_is_no_pattern(tmp_path, table):
+    folder = tmp_path / "run[1]*"
+    folder.mkdir()
+    desk = Desk(folder, table=table)
+    desk.write("t1.tsv" if "*" in table else "t.tsv", "block\nPen1\n")
+    assert desk.look() == (["Pen1"], [])
