@@ -26,6 +26,7 @@ class Answer:
     taken: list[tuple[int, str]] = field(default_factory=list)  # line and key
     refused: list[str] = field(default_factory=list)  # beginning with the line
     removed: Sequence[str] = ()  # keys that had a line, and have none now
+    is_partial: bool = False  # not all that could be taken was: there may be no room for more
 
     @property
     def n_refused(self) -> int:
@@ -36,7 +37,8 @@ class Answer:
     def text(self, *, name: str, saved_s: float) -> str:
         """Return the whole report for the file, as it was saved at `saved_s`."""
         saved = datetime.fromtimestamp(saved_s).astimezone()
-        counts = f"{len(self.taken):,} taken, {self.n_refused:,} refused"
+        good = "good" if self.is_partial else "taken"
+        counts = f"{len(self.taken):,} {good}, {self.n_refused:,} refused"
         if self.removed:
             counts += f", {len(self.removed):,} removed"
         parts = [f"{name}, as saved on {saved:%Y-%m-%d at %H:%M:%S}: {counts}\n"]
@@ -47,7 +49,7 @@ class Answer:
             self.removed,
         )
         parts += _part(
-            "Taken:",
+            "Good, and not all taken yet:" if self.is_partial else "Taken:",
             [f"line {line}: {key}" for line, key in self.taken[:_LINES]],
             of=len(self.taken),
         )

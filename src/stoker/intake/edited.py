@@ -227,7 +227,7 @@ class EditedSource:
             content = Path(path).read_bytes()
             if look(path) != before:
                 return  # it is being saved just now, and settles anew
-            yield from reading.finds(content)
+            yield from self._finds(path, reading, content, before)
         except OSError as error:
             memory.trouble = f"`{self._shown(path)}` cannot be read: {error.strerror}"
         except UserError as error:
@@ -246,8 +246,21 @@ class EditedSource:
             self._memory[path] = memory
             self._told.add(path)
         finally:  # the look may be closed here, once all is taken that there is room for
-            if mark.done is not unset:
-                self._answer(path, reading, mark, before)
+            reading.answer.is_partial = mark.done is unset
+            self._answer(path, reading, mark.done.messages, before)
+
+    def _finds(self, path: str, reading: "Reading", content: bytes, before: Look) -> Iterator[Find]:
+        """Yield what the file holds. Ended early, its author hears of the rest of the lines now."""
+        finds = reading.finds(content)
+        try:
+            for find in finds:  # noqa: UP028 - `yield from` would close what is read on
+                yield find
+        except GeneratorExit:
+            for _ in finds:
+                pass
+            reading.answer.is_partial = True
+            self._answer(path, reading, (), before)
+            raise
 
     def _compare(self, path: str, memory: _Memory, reading: "Reading") -> None:
         """Find out which keys have no line any more; with refused lines nobody can say."""
@@ -273,9 +286,9 @@ class EditedSource:
             memory.removed = tuple(key for key in known.removed if key not in now | elsewhere)
         reading.answer.removed = memory.removed
 
-    def _answer(self, path: str, reading: "Reading", mark: Mark, before: Look) -> None:
+    def _answer(self, path: str, reading: "Reading", messages: Sequence[str], before: Look) -> None:
         """The answer lies beside the file, if it can lie there."""
-        reading.add_conflicts(mark.done.messages)
+        reading.add_conflicts(messages)
         name = os.path.basename(path)
         try:
             write_report(

@@ -35,7 +35,9 @@ def make_source(
         return make(store, pipeline, declared, project_folder=project_folder, is_staying=is_staying)
     source = _of_names(store, pipeline, declared, project_folder, is_staying=is_staying, over=over)
     has_rules = pipeline.rules != Rules() or pipeline.extract is not None
-    return AdmittedSource(store, pipeline, source) if has_rules else source
+    # With `max_open`, what is known must not be taken for what fills the room there is.
+    is_filtered = has_rules or declared.max_open is not None
+    return AdmittedSource(store, pipeline, source) if is_filtered else source
 
 
 def _of_names(

@@ -138,16 +138,17 @@ class Taker:
                     since.refuse(find.message)
                 else:
                     chunk.append(find)
-                if room is not None and done.registered + len(chunk) >= room:
-                    self.is_full = True
-                if len(chunk) >= CHUNK or self.is_full:
+                is_enough = room is not None and done.opened + len(chunk) >= room
+                if len(chunk) >= CHUNK or is_enough:
                     flush()
+                # Only what was registered takes up room: some of the chunk may have been known.
+                self.is_full = room is not None and done.opened >= room
                 if self.is_full or over:
                     return
             flush()
 
     def _tell(self, some: Registered) -> None:
-        taken = some.registered + some.changed
+        taken = some.opened
         if taken and self._on_taken is not None:
             self._on_taken(taken)
 
@@ -160,7 +161,7 @@ class Taker:
         conclude(
             self._store,
             known,
-            taken=done.registered + done.changed,
+            taken=done.opened,
             pending=self.source.pending,
             pending_for_s=self.source.pending_for_s,
             trouble="\n".join(told) or None,

@@ -65,6 +65,11 @@ class Registered:
     messages: list[str] = field(default_factory=list)
 
     @property
+    def opened(self) -> int:
+        """How many items have something to do that had not before."""
+        return self.registered + self.changed
+
+    @property
     def is_news(self) -> bool:
         """Whether there was anything but what was known."""
         taken = self.registered or self.changed or self.quarantined

@@ -285,3 +285,16 @@ def test_what_a_folder_is_called_is_no_pattern(tmp_path, table):
     desk = Desk(folder, table=table)
     desk.write("t1.tsv" if "*" in table else "t.tsv", "block\nPen1\n")
     assert desk.look() == (["Pen1"], [])
+
+
+def test_who_wrote_more_than_there_is_room_for_has_an_answer_already(desk):
+    desk.write("t.tsv", "block\tgain\nPen1\t1\nPen2\t2\nPen3\tx\n")
+    finds = desk.source.look({})
+    assert next(finds).key == "Pen1"
+    finds.close()
+    report = desk.report("t.tsv")
+    assert report[0].endswith("2 good, 1 refused")
+    assert any("line 4, column `gain`" in line for line in report)
+    assert "Good, and not all taken yet:" in report
+    assert desk.look()[0] == ["Pen1", "Pen2"]
+    assert desk.report("t.tsv")[0].endswith("2 taken, 1 refused")

@@ -1,0 +1,49 @@
+"""Sources that always tell all there is, and may have only so many items open."""
+
+import pytest
+from sqlalchemy import select
+
+from stoker.intake.kinds import make_source
+from stoker.intake.taking import Taker
+from stoker.project import open_project
+from stoker.store import tables
+
+FILE = """
+[pipelines.p]
+items = "records"
+[pipelines.p.params]
+name = {{ type = "string", default = "" }}
+[pipelines.p.sources.s]
+{place}
+max_open = 2
+[pipelines.p.steps.s]
+run = "true"
+"""
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    ['table = "names"\nsettle = "0s"', 'list = "names"\nsettle = "0s"', 'command = "cat names"'],
+)
+def test_what_is_known_takes_no_room(tmp_path, place):
+    (tmp_path / "stoker.toml").write_text(FILE.format(place=place))
+    lines = (["name"] if place.startswith("table") else []) + NAMES
+    (tmp_path / "names").write_text("".join(f"{line}\n" for line in lines))
+    with open_project(tmp_path) as project:
+        project.apply()
+        pipeline = project.pipeline("p")
+        declared = pipeline.sources[0]
+        source = make_source(project.store, pipeline, declared, project_folder=str(tmp_path))
+        taker = Taker(project.store, "p", source, max_open=declared.max_open)
+        known = []
+        while len(known) < len(NAMES):
+            before = list(known)
+            taker.take()
+            taker.take()
+            with project.store.reading() as unit:
+                known = list(unit.execute(select(tables.item.c.key)).scalars())
+            assert len(before) < len(known) <= len(before) + 2, "it is stuck, or takes too many"
+            project.cancel(*known)
+        source.close()
+    assert sorted(known) == NAMES
