@@ -19,6 +19,7 @@ from stoker.intake.looks import FolderLooks, now_us
 from stoker.intake.names import Names
 from stoker.intake.notice import Notices
 from stoker.intake.reading import FolderReader
+from stoker.intake.settle import overdue_in_words
 from stoker.intake.source import Find, Mark, Over, Pace
 from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
@@ -32,6 +33,7 @@ NOTICED_S = 60.0  # between looks at all where the kernel tells of every change,
 UNNOTICED_S = 5.0  # another host may write there without that, or the kernel watches no more
 THOROUGH_S = 3_600.0  # between looks that trust no folder's times
 RACY_S = 2.0  # a folder's times tell of every change once they have been the same for so long
+_QUICK_S = 1.0  # that reading all folders may take in every run
 _MARK_AT = 500  # folders
 _SHOWN = 5
 
@@ -89,7 +91,8 @@ class FolderSource:
         )
         self._is_shared = _is_shared(self._root)
         self._pace = Pace(UNNOTICED_S)
-        self._thorough_s = time.monotonic()
+        self._has_looked = False  # at all, once
+        self._thorough_s = -math.inf
         self._next_s = 0.0  # when to look at all again
         self._number = 0  # of the look
         self._troubles: list[str] = []
@@ -106,17 +109,30 @@ class FolderSource:
         self._troubles.clear()
         self._marked.clear()
         identity = self._identity(cursor)
-        if identity is not None:
-            if identity != cursor.get("root"):
-                yield Mark(cursor={"root": identity})
-            if self._is_staying:
-                self._told.listen()
-                yield from self._look_where_told()
-                yield self._remember()
-            if self._told.is_gap or time.monotonic() >= self._next_s:
-                yield from self._look_at_all()
-            yield self._remember()
+        try:
+            yield from self._finds(identity, cursor)
+        except GeneratorExit:
+            self._told.is_gap = True  # names that were not come to are found by looking at all
+            raise
         self._sum_up()
+
+    def _finds(self, identity: str | None, cursor: Mapping[str, Any]) -> Generator[Find]:
+        """Yield what there is in the folder of this identity, with what is to be remembered."""
+        if identity is None:
+            self._told.begin_anew()
+            self._next_s = time.monotonic() + UNNOTICED_S
+            return
+        if identity != cursor.get("root"):
+            self._told.begin_anew()  # the kernel may still be asked about the one before
+            cursor = {"root": identity}
+            yield Mark(cursor=cursor)
+        if self._is_staying:
+            self._told.listen()
+            yield from self._look_where_told()
+            yield self._remember()
+        if self._told.is_gap or time.monotonic() >= self._next_s:
+            yield from self._look_at_all(cursor)
+        yield self._remember()
 
     def _identity(self, cursor: Mapping[str, Any]) -> str | None:
         """Return what tells the folder from another at its place; None if it should not be read.
@@ -145,32 +161,56 @@ class FolderSource:
             return None
         return identity
 
-    def _look_at_all(self) -> Generator[Find]:
+    def _look_at_all(self, cursor: Mapping[str, Any]) -> Generator[Find]:
         """Go through the folders that are known, and those that are found in them."""
         self._pace.begin()
-        now_s = time.monotonic()
-        is_thorough = now_s - self._thorough_s >= THOROUGH_S
-        if is_thorough:
-            self._thorough_s = now_s
+        began_s = time.monotonic()
+        is_thorough = self._is_thorough(cursor)
         self._number += 1
         self._told.is_gap = False
+        self._reader.lacks.clear()  # what still lacks something is read again
         new: list[str] = []
         if self._known is not None:
             if not sources.stamps_of(self._store, self._known, [b""]):
                 new.append("")
             for page in sources.folders_of(self._store, self._known):
                 for path, stamp in page:
-                    folder = os.fsdecode(path)
-                    yield from self._visit(folder, None if is_thorough else stamp, new)
+                    yield from self._visit(os.fsdecode(path), stamp, new, is_thorough=is_thorough)
         new += list(self._open)
         while new:
             yield from self._visit(new.pop(), None, new)
+        if is_thorough:
+            yield self._remember()
+            self._thorough_s = time.monotonic()
+            if not self._is_staying:
+                took_s = self._thorough_s - began_s
+                yield Mark(cursor={**cursor, "thorough": [time.time(), took_s]})
+        self._has_looked = True
         self._pace.end()
-        is_told = self._told.is_whole and not self._is_shared
-        self._pace.every_s = NOTICED_S if is_told else UNNOTICED_S
+        self._pace.every_s = NOTICED_S if self._is_told_of_all() else UNNOTICED_S
         self._next_s = time.monotonic() + self._pace.rest_s() if self._is_staying else 0.0
 
-    def _visit(self, folder: str, stamp: str | None, new: list[str]) -> Generator[Find]:
+    def _is_thorough(self, cursor: Mapping[str, Any]) -> bool:
+        """Whether to read all folders: a file that is rewritten in place leaves no trace on its own.
+
+        Whoever stays does so every hour, and first once what is new has been taken, as nobody told of
+        what happened before. A run does not stay: it does so unless that takes long, and the last run
+        that did is less than ten times as long ago as it took.
+        """
+        if self._is_staying:
+            since_s = time.monotonic() - self._thorough_s
+            return self._has_looked and since_s >= THOROUGH_S
+        at_s, took_s = cursor.get("thorough", (0.0, 0.0))
+        return took_s < _QUICK_S or not 0 <= time.time() - at_s < 10 * took_s
+
+    def _is_told_of_all(self) -> bool:
+        """Whether whatever may be waited for raises a notice here."""
+        is_elsewhere = self._reader.waits_elsewhere and any(map(len, self._open.values()))
+        return self._told.is_whole and not self._is_shared and not is_elsewhere
+
+    def _visit(
+        self, folder: str, stamp: str | None, new: list[str], *, is_thorough: bool = False
+    ) -> Generator[Find]:
         """Read the folder if it is not as it was when all in it had been taken."""
         looks = self._open.get(folder)
         if looks is not None and looks.number == self._number:
@@ -178,9 +218,10 @@ class FolderSource:
         self._told.watch(folder)
         try:
             now = _stamp_of(os.stat(self._reader.path_of(folder)))
-            if looks is None and now == stamp:
+            is_same = looks is None and now == stamp
+            if is_same and not is_thorough:
                 return
-            yield from self._read(folder, now, new)
+            yield from self._read(folder, now, new, is_same=is_same)
         except (FileNotFoundError, NotADirectoryError):
             self._open.pop(folder, None)
             if folder:
@@ -190,10 +231,12 @@ class FolderSource:
             if looks is not None:
                 looks.due_us = math.inf
 
-    def _read(self, folder: str, stamp: str, new: list[str]) -> Generator[Find]:
+    def _read(
+        self, folder: str, stamp: str, new: list[str], *, is_same: bool = False
+    ) -> Generator[Find]:
         looks = self._open.setdefault(folder, FolderLooks())
         looks.number = self._number
-        is_trusted = looks.stamped_for_s(stamp) >= RACY_S
+        is_trusted = looks.stamped_for_s(stamp) >= RACY_S or is_same
         yield from self._reader.read(folder, looks)
         found = self._reader.subfolders
         is_clear = self._reader.is_clear
@@ -206,7 +249,8 @@ class FolderSource:
             new += [one for one in fresh if one not in self._open]
         if is_trusted and is_clear:
             del self._open[folder]
-            yield from self._mark(folder, stamp)
+            if not is_same:
+                yield from self._mark(folder, stamp)
 
     def _mark(self, folder: str, stamp: str | None) -> Generator[Find]:
         self._marked[os.fsencode(folder)] = stamp
@@ -247,8 +291,7 @@ class FolderSource:
         lacks = self._reader.lacks
         lacking = [f"`{path}`: {lacks[path]}" for path in sorted(lacks)[:_SHOWN]]
         if self.pending_for_s is not None and self.pending_for_s >= self._declared.overdue_s:
-            hours = self.pending_for_s / 3600
-            troubles += [f"something has been incomplete for {hours:.1f} hours", *lacking]
+            troubles += [overdue_in_words(self.pending_for_s), *lacking]
         elif not self._is_staying and all(math.isinf(one.due_us) for one in self._open.values()):
             self.pending = 0  # what is left lacks something that no waiting brings
             troubles += lacking

@@ -18,6 +18,7 @@ from stoker.intake.listing import Listing
 from stoker.intake.looks import FolderLooks, Settling, now_us
 from stoker.intake.names import Names
 from stoker.intake.notice import Notices
+from stoker.intake.settle import overdue_in_words
 from stoker.intake.source import Find, Over, Pace, Refusal
 from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 5.0
 _CHUNK = 500
+_SHOWN = 5
 
 
 class FoldersSource:
@@ -82,6 +84,7 @@ class FoldersSource:
             trusts_clock=not self._is_staying,
         )
         self.trouble = None
+        lacking: list[str] = []
         try:
             takes = self._names.chooser("")
             with os.scandir(self._root) as entries:
@@ -89,13 +92,18 @@ class FoldersSource:
         except FileNotFoundError:
             self.trouble = f"there is no folder `{self._root}`; make it, or put its path right"
             names = []
+        except OSError as error:
+            self.trouble = f"`{self._root}` cannot be read: {error.strerror}"
+            names = []
         for at in range(0, len(names), _CHUNK):
-            yield from self._take(names[at : at + _CHUNK], moved, settling)
+            yield from self._take(names[at : at + _CHUNK], moved, settling, lacking)
         settling.end()
         self.pending = len(self._looks)
         self.pending_for_s = None
         if self.pending:
             self.pending_for_s = max(0.0, (now_us() - self._looks.oldest_us()) / 1e6)
+            if self.pending_for_s >= self._declared.overdue_s:
+                self.trouble = "\n".join([overdue_in_words(self.pending_for_s), *lacking[:_SHOWN]])
         self._pace.end()
 
     def _moved(self) -> set[str]:
@@ -103,7 +111,10 @@ class FoldersSource:
         self._told.listen()
         return {name for _, _, names in self._told.take() for name in names}
 
-    def _take(self, names: list[str], moved: set[str], settling: Settling) -> Generator[Find]:
+    def _take(
+        self, names: list[str], moved: set[str], settling: Settling, lacking: list[str]
+    ) -> Generator[Find]:
+        """Yield what of these is new and complete; `lacking` grows by what has settled and is not."""
         found: dict[str, NewItem] = {}
         for name in names:
             fields = self._fields.of(name)
@@ -124,9 +135,12 @@ class FoldersSource:
             if not (is_settled or name in moved):
                 continue
             path = f"{self._root}/{name}"
-            if self._completeness.lack(path) is None:
+            lack = self._completeness.lack(path)
+            if lack is None:
                 settling.forget(name)
                 yield self._admission.admit(item, {})
+            else:
+                lacking.append(f"`{path}`: {lack}")
 
     def _fingerprints(self, keys: list[str]) -> dict[str, str]:
         source = sources.find_source(self._store, self._pipeline.name, self.name, kind=self.kind)

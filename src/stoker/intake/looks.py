@@ -12,7 +12,7 @@ from collections.abc import Collection
 import xxhash
 
 MOST_NAMES = 1_000  # pending ones that a folder remembers; with more, it is read as a whole again
-_MOVED_US = 0  # since when a file has been as it is that was renamed into its place: for ever
+_MOVED = 1 << 63  # beside the time at which a file was renamed into its place: it has settled
 
 _Looks = dict[int, tuple[int, int]]  # by name: the look, and since when it has been the same
 
@@ -64,12 +64,12 @@ class FolderLooks:
 
     def oldest_us(self) -> float:
         """Return since when the oldest has been as it is; endless if nothing is pending."""
-        return min((one for one in self._kept[2::3] if one != _MOVED_US), default=math.inf)
+        return min((one & ~_MOVED for one in self._kept[2::3]), default=math.inf)
 
     def moved_into_place(self, name: str, mark: str) -> None:
         """What has this name came by it through a rename: it has settled, as it is marked."""
         looks = self.as_dict()
-        looks[_digest_of_name(name)] = (_digest_of_look(mark), _MOVED_US)
+        looks[_digest_of_name(name)] = (_digest_of_look(mark), now_us() | _MOVED)
         self.keep(looks)
 
     def as_dict(self) -> _Looks:
@@ -111,7 +111,7 @@ class Settling:
         self._now[known] = (look, since_us)
         if len(self._names) <= MOST_NAMES:
             self._names.add(name)
-        if now - since_us >= self._settle_us:
+        if since_us & _MOVED or now - since_us >= self._settle_us:
             return True
         return self._trusts_clock and time.time_ns() - changed_ns >= self._settle_us * 1000
 
@@ -134,5 +134,5 @@ class Settling:
         self._looks.keep(kept)
         self._looks.names = names if len(names) == len(kept) <= MOST_NAMES else None
         now = now_us()
-        later = (since + self._settle_us for _, since in kept.values())
+        later = (since + self._settle_us for _, since in kept.values() if not since & _MOVED)
         self._looks.due_us = min((due for due in later if due > now), default=math.inf)

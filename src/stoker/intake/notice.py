@@ -46,14 +46,15 @@ class Notices:
     """Watches folders below a root. `is_whole` is false once a folder could not be watched."""
 
     def __init__(self, root: bytes) -> None:
-        self.is_whole = True
         self._root = root
         self._folders: dict[int, bytes] = {}  # by watch
         self._watches: dict[bytes, int] = {}
         self._left: dict[int, tuple[bytes, bytes]] = {}  # by the rename's cookie
+        self._open()
+
+    def _open(self) -> None:
         self._descriptor: int = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self._descriptor < 0:
-            self.is_whole = False
+        self.is_whole = self._descriptor >= 0
 
     def fileno(self) -> int:
         """Return what can be read when there are notices; negative if there never will be."""
@@ -107,7 +108,7 @@ class Notices:
         folder = self._folders.get(watch)
         if mask & _IGNORED:
             self._forget(watch)
-            return None
+            return Notice(is_gap=True) if folder == b"" else None  # the root itself is gone
         if folder is None:
             return None
         is_folder = bool(mask & _ISDIR)
@@ -130,6 +131,14 @@ class Notices:
             watch = self._watches.pop(path)
             self._folders.pop(watch, None)
             _libc.inotify_rm_watch(self._descriptor, watch)
+
+    def begin_anew(self) -> None:
+        """Watch nothing that was watched, and forget what was not read of it."""
+        if not self._watches:
+            return
+        self.close()
+        self._folders, self._watches, self._left = {}, {}, {}
+        self._open()
 
     def close(self) -> None:
         """Watch nothing any more."""

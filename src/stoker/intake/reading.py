@@ -53,6 +53,11 @@ class FolderReader:
         self._settle_s = settle_s
         self._trusts_clock = trusts_clock
 
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether what completes a file may lie in a folder of which nobody tells."""
+        return self._completeness.is_elsewhere
+
     def path_of(self, folder: str, name: str = "") -> str:
         """Return the absolute path of a folder, or of a name in it."""
         path = f"{self._root}/{folder}" if folder else self._root

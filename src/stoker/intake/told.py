@@ -115,6 +115,13 @@ class Told:
         for folder, some in names.items():
             yield folder, some, moved.get(folder, set())
 
+    def begin_anew(self) -> None:
+        """What was told is forgotten, and nothing is watched: another folder is, or will be, there."""
+        self._names, self._moved, self.due_s = {}, {}, math.inf
+        self.is_gap = True
+        if self._notices is not None:
+            self._notices.begin_anew()
+
     def close(self) -> None:
         """Hear nothing any more."""
         if self._notices is not None:

@@ -272,3 +272,140 @@ def test_no_more_items_are_open_than_allowed(yard):
     assert "max_open" in yard.about().trouble
     yard.project.cancel(*yard.keys())
     yard.take_until(lambda: len(yard.keys()) == 5)
+
+
+def test_there_is_room_again_for_names_that_were_told_of(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 1e6)
+    yard.declare('settle = "1h"\nmax_open = 1')
+    yard.take()
+    for at in range(3):
+        renamed_into_place(yard.incoming, f"{at}.dat")
+    for n in (1, 2, 3):
+        yard.take_until(lambda n=n: len(yard.keys()) == n)
+        yard.project.cancel(*yard.keys())
+
+
+def renamed_into_place(folder, name):
+    hidden = folder / f".{name}"
+    hidden.write_text(name)
+    hidden.rename(folder / name)
+
+
+class Rested:
+    """Instead of the end: hears for how long a source would rest, and then the end has come."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def __bool__(self):
+        return bool(self.seconds)
+
+    def rest(self, seconds, *_descriptors):
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize("items", ["files", "folders"])
+@pytest.mark.parametrize("wrong", ["absent", "a file"])
+def test_a_folder_that_cannot_be_read_is_looked_for_without_haste(yard, monkeypatch, items, wrong):
+    yard.incoming.rmdir()
+    if wrong == "a file":
+        yard.incoming.touch()
+    yard.declare(QUICK, f'items = "{items}"')
+    yard.take()
+    assert yard.about().trouble is not None
+    over = Rested()
+    yard.source.rest(over)
+    assert over.seconds
+    assert over.seconds[0] > 1
+
+
+def test_a_folder_that_goes_while_something_was_told_of_it_is_looked_for_without_haste(yard):
+    yard.declare('settle = "1h"')
+    yard.take()
+    renamed_into_place(yard.incoming, "a.dat")
+    yard.source._told.listen()
+    yard.incoming.rename(yard.folder / "away")
+    yard.take()
+    over = Rested()
+    yard.source.rest(over)
+    assert over.seconds
+    assert over.seconds[0] > 1
+
+
+def test_another_folder_in_its_place_is_watched(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 1e6)
+    yard.declare('settle = "1h"')
+    yard.take()
+    renamed_into_place(yard.incoming, "a.dat")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    yard.incoming.rename(yard.folder / "away")
+    yard.incoming.mkdir()
+    (yard.incoming / "b.dat").touch()
+    yard.take()
+    renamed_into_place(yard.incoming, "c.dat")
+    yard.take_until(lambda: yard.keys() == ["a.dat", "c.dat"])
+
+
+def rested(yard, monkeypatch):
+    """All is taken, and the folder is remembered as it is."""
+    monkeypatch.setattr(folder_module, "RACY_S", 0.0)
+    monkeypatch.setattr(folder_module, "NOTICED_S", 0.0)
+    yard.declare('settle = "0s"')
+    (yard.incoming / "a.dat").write_text("a")
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    yard.take_until(lambda: not yard.source._open)
+    yard.source.close()
+
+
+def test_what_was_rewritten_in_place_while_nobody_looked_is_a_change(yard, monkeypatch):
+    rested(yard, monkeypatch)
+    (yard.incoming / "a.dat").write_text("another")
+    yard.begin()
+    yard.take_until(lambda: yard.rows()["a.dat"].generation == 2)
+
+
+def test_a_run_sees_what_was_rewritten_in_place(yard, monkeypatch):
+    rested(yard, monkeypatch)
+    for text in ("another", "a third one"):
+        (yard.incoming / "a.dat").write_text(text)
+        (done,) = yard.project.take_sources()
+        assert done.changed == 1
+
+
+def test_what_was_renamed_into_place_may_be_overdue_too(yard):
+    yard.declare('settle = "1h"\noverdue = "0.1s"\ncomplete_when = "{item}.done"')
+    yard.take()
+    renamed_into_place(yard.incoming, "a.dat")
+    yard.take_until(lambda: "a.dat.done` is not there" in (yard.source.trouble or ""))
+
+
+def test_what_is_gone_lacks_nothing(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 0.0)
+    yard.declare(f'{QUICK}\noverdue = "0.1s"\ncomplete_when = "{{item}}.done"')
+    for name in ("a.dat", "b.dat"):
+        (yard.incoming / name).touch()
+    yard.take_until(lambda: "a.dat" in (yard.source.trouble or ""))
+    (yard.incoming / "a.dat").unlink()
+    yard.take_until(lambda: "a.dat" not in (yard.source.trouble or ""))
+    assert "b.dat" in yard.source.trouble
+
+
+def test_a_folder_that_is_incomplete_for_too_long_is_told(yard):
+    yard.declare(f'{QUICK}\noverdue = "0.1s"\ncomplete_when = "{{item}}/DONE"', 'items = "folders"')
+    (yard.incoming / "run1").mkdir()
+    yard.take_until(lambda: "run1/DONE` is not there" in (yard.source.trouble or ""))
+    assert "incomplete for" in yard.about().trouble
+
+
+def test_a_companion_in_another_folder_is_not_waited_for_as_if_it_were_told_of(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 1e6)
+    monkeypatch.setattr(folder_module, "UNNOTICED_S", 0.0)
+    yard.declare(f'{QUICK}\ncomplete_when = "../done/{{name}}"')
+    yard.take()
+    (yard.incoming / "a.dat").touch()
+    yard.take_until(lambda: yard.source._reader.lacks)
+    yard.source._next_s = 0.0
+    yard.take()
+    (yard.folder / "done").mkdir()
+    (yard.folder / "done" / "a.dat").touch()
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
