@@ -15,6 +15,7 @@ from pathlib import Path
 
 SUFFIX = ".report"
 _LINE = re.compile(r"line \d+")
+_WOULD_BE, _NAMED = re.compile("would be `([^`]*)`"), re.compile("`([^`]*)`")
 _LINES = 1_000  # in each part; a report is for reading
 
 
@@ -33,6 +34,17 @@ class Answer:
         """How many lines were refused; several of a line's cells may be at fault."""
         found = ((_LINE.match(message), message) for message in self.refused)
         return len({line[0] if line else message for line, message in found})
+
+    def contradict(self, messages: Sequence[str]) -> None:
+        """These lines looked good, and yet were not taken as they are."""
+        lines = {key: line for line, key in self.taken}
+        bad = set()
+        for message in messages:
+            found = _WOULD_BE.search(message) or _NAMED.search(message)
+            key = found[1] if found is not None else ""
+            bad.add(key)
+            self.refused.append(f"line {lines[key]}: {message}" if key in lines else message)
+        self.taken = [(line, key) for line, key in self.taken if key not in bad]
 
     def text(self, *, name: str, saved_s: float) -> str:
         """Return the whole report for the file, as it was saved at `saved_s`."""

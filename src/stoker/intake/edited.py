@@ -346,8 +346,8 @@ class Reading:
         self.answer.refused.append(trouble.removeprefix(f"the table `{self._name}`, "))
 
     def add_conflicts(self, messages: Sequence[str]) -> None:
-        """Add to the answer what registering had to say."""
-        self.answer.refused += [message for message in messages if message not in self._known]
+        """Add to the answer what registering had to say of its lines."""
+        self.answer.contradict([message for message in messages if message not in self._known])
 
     def _take(self, line: int, item: NewItem) -> None:
         self.answer.taken.append((line, item.key))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FULL_S = 2.0  # between looks at whether a source with too many open items has room again
 _OUTAGE_S = 2.0  # before a store that does not answer is asked again
 _FOLD_LIMIT_S = 5.0
+_MOST_TOLD = 1_000  # of what could not be taken, to a source that answers each of its lines
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Taker:
     ) -> None:
         """Register what a look yields, chunk by chunk, and remember its marks."""
         chunk: list[NewItem] = []
-        since = Registered()  # the last mark
+        since = Registered(most=_MOST_TOLD)  # the last mark
 
         def flush() -> None:
             if not chunk:
@@ -114,6 +115,7 @@ class Taker:
                 self._store,
                 self.pipeline,
                 chunk,
+                done=Registered(most=_MOST_TOLD),
                 source_id=known.id if self._max_open is not None else None,
             )
             chunk.clear()
@@ -132,7 +134,7 @@ class Taker:
                     folders = find.folders if is_clear else ()
                     advance(self._store, known, cursor=find.cursor, folders=folders)
                     hit("source.advanced")
-                    since = Registered()
+                    since = Registered(most=_MOST_TOLD)
                 elif isinstance(find, Refusal):
                     done.refuse(find.message)
                     since.refuse(find.message)

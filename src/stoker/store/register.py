@@ -63,6 +63,7 @@ class Registered:
     conflicts: int = 0
     refused: int = 0
     messages: list[str] = field(default_factory=list)
+    most: int = EXAMPLES  # messages that are kept
 
     @property
     def opened(self) -> int:
@@ -102,8 +103,8 @@ class Registered:
             self.say(message)
 
     def say(self, message: str) -> None:
-        """Keep a message, unless there are twenty already; nothing is counted."""
-        if len(self.messages) < EXAMPLES:
+        """Keep a message, unless there are `most` already; nothing is counted."""
+        if len(self.messages) < self.most:
             self.messages.append(message)
 
 
@@ -125,7 +126,7 @@ def register(
     again without. `source_id` is the source for whose `max_open` they count.
     """
     done = done if done is not None else Registered()
-    came = Origin(by_user or user(), source_id)
+    came = Origin(by_user or user(), source_id, done.most)
     chunk: dict[str, NewItem] = {}
     for item in items:
         if item.key in chunk:
@@ -144,10 +145,11 @@ def register(
 
 
 class Origin(NamedTuple):
-    """Who registers, and for which source's limit the items count."""
+    """Who registers, for which source's limit the items count, and how much is told."""
 
     by_user: str
     source_id: int | None = None
+    most: int = EXAMPLES
 
 
 def user() -> str:
@@ -162,7 +164,7 @@ def user() -> str:
 def _register_chunk(
     store: "Store", pipeline: str, items: Mapping[str, NewItem], came: Origin, *, dry_run: bool
 ) -> Registered:
-    done, chunk = Registered(), dict(items)
+    done, chunk = Registered(most=came.most), dict(items)
     with store.writing(dry_run=dry_run) as unit:
         known = catalog(unit)
         steps = known.of_pipeline(pipeline)

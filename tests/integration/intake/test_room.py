@@ -47,3 +47,27 @@ def test_what_is_known_takes_no_room(tmp_path, place):
             project.cancel(*known)
         source.close()
     assert sorted(known) == NAMES
+
+
+def test_every_line_that_contradicts_what_is_known_is_answered(tmp_path):
+    (tmp_path / "stoker.toml").write_text(
+        FILE.format(place='table = "t.csv"\nsettle = "0s"')
+        .replace("max_open = 2", "")
+        .replace('items = "records"', 'items = "records"\non_change = "fail"')
+    )
+    table = tmp_path / "t.csv"
+    with open_project(tmp_path) as project:
+        project.apply()
+        pipeline = project.pipeline("p")
+        source = make_source(
+            project.store, pipeline, pipeline.sources[0], project_folder=str(tmp_path)
+        )
+        taker = Taker(project.store, "p", source)
+        for name in ("first", "another"):
+            rows = [f"k{at},{name}\n" for at in range(50)]
+            table.write_text("".join(["key,name\n", *rows]))
+            done = taker.take()
+    assert (done.conflicts, len(done.messages)) == (50, 20), "a terminal gets some examples"
+    report = (tmp_path / "t.csv.report").read_text()
+    assert "0 taken, 50 refused" in report
+    assert "  line 51: `k49` is known with other content" in report

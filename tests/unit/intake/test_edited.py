@@ -168,10 +168,13 @@ def test_a_header_that_cannot_be_believed_takes_nothing_and_removes_nothing(desk
 
 
 def test_what_registering_had_against_a_row_is_in_the_answer(desk):
-    desk.write("t.tsv", "block\nPen1\n")
+    desk.write("t.tsv", "block\nPen1\nPen2\n")
     desk.conflicts = ["`Pen1` is known with other content and `on_change` is `fail`"]
     desk.look()
-    assert "  `Pen1` is known with other content" in "\n".join(desk.report("t.tsv"))
+    report = desk.report("t.tsv")
+    assert report[0].endswith("1 taken, 1 refused")
+    assert "  line 2: `Pen1` is known with other content" in "\n".join(report)
+    assert "  line 2: Pen1" not in report
 
 
 def test_a_table_that_is_being_saved_is_not_read(desk, monkeypatch):
