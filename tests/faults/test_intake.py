@@ -9,12 +9,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
 
+from couch.server import Couch
 from faults.flood import Flood, drop, rename_into_place, wait_for
 from stoker.intake import folder, groups, looks, reading, told
 from stoker.intake.kinds import make_source
@@ -24,11 +26,18 @@ from stoker.store import tables
 
 FILE = """
 [pipelines.p.sources.incoming]
-folder = "incoming"
-settle = "0.2s"
+{place}
 [pipelines.p.steps.s]
 run = "true"
 """
+PLACES = {
+    "folder": 'folder = "incoming"\nsettle = "0.2s"',
+    "table": 'table = "names"\nsettle = "0.2s"',
+    "list": 'list = "names"\nsettle = "0.2s"',
+    "command": 'command = "cat names"\nevery = "0.2s"',
+    "feed": 'feed = "{url}"\npath = "path"',
+}
+STAGES = ("registered", "before_commit", "advanced")
 FILES = 40
 
 
@@ -57,16 +66,30 @@ def test_writers_of_every_kind_against_an_intake_that_is_killed(tmp_path, place)
 
 
 @pytest.fixture
-def place(tmp_path):
-    """A project with files of which half are in folders of their own."""
-    (tmp_path / "stoker.toml").write_text(FILE)
-    for at in range(FILES):
-        folder = tmp_path / "incoming" / (f"d{at}" if at % 2 else "")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{at}.dat").write_text(str(at))
-    with open_project(tmp_path) as project:
-        project.apply()
-    return tmp_path
+def place(request, tmp_path):
+    """A project with files of which half are in folders of their own, and what names them."""
+    names = [f"d{at}/{at}.dat" if at % 2 else f"{at}.dat" for at in range(FILES)]
+    for name in names:
+        file = tmp_path / "incoming" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    lines = [f"incoming/{name}\n" for name in names]
+    (tmp_path / "names").write_text(
+        "".join(["path\n", *lines] if request.param == "table" else lines)
+    )
+    text = FILE.format(place=PLACES[request.param])
+    with ExitStack() as stack:
+        if request.param == "feed":
+            server = stack.enter_context(closing(Couch()))
+            text = text.replace("{url}", server.make("files"))
+            documents = [
+                {"_id": str(at), "path": f"incoming/{name}"} for at, name in enumerate(names)
+            ]
+            server.put("files", *documents)
+        (tmp_path / "stoker.toml").write_text(text)
+        with open_project(tmp_path) as project:
+            project.apply()
+        yield tmp_path
 
 
 def take(place, failpoints=""):
@@ -89,13 +112,13 @@ def registered(project):
 
 
 @pytest.mark.parametrize(
-    "point",
+    ("place", "point"),
     [
-        "source.registered",
-        "source.before_commit@2",
-        "source.advanced@2",
-        "transaction.before_commit@3",
+        *[(kind, f"source.{at}") for kind in PLACES for at in STAGES],
+        *[("folder", f"source.{at}@2") for at in STAGES[1:]],
+        *[("folder", f"transaction.{at}@3") for at in ("before_commit", "committed")],
     ],
+    indirect=["place"],
 )
 def test_a_kill_at_any_point_loses_and_doubles_nothing(place, point):
     name, _, count = point.partition("@")
@@ -109,6 +132,7 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(place, point):
         assert len(project.tasks()) == FILES
 
 
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
 def test_no_clock_but_the_one_that_nobody_sets_is_asked(place, monkeypatch):
     only = SimpleNamespace(monotonic=time.monotonic, monotonic_ns=time.monotonic_ns)
     for module in (folder, groups, looks, reading, told):

@@ -71,3 +71,17 @@ def test_every_line_that_contradicts_what_is_known_is_answered(tmp_path):
     report = (tmp_path / "t.csv.report").read_text()
     assert "0 taken, 50 refused" in report
     assert "  line 51: `k49` is known with other content" in report
+
+
+def test_what_waits_for_a_pool_without_slots_is_registered_all_the_same(tmp_path):
+    place = 'list = "names"\nsettle = "0s"'
+    text = FILE.format(place=place).replace("max_open = 2", "")
+    (tmp_path / "stoker.toml").write_text(f"{text}pools.own = 1\n[pools]\nown = 1\n")
+    (tmp_path / "names").write_text("a\n")
+    with open_project(tmp_path) as project:
+        project.apply()
+        project.set_pool("own", 0)
+        project.take_sources()
+        assert [str(task.state) for task in project.tasks()] == ["ready"]
+        project.set_pool("own", 1)
+        assert project.run().done == 1
