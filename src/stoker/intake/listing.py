@@ -21,6 +21,7 @@ from stoker.spec.params import check_params
 
 PLAIN_NAME_LIMIT = 300  # characters up to which a key cannot be too long in bytes
 _CACHED_FOLDERS = 10_000
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
 _NOTHING: Mapping[str, Any] = {}
 
 Refuse = Callable[[str], None]
@@ -201,7 +202,7 @@ class Listing:
             params=params,
             meta=meta,
             size_bytes=found.st_size,
-            mtime_us=mtime_ns // 1000,
+            mtime_us=_moment(mtime_ns),
             fingerprint=f"{found.st_size}:{mtime_ns}{mark}",
             priority=self.priority,
         )
@@ -232,7 +233,7 @@ class Listing:
             params=params,
             meta=meta,
             size_bytes=size_bytes,
-            mtime_us=mtime_ns // 1000,
+            mtime_us=_moment(mtime_ns),
             fingerprint=f"{size_bytes}:{mtime_ns}:{files}{mark}",
             priority=self.priority,
         )
@@ -281,6 +282,11 @@ def _look(path: str) -> os.stat_result:
         is_whole = path.startswith("/")
         here = "" if is_whole else f"; paths are relative to where you are, `{os.getcwd()}`"
         raise UserError(f"`{path}` is not there{here}") from None
+
+
+def _moment(mtime_ns: int) -> int:
+    """Return microseconds of a year that a calendar has: times of files can be set to anything."""
+    return max(_FIRST_US, min(mtime_ns // 1000, _LAST_US))
 
 
 def _mark_of(params: Mapping[str, Any]) -> str:

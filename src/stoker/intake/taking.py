@@ -72,6 +72,10 @@ class Taker:
         self._conclude(known, done, trouble or self.source.trouble)
         return done
 
+    def tell(self, trouble: str) -> None:
+        """The source's row says what trouble it has."""
+        self._conclude(self.known(), Registered(), trouble)
+
     def follow(self, over: Over) -> None:
         """Take until the end has come. Nothing that goes wrong ends it."""
         while not over:

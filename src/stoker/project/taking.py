@@ -6,12 +6,15 @@ were registered, so that the worker need not wait for its own next look. Nothing
 killed: what it has taken is in the store, and it begins from there when it is started again.
 """
 
+import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from stoker.errors import StokerError
 from stoker.intake.contents import Contents
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
@@ -21,30 +24,77 @@ from stoker.project.project import open_project
 if TYPE_CHECKING:
     from stoker.project.project import Project
 
+BROKEN_S = 30.0  # before a source is followed again that met a bug
+
+_log = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Follow the sources of the project that is named, until the input ends."""
     over = Over()
     with open_project(sys.argv[1]) as project:
         takers = takers_of(project, on_taken=_tell, over=over)
-        threads = [
-            threading.Thread(target=taker.follow, args=(over,), name=taker.source.name)
-            for taker in takers
-        ]
         of_folders = [
             pipeline.name
             for pipeline in project.pipelines.values()
             if any(source.folder is not None for source in pipeline.sources)
         ]
         contents = Contents(project.store, of_folders)
-        threads.append(threading.Thread(target=contents.follow, args=(over,), name="contents"))
-        for thread in threads:
-            thread.start()
-        while os.read(0, 4096):
-            pass
-        over.set()
-        for thread in threads:
+        reader = threading.Thread(target=contents.follow, args=(over,), name="contents")
+        reader.start()
+        with following(takers, over):
+            while os.read(0, 4096):
+                pass
+            over.set()
+        reader.join()
+
+
+@contextmanager
+def following(takers: Sequence[Taker], over: Over) -> Iterator[None]:
+    """Each taker is followed by a thread of its own, until the block ends, after `over` was set.
+
+    A bug in one source, which would end its thread, is told as its trouble; a while later it is
+    followed again. The others hear nothing of it.
+    """
+    threads: dict[threading.Thread, Taker] = {}
+
+    def begin(taker: Taker, after_s: float) -> None:
+        thread = threading.Thread(
+            target=_follow, args=(taker, over, after_s), name=taker.source.name
+        )
+        threads[thread] = taker
+        thread.start()
+
+    def again(args: threading.ExceptHookArgs) -> None:
+        taker = threads.get(args.thread) if args.thread is not None else None
+        if taker is None or args.exc_value is None:
+            before(args)
+            return
+        _log.error(
+            "a source met a bug and begins anew",
+            extra={"event": "source_broken", "source": taker.source.name},
+            exc_info=args.exc_value,
+        )
+        with suppress(StokerError):
+            taker.tell(f"a bug in Stoker: {args.exc_type.__name__}: {args.exc_value}")
+        begin(taker, BROKEN_S)
+
+    before, threading.excepthook = threading.excepthook, again
+    try:
+        for taker in takers:
+            begin(taker, 0.0)
+        yield
+    finally:
+        while threads:
+            thread = next(iter(threads))
             thread.join()
+            del threads[thread]
+        threading.excepthook = before
+
+
+def _follow(taker: Taker, over: Over, after_s: float) -> None:
+    over.rest(after_s)
+    taker.follow(over)
 
 
 def _tell(_taken: int) -> None:

@@ -409,3 +409,23 @@ def test_a_companion_in_another_folder_is_not_waited_for_as_if_it_were_told_of(y
     (yard.folder / "done").mkdir()
     (yard.folder / "done" / "a.dat").touch()
     yard.take_until(lambda: yard.keys() == ["a.dat"])
+
+
+@pytest.mark.parametrize("at_s", [-(10**12), 10**13])
+def test_a_file_of_a_year_that_no_calendar_has_keeps_nothing_back(yard, monkeypatch, at_s):
+    real = os.stat
+
+    def stat(path, **more):
+        found = real(path, **more)
+        if not str(path).endswith("odd.dat"):
+            return found
+        times = {"st_mtime_ns": at_s * 10**9, "st_ctime_ns": found.st_ctime_ns}
+        return os.stat_result([*found[:8], at_s, found[9]], times)
+
+    yard.declare(QUICK)
+    for name in ("odd.dat", "plain.dat"):
+        (yard.incoming / name).touch()
+    monkeypatch.setattr(os, "stat", stat)
+    yard.take_until(lambda: yard.keys() == ["odd.dat", "plain.dat"])
+    (odd,) = [item for item in yard.project.items() if item.item == "odd.dat"]
+    assert odd.modified_at is not None
