@@ -13,6 +13,7 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.store import (
+    busy,
     control,
     estimates,
     finish,
@@ -289,3 +290,22 @@ def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
         hour_ago = unit.now_us - 3600 * SECOND
         unit.execute(tables.attempt.update().values(claimed_us=hour_ago, started_us=hour_ago))
     assert reports.status(rig.store).pipelines["line"].eta_s > 5 * before
+
+
+def test_of_a_service_only_the_time_between_first_start_and_last_end_counts(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    with rig.store.reading() as unit:
+        since_us = unit.now_us - 100 * SECOND
+    push(rig, a=1, b=1, c=1)
+    worker = rig.worker(slots=2)
+    with rig.store.writing() as unit:
+        unit.execute(tables.worker.update().values(started_us=since_us))
+    first, second, third = rig.claim(worker, limit=3)
+    took(rig, first, 10)
+    took(rig, second, 20)
+    found = busy.busy_since(rig.store, since_us, while_worked=True)
+    assert found.share == pytest.approx(0.75, abs=0.01)
+    assert found.worked_s == pytest.approx(20, abs=0.1)
+    assert busy.busy_since(rig.store, since_us).share < 0.5
+    assert busy.busy_since(rig.store, since_us + 1000 * SECOND, while_worked=True) is None
+    rig.end(third)

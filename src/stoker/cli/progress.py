@@ -10,6 +10,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from stoker.cli.drained import Drained
 from stoker.cli.render import human_eta, human_seconds, say, visible
 from stoker.errors import StokerError
 
@@ -30,10 +31,12 @@ LINE_S = 5.0
 _SHOWN = 8  # attempts shown at a time
 
 
-def progress_for(project: "Project", pipeline: str | None = None) -> "Progress":
-    """Return what suits standard error."""
+def progress_for(
+    project: "Project", pipeline: str | None = None, *, stays: bool = False
+) -> "Progress":
+    """Return what suits standard error; one that `stays` tells whenever nothing is left."""
     kind = LiveProgress if sys.stderr.isatty() else Progress
-    return kind(project, pipeline)
+    return kind(project, pipeline, Drained(project) if stays else None)
 
 
 class Progress:
@@ -41,14 +44,18 @@ class Progress:
 
     interval_s = LINE_S
 
-    def __init__(self, project: "Project", pipeline: str | None) -> None:
+    def __init__(
+        self, project: "Project", pipeline: str | None, drained: Drained | None = None
+    ) -> None:
         self._project = project
+        self._drained = drained
         self._pipeline = pipeline
         self._event: Event | None = None
         self._shown: Event | None = None
         self._status: Status | None = None
         self._ask_again_s = self._heard_s = 0.0
         self._asked_s = -ASK_S
+        self._look_again_s = 0.0
         self._ended_then = 0  # of this worker's tasks, when the totals were asked for
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
@@ -77,6 +84,8 @@ class Progress:
                 self._ask(event)
                 self._draw(event)
                 self._shown = event
+            if event is not None:
+                self._tell_drained(event)
         self._end()
 
     def _is_news(self, event: "Event") -> bool:
@@ -102,6 +111,21 @@ class Progress:
         finally:
             took_s = time.thread_time() - began_s
             self._ask_again_s = time.monotonic() + max(ASK_S, took_s / ASK_SHARE)
+
+    def _tell_drained(self, event: "Event") -> None:
+        """Have the last word, where somebody wants it; not more often than a line is due."""
+        if self._drained is None or time.monotonic() < self._look_again_s:
+            return
+        self._look_again_s = time.monotonic() + LINE_S
+        try:
+            text = self._drained.look(event)
+        except StokerError:
+            return
+        if text is not None:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        say(text)
 
     def _draw(self, event: "Event") -> None:
         say(self._line(event))
@@ -152,8 +176,10 @@ class LiveProgress(Progress):
 
     interval_s = DRAW_S
 
-    def __init__(self, project: "Project", pipeline: str | None) -> None:
-        super().__init__(project, pipeline)
+    def __init__(
+        self, project: "Project", pipeline: str | None, drained: Drained | None = None
+    ) -> None:
+        super().__init__(project, pipeline, drained)
         self._live: Live | None = None
 
     def _is_news(self, event: "Event") -> bool:
@@ -167,6 +193,12 @@ class LiveProgress(Progress):
             self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(self._picture(event, self._live.console), refresh=True)
+
+    def _say(self, text: str) -> None:
+        if self._live is None:
+            say(text)
+        else:
+            self._live.console.print(text, highlight=False)
 
     def _end(self) -> None:
         if self._live is not None:

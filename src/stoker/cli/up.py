@@ -37,7 +37,7 @@ def up(scope: Scope, host: str, port: int, slots: int | None, no_web: bool, once
             return
         if not no_web:
             say("this release has no web page yet; `stoker status` and `stoker report` show it all")
-        with progress_for(project) as progress:
+        with progress_for(project, stays=True) as progress:
             summary = daemon.serve(
                 project, slots=slots, on_event=progress.update, on_apply=tell_applied
             )

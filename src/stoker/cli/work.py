@@ -34,7 +34,7 @@ def work(
     from stoker import daemon
     from stoker.cli.progress import progress_for
 
-    with scope.project() as project, progress_for(project) as progress:
+    with scope.project() as project, progress_for(project, stays=not drain) as progress:
         since = datetime.now(UTC)
         summary = daemon.work(
             project,

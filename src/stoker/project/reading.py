@@ -185,11 +185,15 @@ class Reading(Opened):
             own_slots=host_cpus(),
         )
 
-    def busy_since(self, since: "datetime") -> "Busy | None":
-        """Return how busy the slots were since then, and what an equal split would have taken."""
+    def busy_since(self, since: "datetime", *, while_worked: bool = False) -> "Busy | None":
+        """Return how busy the slots were since then, and what an equal split would have taken.
+
+        With `while_worked` only from the first start to the last end.
+        """
         from stoker.store.busy import busy_since
 
-        return busy_since(self.store, int(since.timestamp() * 1_000_000))
+        since_us = int(since.timestamp() * 1_000_000)
+        return busy_since(self.store, since_us, while_worked=while_worked)
 
     def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
         """Return the workers that are alive, or all that ever were."""

@@ -35,12 +35,19 @@ class Busy:
     equal_split_s: float | None
 
 
-def busy_since(store: "Store", since_us: int) -> Busy | None:
-    """Return how busy the slots were since then; None if no attempt has ended."""
+def busy_since(store: "Store", since_us: int, *, while_worked: bool = False) -> Busy | None:
+    """Return how busy the slots were since then; None if no attempt has ended.
+
+    With `while_worked` only from the first start to the last end, as for a service that waits for
+    more.
+    """
     with store.reading() as unit:
-        slots, slot_s = _capacity(unit, since_us)
         totals = _by_item(unit, since_us)
         first_us, last_us, busy_s = _span(unit, since_us)
+        begin_us, until_us = since_us, unit.now_us
+        if while_worked and first_us is not None and last_us is not None:
+            begin_us, until_us = first_us, last_us
+        slots, slot_s = _capacity(unit, begin_us, until_us)
     if first_us is None or last_us is None or slot_s <= 0:
         return None
     equal = None
@@ -70,12 +77,12 @@ def _ended(since_us: int) -> Any:
     )
 
 
-def _capacity(unit: Unit, since_us: int) -> tuple[int, float]:
+def _capacity(unit: Unit, since_us: int, until_us: int) -> tuple[int, float]:
     """Return how many slots there were at most, and the seconds that all of them were there."""
     there = or_(_W.c.ended_us.is_(None), _W.c.ended_us > since_us)
     rows = unit.execute(select(_W.c.slots, _W.c.started_us, _W.c.ended_us).where(there)).fetchall()
     spans = [
-        (max(row.started_us, since_us), min(row.ended_us or unit.now_us, unit.now_us), row.slots)
+        (max(row.started_us, since_us), min(row.ended_us or until_us, until_us), row.slots)
         for row in rows
     ]
     steps = sorted(

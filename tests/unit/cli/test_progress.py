@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from stoker.cli import progress as progress_
+from stoker.cli.drained import Drained
 from stoker.cli.progress import ASK_S, Progress
 
 
-def event(done):
-    return SimpleNamespace(done=done, failed=0, skipped=0, cancelled=0)
+def event(done, running=()):
+    return SimpleNamespace(done=done, failed=0, skipped=0, cancelled=0, running=running)
 
 
 def test_what_was_ended_since_the_totals_were_asked_for_is_counted_in():
@@ -39,3 +40,24 @@ def test_when_half_as_many_more_have_ended_the_end_is_reckoned_anew(
     now[0] += min(later_s, ASK_S)
     progress._ask(event(done))
     assert len(calls) == asked
+
+
+def test_a_service_has_the_last_word_each_time_that_nothing_is_left():
+    tasks, since = {"ready": 0, "running": 0, "blocked": 1}, []
+    busy = SimpleNamespace(share=0.97, worked_s=100.0, equal_split_s=150.0)
+    drained = Drained(
+        SimpleNamespace(
+            status=lambda: SimpleNamespace(pipelines={"p": SimpleNamespace(tasks=tasks)}),
+            busy_since=lambda at, **_: since.append(at) or busy,
+        )
+    )
+    assert drained.look(event(0)) is None
+    assert drained.look(event(0, running=(1,))) is None
+    assert drained.look(event(1)) is None, "something is left"
+    tasks["blocked"] = 0
+    assert drained.look(event(2)).startswith(
+        "nothing is left; slots busy 97%; split by equal count"
+    )
+    assert drained.look(event(2)) is None, "once is enough"
+    assert drained.look(event(3)) is not None, "what began and ended between two looks counts"
+    assert since[0] < since[1]
