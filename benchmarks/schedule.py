@@ -43,6 +43,7 @@ HERE = Path(__file__).parent
 SLOTS = (2, 4, 16, 64, 256, 1024, 4096)
 TICK_S = 2.5  # between two looks of the upkeep
 LOOKS = 60  # at most in one simulation
+EARLIER = 800  # tasks of an earlier run, where there is a history
 
 
 @dataclass
@@ -158,6 +159,13 @@ class Learner:
         for step, sample in self.samples.items():
             self.samples[step] = thinned(sample)
 
+    def recall(self, history: Trace) -> None:
+        """Know what another trace of the same steps took."""
+        for _, step, size, seconds in history.rows:
+            self.samples[step].append(Took(size, round(seconds * 1000), "", 1, 0))
+        self.see([])
+        self.fit()
+
     def fit(self, running: Mapping[str, Sequence[Observation]] | None = None) -> None:
         """Fit every step, to what still runs too where that is given."""
         places = {step: at for at, step in enumerate(self.trace.after)}
@@ -195,9 +203,11 @@ def by_order(trace: Trace, fleet: Fleet, order: Sequence[float]) -> Schedule:
     )
 
 
-def learned(trace: Trace, fleet: Fleet) -> Schedule:
-    """Return how it goes in the order that is learned on the way."""
+def learned(trace: Trace, fleet: Fleet, history: Trace | None = None) -> Schedule:
+    """Return how it goes in the order that is learned on the way, or that was before."""
     learner = Learner(trace)
+    if history is not None:
+        learner.recall(history)
     loads = [load._replace(order=o) for load, o in zip(trace.loads, learner.orders(), strict=True)]
     every_s = max(TICK_S, lower_bound(trace.loads, fleet) / LOOKS)
     return simulate(loads, fleet, watch=learner.watch, every_s=every_s)
@@ -217,12 +227,14 @@ def true_ranks(trace: Trace) -> list[float]:
 
 def compare(trace: Trace, slots: int, seed: int) -> dict[str, float]:
     """Return makespans over the lower bound, by the way of ordering."""
+    history = TRACES[trace.name](EARLIER, seed + 100)
     fleet = Fleet((Host(slots),))
     bound = lower_bound(trace.loads, fleet)
     chance, ranks = random.Random(seed), true_ranks(trace)
     n = len(trace.rows)
     spans = {
         "learned": learned(trace, fleet).makespan,
+        "with history": learned(trace, fleet, history).makespan,
         "all-knowing": by_order(trace, fleet, [-rank for rank in ranks]).makespan,
         "arrival": by_order(trace, fleet, list(range(n))).makespan,
         "random": by_order(trace, fleet, [chance.random() for _ in range(n)]).makespan,
@@ -240,7 +252,7 @@ def tasks_for(slots: int, most: int) -> int:
 def orders(options: argparse.Namespace) -> None:
     """Print a table for each trace; draw it with `--svg`."""
     figures: dict[str, dict[int, dict[str, float]]] = {}
-    worst = 0.0
+    worst = {"learned": 0.0, "with history": 0.0}
     for name in options.traces or TRACES:
         print(f"\n{name}: makespan over lower bound")
         for slots in SLOTS:
@@ -249,15 +261,14 @@ def orders(options: argparse.Namespace) -> None:
             share = sum(load.seconds for load in trace.loads) / slots / longest_chain(trace.loads)
             note = "" if share >= 1 else "  the longest item is the bound"
             if not figures.get(name):
-                print(f"{'slots':>6} {'tasks':>7} " + " ".join(f"{one:>11}" for one in found))
+                print(f"{'slots':>6} {'tasks':>7} " + " ".join(f"{one:>12}" for one in found))
             figures.setdefault(name, {})[slots] = found
-            row = " ".join(f"{value:11.3f}" for value in found.values())
+            row = " ".join(f"{value:12.3f}" for value in found.values())
             print(f"{slots:6} {len(trace.rows):7} {row}{note}", flush=True)
             if share >= 2 and trace.rows[0][2] is not None:
-                worst = max(worst, found["learned"])
-    print(
-        f"\nlearned, where sizes are known and all work is twice the longest item: at most {worst:.3f}"
-    )
+                worst = {way: max(most, found[way]) for way, most in worst.items()}
+    most = ", ".join(f"{way} {ratio:.3f}" for way, ratio in worst.items())
+    print(f"\nat most, where sizes are known and all work is twice the longest item: {most}")
     if options.svg:
         Path(options.svg).write_text(chart(figures), encoding="utf-8")
 
@@ -434,7 +445,7 @@ def upkeep(options: argparse.Namespace) -> None:
 # ------------------------------------------------------------------------------------------- chart
 
 _COLOURS = {
-    "learned": "#d0453c", "all-knowing": "#888888", "arrival": "#4878a8", "random": "#8d7866",
+    "learned": "#d0453c", "with history": "#b279a2", "all-knowing": "#888888", "arrival": "#4878a8", "random": "#8d7866",
     "shortest": "#5f9e6e", "equal count": "#d08a3c",
 }  # fmt: skip
 
