@@ -53,6 +53,20 @@ def put(brand: int) -> None:
         resource.setrlimit(resource.RLIMIT_RTTIME, (brand or hard, hard))
 
 
+@contextmanager
+def changed(own: int, brand: int) -> Iterator[None]:
+    """In the block the caller, whose brand is `own`, has this one. Every attempt pays for it."""
+    if not own:
+        yield
+        return
+    hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
+    resource.setrlimit(resource.RLIMIT_RTTIME, (brand, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_RTTIME, (own, hard))
+
+
 def read(pid: int) -> int:
     """Return the brand of a process; nought if it has none, or is gone or not ours."""
     try:

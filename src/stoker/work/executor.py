@@ -53,6 +53,7 @@ class Executor:
         self._places: list[Place] = []
         self._made = 0
         self._sessions: dict[bytes, int] = {}
+        self._brand = brand.read(os.getpid())
         self._strays = contain.Strays()
         self._peaks = usage.Peaks()
         self._disks = DiskWatch(watcher.wake)
@@ -153,9 +154,7 @@ class Executor:
             spawn.check_open_files(open_files)
         start = recipe.command(claimed, place.seat, running.made)
         running.command = start.shown
-        own = brand.read(os.getpid())
-        brand.put(brand.of_attempt(own, running.serial))
-        try:
+        with brand.changed(self._brand, brand.of_attempt(self._brand, running.serial)):
             pid = place.launcher.start(
                 start.argv,
                 start.env,
@@ -164,8 +163,6 @@ class Executor:
                 stdout=place.stdout.descriptor,
                 stderr=place.stderr.descriptor,
             )
-        finally:
-            brand.put(own)
         if open_files is not None:  # long before its program has been read from the disk
             spawn.limit_open_files(pid, open_files)
         self.enter(running, pid)
