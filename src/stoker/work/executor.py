@@ -182,15 +182,21 @@ class Executor:
         if limit_bytes is not None and running.seat is not None:
             self._disks.add(claimed.attempt, running.seat.folders, limit_bytes)
 
-    def leave(self, running: Running, end: Exit) -> None:
-        """The attempt runs no more: its cpus are free, and it is to be concluded."""
-        hit("swept")
+    def retract(self, running: Running) -> bool:
+        """Whether the attempt was in a process; it is in none any more, and its cpus are free."""
         claimed = running.claimed
-        if self.running.pop(claimed.attempt, None) is not None:
-            self.cpus_used -= claimed.cpus
-            self.memory_used -= claimed.memory_bytes or 0
+        if self.running.pop(claimed.attempt, None) is None:
+            return False
+        self.cpus_used -= claimed.cpus
+        self.memory_used -= claimed.memory_bytes or 0
+        self._disks.remove(claimed.attempt)
+        return True
+
+    def leave(self, running: Running, end: Exit) -> None:
+        """The attempt runs no more, and is to be concluded."""
+        hit("swept")
+        if self.retract(running):
             running.ended_s = time.monotonic()
-            self._disks.remove(claimed.attempt)
             self.on_left(running)
         self._ended.append((running, end))
 

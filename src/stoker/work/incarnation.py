@@ -166,6 +166,8 @@ class Incarnation:
         if self.warmers.returned:
             claims.push_back(self.warmers.returned)
             self.warmers.returned.clear()
+        if self.is_stopping and claims.queue:
+            claims.give_back(claims.clear())  # what a process had before it when it was ended
         is_paused = self.is_stopping or self._is_paused
         while claims.queue and not is_paused and not executor.is_backed_up:
             running = claims.queue[0]

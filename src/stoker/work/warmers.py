@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Python
-from stoker.work.conclude import Exit
+from stoker.work.conclude import Exit, unstarted
 from stoker.work.executor import Executor, seat_outputs, warn_of_scratch
 from stoker.work.pyfunc import WarmProcess, call_message
 from stoker.work.running import Running
@@ -163,7 +163,7 @@ class Warmers:
         end = self._executor.reap(warm.pid)
         self._executor.watcher.forget_descriptor(warm.fileno())
         current = warm.current
-        if current is None and first is not None and not warm.has_answered:
+        if first in self.returned and not warm.has_answered:
             current = first  # it never came as far as reading a task: the next would do no better
             self.returned.remove(first)
         self._busy.pop(warm.pid, None)
@@ -179,9 +179,16 @@ class Warmers:
         warm.close()
 
     def _take_back(self, warm: WarmProcess) -> None:
+        """What the process has not begun is returned, the first one too if it was not read yet."""
         for running in warm.withdraw():
+            self._executor.retract(running)
             self._unseat(running)
-            self.returned.append(running)
+            if running.stopped is None:
+                self.returned.append(running)
+            else:
+                self._executor.results.append(unstarted(running.claimed, running.stopped))
+        if warm.current is None and warm.pid in self._busy:
+            self._rest(warm)
 
     def _unseat(self, running: Running) -> None:
         if running.seat is not None:
@@ -216,7 +223,7 @@ class Warmers:
             if index < surplus or now_s - warm.idle_since_s > IDLE_S:
                 self._idle[warm.key].remove(warm)
                 self._dismiss(warm)
-        for warm in self._busy.values():
+        for warm in list(self._busy.values()):
             warm.place.stdout.bound()
             warm.place.stderr.bound()
             current = warm.current
@@ -225,7 +232,7 @@ class Warmers:
 
     def withdraw_all(self) -> None:
         """No process has a task before it that it has not begun."""
-        for warm in self._busy.values():
+        for warm in list(self._busy.values()):
             self._take_back(warm)
 
     def dismiss_all(self) -> None:

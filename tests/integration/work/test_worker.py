@@ -15,6 +15,7 @@ from integration.work.rig import wait_until
 from stoker.work import room
 from stoker.work.pyfunc import WarmProcess
 from stoker.work.scratch import process_start
+from stoker.work.warmers import Warmers
 
 
 def test_a_command_runs_and_its_end_is_recorded(rig):
@@ -700,6 +701,57 @@ def test_a_disk_without_room_for_what_a_function_is_told_costs_no_worker_and_no_
         ("failed", "done"),
         ("succeeded", "done"),
     ]
+
+
+@pytest.fixture
+def unread(rig, monkeypatch):
+    """Call something when the first task lies before a warm process that has not read it yet."""
+    (rig.folder / "mod.py").write_text("def small(task):\n    pass\n")
+    rig.write("[pipelines.p.steps.s]\npython = 'mod:small'")
+    start, seen = Warmers.start, []
+
+    def during(then):
+        def start_and(warmers, running):
+            start(warmers, running)
+            seen.append(warmers._executor)
+            if len(seen) == 1:
+                then(warmers)
+
+        monkeypatch.setattr(Warmers, "start", start_and)
+        return seen
+
+    return during
+
+
+def test_a_task_that_is_taken_back_unread_gives_its_cpus_back(rig, unread):
+    seen = unread(lambda warmers: warmers.withdraw_all())
+    rig.push("a", "b")
+    rig.work(slots=1)
+    assert set(rig.task_states().values()) == {"done"}
+    assert len(seen) > 2  # it was started again
+    assert (seen[0].cpus_used, seen[0].running) == (0, {})
+
+
+def test_a_task_that_lies_unread_does_not_keep_a_worker_from_stopping(rig, unread):
+    rig.push("a")
+    worker = rig.worker(slots=1)
+    unread(lambda _warmers: worker.stop())
+    assert worker.work().was_interrupted
+    assert set(rig.task_states().values()) <= {"ready", "done"}
+    assert rig.leftovers() == []
+
+
+def test_a_process_that_is_killed_before_it_reads_its_next_task_costs_that_nothing(rig, unread):
+    def kill(warmers):
+        (warm,) = warmers._busy.values()
+        warm.has_answered = True  # as one that has served before
+        os.kill(warm.pid, signal.SIGKILL)
+
+    seen = unread(kill)
+    rig.push("a", "b")
+    rig.work(slots=1)
+    assert {one.state for one in rig.all_attempts()} == {"succeeded"}
+    assert (seen[0].cpus_used, seen[0].running) == (0, {})
 
 
 BALLAST = "b = b'x' * 400_000_000"
