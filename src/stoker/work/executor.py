@@ -154,17 +154,16 @@ class Executor:
             spawn.check_open_files(open_files)
         start = recipe.command(claimed, place.seat, running.made)
         running.command = start.shown
+        argv = start.argv if open_files is None else spawn.with_open_files(start.argv, open_files)
         with brand.changed(self._brand, brand.of_attempt(self._brand, running.serial)):
             pid = place.launcher.start(
-                start.argv,
+                argv,
                 start.env,
                 path=recipe.path,
                 folder=place.seat.scratch,
                 stdout=place.stdout.descriptor,
                 stderr=place.stderr.descriptor,
             )
-        if open_files is not None:  # long before its program has been read from the disk
-            spawn.limit_open_files(pid, open_files)
         self.enter(running, pid)
         self.own.add(pid)
         self._sessions[claimed.attempt] = pid

@@ -115,10 +115,12 @@ def check_open_files(wanted: int) -> None:
         )
 
 
-def limit_open_files(pid: int, most: int) -> None:
-    """The process, and what it will start, may have no more files open at a time."""
-    with suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+def with_open_files(argv: Sequence[bytes], most: int) -> list[bytes]:
+    """Return a command that is `argv`, and may have no more files open at a time from its first call.
+
+    To set the limit once the process has started would be too late on a busy host.
+    """
+    return [b"/bin/sh", b"-c", b'ulimit -n "$0" && exec "$@"', str(most).encode(), *argv]
 
 
 class Launcher:
