@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from sqlalchemy import event
 
 from stoker.errors import NotFound, UserError
 from stoker.model.pipeline import Cause, Output, Run, Step
@@ -308,3 +309,18 @@ def test_a_repetition_has_what_the_attempt_was_given(rig, pipeline):
     assert finish.finish(rig.store, []) == frozenset()
     with pytest.raises(NotFound, match="no step `c`"):
         repeat.as_claimed(rig.store, "x", "c")
+
+
+def test_the_forecast_does_not_count_ready_tasks_of_which_nothing_is_known(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push(*(f"k{number}" for number in range(remaining.EXACT + 1)))
+    rig.worker()
+    texts = []
+
+    def note(_connection, _cursor, text, *_more):
+        texts.append(text)
+
+    event.listen(rig.store.engine, "before_cursor_execute", note)
+    assert reports.status(rig.store).pipelines["line"].eta_s is None
+    assert texts
+    assert not [text for text in texts if "avg(" in text]  # a look at every ready task

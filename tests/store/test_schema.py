@@ -16,7 +16,18 @@ from sqlalchemy import inspect, select, text
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import choose, fold, following, indexes, locks, schema, selection, story, tables
+from stoker.store import (
+    choose,
+    failures,
+    fold,
+    following,
+    indexes,
+    locks,
+    schema,
+    selection,
+    story,
+    tables,
+)
 from stoker.store.connect import open_store
 from stoker.store.unit import Prepared
 
@@ -196,6 +207,15 @@ def test_a_story_is_found_by_the_index(rig, pipeline, database):
     happenings = Prepared(story._HAPPENINGS)
     steps = plan(rig.store, happenings, pipeline="line", key="k7", since=0)
     assert [step for step in steps if "journal_seldom" in step], steps
+
+
+def test_failures_are_found_by_the_index(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push(*(f"k{number}" for number in range(50)))
+    query = failures._ranked(Selection(states=("failed",)))
+    spelt_out = query.compile(rig.store.engine, compile_kwargs={"literal_binds": True})
+    steps = plan(rig.store, Prepared(text(str(spelt_out))))
+    assert [step for step in steps if re.search("task_failed|task_state", step)], steps
 
 
 def test_a_key_is_found_by_the_index_and_nothing_else_read(rig, pipeline, database):

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.catalog import catalog
+from stoker.store.dialects.constructs import by_index
 from stoker.store.rows import FailureRow
 from stoker.store.selection import CAUSE
 from stoker.store.unit import Unit
@@ -57,14 +58,23 @@ _Key = tuple[str, str, str]
 
 
 def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
-    """Count in the database, which also ranks the tasks of each cause: the first are examples.
+    """Count in the database, which also ranks the tasks of each cause: the first are examples."""
+    groups: dict[_Key, _Group] = {}
+    with store.reading() as unit:
+        for row in unit.execute(_ranked(selection)):
+            key = (row.pipeline, row.step, row.cause)
+            groups.setdefault(key, _Group(row.n)).show(row)
+    return groups
 
-    One pass over the failed tasks, however many causes there are.
-    """
+
+def _ranked(selection: Selection) -> Select[Any]:
+    """One pass over the failed tasks, however many causes and however many other tasks there are."""
     alike = (_T.c.step_id, CAUSE)
     place = func.row_number().over(partition_by=alike, order_by=_T.c.id).label("place")
     n = func.count().over(partition_by=alike).label("n")
-    of = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n).subquery()
+    of = by_index(
+        selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n), _T, "task_state"
+    ).subquery()
     query = (
         select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, of.c.n,
                _I.c.key, _A.c.reason)
@@ -76,12 +86,7 @@ def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
         .where(of.c.place <= EXAMPLES)
         .order_by(of.c.id)
     )  # fmt: skip
-    groups: dict[_Key, _Group] = {}
-    with store.reading() as unit:
-        for row in unit.execute(query):
-            key = (row.pipeline, row.step, row.cause)
-            groups.setdefault(key, _Group(row.n)).show(row)
-    return groups
+    return by_index(query, _T, "PRIMARY")
 
 
 def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
+from stoker.errors import Unavailable
 from stoker.model.item import NewItem
 from stoker.model.selection import Selection
 from stoker.model.states import ItemState
+from stoker.store import fold, tables
 from stoker.store import selection as selections
-from stoker.store import tables
 from stoker.store.rows import FailureRow
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 _I, _P = tables.item, tables.pipeline
 _EXAMPLES = 3
+FOLD_LIMIT_S = 10.0
 _COLUMNS = (
     _I.c.id, _I.c.id.label("item_id"), _I.c.state, _I.c.key, _I.c.path, _I.c.params, _I.c.meta,
     _I.c.size_bytes, _I.c.mtime_us, _I.c.fingerprint, _I.c.priority, _I.c.reason,
@@ -74,9 +78,25 @@ def _pages(store: "Store", selection: Selection) -> Iterator[Sequence[Any]]:
     return selections.pages(store, query, _I.c.id, where, kind=ItemState)
 
 
+def _may_be_any(store: "Store") -> bool:
+    """Whether the counts, brought up to date, have an item in quarantine.
+
+    Not every database has an index of these, and looking through all items would take seconds.
+    """
+    try:
+        if not fold.fold(store, limit_s=FOLD_LIMIT_S):
+            return True
+    except Unavailable:
+        return True  # it cannot be written just now
+    of = tables.item_tally
+    query = select(of.c.n).where(of.c.state == ItemState.QUARANTINED.value, of.c.n > 0).limit(1)
+    with store.reading() as unit:
+        return unit.execute(query).first() is not None
+
+
 def reasons(store: "Store", selection: Selection) -> list[FailureRow]:
     """Return the selected items in quarantine by their reasons, as failures without a step."""
-    if not is_about(selection):
+    if not (is_about(selection) and _may_be_any(store)):
         return []
     groups: dict[tuple[str, str], list[str]] = {}
     for rows in _pages(store, selection):

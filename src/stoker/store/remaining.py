@@ -285,22 +285,24 @@ def _typical_sizes(
 ) -> tuple[dict[str, int | None], float]:
     """Return for each pipeline a size whose rank is the mean of its ready tasks' ranks.
 
-    And the longest rank of all. One look through the index of ready tasks, without any row.
+    And the longest rank of all. One look through the index of ready tasks, without any row, and only
+    through those whose ranks say something: others are tried soon, whatever they take.
     """
     lane = tables.lane
     rank = (-_T.c.okey).bitwise_and(_MASK)
+    lanes = select(lane.c.id, lane.c.step_id).where(lane.c.step_id.in_(reckoned.fits))
+    step_of = dict(tuple(row) for row in unit.execute(lanes))
+    if not step_of:
+        return {}, 0.0
     query = (
         select(_T.c.lane, func.count(), func.avg(rank), func.min(_T.c.okey))
-        .where(_T.c.lane.is_not(None))
+        .where(_T.c.lane.in_(step_of))
         .group_by(_T.c.lane)
     )
-    step_of = dict(tuple(row) for row in unit.execute(select(lane.c.id, lane.c.step_id)))
     sums: dict[str, tuple[float, float]] = {}
     longest_s = 0.0
     for lane_id, n, mean_ms, first in unit.execute(query):
         step = step_of[lane_id]
-        if step not in reckoned.fits:
-            continue  # its rank says only that it is to be tried soon
         size = _size_of_rank(reckoned, step, float(mean_ms) / 1000)
         longest_s = max(longest_s, rank_of(first))
         if size is not None:
