@@ -66,7 +66,7 @@ def run(
 
         def on_push(done: "Registered") -> None:
             say(in_words(done))
-            refused[0] = tell_troubles(done)
+            refused[0] = tell_troubles(done) or refused[0]
 
         with progress:
             summary = project.run(

@@ -199,9 +199,10 @@ class Project(Reading, Changing, Keeping):
     ) -> "RunSummary":
         """Register, then work until nothing is ready, running or in back-off.
 
-        Registered are the paths, or without paths what the pipelines' sources hold now.
+        Registered are the paths, or without paths what the pipelines' sources hold now; where one has
+        no room for all of it, the rest once there is.
         """
-        from stoker.project.running import work_off
+        from stoker.project.running import work_off_in_turns
         from stoker.project.sources import write_progress
 
         named = [pipeline] if pipeline is not None else []
@@ -210,11 +211,17 @@ class Project(Reading, Changing, Keeping):
             pushed = [self.push(pipeline, paths)]
         else:
             pushed = self.take_sources(*named, on_wait=on_wait)
-        if on_push is not None:
-            for one in pushed:
-                on_push(one)
         store = self.open_store(create=True)
-        done = work_off(store, self.settings, pipeline=pipeline, slots=slots, on_event=on_event)
+        done = work_off_in_turns(
+            store,
+            self.settings,
+            pushed,
+            lambda: self.take_sources(*named, on_wait=on_wait),
+            pipeline=pipeline,
+            slots=slots,
+            on_event=on_event,
+            on_push=on_push or (lambda _done: None),
+        )
         for name in named or sorted(self.pipelines):
             write_progress(store, self.pipeline(name))
         return done

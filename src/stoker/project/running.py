@@ -1,8 +1,8 @@
 """Working until nothing is left, and what is said at the end."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stoker.project.janitor import Janitor
@@ -14,6 +14,7 @@ from stoker.store.reap import promote_due, reap
 if TYPE_CHECKING:
     from stoker.model.settings import Settings
     from stoker.store.connect import Store
+    from stoker.store.register import Registered
     from stoker.work.progress import Event
 
 REORDER_S = 1.0  # before work begins, on tasks that were made ready with an older reckoning
@@ -54,6 +55,41 @@ def left_to_do(store: "Store") -> Left:
     reap(store)
     promote_due(store)
     return anything_left(store)
+
+
+def work_off_in_turns(
+    store: "Store",
+    settings: "Settings",
+    pushed: "Sequence[Registered]",
+    take_more: "Callable[[], Sequence[Registered]]",
+    *,
+    pipeline: str | None,
+    slots: int | None,
+    on_event: OnEvent | None,
+    on_push: "Callable[[Registered], None]",
+) -> RunSummary:
+    """What was `pushed` is worked off, and so is the rest of it if there was no room for all at once."""
+    started = time.monotonic()
+    told: set[str] = set()
+    done, turns = None, 0
+    while done is None or any(one.opened for one in pushed):
+        for one in pushed:
+            fresh = [text for text in one.messages if text not in told]
+            one.refused = max(0, one.refused - (len(one.messages) - len(fresh)))
+            one.messages = fresh
+            told.update(fresh)
+            on_push(one)
+        done = work_off(store, settings, pipeline=pipeline, slots=slots, on_event=on_event)
+        turns += 1
+        if done.was_interrupted or not any(one.is_full and one.opened for one in pushed):
+            break
+        pushed = take_more()
+    if turns > 1:  # what was said of the last turn alone means nothing
+        elapsed_s = round(time.monotonic() - started, 3)
+        done = replace(
+            done, elapsed_s=elapsed_s, slots_busy=None, worked_s=None, equal_split_s=None
+        )
+    return done
 
 
 def work_off(

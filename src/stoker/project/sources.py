@@ -73,6 +73,7 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
             ours = total.registered + total.changed - done.registered - done.changed
             total.known = max(0, done.known - ours)
             total.conflicts, total.refused = done.conflicts, done.refused
+            total.is_full = taker.is_full
             _tell_rest(taker, total)
             return total
         if on_wait is not None:

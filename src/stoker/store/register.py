@@ -64,6 +64,7 @@ class Registered:
     refused: int = 0
     messages: list[str] = field(default_factory=list)
     most: int = EXAMPLES  # messages that are kept
+    is_full: bool = False  # there was more, and no room for it
 
     @property
     def opened(self) -> int:
@@ -95,6 +96,7 @@ class Registered:
         """Count what another transaction did too."""
         self.registered += other.registered
         self.known += other.known
+        self.is_full = self.is_full or other.is_full
         self.changed += other.changed
         self.quarantined += other.quarantined
         self.conflicts += other.conflicts

@@ -1,8 +1,11 @@
 """Sources that always tell all there is, and may have only so many items open."""
 
+import subprocess
+
 import pytest
 from sqlalchemy import select
 
+from integration.cli.conftest import STOKER
 from stoker.intake.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
@@ -85,3 +88,37 @@ def test_what_waits_for_a_pool_without_slots_is_registered_all_the_same(tmp_path
         assert [str(task.state) for task in project.tasks()] == ["ready"]
         project.set_pool("own", 1)
         assert project.run().done == 1
+
+
+def test_a_run_works_in_turns_until_all_is_done(tmp_path):
+    place = 'table = "names"\nsettle = "0s"'
+    (tmp_path / "stoker.toml").write_text(FILE.format(place=place))
+    rows = [*(f"{name},\n" for name in NAMES), "bad\n"]
+    (tmp_path / "names").write_text("".join(["key,name\n", *rows]))
+    pushed = []
+    with open_project(tmp_path) as project:
+        done = project.run(on_push=pushed.append)
+        assert (done.done, done.slots_busy) == (5, None)
+        assert [one.registered for one in pushed] == [2, 2, 1]
+        project.hold()
+        (tmp_path / "names").write_text("key,name\nf,\ng,\nh,\n")
+        project.take_sources()
+        project.hold()
+        assert project.run().held == 2, "what is held takes room, and is not waited for"
+
+
+def test_a_run_ends_with_what_any_pipeline_was_refused(tmp_path):
+    text = FILE.format(place='list = "names"\nsettle = "0s"')
+    bad = (
+        text.replace("list =", "table =")
+        .replace("names", "table")
+        .replace("pipelines.p", "pipelines.a")
+    )
+    (tmp_path / "stoker.toml").write_text(text + bad)
+    (tmp_path / "names").write_text("a\n")
+    (tmp_path / "table").write_text("key,unknown\n")
+    done = subprocess.run(
+        [STOKER, "run"], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "1 done" in done.stdout
