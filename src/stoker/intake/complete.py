@@ -17,6 +17,7 @@ class Completeness:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self.is_asked = source.complete_when is not None or source.manifest is not None
         self.is_elsewhere = "/" in (source.complete_when or "").removeprefix("{item}/")
 
     def lack(self, path: str) -> str | None:

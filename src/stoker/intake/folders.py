@@ -136,11 +136,22 @@ class FoldersSource:
                 continue
             path = f"{self._root}/{name}"
             lack = self._completeness.lack(path)
+            if lack is None and not self._is_as_seen(path, item):
+                continue  # what completes it came after it was measured
             if lack is None:
                 settling.forget(name)
                 yield self._admission.admit(item, {})
             else:
                 lacking.append(f"`{path}`: {lack}")
+
+    def _is_as_seen(self, path: str, item: "NewItem") -> bool:
+        """Whether the folder holds what it held when it was measured, if that was not all to know."""
+        if not self._completeness.is_asked:
+            return True
+        try:
+            return self._listing.folder_at(path, meta=item.meta).fingerprint == item.fingerprint
+        except (UserError, OSError):
+            return False
 
     def _fingerprints(self, keys: list[str]) -> dict[str, str]:
         source = sources.find_source(self._store, self._pipeline.name, self.name, kind=self.kind)

@@ -146,6 +146,8 @@ class FolderReader:
         if lack is not None:
             self.lacks[paths[0]] = lack
             return
+        if self._completeness.is_asked and not self._is_as_seen(folder, one):
+            return  # its last write and its companion came after we looked: it settles anew
         for name, _ in one.files:
             settling.forget(name)
         self.lacks.pop(paths[0], None)
@@ -153,6 +155,13 @@ class FolderReader:
         item = replace(one.item, checksum=checksum)
         sums = {path: self._completeness.declared_sum(path) for path in paths}
         yield self._admission.admit(item, sums)
+
+    def _is_as_seen(self, folder: str, one: Candidate) -> bool:
+        """Whether the files are now what they were when they were looked at."""
+        now = [seen for name, _ in one.files for seen in self._see(folder, name)]
+        return [mark_of_file(seen.found) for seen in now] == [
+            mark_of_file(found) for _, found in one.files
+        ]
 
     def _checksum_of_touched(self, one: Candidate) -> str | None:
         """Return the checksum of a known file that may only have been touched; else None."""

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from stoker.intake import folder as folder_module
+from stoker.intake.complete import Completeness
 from stoker.intake.contents import Contents
 from stoker.intake.source import Over
 from stoker.store import rebuild
@@ -429,3 +430,25 @@ def test_a_file_of_a_year_that_no_calendar_has_keeps_nothing_back(yard, monkeypa
     yard.take_until(lambda: yard.keys() == ["odd.dat", "plain.dat"])
     (odd,) = [item for item in yard.project.items() if item.item == "odd.dat"]
     assert odd.modified_at is not None
+
+
+@pytest.mark.parametrize("items", ["files", "folders"])
+def test_a_last_write_that_comes_with_the_companion_is_no_change_afterwards(
+    yard, monkeypatch, items
+):
+    real = Completeness.lack
+    file = yard.incoming / ("a.dat" if items == "files" else "run1/a.dat")
+
+    def lack(self, path):
+        if "half" in file.read_text():  # it has been looked at, and is not whole yet
+            file.write_text("whole")
+            (yard.incoming / f"{os.path.basename(path)}.done").touch()
+        return real(self, path)
+
+    yard.declare(f'{QUICK}\ncomplete_when = "{{item}}.done"', f'items = "{items}"')
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("half")
+    monkeypatch.setattr(Completeness, "lack", lack)
+    yard.take_until(yard.keys)
+    (row,) = yard.rows().values()
+    assert row.size_bytes == len("whole"), "what was registered was not there any more"
