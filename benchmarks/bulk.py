@@ -8,8 +8,7 @@ from sqlalchemy import Table, select, update
 
 from stoker.model.states import TaskState
 from stoker.store import fold, tables
-from stoker.store.connect import Store
-from stoker.store.unit import Unit
+from stoker.store.unit import Store, Unit
 
 BASE = 1_000_000_000  # ids of copies begin here, far from all others
 

@@ -25,7 +25,8 @@ import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.store import claim, finish, register, versions
-from stoker.store.connect import Store, open_store
+from stoker.store.connect import open_store
+from stoker.store.unit import Store
 from stoker.work.prefetch import HORIZON_S, MOST
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.spec.load import load_project
 from stoker.store import claim, finish, fold, reap, register, versions
-from stoker.store.connect import Store, open_store
+from stoker.store.connect import open_store
+from stoker.store.unit import Store
 
 STOKER = str(Path(sys.executable).with_name("stoker"))
 CONFIG = """

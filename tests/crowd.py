@@ -13,7 +13,8 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Claimed, Result
 from stoker.store import claim, finish, fleet
-from stoker.store.connect import Store, open_store
+from stoker.store.connect import open_store
+from stoker.store.unit import Store
 
 _processes = multiprocessing.get_context("fork")
 

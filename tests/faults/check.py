@@ -23,8 +23,9 @@ from sqlalchemy import func, select
 
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import fold, rebuild, tables
-from stoker.store.connect import Store, open_store
+from stoker.store.connect import open_store
 from stoker.store.ids import text_of
+from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.leftovers import store_id
 from stoker.work.measure import measure

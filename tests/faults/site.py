@@ -17,7 +17,8 @@ from integration.work.rig import freeze, is_locked, is_stopped, wait_until
 from stoker.model.item import NewItem
 from stoker.spec.load import load_project
 from stoker.store import register, versions
-from stoker.store.connect import Store, open_store
+from stoker.store.connect import open_store
+from stoker.store.unit import Store
 from stoker.work.contain import children, descendants
 from stoker.work.scratch import process_start
 

@@ -23,7 +23,7 @@ from stoker.store import (
     tables,
     versions,
 )
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 
 ME = control.Who("tester")
 

@@ -10,7 +10,7 @@ from stoker.errors import UserError
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.prune import Pruned
+    from stoker.store.pruned import Pruned
 
 _WHAT = ("items", "attempts", "logs", "journal")
 _STATES = {

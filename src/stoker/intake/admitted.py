@@ -10,7 +10,7 @@ from stoker.store.sources import find_source, fingerprints
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 AT_ONCE = 200  # items that the store is asked for
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stoker.intake.source import Over
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 IDLE_S = 30.0  # between looks for items that have no checksum
 _SHARE = 9  # times as long as reading took, nothing is read

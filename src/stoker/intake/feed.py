@@ -25,7 +25,7 @@ from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Feed
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 PAGE = 200  # documents at once
 REST_S = 60.0  # at most between looks

@@ -17,7 +17,7 @@ from stoker.model.source import Feed
 from stoker.store.progress import ItemProgress, Place, StepProgress, progress_of, touched_since
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 STATUS, OWN = "status", "stoker"  # the fields of a document that we write
 DOCUMENT, FEED = "document", "feed"  # in `meta`: the document's id, and which source it came from

@@ -27,7 +27,7 @@ from stoker.model.source import Source as Declared
 from stoker.store import sources
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 NOTICED_S = 60.0  # between looks at all where the kernel tells of every change, and where
 UNNOTICED_S = 5.0  # another host may write there without that, or the kernel watches no more

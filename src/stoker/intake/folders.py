@@ -27,7 +27,7 @@ from stoker.store import sources
 
 if TYPE_CHECKING:
     from stoker.model.item import NewItem
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 EVERY_S = 5.0
 _CHUNK = 500

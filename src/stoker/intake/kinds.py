@@ -13,7 +13,7 @@ from stoker.model.source import Rules
 from stoker.model.source import Source as Declared
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 
 def make_source(

@@ -16,7 +16,7 @@ from stoker.store import sources
 
 if TYPE_CHECKING:
     from stoker.intake.admission import Admission
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _CHUNK = 2_000  # files whose names are held at once
 

@@ -14,7 +14,7 @@ from stoker.store.sources import KnownSource, advance, conclude, find_source, op
 
 if TYPE_CHECKING:
     from stoker.model.item import NewItem
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 FULL_S = 2.0  # between looks at whether a source with too many open items has room again
 _OUTAGE_S = 2.0  # before a store that does not answer is asked again

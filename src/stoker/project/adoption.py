@@ -35,8 +35,8 @@ from stoker.store.register import user
 from stoker.work.measure import measure
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
     from stoker.store.rows import TaskRow
+    from stoker.store.unit import Store
 
 SETTLE_S = 10.0  # what changed since may still be being written
 _EXAMPLES = 5

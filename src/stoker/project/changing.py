@@ -10,11 +10,11 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.connect import Store
     from stoker.store.control import Who
     from stoker.store.pools import PoolChange
-    from stoker.store.prune import Pruned
+    from stoker.store.pruned import Pruned
     from stoker.store.redo import Changed
+    from stoker.store.unit import Store
 
 
 class Change(Narrowing, total=False):

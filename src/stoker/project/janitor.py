@@ -11,12 +11,13 @@ from stoker.errors import StokerError
 from stoker.model.settings import Retention
 from stoker.store import fold, ordering, prune, temporary
 from stoker.store.gone import begin_again_elsewhere
+from stoker.store.pruned import Pruned
 from stoker.store.reap import promote_due, reap
 from stoker.work import leftovers
 from stoker.work.scratch import wipe
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 TICK_S = 3.0
 FOLD_LIMIT_S = 2.0
@@ -96,7 +97,7 @@ class Janitor:
         if self._retention.is_nothing or now_s < self._prune_from_s:
             return
         if self._pruning is None:
-            self._pruning = prune.steps(self._store, self._retention, prune.Pruned())
+            self._pruning = prune.steps(self._store, self._retention, Pruned())
         while time.monotonic() < now_s + PRUNE_S:
             if next(self._pruning, _DONE) is _DONE:
                 self._pruning = None

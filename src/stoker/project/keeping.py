@@ -9,11 +9,11 @@ from stoker.project.opened import Opened
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stoker.store.connect import Store
     from stoker.store.copying import OnTable
     from stoker.store.extent import Extent
     from stoker.store.invariants import Checked
     from stoker.store.relocate import Relocated
+    from stoker.store.unit import Store
     from stoker.store.upgrade import Made, Upgraded
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.model.settings import Settings
     from stoker.spec.load import Loaded
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 
 class Opened:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stoker.model.curve import Curve
     from stoker.model.estimate import Fit
     from stoker.model.settings import Pool
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total
 _FLEET = re.compile(r"(?:(\d+)x)?(\d+)")

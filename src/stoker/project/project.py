@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from stoker.model.selection import Selection
     from stoker.project.adoption import Adopted
     from stoker.project.running import OnEvent, RunSummary
-    from stoker.store.connect import Store
     from stoker.store.pools import PoolChange
     from stoker.store.register import Registered
+    from stoker.store.unit import Store
     from stoker.store.versions import VersionChange
 
 

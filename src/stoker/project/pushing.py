@@ -16,7 +16,7 @@ from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.store.register import Registered, register
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 
 def push(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from stoker.project.rehearsal import Rehearsal
     from stoker.store.attempts import StoredStream
     from stoker.store.busy import Busy
-    from stoker.store.connect import Store
     from stoker.store.rows import (
         AttemptRow,
         FailureRow,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
         Why,
         WorkerRow,
     )
+    from stoker.store.unit import Store
 
 
 class Reading(Opened):

@@ -13,8 +13,8 @@ from stoker.store.reap import promote_due, reap
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings
-    from stoker.store.connect import Store
     from stoker.store.register import Registered
+    from stoker.store.unit import Store
     from stoker.work.progress import Event
 
 REORDER_S = 1.0  # before work begins, on tasks that were made ready with an older reckoning

@@ -10,7 +10,7 @@ from stoker.store.register import Registered
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 PATIENCE = 10  # times `settle` that a run waits for what goes on changing
 OnWait = Callable[[int, float], None]

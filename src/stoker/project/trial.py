@@ -13,7 +13,7 @@ from stoker.store.versions import apply_version
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.project.opened import Opened
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 
 def store_if_there(project: "Opened") -> "Store | None":

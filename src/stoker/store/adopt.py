@@ -23,7 +23,7 @@ from stoker.store.publications import own, owner_of
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _O = tables.task, tables.item, tables.output
 ADOPTED = 1  # the kind of such an attempt

@@ -10,11 +10,12 @@ from stoker.model.pipeline import Pipeline
 from stoker.model.states import TaskState
 from stoker.store import tables
 from stoker.store.apply import Move, move
-from stoker.store.catalog import StepEntry, catalog
+from stoker.store.catalog import catalog
 from stoker.store.curves import milliseconds, numbers
 from stoker.store.estimates import book
 from stoker.store.journal import Entry, append
 from stoker.store.lanes import lane_of
+from stoker.store.steps import StepEntry
 from stoker.store.unit import Unit
 
 REMOVED = "its step was removed from the pipeline"

@@ -8,10 +8,10 @@ from sqlalchemy import insert, null, select
 from stoker.model.states import TaskState
 from stoker.store import curves, tables
 from stoker.store.aftermath import ORDER_STEP
-from stoker.store.catalog import StepEntry
 from stoker.store.estimates import book
 from stoker.store.journal import Entry
 from stoker.store.lanes import lane_of
+from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, param
 
 _I, _T = tables.item, tables.task

@@ -20,7 +20,7 @@ from stoker.store.rows import AttemptRow, OutputRow, StreamRow
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _P, _S, _W, _V, _O = (
     tables.task, tables.item, tables.pipeline, tables.step, tables.worker, tables.version,

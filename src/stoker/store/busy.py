@@ -12,7 +12,7 @@ from stoker.store.ids import first_attempt_id
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 ITEMS = 200_000  # with more, splitting by equal count is not looked at
 _SKEW_US = 600_000_000  # clocks of hosts and store differ by less

@@ -4,17 +4,15 @@ Read again whenever another process has set a new version of a pipeline, or othe
 one look at their newest ids tells.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from sqlalchemy import BigInteger, func, literal, select
 
 from stoker.errors import Bug
-from stoker.model.pipeline import Pipeline, Step
+from stoker.model.pipeline import Pipeline
 from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
-from stoker.store.sharing import Sharing, newest_sharing
+from stoker.store.sharing import newest_sharing
+from stoker.store.steps import Catalog, LaneKey, StepEntry
 from stoker.store.unit import Prepared, Unit
 
 # A column for a query that has to be made anyway, to spare one: see `catalog`.
@@ -24,48 +22,6 @@ NEWEST_VERSION = func.coalesce(
     select(func.max(tables.sharing.c.id)).scalar_subquery(), 0
 )
 _NEWEST = Prepared(select(NEWEST_VERSION))
-LaneKey = tuple[int, str, str]  # memory level, who pushed the item, the only host or nothing
-
-
-@dataclass(frozen=True, slots=True)
-class StepEntry:
-    """A step of a pipeline's current version, or one that was removed (then `spec` is None)."""
-
-    id: int
-    pipeline_id: int
-    pipeline: str
-    name: str
-    position: int
-    body_id: int
-    body_hash: str
-    spec: Step | None
-    predecessors: tuple[int, ...] = ()
-    successors: tuple[int, ...] = ()
-    patterns: Mapping[int, int] = field(default_factory=dict)  # memory level -> the pattern's id
-    lanes: Mapping[LaneKey, int] = field(default_factory=dict)
-    together: tuple[int, ...] = ()  # the steps, itself among them, that stay on one host with it
-
-    def pattern_at(self, level: int) -> int:
-        """The id of the lane from which others at that memory level are made."""
-        return self.patterns[min(level, len(self.patterns) - 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """The steps and current versions of all pipelines at one moment."""
-
-    newest_version: int  # of the pipelines, and of what is shared
-    sharing: Sharing
-    steps: Mapping[int, StepEntry]
-    by_lane: Mapping[int, StepEntry]
-    by_name: Mapping[tuple[str, str], StepEntry]
-    current: Mapping[str, VersionId]  # pipeline -> version id
-    pipeline_ids: Mapping[str, int]
-
-    def of_pipeline(self, pipeline: str) -> tuple[StepEntry, ...]:
-        """The steps in the current version, predecessors first."""
-        found = (s for s in self.steps.values() if s.pipeline == pipeline and s.spec is not None)
-        return tuple(sorted(found, key=lambda entry: entry.position))
 
 
 def catalog(unit: Unit, *, newest: int | None = None) -> Catalog:

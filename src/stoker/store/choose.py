@@ -22,11 +22,12 @@ from stoker.model.rank import priority_of
 from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
-from stoker.store.catalog import Catalog, StepEntry, reread
+from stoker.store.catalog import reread
 from stoker.store.dialects.constructs import by_index
 from stoker.store.ids import new_attempt_id
 from stoker.store.room import Room
 from stoker.store.slots import Needs, Slots
+from stoker.store.steps import Catalog, StepEntry
 from stoker.store.together import bind
 from stoker.store.unit import Prepared, Unit, param, param_list
 

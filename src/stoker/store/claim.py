@@ -22,15 +22,15 @@ from stoker.model.transitions import CLAIM
 from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
-from stoker.store.catalog import Catalog
 from stoker.store.choose import Taken, Wants, take
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
 from stoker.store.room import room
+from stoker.store.steps import Catalog
 from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _A, _R = tables.task, tables.attempt, tables.turn
 

@@ -17,14 +17,15 @@ from stoker.model.transitions import Transition
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.apply import Move, move
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks, lock_tasks_of
 from stoker.store.redo import COLUMNS, Changed, as_move, redo
+from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _S, _P, _A = tables.task, tables.item, tables.step, tables.pipeline, tables.attempt
 _Choice = Callable[[Any, Catalog], tuple[Transition, dict[str, Any]] | None]

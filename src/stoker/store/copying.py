@@ -17,7 +17,7 @@ from stoker.store import tables
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 PAGE = 2_000
 _MODULUS = 1 << 128
@@ -59,7 +59,7 @@ def copy_rows(
         if on_table is not None:
             on_table(table.name, content.rows)
     with target.writing() as unit:
-        target.dialect.continue_ids(unit)
+        target.dialect.continue_ids(unit.cursor)
     return done
 
 

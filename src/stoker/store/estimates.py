@@ -20,11 +20,12 @@ from stoker.model.estimate import Fit, Observation, fit, host_speeds
 from stoker.model.rank import order_key, probing, rank_curves
 from stoker.model.states import AttemptState
 from stoker.store import tables
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
+from stoker.store.steps import Catalog
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 ROWS = 20_000  # of the journal, read at a time
 SEEN_AT_ONCE = 64  # attempts of a step that one look takes in, evenly chosen

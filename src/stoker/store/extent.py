@@ -9,7 +9,7 @@ from stoker.store import copying, fold
 from stoker.store.tables import metadata
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 # What each table is for, for people; `tables` of the rest belong to the store's own bookkeeping.
 HOLDS = {
@@ -54,7 +54,7 @@ def extent(store: "Store", *, scratch: str) -> Extent:
     """Return how much room everything takes; it reads the whole of an SQLite file."""
     fold.fold(store, limit_s=1.0)
     with store.reading() as unit:
-        sizes = store.dialect.room(unit)
+        sizes = store.dialect.room(unit.cursor)
         rows = copying.count_rows(unit)
     free = sizes.pop("free", 0)
     logs_files, logs_bytes = weigh(str(store.folder / "logs"))

@@ -16,7 +16,7 @@ from stoker.store.selection import CAUSE
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
 EXAMPLES = 3

@@ -20,15 +20,16 @@ from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
 from stoker.spec import canon
 from stoker.store import tables, temporary
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move_all
-from stoker.store.catalog import NEWEST_VERSION, Catalog, StepEntry, catalog, pipeline_of
+from stoker.store.catalog import NEWEST_VERSION, catalog, pipeline_of
 from stoker.store.following import Of, pass_over, unblocked
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
+from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _A, _S = tables.task, tables.item, tables.attempt, tables.slot
 _CARRYING = Prepared(

@@ -17,7 +17,7 @@ from stoker.store.pools import fit_host
 from stoker.store.unit import Prepared, as_a_whole, param
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _W, _A, _T = tables.worker, tables.attempt, tables.task
 _RENEW = Prepared(

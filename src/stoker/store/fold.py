@@ -17,11 +17,12 @@ from stoker.failpoints import hit
 from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
 from stoker.store.apply import set_item_states
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
+from stoker.store.steps import Catalog
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 FOLD_ROWS = 5_000
 _KEYS_AT_ONCE = 500

@@ -10,11 +10,11 @@ from stoker.model.rank import priority_of
 from stoker.model.states import TaskState
 from stoker.store import tables
 from stoker.store.apply import Move, move
-from stoker.store.catalog import Catalog, StepEntry
 from stoker.store.dialects.constructs import by_index
 from stoker.store.estimates import book
 from stoker.store.lanes import lane_of
 from stoker.store.locks import OF_ITEM
+from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Prepared, Unit, param, param_list
 
 _T = tables.task

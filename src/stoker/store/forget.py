@@ -13,15 +13,16 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from stoker.failpoints import hit
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import tables, waste
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
 from stoker.store.ids import text_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_items, lock_tasks, lock_tasks_of
+from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
-    from stoker.store.prune import Pruned
+    from stoker.store.pruned import Pruned
+    from stoker.store.unit import Store
 
 _T, _I, _A, _O, _P, _S, _W, _PUB, _TMP = (
     tables.task, tables.item, tables.attempt, tables.output, tables.pipeline, tables.step,

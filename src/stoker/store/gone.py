@@ -17,7 +17,7 @@ from stoker.store.redo import begin_again
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 GONE_S = 600.0  # without a worker on it, a host is taken for gone
 BATCH = 200  # items in a transaction

@@ -18,7 +18,7 @@ from stoker.store.ids import text_of
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _A, _I, _S, _P, _J, _SLOT = (
     tables.task, tables.attempt, tables.item, tables.step, tables.pipeline, tables.journal,

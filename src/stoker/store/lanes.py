@@ -9,7 +9,7 @@ lane is never removed, as tasks may stand in it.
 from sqlalchemy import insert, literal, select
 
 from stoker.store import tables
-from stoker.store.catalog import StepEntry
+from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, param
 
 _L, _N = tables.lane, tables.lane_need

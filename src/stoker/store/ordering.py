@@ -19,7 +19,7 @@ from stoker.store.estimates import book, catch_up
 from stoker.store.unit import Prepared, as_a_whole, param
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 UPKEEP_S = 2.5  # between two looks, by whichever process comes first
 LEARN_S = 0.5  # the rest waits for the next look

@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from stoker.errors import NotFound, UserError
 from stoker.model.settings import Pool, check_slot_count, check_slot_names
 from stoker.model.shares import Shares
+from stoker.model.sharing import Sharing
 from stoker.model.states import WorkerState
 from stoker.spec.problems import suggest
 from stoker.store import tables
@@ -21,11 +22,11 @@ from stoker.store.control import Who
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.moments import moment
 from stoker.store.rows import PoolStatus, SlotRow
-from stoker.store.sharing import Sharing, from_file, newest_sharing, set_sharing
+from stoker.store.sharing import from_file, newest_sharing, set_sharing
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _SLOT, _TURN, _A, _T, _I, _P, _S, _W = (
     tables.slot, tables.turn, tables.attempt, tables.task, tables.item, tables.pipeline,

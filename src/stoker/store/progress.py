@@ -17,8 +17,7 @@ from stoker.store.attempts import last_of_tasks
 from stoker.store.rows import AttemptRow
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
-    from stoker.store.unit import Unit
+    from stoker.store.unit import Store, Unit
 
 _J, _I, _P, _S, _T = tables.journal, tables.item, tables.pipeline, tables.step, tables.task
 ROWS = 1_000  # of the journal at once

@@ -15,7 +15,7 @@ from stoker.store.ids import digest_of
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _P, _T = tables.publication, tables.task
 

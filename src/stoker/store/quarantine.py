@@ -17,7 +17,7 @@ from stoker.store import selection as selections
 from stoker.store.rows import FailureRow
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _I, _P = tables.item, tables.pipeline
 _EXAMPLES = 3

@@ -18,7 +18,7 @@ from stoker.store.locks import lock_tasks
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _A, _W, _S = tables.task, tables.item, tables.attempt, tables.worker, tables.slot
 BATCH = 1_000

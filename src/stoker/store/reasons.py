@@ -11,15 +11,16 @@ from stoker.model.states import TaskState
 from stoker.spec.problems import suggest
 from stoker.store import selection as selections
 from stoker.store import tables
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
 from stoker.store.moments import moment
 from stoker.store.rows import Why
 from stoker.store.shortage import Said, shortage
+from stoker.store.steps import Catalog
 from stoker.store.story import find_item
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _S, _A, _W, _L, _SLOT = (
     tables.task, tables.item, tables.step, tables.attempt, tables.worker, tables.lane, tables.slot,

@@ -15,11 +15,12 @@ from stoker.model.states import AttemptState, TaskState
 from stoker.store import selection as selections
 from stoker.store import tables, temporary
 from stoker.store.apply import Move, close_attempts, move
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
 from stoker.store.following import followers
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks_of
+from stoker.store.steps import Catalog
 from stoker.store.together import unbind
 from stoker.store.unit import Unit
 

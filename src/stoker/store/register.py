@@ -16,15 +16,16 @@ from stoker.model.states import ItemState
 from stoker.store import tables
 from stoker.store.apply import admit_item
 from stoker.store.arrivals import create_tasks
-from stoker.store.catalog import StepEntry, catalog, pipeline_of
+from stoker.store.catalog import catalog, pipeline_of
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_tasks_of
 from stoker.store.redo import redo_item
+from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 CHUNK = 2_000  # items a transaction
 EXAMPLES = 20  # conflicts that are kept as text
@@ -336,7 +337,7 @@ def _insert(
     came: Origin,
 ) -> None:
     """New items are there with a task for each step; without steps, in quarantine."""
-    first = unit.store.dialect.reserve_item_ids(unit, len(items))
+    first = unit.store.dialect.reserve_item_ids(unit.cursor, len(items))
     now, by_user, source_id = unit.now_us, came.by_user, came.source_id
     state = (ItemState.WAITING if steps else ItemState.QUARANTINED).value
     event = "register" if steps else "quarantine"

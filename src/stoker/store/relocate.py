@@ -22,7 +22,6 @@ from stoker.store.connect import (
     BACKUP,
     MOVED,
     OWN_SITE,
-    Store,
     aside,
     bare,
     machine,
@@ -32,7 +31,7 @@ from stoker.store.copying import Content, OnTable
 from stoker.store.journal import Entry, append, last_seq, to_json
 from stoker.store.moments import moment
 from stoker.store.reap import reap
-from stoker.store.unit import Unit
+from stoker.store.unit import Store, Unit
 
 _SITE = tables.site
 _OWN = _SITE.c.id == OWN_SITE
@@ -198,7 +197,7 @@ def _shutting(source: Store, said: str) -> Iterator[Unit]:
     """Yield the source while nobody else writes; with the end of the block nobody does any more."""
     with source.writing(alone=True) as unit:
         integrity.refuse_workers(unit, "move its store")
-        source.dialect.shut(unit)
+        source.dialect.shut(unit.cursor)
         yield unit
         unit.execute(update(_SITE).where(_OWN).values(set_aside=said))
 

@@ -14,9 +14,10 @@ from stoker.model.rank import PRIORITY_BITS, rank_of
 from stoker.model.simulate import Fleet, Host, fleet_of
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
-from stoker.store.catalog import Catalog, catalog
+from stoker.store.catalog import catalog
 from stoker.store.estimates import Book, book, with_running
 from stoker.store.sharing import newest_sharing
+from stoker.store.steps import Catalog
 from stoker.store.unit import Unit
 
 EXACT = 1_500  # open tasks: with more, only totals are looked at

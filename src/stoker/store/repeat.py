@@ -18,8 +18,8 @@ from stoker.store.story import find_item
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
     from stoker.store.rows import AttemptRow
+    from stoker.store.unit import Store
 
 _T, _A, _O, _SLOT, _S = tables.task, tables.attempt, tables.output, tables.slot, tables.step
 

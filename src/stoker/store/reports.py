@@ -27,7 +27,7 @@ from stoker.store.sources import source_rows
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _T, _I, _P, _S, _A, _W = (
     tables.task, tables.item, tables.pipeline, tables.step, tables.attempt, tables.worker,

@@ -18,7 +18,7 @@ from stoker.errors import NotFound, Refused
 from stoker.store.unit import translated
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 HEAD = "0001"  # the newest migration; a test holds that it is
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -15,7 +15,7 @@ from stoker.store.dialects.constructs import globs
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 PAGE = 1_000
 

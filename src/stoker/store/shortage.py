@@ -8,10 +8,10 @@ from sqlalchemy import func, select
 
 from stoker.model.states import AttemptState, WorkerState
 from stoker.store import tables
-from stoker.store.catalog import Catalog, StepEntry
 from stoker.store.choose import FRESH_US
 from stoker.store.gone import GONE_S
 from stoker.store.moments import moment
+from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Unit
 
 _T, _I, _S, _A, _W, _L, _SLOT, _TURN = (

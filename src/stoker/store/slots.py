@@ -6,8 +6,8 @@ from operator import itemgetter
 
 from sqlalchemy import and_, case, func, or_, select, update
 
+from stoker.model.sharing import Sharing
 from stoker.store import tables
-from stoker.store.sharing import Sharing
 from stoker.store.unit import Prepared, Unit, param
 
 MINUTE_US = 60_000_000

@@ -24,7 +24,7 @@ from stoker.store.rows import SourceRow
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _S, _F, _I, _P = tables.source, tables.source_folder, tables.item, tables.pipeline
 _PAGE = 2_000

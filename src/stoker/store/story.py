@@ -28,7 +28,7 @@ from stoker.store.unit import Unit, param
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _I, _P, _S, _T, _J = tables.item, tables.pipeline, tables.step, tables.task, tables.journal
 _NEAR = 3

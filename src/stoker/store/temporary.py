@@ -9,12 +9,12 @@ from sqlalchemy import delete, insert, select, update
 from stoker.model.states import TaskState
 from stoker.model.task import Result
 from stoker.store import tables
-from stoker.store.catalog import Catalog
 from stoker.store.locks import lock_tasks_of
+from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _X, _T, _E = tables.temporary, tables.task, tables.edge
 _SATISFIED = tuple(state.value for state in TaskState if state.is_satisfied)

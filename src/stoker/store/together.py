@@ -8,8 +8,8 @@ from collections.abc import Collection
 from sqlalchemy import and_, select, update
 
 from stoker.store import tables
-from stoker.store.catalog import Catalog, StepEntry
 from stoker.store.lanes import lane_of
+from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Prepared, Unit, param, param_list
 
 _T = tables.task

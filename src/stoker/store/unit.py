@@ -1,4 +1,4 @@
-"""Transactions: the only place where one begins and ends, and where database errors are translated.
+"""A store and its transactions: where one begins and ends, and where database errors are translated.
 
 A `Unit` is one open transaction. Statements that run once a task are `Prepared`: built with
 SQLAlchemy Core, compiled once for the dialect, and then executed as text on the driver's cursor
@@ -7,10 +7,13 @@ SQLAlchemy Core, compiled once for the dialect, and then executed as text on the
 
 import functools
 import random
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, bindparam
@@ -23,7 +26,9 @@ from stoker.failpoints import hit
 from stoker.store.dialects import BrokenOff, Dialect
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.model.pipeline import Pipeline
+    from stoker.model.task import VersionId
+    from stoker.store.steps import Catalog
 
 TRIES = 6  # of a transaction that the database broke off
 _P = ParamSpec("_P")
@@ -222,3 +227,116 @@ def param(name: str) -> Any:
 def param_list(name: str) -> Any:
     """A list as a parameter of a prepared statement; never an empty one."""
     return bindparam(name, expanding=True, required=True)
+
+
+class Store:
+    """One open store. Threads may share it: each gets a connection of its own.
+
+    `versions` caches pipelines by version id; versions never change, so neither does an entry.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        dialect: Dialect,
+        *,
+        folder: str | None = None,
+        password_file: str | None = None,
+    ) -> None:
+        self.dialect = dialect
+        self.engine = dialect.engine(url, password_file=password_file)
+        self.url = self.engine.url.render_as_string(hide_password=True)
+        self.versions: dict[VersionId, Pipeline] = {}
+        self.catalog: Catalog | None = None
+        self.epoch = 1
+        self.host = socket.gethostname()
+        self._folder = Path(folder or ".stoker").absolute()
+        self._local = threading.local()
+        self._connections: list[Connection] = []
+        self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to the store but is no row lies: logs of attempts, and scratch."""
+        return self.dialect.folder(self.engine) or self._folder
+
+    def writing(
+        self, *, dry_run: bool = False, alone: bool = False
+    ) -> AbstractContextManager[Unit]:
+        """A transaction that writes: all of its block happens, or nothing.
+
+        With `dry_run` nothing, but the block sees what would have been. With `alone` no other
+        transaction writes meanwhile: for the rare changes that concern every task.
+        """
+        return transaction(self, writes=True, dry_run=dry_run, alone=alone)
+
+    def reading(self) -> AbstractContextManager[Unit]:
+        """A transaction that reads one state of the store."""
+        return transaction(self, writes=False)
+
+    def forget(self) -> None:
+        """Drop what is known of pipelines: a transaction is about to be undone that may have told it."""
+        self.catalog = None
+        self.versions.clear()
+
+    def checkpoint(self) -> None:
+        """Let the database do its housekeeping; never inside a transaction."""
+        with translated(self.dialect):
+            self.dialect.checkpoint(self.connection())
+
+    def give_back(self) -> bool:
+        """Let a little of the store's free room go back to the disk; return whether there is more."""
+        with translated(self.dialect):
+            return self.dialect.give_back(self.connection())
+
+    def close(self) -> None:
+        """Close every connection that any thread opened. The store cannot be used afterwards."""
+        with self._lock:
+            for connection in self._connections:
+                _close(connection)
+            self._connections.clear()
+        self.engine.dispose()
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether this thread has a connection already."""
+        return getattr(self._local, "connection", None) is not None
+
+    def connection(self) -> Connection:
+        """Return this thread's connection, opening it if need be."""
+        found: Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = self.engine.connect()
+            self._local.connection = found
+            with self._lock:
+                self._connections.append(found)
+        return found
+
+    def break_off(self) -> None:
+        """Whoever waits for the database, in any thread, waits no longer: Unavailable.
+
+        For a server that has gone silent. Where nobody waits, the next transaction finds out, and
+        has a new connection. A local file has no such waits.
+        """
+        with self._lock:
+            for connection in self._connections:
+                with suppress(SQLAlchemyError, *self.dialect.driver_errors):
+                    self.dialect.sever(connection.connection.driver_connection)
+
+    def discard_connection(self) -> None:
+        """Close this thread's connection, which is of no use any more; the next will be a new one."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            return
+        self._local.connection = None
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+        _close(connection)
+
+
+def _close(connection: Connection) -> None:
+    """Close a connection that may have died already."""
+    with suppress(SQLAlchemyError):
+        connection.invalidate()
+        connection.close()

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from stoker.errors import NotFound
 from stoker.store import integrity, schema, tables
-from stoker.store.connect import OWN_SITE, Store, refuse_foreign
+from stoker.store.connect import OWN_SITE, refuse_foreign
 from stoker.store.schema import Revision
+from stoker.store.unit import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

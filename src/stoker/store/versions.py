@@ -12,13 +12,14 @@ from stoker.model.pipeline import Pipeline, Step
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.aftermath import TaskChanges
-from stoker.store.catalog import StepEntry, catalog
+from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
+from stoker.store.steps import StepEntry
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
     from stoker.store.control import Who
+    from stoker.store.unit import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

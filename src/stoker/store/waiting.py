@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from stoker.model.rank import priority_of
+from stoker.model.sharing import Sharing
 from stoker.model.simulate import Fleet
 from stoker.store import estimates, fold, remaining, tables
 from stoker.store.catalog import catalog
-from stoker.store.sharing import Sharing, from_file, newest_sharing
+from stoker.store.sharing import from_file, newest_sharing
 
 if TYPE_CHECKING:
     from stoker.model.estimate import Fit
     from stoker.model.settings import Pool
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _MOST = 10_000_000
 _I, _P = tables.item, tables.pipeline

@@ -13,7 +13,7 @@ from stoker.store import tables
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.connect import Store
+    from stoker.store.unit import Store
 
 _W = tables.waste
 _BATCH = 500

@@ -10,7 +10,7 @@ from stoker.failpoints import hit
 from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, Claimed, Result, WorkerId
 from stoker.store import claim, finish
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 from stoker.work.prefetch import Appetite
 from stoker.work.recipe import Recipe
 from stoker.work.running import Running

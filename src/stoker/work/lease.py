@@ -14,7 +14,7 @@ from collections.abc import Callable
 from stoker.errors import StaleAttempt, StokerError
 from stoker.model.task import AttemptId, WorkerId
 from stoker.store import fleet
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 
 LEASE_S = 20.0
 RENEW_S = 5.0

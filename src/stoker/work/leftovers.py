@@ -9,7 +9,7 @@ import xxhash
 from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.store import fleet, reap
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 from stoker.work import brand, contain, groups, scratch
 
 _log = logging.getLogger(__name__)

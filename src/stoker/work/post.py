@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stoker.model.settings import Settings
 from stoker.model.task import WorkerId
 from stoker.store import fleet
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 from stoker.work.lease import LEASE_S
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id

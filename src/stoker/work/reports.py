@@ -10,7 +10,7 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Result
 from stoker.store import finish
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 
 BATCH = 16  # while commands run: a slot stands empty for as long as a delivery takes
 BATCH_WARM = 128  # warm processes have the next tasks before them

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.settings import Settings
 from stoker.store import claim, fleet, reap
-from stoker.store.connect import Store
+from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn, usage
 from stoker.work.incarnation import STOPPED, Incarnation
 from stoker.work.lease import LEASE_S

@@ -19,7 +19,8 @@ from stoker.model.item import NewItem
 from stoker.model.states import AttemptState, TaskState
 from stoker.spec.load import load_project
 from stoker.store import register, tables, versions
-from stoker.store.connect import Store, open_store
+from stoker.store.connect import open_store
+from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.progress import Summary
 from stoker.work.worker import Worker

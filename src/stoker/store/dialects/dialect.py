@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
 from stoker.errors import StokerError, Unavailable
-
-if TYPE_CHECKING:
-    from stoker.store.unit import Unit
-
 
 SHUT = "stoker_moved"  # the name of what keeps a store from being written to
 WAS_MOVED = (
@@ -83,7 +79,7 @@ class Dialect(Protocol):
         """Execute once for each row; return how many rows of the table were touched."""
         ...
 
-    def reserve_item_ids(self, unit: "Unit", n: int) -> int:
+    def reserve_item_ids(self, cursor: Any, n: int) -> int:
         """Return the first of `n` ids that no other item has or will get."""
         ...
 
@@ -91,14 +87,14 @@ class Dialect(Protocol):
         """Return the error to raise for a driver's; None where it is a bug."""
         ...
 
-    def shut(self, unit: "Unit") -> None:
+    def shut(self, cursor: Any) -> None:
         """With the commit of this transaction, which is alone, nobody records anything here any more.
 
         Not even who opened the store before: what they write fails with Refused.
         """
         ...
 
-    def continue_ids(self, unit: "Unit") -> None:
+    def continue_ids(self, cursor: Any) -> None:
         """Ids go on behind those of rows that were put in with their ids."""
         ...
 
@@ -110,7 +106,7 @@ class Dialect(Protocol):
         """Return the command by which the database's own tool puts a copy by; None without one."""
         ...
 
-    def room(self, unit: "Unit") -> dict[str, int]:
+    def room(self, cursor: Any) -> dict[str, int]:
         """Return the bytes that each table takes with its indexes, and `free` ones that none does."""
         ...
 

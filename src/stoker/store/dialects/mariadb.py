@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymysql
 from sqlalchemy import Connection, Engine, event
@@ -17,9 +17,6 @@ from stoker.errors import Bug, Refused, StokerError, Unavailable, UserError
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
-
-if TYPE_CHECKING:
-    from stoker.store.unit import Unit
 
 _CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
 # Several statements as one, so that a transaction begins with one exchange. The row of this site is
@@ -136,12 +133,12 @@ class MariadbDialect:
             found += cursor.execute(f"UPDATE ({union}) {tail}", list(chain.from_iterable(values)))
         return found
 
-    def reserve_item_ids(self, unit: "Unit", n: int) -> int:
+    def reserve_item_ids(self, cursor: Any, n: int) -> int:
         """A number of the sequence stands for a block of ids, of which some are never used."""
         if n > server.ITEM_BLOCK:
             raise Bug(f"{n} item ids were asked for at once")
-        unit.cursor.execute("SELECT nextval(item_block)")
-        return int(unit.cursor.fetchone()[0]) * server.ITEM_BLOCK
+        cursor.execute("SELECT nextval(item_block)")
+        return int(cursor.fetchone()[0]) * server.ITEM_BLOCK
 
     def translate(self, error: Exception) -> StokerError | None:
         """Tell what may be tried again from what a person must put right, by the server's codes."""
@@ -157,14 +154,14 @@ class MariadbDialect:
                 return kind(f"{meaning} ({words})")
         return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
 
-    def shut(self, unit: "Unit") -> None:
+    def shut(self, cursor: Any) -> None:
         """Whoever begins to write reads in the site's row that the store was set aside."""
-        unit.cursor.execute("SET SESSION idle_transaction_timeout = 0")
+        cursor.execute("SET SESSION idle_transaction_timeout = 0")
 
-    def continue_ids(self, unit: "Unit") -> None:
+    def continue_ids(self, cursor: Any) -> None:
         """Tables go on behind the highest id by themselves; the blocks of item ids do not."""
-        unit.cursor.execute(f"SELECT coalesce(max(id), 0) DIV {server.ITEM_BLOCK} + 1 FROM item")
-        unit.cursor.execute(f"SELECT setval(item_block, {int(unit.cursor.fetchone()[0])}, 0)")
+        cursor.execute(f"SELECT coalesce(max(id), 0) DIV {server.ITEM_BLOCK} + 1 FROM item")
+        cursor.execute(f"SELECT setval(item_block, {int(cursor.fetchone()[0])}, 0)")
 
     def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
         """It has none."""
@@ -180,14 +177,14 @@ class MariadbDialect:
             ["mariadb-dump", "--single-transaction", *where, *who, "-r", file, database]
         )
 
-    def room(self, unit: "Unit") -> dict[str, int]:
+    def room(self, cursor: Any) -> dict[str, int]:
         """As the server counts; now and then."""
-        unit.cursor.execute(
+        cursor.execute(
             "SELECT table_name, data_length + index_length, data_free "
             "FROM information_schema.tables WHERE table_schema = database() "
             "AND table_type = 'BASE TABLE'"
         )
-        rows = unit.cursor.fetchall()
+        rows = cursor.fetchall()
         sizes = {str(row[0]): int(row[1] or 0) for row in rows}
         return sizes | {"free": sum(int(row[2] or 0) for row in rows)}
 

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -13,9 +13,6 @@ from stoker.errors import Bug, Refused, StokerError, Unavailable, UserError
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import SHUT, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
-
-if TYPE_CHECKING:
-    from stoker.store.unit import Unit
 
 _LOCK = 0x53544F4B45  # the advisory lock of all that writes, shared except for who is alone
 _CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -110,12 +107,12 @@ class PostgresqlDialect:
         cursor.executemany(text, [[row[name] for name in names] for row in rows])
         return int(cursor.rowcount)
 
-    def reserve_item_ids(self, unit: "Unit", n: int) -> int:
+    def reserve_item_ids(self, cursor: Any, n: int) -> int:
         """A number of the sequence stands for a block of ids, of which some are never used."""
         if n > server.ITEM_BLOCK:
             raise Bug(f"{n} item ids were asked for at once")
-        unit.cursor.execute("SELECT nextval('item_block')")
-        return int(unit.cursor.fetchone()[0]) * server.ITEM_BLOCK
+        cursor.execute("SELECT nextval('item_block')")
+        return int(cursor.fetchone()[0]) * server.ITEM_BLOCK
 
     def translate(self, error: Exception) -> StokerError | None:
         """Tell what may be tried again from what a person must put right, by SQLSTATE."""
@@ -137,24 +134,24 @@ class PostgresqlDialect:
                 return kind(f"{meaning} ({words})")
         return None
 
-    def shut(self, unit: "Unit") -> None:
+    def shut(self, cursor: Any) -> None:
         """Every change is written in the journal; a constraint refuses its new rows."""
-        unit.cursor.execute(f"ALTER TABLE journal ADD CONSTRAINT {SHUT} CHECK (false) NOT VALID")
-        unit.cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        cursor.execute(f"ALTER TABLE journal ADD CONSTRAINT {SHUT} CHECK (false) NOT VALID")
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
 
-    def continue_ids(self, unit: "Unit") -> None:
+    def continue_ids(self, cursor: Any) -> None:
         """Bring the sequences behind the highest ids."""
-        unit.cursor.execute(
+        cursor.execute(
             "SELECT c.table_name FROM information_schema.columns c WHERE c.column_name = 'id' "
             "AND c.column_default LIKE 'nextval%' AND c.table_schema = current_schema()"
         )
-        for (table,) in unit.cursor.fetchall():
-            unit.cursor.execute(
+        for (table,) in cursor.fetchall():
+            cursor.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), "
                 f"(SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
             )
         block = f"(SELECT coalesce(max(id), 0) / {server.ITEM_BLOCK} + 1 FROM item)"
-        unit.cursor.execute(f"SELECT setval('item_block', {block}, false)")
+        cursor.execute(f"SELECT setval('item_block', {block}, false)")
 
     def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
         """It has none."""
@@ -168,13 +165,13 @@ class PostgresqlDialect:
         database = url.database or ""
         return shlex.join(["pg_dump", *where, *who, "-Fc", "-f", f"{database}.dump", database])
 
-    def room(self, unit: "Unit") -> dict[str, int]:
+    def room(self, cursor: Any) -> dict[str, int]:
         """As the server counts."""
-        unit.cursor.execute(
+        cursor.execute(
             "SELECT relname, pg_total_relation_size(oid) FROM pg_class "
             "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         )
-        return {str(name): int(size) for name, size in unit.cursor.fetchall()}
+        return {str(name): int(size) for name, size in cursor.fetchall()}
 
     def give_back(self, connection: Connection) -> bool:  # noqa: ARG002 - SQLite's is one
         """The server's autovacuum does."""

@@ -6,18 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.errors import Refused, StokerError, Unavailable
 from stoker.store.dialects.dialect import SHUT, WAS_MOVED
 from stoker.store.dialects.holder import stopped_holder
-
-if TYPE_CHECKING:
-    from stoker.store.unit import Unit
 
 BUSY_TIMEOUT_MS = 30_000
 CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
@@ -124,10 +120,10 @@ class SqliteDialect:
         cursor.executemany(text, [[row[name] for name in names] for row in rows])
         return int(cursor.rowcount)
 
-    def reserve_item_ids(self, unit: "Unit", n: int) -> int:  # noqa: ARG002 - servers count on
+    def reserve_item_ids(self, cursor: Any, n: int) -> int:  # noqa: ARG002 - servers count on
         """Behind the last item: the transaction is the only one that writes."""
-        unit.cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM item")
-        return int(unit.cursor.fetchone()[0])
+        cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM item")
+        return int(cursor.fetchone()[0])
 
     def translate(self, error: Exception) -> StokerError | None:
         """Full disks, locks and unreadable files are told apart; all may be tried again."""
@@ -141,13 +137,13 @@ class SqliteDialect:
                 return kind(holder or meaning.format(words))
         return None
 
-    def shut(self, unit: "Unit") -> None:
+    def shut(self, cursor: Any) -> None:
         """Every change is written in the journal; a trigger refuses its rows."""
-        unit.cursor.execute(
+        cursor.execute(
             f"CREATE TRIGGER {SHUT} BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, '{SHUT}'); END"
         )
 
-    def continue_ids(self, unit: "Unit") -> None:
+    def continue_ids(self, cursor: Any) -> None:
         """SQLite always goes on behind the highest."""
 
     def copy_file(self, connection: Connection, path: Path) -> bool:
@@ -160,19 +156,22 @@ class SqliteDialect:
     def dump_command(self, engine: Engine) -> None:
         """`stoker store backup` is SQLite's own."""
 
-    def room(self, unit: "Unit") -> dict[str, int]:
+    def room(self, cursor: Any) -> dict[str, int]:
         """As SQLite counts pages; without its table of them, only the whole is known."""
-        size = _pragma(unit.connection, "page_size")
-        free = {"free": _pragma(unit.connection, "freelist_count") * size}
+
+        def pragma(name: str) -> int:
+            return int(cursor.execute(f"PRAGMA {name}").fetchone()[0])
+
+        size = pragma("page_size")
+        free = {"free": pragma("freelist_count") * size}
         try:
-            rows = unit.connection.exec_driver_sql(
+            rows = cursor.execute(
                 "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_schema m "
                 "ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY m.tbl_name"
             ).fetchall()
-        except SQLAlchemyError:
-            whole = _pragma(unit.connection, "page_count") * size
-            return {"all": whole - free["free"], **free}
-        return {str(row[0]): int(row[1]) for row in rows} | free
+        except sqlite3.Error:
+            return {"all": pragma("page_count") * size - free["free"], **free}
+        return {str(name): int(taken) for name, taken in rows} | free
 
     def give_back(self, connection: Connection) -> bool:
         """A few free pages stay, for the rows to come."""

@@ -1,0 +1,44 @@
+"""What workers share: pools as they are to be now, and between whom slots are divided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from stoker.model.settings import Pool
+from stoker.model.shares import Shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """The pools as the file last said, what a person has set since, and the shares.
+
+    `by_hand` has the slots of those pools whose number was set by `stoker pool set`; it holds until
+    the file says something else of the pool.
+    """
+
+    declared: Mapping[str, Pool] = field(default_factory=dict)
+    by_hand: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
+
+    def pool(self, name: str) -> Pool | None:
+        """Return the pool as it is to be now; None if there is none of that name."""
+        found = self.declared.get(name)
+        if found is not None and name in self.by_hand:
+            return replace(found, slots=self.by_hand[name])
+        return found
+
+    def pools(self) -> dict[str, Pool]:
+        """Return all pools as they are to be now."""
+        return {name: pool for name in sorted(self.declared) if (pool := self.pool(name))}
+
+    def closed(self, now_us: int) -> dict[str, int]:
+        """Return the pools outside their hours, and when each opens."""
+        return {
+            name: pool.hours.opens_us(now_us)
+            for name, pool in self.declared.items()
+            if pool.hours is not None and not pool.hours.is_open(now_us)
+        }
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether any pool lets only so many attempts begin in a minute."""
+        return any(pool.per_minute is not None for pool in self.declared.values())
