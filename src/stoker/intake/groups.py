@@ -12,10 +12,9 @@ from stoker.errors import UserError
 from stoker.intake.listing import Listing
 from stoker.intake.source import Refusal
 from stoker.model.item import NewItem, key_from_name
-from stoker.model.source import Source
+from stoker.model.source import FIELD, Source
 
 PART = "part"  # the field that tells the files of one item apart
-_FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 class Seen(NamedTuple):
@@ -42,7 +41,7 @@ class Fields:
         if source.fields is None:
             return
         made = ""
-        for at, text in enumerate(_FIELD.split(source.fields)):
+        for at, text in enumerate(FIELD.split(source.fields)):
             if at % 2 == 0:
                 made += re.escape(text)
             elif text == PART and source.parts:

@@ -1,9 +1,11 @@
 """Where the items of a pipeline come from, and what must be true of one before it is taken."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")  # in `fields`
 TEMPORARY = (".part", ".tmp", ".temp", ".filepart", ".partial", ".crdownload", ".swp", "~")
 
 
@@ -58,6 +60,11 @@ class Source:
     parts: Mapping[str, str] = field(default_factory=dict)  # name in `meta` -> what `{part}` is
     overdue_s: float = 86_400.0  # what is incomplete for longer is trouble
     max_open: int | None = None  # items that are not at an end
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """What the names of files tell of an item."""
+        return tuple(FIELD.findall(self.fields or ""))
 
     @property
     def kind(self) -> str:

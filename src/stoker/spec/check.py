@@ -53,6 +53,23 @@ def _check_key(pipeline: Pipeline, path: Path, findings: Findings) -> None:
                 resolve(part.name, pipeline, None, Place.KEY)
             except BadName as bad:
                 findings.add((*path, "key"), bad.message, bad.hint)
+            else:
+                _check_key_is_known(part.name, pipeline, path, findings)
+
+
+def _check_key_is_known(name: str, pipeline: Pipeline, path: Path, findings: Findings) -> None:
+    """Tell of a part of the key that nothing gives before the item is registered."""
+    root, _, field = name.partition(".")
+    if root != "meta" or any(source.feed is not None for source in pipeline.sources):
+        return
+    known = {one for source in pipeline.sources for one in source.field_names}
+    if field not in known:
+        message = f"`{name}` is not known when the key is made: a header is read after that"
+        hint = (
+            suggest(field, known)
+            or "only `fields` of a source, and documents of a feed, come first"
+        )
+        findings.add((*path, "key"), message, hint)
 
 
 def _check_templates(pipeline: Pipeline, step: Step, path: Path, findings: Findings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from stoker.model.source import Command, Rules, Source
+from stoker.model.source import FIELD, Command, Rules, Source
 from stoker.spec.feeds import build_feed
 from stoker.spec.locations import absolute
 
@@ -33,7 +33,6 @@ _OF = {  # keys that only make sense with some places
     "settle": _FILES,
 }
 _EDITED_SETTLE_S = 1.0  # a person waits for the answer
-_FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _IN_COMPANIONS = ("item", "name", "stem", "dir")
 
 
@@ -117,7 +116,7 @@ def _check_names(table: SourceTable, items: str, path: Path, findings: Findings)
             findings.add((*path, key), f"`{key}` is a pattern for names, not a path")
     if table.complete_when is not None:
         _check_companion(table.complete_when, (*path, "complete_when"), findings)
-    names = _FIELD.findall(table.fields or "")
+    names = FIELD.findall(table.fields or "")
     if table.fields is not None and not names:
         message = "`fields` names no field"
         findings.add((*path, "fields"), message, "write for example `{run}_{part}.fastq`")

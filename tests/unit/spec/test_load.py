@@ -756,3 +756,27 @@ def test_one_problem_of_a_pool(tmp_path, text, said):
 def test_one_problem_of_a_pool_s_slots(tmp_path, slots, said):
     (line,) = problems(tmp_path, f"[pools]\nram = {slots}\n")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ("", "only `fields` of a source"),
+        ('fields = "{night}_{number}.dat"', "did you mean `night`?"),
+    ],
+    ids=["a_header", "another_field"],
+)
+def test_a_key_is_made_of_what_is_known_before_the_header_is_read(tmp_path, fields, hint):
+    text = (
+        '[pipelines.p]\nkey = "{meta.nigth}"\nextract = "headers:read"\n'
+        f'[pipelines.p.sources.s]\nfolder = "in"\n{fields}\n'
+        "[pipelines.p.steps.s]\nrun = 'true'\n"
+    )
+    (tmp_path / "headers.py").write_text("def read(path):\n    return {}\n")
+    (told,) = problems(tmp_path, text)
+    assert "stoker.toml:2" in told
+    assert "a header is read after that" in told
+    assert hint in told
+    folder = 'folder = "in"\n'
+    right = text.replace(f"{folder}{fields}", f'{folder}fields = "{{nigth}}.dat"')
+    assert load(tmp_path, right).problems == ()
