@@ -164,9 +164,9 @@ def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
         elif event in _TOUCHES_ALL:
             found.touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
     for (event, pipeline, from_state, to_state), n in of_items.items():
-        found.move_items(
-            known.pipeline_ids[pipeline], _moves_of_items(event, from_state, to_state, n)
-        )
+        moves = _moves_of_items(event, from_state, to_state, n)
+        if moves:  # others may be of no pipeline
+            found.move_items(known.pipeline_ids[pipeline], moves)
     return found
 
 
