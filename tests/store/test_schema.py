@@ -40,8 +40,13 @@ def test_the_migrations_make_exactly_the_tables(store):
         assert compare_metadata(context, indexes.complete()) == []
 
 
-def is_of(dialect, thing, _name, _kind, _reflected, _compared):
-    """Whether an index belongs to this database; some have a form for each."""
+def is_of(dialect, thing, name, _kind, _reflected, _compared):
+    """Whether a thing belongs to this database; some indexes have a form for each.
+
+    What MariaDB needs for one that the others have of some rows stands in the migration alone.
+    """
+    if dialect.name == "mariadb" and name in ("seldom_key", "journal_seldom"):
+        return False
     wanted = getattr(thing, "_ddl_if", None)
     return wanted is None or dialect.name in wanted.dialect
 
@@ -199,9 +204,7 @@ def test_the_fold_finds_its_rows_by_the_index(rig, pipeline):
     assert not [step for step in steps for word in SORTS if word in step], steps
 
 
-def test_a_story_is_found_by_the_index(rig, pipeline, database):
-    if database == "mariadb":
-        pytest.skip("it has no index of some rows only, and one of all would cost every claim")
+def test_a_story_is_found_by_the_index(rig, pipeline):
     rig.apply(pipeline(one=()))
     rig.push(*(f"k{number}" for number in range(50)))
     happenings = Prepared(story._HAPPENINGS)

@@ -11,6 +11,7 @@ from stoker.model.selection import Selection
 from stoker.store import estimates, fold, remaining, tables
 from stoker.store import selection as selections
 from stoker.store.attempts import attempts_of_item
+from stoker.store.dialects.constructs import seldom_key
 from stoker.store.ids import digest_of, text_of
 from stoker.store.journal import SELDOM
 from stoker.store.moments import moment
@@ -35,7 +36,7 @@ _NEAR = 3
 _HAPPENINGS = (
     select(_J.c.at_us, _J.c.event, _J.c.step, _J.c.attempt, _J.c.data)
     .where(
-        _J.c.pipeline == param("pipeline"), _J.c.key == param("key"), _J.c.at_us >= param("since"),
+        _J.c.pipeline == param("pipeline"), seldom_key(_J.c.key) == param("key"), _J.c.at_us >= param("since"),
         text(SELDOM), _J.c.event != "condense",
     )
     .order_by(_J.c.id)

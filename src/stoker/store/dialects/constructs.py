@@ -135,3 +135,31 @@ def regular_expression(glob: str) -> str:
 
 
 _BRACKET = re.compile(r"(?P<negated>\^?)(?P<inner>\]?[^\]]*)\]")
+
+
+class _SeldomKey(FunctionElement[str]):
+    """A row's key, for an index that only rows of seldom events are in."""
+
+    inherit_cache = True
+    type = String()
+    name = "seldom_key"
+
+
+def seldom_key(key: ColumnElement[str]) -> ColumnElement[str]:
+    """The journal's column `key` where only rows of seldom events are asked for, by their index.
+
+    MariaDB has no index of some rows only. There a column that is reckoned has the key in such rows
+    and nothing in the others, which lie side by side in its index, so that they cost little.
+    """
+    return _SeldomKey(key)
+
+
+@compiles(_SeldomKey)
+def _plain_key(element: _SeldomKey, compiler: Any, **more: Any) -> str:
+    return str(compiler.process(element.clauses, **more))
+
+
+@compiles(_SeldomKey, "mariadb")
+def _reckoned_key(element: _SeldomKey, compiler: Any, **more: Any) -> str:
+    (key,) = element.clauses
+    return str(compiler.process(key, **more)).removesuffix("`key`") + "seldom_key"

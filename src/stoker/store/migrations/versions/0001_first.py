@@ -642,21 +642,26 @@ def upgrade() -> None:
 
 def _indexes_of_some_rows(dialect: str) -> None:
     """What is looked for among few rows of many; MariaDB can only index all of them."""
-    if dialect == "mariadb":
-        op.create_index("journal_seq_id", "journal", ["seq", "id"], if_not_exists=True)
-        op.create_index("task_state", "task", ["step_id", "state", "id"], if_not_exists=True)
-        return
-    seldom = sa.text(
+    seldom = (
         "event <> 'register' AND event <> 'unblock' AND event <> 'claim' AND event <> 'succeed' "
         "AND event <> 'adopt'"
     )
+    if dialect == "mariadb":
+        op.create_index("journal_seq_id", "journal", ["seq", "id"], if_not_exists=True)
+        op.create_index("task_state", "task", ["step_id", "state", "id"], if_not_exists=True)
+        op.execute(
+            "ALTER TABLE journal ADD COLUMN IF NOT EXISTS seldom_key varbinary(1000) "
+            f"AS (CASE WHEN {seldom} THEN `key` END) VIRTUAL"
+        )
+        op.create_index("journal_seldom", "journal", ["seldom_key"], if_not_exists=True)
+        return
     op.create_index(
         "journal_seldom",
         "journal",
         ["pipeline", "key"],
         unique=False,
-        sqlite_where=seldom,
-        postgresql_where=seldom,
+        sqlite_where=sa.text(seldom),
+        postgresql_where=sa.text(seldom),
         if_not_exists=True,
     )
     op.create_index(
