@@ -1,6 +1,8 @@
+"""What the sources of a pipeline hold now, taken in once."""
+
 from types import SimpleNamespace
 
-from stoker.project.taking import _take_settled
+from stoker.project.sources import _take_settled
 from stoker.store.register import Registered
 
 
