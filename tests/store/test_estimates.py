@@ -277,6 +277,32 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
     assert status["other"].eta_s < 600
 
 
+def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
+    monkeypatch.setattr(remaining, "EXACT", 1)
+    rig.apply(pipeline(a=()))
+    push(rig, **{f"k{n:03}": 1_000_000 * (1 + n % 9) for n in range(600)})
+    worker = rig.worker(slots=2)
+    for task in rig.claim(worker, limit=40):
+        took(rig, task, 1 + int(task.key[1:]) % 9)
+    look(rig)
+    whole = reports.status(rig.store).pipelines["line"].eta_s
+    monkeypatch.setattr(remaining, "MANY", 1)
+    monkeypatch.setattr(remaining, "PIECE_IDS", 5)
+    monkeypatch.setattr(remaining, "ENOUGH", 1)
+    looked_at = count_of_lanes(rig)
+    assert 0 < looked_at < 330
+    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
+    monkeypatch.setattr(remaining, "ENOUGH", 1_000)
+    assert count_of_lanes(rig) == 560  # too few for that
+    assert reports.status(rig.store).pipelines["line"].eta_s == whole
+
+
+def count_of_lanes(rig):
+    with rig.store.reading() as unit:
+        lanes = [row.id for row in unit.execute(select(tables.lane))]
+        return sum(row[1] for row in remaining._mean_ranks(unit, lanes, open_tasks=600))
+
+
 def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
     rig.apply(pipeline(a=()))
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(12)})
