@@ -36,6 +36,7 @@ LEDGER = "ledger"  # in the project's folder
 TAG = "tag"  # a file with a word that is on the command line of every daemon the tasks leave
 KEYS = "pushed"  # a line for every key whose registering was acknowledged
 SLACK_US = 300_000  # between what a task writes and what the store says of it
+JUMPING_US = 1_000_000  # that a process may be held up between asking the clock and how wrong it is
 FENCED_US = 2_000_000  # that an attempt may need to be ended once it is fenced off
 SETTLE_S = 5.0  # for the kernel to take away what was killed
 
@@ -86,12 +87,16 @@ class Scene:
     ] = ()  # of the store's clock: when, and by how much it was wrong
 
     def true_us(self, stored_us: int) -> int:
-        """Return the latest moment at which the store's clock may have shown this time."""
+        """Return the latest moment at which the store's clock may have shown this time.
+
+        Who asks the clock while it jumps may see what was, or what will be, a moment later or before.
+        """
         found = [stored_us]
         now = (time.time_ns() // 1000, 0)
         for (from_us, wrong_us), (to_us, _) in pairwise([*self.jumps, now]):
-            if from_us <= stored_us - wrong_us <= to_us:
-                found.append(stored_us - wrong_us)
+            right_us = stored_us - wrong_us
+            if from_us - JUMPING_US <= right_us <= to_us + JUMPING_US:
+                found.append(right_us)
         return max(found)
 
     def rows(self, query: Any) -> list[Any]:

@@ -31,9 +31,9 @@ OF_PRUNING = {
 }
 # What no run passes, and where it is broken instead: the file, and the words for it there.
 ELSEWHERE = {
-    "source.before_commit": ("faults/test_intake.py", "source.before_commit"),
-    "source.registered": ("faults/test_intake.py", "source.registered"),
-    "source.advanced": ("faults/test_intake.py", "source.advanced"),
+    "source.before_commit": ("faults/test_intake.py", '"before_commit"'),
+    "source.registered": ("faults/test_intake.py", '"registered"'),
+    "source.advanced": ("faults/test_intake.py", '"advanced"'),
     "page_copied": ("store/test_relocate.py", "page_copied"),
     "source_shut": ("store/test_relocate.py", "source_shut"),
     "gone.before_commit": ("property/test_sharing_model.py", "begin_again_elsewhere"),
