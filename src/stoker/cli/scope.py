@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stoker.cli.ending import answered
+from stoker.errors import UserError
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
@@ -203,7 +204,10 @@ def selection_options(
 
 def _words(values: tuple[str, ...]) -> tuple[str, ...]:
     """`--state failed,held` means the same as naming the option twice."""
-    return tuple(word for value in values for word in value.split(",") if word)
+    words = tuple(word for value in values for word in value.split(",") if word)
+    if values and not words:
+        raise UserError("`--state` names no state, and would choose all")
+    return words
 
 
 def tell_unknown_keys(project: "Project", selection: Selection) -> None:

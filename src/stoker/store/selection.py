@@ -112,7 +112,7 @@ def is_glob(key: str) -> bool:
 
 def where_filter(selection: Selection) -> "WhereFilter | None":
     """Return what decides `--where` for a row; None where there is no such condition."""
-    return WhereFilter(selection.where) if selection.where else None
+    return WhereFilter(selection.where) if selection.where is not None else None
 
 
 class WhereFilter:

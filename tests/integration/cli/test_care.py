@@ -220,6 +220,12 @@ def test_errors_name_the_thing_and_the_remedy(lab, arguments, code, words):
     assert words in ended.err
 
 
+def test_an_empty_state_or_condition_does_not_choose_all(run):
+    for verb in ("tasks", "items", "retry", "rerun"):
+        assert "`--state` names no state" in run(verb, "--state", "", code=2).err
+        assert "is no condition" in run(verb, "--where", "", code=2).err
+
+
 def test_a_project_is_found_upwards_and_by_the_environment(run):
     deep = run.folder / "data"
     assert run("status", cwd=deep).out.startswith("count: 3 items")
