@@ -21,6 +21,7 @@ import servers
 from stoker.errors import StaleAttempt
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step, Verdict
+from stoker.model.selection import Selection
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.store import control, finish, fleet, fold, pools, prune, reap, register
@@ -174,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(retention=st.sampled_from(RETENTIONS), pipeline=st.sampled_from([None, "line"]))
     def prune(self, retention, pipeline):
-        prune.prune(self.store, retention, pipeline=pipeline)
+        prune.prune(self.store, retention, selection=Selection(pipeline=pipeline))
 
     @rule()
     def fold(self):

@@ -5,10 +5,24 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from stoker.errors import NotFound, UserError
+from stoker.model.item import NewItem
+from stoker.model.pipeline import Verdict
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
-from stoker.store import finish, fold, forget, prune, tables, unit, waste
+from stoker.store import (
+    control,
+    finish,
+    fold,
+    forget,
+    prune,
+    register,
+    reports,
+    tables,
+    unit,
+    waste,
+)
 from stoker.store.attempts import attempts, streams_of
 from stoker.store.connect import open_store
 from stoker.store.dialects import BrokenOff
@@ -46,8 +60,6 @@ def tried(rig, pipeline, tmp_path):
 
 
 def rerun(rig):
-    from stoker.store import control
-
     control.rerun(rig.store, rig.select(keys=("a",)), ME)
     control.retry(rig.store, rig.select(keys=("b",)), ME)
 
@@ -71,7 +83,12 @@ def test_attempts_that_were_followed_by_others_go_and_the_last_stay(tried):
 def test_age_and_state_decide(tried):
     assert prune.prune(tried.store, Retention(attempts=ages(3600))).attempts == 0
     assert prune.prune(tried.store, Retention(attempts=ages(0, "lost"))).attempts == 0
-    assert prune.prune(tried.store, Retention(attempts=ages(0)), pipeline="line").attempts == 2
+    assert (
+        prune.prune(
+            tried.store, Retention(attempts=ages(0)), selection=tried.select(pipeline="line")
+        ).attempts
+        == 2
+    )
     assert prune.prune(tried.store, Retention(items={"cancelled": 0})).items == 0
 
 
@@ -212,6 +229,105 @@ def test_a_file_of_sqlite_becomes_smaller(tmp_path, pipeline):
         assert store.dialect.quick_check(one.connection) == []
     rig.check()
     store.close()
+
+
+OVER = Retention(items={"done": 0, "cancelled": 0})
+STILL_THERE = ["failed", "held", "quarantined", "ready", "running"]
+
+
+@pytest.fixture
+def mixed(rig, pipeline):
+    """An item in each state, named after it; `done2` too, from another person and larger."""
+    rig.apply(pipeline(one=(), two=("one",)))
+    rig.push("done", size_bytes=1, params={"n": 1})
+    more = NewItem(key="done2", path="/data/done2", size_bytes=9, params={"n": 2})
+    register.register(rig.store, "line", [more], by_user="other")
+    worker = rig.worker()
+    rig.work(worker)
+    rig.push("failed", "cancelled")
+    for task in rig.claim(worker, 2):
+        rig.end(task, AttemptState.FAILED, verdict=Verdict.FAIL, cause="bad", reason="bad line")
+    control.cancel(rig.store, rig.select(keys=("cancelled",)), ME)
+    rig.push("running")
+    assert [task.key for task in rig.claim(worker, 1)] == ["running"]
+    rig.push("held", "ready")
+    control.hold(rig.store, rig.select(keys=("held",)), ME)
+    rig.push("quarantined", reason="no file")
+    return rig
+
+
+def names(rig):
+    return sorted(row.item for row in reports.items(rig.store, rig.select()))
+
+
+FORGOTTEN = [
+    ({}, ["cancelled", "done", "done2"]),
+    ({"keys": ("*",)}, ["cancelled", "done", "done2"]),
+    ({"keys": ("done", "ready", "nowhere")}, ["done"]),
+    ({"keys": ("done?", "*ed")}, ["cancelled", "done2"]),
+    ({"from_key": "d", "to_key": "done"}, ["done"]),
+    ({"states": ("cancelled",)}, ["cancelled"]),
+    ({"states": ("done",), "keys": ("*2",), "pipeline": "line"}, ["done2"]),
+    ({"by": "other"}, ["done2"]),
+    ({"match": "BAD LINE"}, ["cancelled"]),
+    ({"where": "params.n > 1"}, ["done2"]),
+    ({"where": "size < 5 && state == 'done'", "keys": ("d*",)}, ["done"]),
+    ({"where": "key.startsWith('r')"}, []),
+]
+
+
+def test_only_what_is_selected_and_over_is_forgotten(mixed):
+    everything = sorted([*STILL_THERE, "cancelled", "done", "done2"])
+    for narrow, keys in FORGOTTEN:
+        dry = prune.prune(mixed.store, OVER, selection=mixed.select(**narrow), dry_run=True)
+        assert (narrow, sorted(dry.examples)) == (narrow, [f"line: {key}" for key in keys])
+        assert dry.items == len(keys)
+    assert names(mixed) == everything
+    for narrow, key in (({"match": "bad"}, "cancelled"), ({"where": "size > 5"}, "done2")):
+        done = prune.prune(mixed.store, OVER, selection=mixed.select(**narrow))
+        assert (done.items, done.tasks) == (1, 2)
+        everything.remove(key)
+        assert names(mixed) == everything
+        mixed.check()
+    assert prune.prune(mixed.store, OVER, selection=mixed.select(keys=("*",))).items == 1
+    assert names(mixed) == STILL_THERE
+    mixed.check()
+
+
+def test_a_selection_does_not_make_anything_older(mixed):
+    young = Retention(items={"done": 3600})
+    assert prune.prune(mixed.store, young, selection=mixed.select(keys=("*",))).is_nothing
+
+
+def test_a_selection_leaves_attempts_logs_and_journal_alone(tried):
+    tried.work(tried.worker())
+    story = rows_of(tried, "a")
+    everything = Retention(items={"done": 0}, attempts=ages(0), logs=ages(0), journal=0)
+    done = prune.prune(tried.store, everything, selection=tried.select(keys=("b",)))
+    assert (done.items, done.attempts, done.streams, done.journal_rows) == (1, 3, 0, 0)
+    assert [key for key, *_ in of(tried)] == ["a"] * 3
+    assert rows_of(tried, "a") == story
+    assert rows_of(tried, "b")[-1] == "forget"
+    tried.check()
+    assert prune.prune(tried.store, everything).items == 1
+    assert rows_of(tried, "b") == []
+    tried.check()
+
+
+def test_a_selection_that_cannot_be_meant_is_refused_and_nothing_is_done(mixed):
+    said, there = mixed.events(), names(mixed)
+    of_done = Retention(items={"done": 0})
+    for narrow, error, words in (
+        ({"pipeline": "lime"}, NotFound, "did you mean `line`"),
+        ({"steps": ("one",)}, UserError, "without `--step`"),
+        ({"states": ("failed",)}, UserError, "`failed` is no state in which items can be"),
+        ({"states": ("dome",)}, UserError, "`dome` is no state"),
+        ({"states": ("cancelled",)}, UserError, "nothing says how long to keep such items"),
+        ({"where": "sise > 5"}, UserError, "speaks of `sise`"),
+    ):
+        with pytest.raises(error, match=words):
+            prune.prune(mixed.store, of_done, selection=mixed.select(**narrow), who=ME)
+    assert (mixed.events(), names(mixed)) == (said, there)
 
 
 def test_ids_of_attempts_tell_their_time(tried):

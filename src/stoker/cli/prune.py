@@ -1,12 +1,23 @@
 """`stoker prune`."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from stoker.cli.render import data, human_bytes, json_line, plural, say, visible
-from stoker.cli.scope import DURATION, Scope, command, dry_run_option, json_option, reason_option
+from stoker.cli.scope import (
+    DURATION,
+    Scope,
+    command,
+    dry_run_option,
+    json_option,
+    reason_option,
+    selection_options,
+    tell_unknown_keys,
+)
 from stoker.errors import UserError
+from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
@@ -21,6 +32,7 @@ _STATES = {
 
 
 @command()
+@selection_options()
 @click.option("--older-than", type=DURATION, metavar="T", help="What is older than this, as `30d`.")
 @click.option(
     "--what",
@@ -28,23 +40,14 @@ _STATES = {
     multiple=True,
     help="With --older-than: what to forget; items, unless it is said.",
 )
-@click.option(
-    "--state",
-    "states",
-    metavar="STATE",
-    multiple=True,
-    help="With --older-than: of items or attempts in these states only.",
-)
-@click.option("--pipeline", metavar="NAME", help="Of this pipeline.")
 @dry_run_option
 @reason_option
 @json_option
 def prune(
     scope: Scope,
+    selection: Selection,
     older_than: float | None,
     what: tuple[str, ...],
-    states: tuple[str, ...],
-    pipeline: str | None,
     dry_run: bool,
     reason: str | None,
     as_json: bool,
@@ -56,23 +59,41 @@ def prune(
     others, `--what logs` only what attempts wrote, `--what journal` tells of an item that is over in
     one row of the journal.
 
+    Keys, ranges, --match, --where and --by, and --state without --older-than, choose items: those
+    of them that are done or cancelled and that old are forgotten, and nothing else, whatever
+    `[retention]` says of attempts, logs and the journal. --pipeline narrows all of it, and --state
+    with --older-than what --what names. --step is refused: an item is forgotten with all its steps.
+
     Published results are never touched. An item that was forgotten is new if it is pushed again:
     `stoker adopt` then finds its results.
     """
-    retention = _retention(older_than, what or ("items",), states)
-    if older_than is None and (what or states):
-        raise UserError("`--what` and `--state` go with `--older-than`; say how old, as `30d`")
+    from stoker.store.prune import chooses_items
+
+    retention = _retention(older_than, what or ("items",), selection.states)
+    if older_than is None and what:
+        raise UserError("`--what` goes with `--older-than`; say how old, as `30d`")
+    if retention is not None:
+        selection = replace(selection, states=())  # the ages are of these states only
+    if chooses_items(selection) and set(what) - {"items"}:
+        other = next(name for name in what if name != "items")
+        raise UserError(
+            f"keys and conditions choose items to forget; `--what {other}` can be narrowed by "
+            "`--pipeline` and `--state` only"
+        )
     with scope.reading() as project:
         if retention is None and project.settings.retention.is_nothing:
             raise UserError(
                 "nothing says how long to keep what: say `--older-than 365d`, or set `[retention]` in "
                 "`stoker.toml`"
             )
-        done = project.prune(retention=retention, pipeline=pipeline, reason=reason, dry_run=dry_run)
+        tell_unknown_keys(project, selection)
+        done = project.prune(
+            selection=selection, retention=retention, reason=reason, dry_run=dry_run
+        )
     if as_json:
         json_line({"dry_run": dry_run, **{n: getattr(done, n) for n in done.__slots__}})
         return
-    _show(done, dry_run=dry_run)
+    _show(done, is_narrow=not selection.is_everything, dry_run=dry_run)
 
 
 def _retention(
@@ -87,19 +108,19 @@ def _retention(
 
 
 def _ages(name: str, older_than: float, states: tuple[str, ...]) -> dict[str, float]:
-    named = [word for several in states for word in several.split(",")]
-    wrong = [word for word in named if word not in _STATES[name]]
+    wrong = [word for word in states if word not in _STATES[name]]
     if wrong:
         words = ", ".join(f"`{word}`" for word in _STATES[name])
         raise UserError(
             f"`{wrong[0]}` is no state in which {name} can be forgotten; those are {words}"
         )
-    return dict.fromkeys(named or _STATES[name], older_than)
+    return dict.fromkeys(states or _STATES[name], older_than)
 
 
-def _show(done: "Pruned", *, dry_run: bool) -> None:
+def _show(done: "Pruned", *, is_narrow: bool, dry_run: bool) -> None:
     if done.is_nothing:
-        say("nothing to forget: nothing is over and that old")
+        which = "nothing that was selected" if is_narrow else "nothing"
+        say(f"nothing to forget: {which} is over and that old")
         return
     would = "would forget" if dry_run else "forgot"
     counts = {

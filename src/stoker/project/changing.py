@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from stoker.model.selection import Selection
 from stoker.project.narrowing import Narrowing, check_keywords, select
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from stoker.store.pruned import Pruned
     from stoker.store.redo import Changed
     from stoker.store.unit import Store
+
+Outcome = TypeVar("Outcome")
 
 
 class Change(Narrowing, total=False):
@@ -88,37 +90,37 @@ class Changing(Opened):
 
     def prune(
         self,
-        *,
+        *keys: str,
         retention: "Retention | None" = None,
         older_than_s: float | None = None,
-        pipeline: str | None = None,
-        reason: str | None = None,
-        dry_run: bool = False,
+        **how: Unpack[Change],
     ) -> "Pruned":
         """What is older than `[retention]` of the file says, or `retention`, is forgotten.
 
-        With `older_than_s`, items that were done or cancelled so long ago. Results stay.
+        With `older_than_s`, items that were done or cancelled so long ago. A selection that says
+        more than a pipeline chooses items, and forgets nothing else. Results stay.
         """
         from stoker.model.settings import Retention
-        from stoker.store.control import Who
         from stoker.store.prune import prune
-        from stoker.store.register import user
 
         if older_than_s is not None:
             retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
         wanted = retention if retention is not None else self.settings.retention
-        who = Who(user(), reason)
-        return prune(self.store, wanted, pipeline=pipeline, who=who, dry_run=dry_run)
+
+        def forget(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Pruned":
+            return prune(store, wanted, selection=chosen, who=who, dry_run=dry_run)
+
+        return self._change(forget, keys, how)
 
     def _change(
         self,
-        verb: "Callable[..., Changed]",
+        verb: "Callable[..., Outcome]",
         keys: Sequence[str],
         how: Change,
         *,
         only: str | None = None,
         **more: Any,
-    ) -> "Changed":
+    ) -> "Outcome":
         """Do what the verb does with the selection; `only` is the one state that it is about.
 
         To look at tasks in others would cost time.

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, or_, select, update
 
 from stoker.failpoints import hit
+from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
+from stoker.store import selection as selections
 from stoker.store import tables, waste
 from stoker.store.catalog import catalog
 from stoker.store.ids import text_of
@@ -35,17 +37,17 @@ Before = Mapping[str, int]  # by the word for a state: what is older than this t
 
 
 def items(
-    store: "Store", before: Before, done: "Pruned", *, pipeline: str | None, dry_run: bool
+    store: "Store", before: Before, done: "Pruned", *, selection: Selection, dry_run: bool
 ) -> Iterator[None]:
-    """Items that are over, and where nothing happened for so long, are forgotten."""
+    """Selected items that are over, and where nothing happened for so long, are forgotten."""
     ages = {ItemState.of(word).value: at_us for word, at_us in before.items()}
-    columns = (_I.c.id, _I.c.key, _I.c.state, _I.c.registered_us, _P.c.name.label("pipeline"))
-    for rows in _windows(store, select(*columns).join(_P, _P.c.id == _I.c.pipeline_id), _I.c.id, 0):
-        due = [
-            row
-            for row in rows
-            if row.registered_us < ages.get(row.state, 0) and pipeline in (None, row.pipeline)
-        ]
+    columns = [_I.c.id, _I.c.key, _I.c.state, _I.c.registered_us, _P.c.name.label("pipeline")]
+    where = selections.where_filter(selection)
+    if where is not None:
+        columns += [_I.c.id.label("item_id"), _I.c.params, _I.c.meta, _I.c.size_bytes]
+    query = selections.item_query(selection, *columns)
+    for rows in selections.pages(store, query, _I.c.id, where, kind=ItemState):
+        due = [row for row in rows if row.registered_us < ages.get(row.state, 0)]
         if due:
             _forget_items(store, due, ages, done, dry_run=dry_run)
         yield
@@ -245,14 +247,3 @@ def _ranges(store: "Store", before_us: int) -> Iterator[tuple[bytes, bytes]]:
             return
         yield low, window[-1]
         low = window[-1]
-
-
-def _windows(store: "Store", query: Any, key: Any, low: int) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a query in the order of their key, some at a time."""
-    while True:
-        with store.reading() as unit:
-            rows = unit.execute(query.where(key > low).order_by(key).limit(WINDOW)).fetchall()
-        if not rows:
-            return
-        yield rows
-        low = rows[-1].id

@@ -51,9 +51,57 @@ def test_what_does_not_hold_is_named_with_exit_1(run):
     assert "fail  counts" in told.out
 
 
+def test_prune_forgets_only_what_is_selected(run):
+    now = ("prune", "--older-than", "0s")
+    assert "without `--step`" in run(*now, "--step", "text", code=2).err
+    assert (
+        "has no pipeline `cuont`; did you mean `count`"
+        in run(*now, "--pipeline", "cuont", code=3).err
+    )
+    assert "`--what logs` can be narrowed by" in run(*now, "--what", "logs", "a.txt", code=2).err
+    assert "how long to keep such items" in stays_after(
+        run, "prune", "a.txt", setting='logs = "0s"'
+    )
+    for narrow in (["c.txt"], ["x*"], ["--by", "nobody"], ["--where", "size > 1000000"]):
+        nothing = run(*now, *narrow)
+        assert nothing.out == ""
+        assert "nothing to forget: nothing that was selected is over and that old" in nothing.err
+    for empty in ("--state", "--where", "--pipeline"):
+        run(*now, empty, "", code=3 if empty == "--pipeline" else 2)
+    typo = run(*now, "a.tx", "--dry-run")
+    assert (typo.out, "`a.tx`" in typo.err) == ("", True)
+    dry = run(*now, "[ac]*", "--dry-run").out.splitlines()
+    assert dry == ["would forget 1 item, 2 tasks, 2 attempts", "  count: a.txt"]
+    done = run(*now, "[ac]*", "--json")
+    assert (done.json["items"], done.err) == (1, "")
+    assert [row["item"] for row in run("items", "--json").rows] == ["b.txt", "c.txt"]
+    assert (run.folder / "results/a.txt.said").exists()
+    run("store", "check", "--journal")
+
+
+def stays_after(run, *arguments, setting):
+    """Refused with `[retention]` as this says; return what was said."""
+    file = run.folder / "stoker.toml"
+    before = file.read_text()
+    file.write_text(f"{before}\n[retention]\n{setting}\n")
+    told = run(*arguments, code=2).err
+    file.write_text(before)
+    return told
+
+
+def test_prune_takes_the_age_of_selected_items_from_the_settings(run):
+    with (run.folder / "stoker.toml").open("a") as file:
+        file.write('[retention]\nitems = { done = "0s" }\nlogs = "0s"\n')
+    assert "how long to keep such items" in run("prune", "--state", "cancelled", code=2).err
+    assert "`failed` is no state" in run("prune", "--state", "failed", code=2).err
+    done = run("prune", "--state", "done", "--from-key", "b", "--json").json
+    assert (done["items"], done["streams"]) == (1, 0)
+    assert run("prune", "--json").json["items"] == 1
+
+
 def test_prune_by_age_state_and_setting(run):
     assert "nothing says how long" in run("prune", code=2).err
-    assert "go with `--older-than`" in run("prune", "--what", "logs", code=2).err
+    assert "goes with `--older-than`" in run("prune", "--what", "logs", code=2).err
     wrong = run("prune", "--older-than", "1d", "--state", "failed", code=2).err
     assert "`failed` is no state in which items can be forgotten; those are `done`" in wrong
     options = ("prune", "--older-than", "0s", "--what", "logs", "--state", "succeeded,lost")
