@@ -8,11 +8,13 @@ added to them.
 import os
 import time
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.intake.admission import Admission
 from stoker.intake.complete import Completeness
+from stoker.intake.contents import checksum_if_touched
 from stoker.intake.groups import Fields
 from stoker.intake.listing import Listing
 from stoker.intake.looks import FolderLooks, Settling, now_us
@@ -126,7 +128,9 @@ class FoldersSource:
                 yield Refusal(message=str(error))
             except OSError:
                 continue  # something in it went while it was measured: it has not settled
-        known = self._fingerprints([item.key for item in found.values()])
+        source = sources.find_source(self._store, self._pipeline.name, self.name, kind=self.kind)
+        keys = [item.key for item in found.values()]
+        known = sources.fingerprints(self._store, source.pipeline_id, keys)
         for name, item in found.items():
             if known.get(item.key) == item.fingerprint:
                 continue
@@ -140,7 +144,7 @@ class FoldersSource:
                 continue  # what completes it came after it was measured
             if lack is None:
                 settling.forget(name)
-                yield self._admission.admit(item, {})
+                yield self._admission.admit(self._as_touched(item, known, source.pipeline_id), {})
             else:
                 lacking.append(f"`{path}`: {lack}")
 
@@ -153,9 +157,12 @@ class FoldersSource:
         except (UserError, OSError):
             return False
 
-    def _fingerprints(self, keys: list[str]) -> dict[str, str]:
-        source = sources.find_source(self._store, self._pipeline.name, self.name, kind=self.kind)
-        return sources.fingerprints(self._store, source.pipeline_id, keys)
+    def _as_touched(self, item: "NewItem", known: Mapping[str, str], pipeline_id: int) -> "NewItem":
+        """Return the item with its checksum if it is known, and may only have been touched."""
+        if item.key not in known or item.path is None:
+            return item
+        checksum = checksum_if_touched(self._store, pipeline_id, item, [item.path])
+        return replace(item, checksum=checksum)
 
     def rest(self, over: Over) -> None:
         """Return when something may have settled, was renamed into place, or after a while."""

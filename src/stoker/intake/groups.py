@@ -58,6 +58,12 @@ class Fields:
         return None if found is None else found.groupdict()
 
 
+def fingerprint_of(parts: Iterable[tuple[str, str]]) -> str:
+    """Return the fingerprint of an item of several parts, of their true paths and fingerprints."""
+    marks = "|".join(f"{path}:{fingerprint}" for path, fingerprint in parts)
+    return xxhash.xxh3_128_hexdigest(os.fsencode(marks))
+
+
 class Grouping:
     """Makes candidates of the files of a folder."""
 
@@ -104,7 +110,6 @@ class Grouping:
         files = tuple(names.values())
         meta = fields | {name: f"{folder}/{seen.name}" for name, seen in names.items()}
         made = [self._listing.file_at(f"{folder}/{seen.name}", seen.found) for seen in files]
-        marks = "|".join(f"{item.path}:{item.fingerprint}" for item in made)
         first = self._listing.file_at(
             f"{folder}/{files[0].name}",
             files[0].found,
@@ -115,7 +120,7 @@ class Grouping:
             first,
             size_bytes=sum(one.size_bytes or 0 for one in made),
             mtime_us=max(one.mtime_us or 0 for one in made),
-            fingerprint=xxhash.xxh3_128_hexdigest(os.fsencode(marks)),
+            fingerprint=fingerprint_of((item.path or "", item.fingerprint) for item in made),
         )
         missing = [f"`{name}`" for name in self._parts if name not in names]
         lack = f"its part {' and '.join(missing)} is not there" if missing else None

@@ -85,7 +85,7 @@ class Listing:
     def row(self, key: str, given: Mapping[str, object], *, where: str, folder: str) -> NewItem:
         """Return the item of a table's row; UserError or OSError if it cannot be taken."""
         params = self._checked({**self.given, **given}, where=where)
-        mark = _mark_of(params)
+        mark = mark_of(params)
         if self.pipeline.items is ItemKind.RECORDS:
             return self._record(key, params, mark)
         path = os.path.join(folder, key)
@@ -169,7 +169,7 @@ class Listing:
     def _be_checked(self) -> None:
         if self._params is None:
             self._params = self._checked(self.given, where="these items")
-            self._mark = _mark_of(self._params)
+            self._mark = mark_of(self._params)
 
     def _file(
         self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
@@ -226,7 +226,7 @@ class Listing:
         if not os.access(path, os.R_OK | os.X_OK):
             raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
         default, real = self._key_and_path(path.rstrip("/") or "/")
-        size_bytes, mtime_ns, files = _measure_folder(real)
+        size_bytes, mtime_ns, files = measure_folder(real)
         return NewItem(
             key=default if self._is_plain else self._own_key(default, real, params, meta),
             path=real,
@@ -289,7 +289,7 @@ def _moment(mtime_ns: int) -> int:
     return max(_FIRST_US, min(mtime_ns // 1000, _LAST_US))
 
 
-def _mark_of(params: Mapping[str, Any]) -> str:
+def mark_of(params: Mapping[str, Any]) -> str:
     """Return what tells these parameters from others; nothing for none."""
     if not params:
         return ""
@@ -297,7 +297,7 @@ def _mark_of(params: Mapping[str, Any]) -> str:
     return f":{xxhash.xxh3_64_hexdigest(text.encode())}"
 
 
-def _measure_folder(path: str) -> tuple[int, int, int]:
+def measure_folder(path: str) -> tuple[int, int, int]:
     """Return total size, newest modification and number of the files in a folder."""
     total, newest, files = 0, os.stat(path).st_mtime_ns, 0
     for folder, _, names in os.walk(path):

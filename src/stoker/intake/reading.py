@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stoker.intake.complete import Completeness
-from stoker.intake.contents import checksum_of
+from stoker.intake.contents import checksum_if_touched
 from stoker.intake.groups import Candidate, Grouping, Seen
 from stoker.intake.looks import FolderLooks, Settling, mark_of_file
 from stoker.intake.names import Names
@@ -151,8 +151,10 @@ class FolderReader:
         for name, _ in one.files:
             settling.forget(name)
         self.lacks.pop(paths[0], None)
-        checksum = self._checksum_of_touched(one) if is_known else None
-        item = replace(one.item, checksum=checksum)
+        item = one.item
+        if is_known:
+            checksum = checksum_if_touched(self._store, self.pipeline_id, item, paths)
+            item = replace(item, checksum=checksum)
         sums = {path: self._completeness.declared_sum(path) for path in paths}
         yield self._admission.admit(item, sums)
 
@@ -162,13 +164,3 @@ class FolderReader:
         return [mark_of_file(seen.found) for seen in now] == [
             mark_of_file(found) for _, found in one.files
         ]
-
-    def _checksum_of_touched(self, one: Candidate) -> str | None:
-        """Return the checksum of a known file that may only have been touched; else None."""
-        size_bytes, known = sources.content_of(self._store, self.pipeline_id, one.item.key)
-        if known is None or size_bytes != one.item.size_bytes or one.item.path is None:
-            return None
-        try:
-            return checksum_of(one.item.path)
-        except OSError:
-            return None

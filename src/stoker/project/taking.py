@@ -35,7 +35,7 @@ def main() -> None:
     with open_project(sys.argv[1]) as project:
         takers = takers_of(project, on_taken=_tell, over=over)
         of_folders = [
-            pipeline.name
+            pipeline
             for pipeline in project.pipelines.values()
             if any(source.folder is not None for source in pipeline.sources)
         ]

@@ -24,6 +24,7 @@ from stoker.store.rows import SourceRow
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
+    from stoker.model.item import NewItem
     from stoker.store.unit import Store
 
 _S, _F, _I, _P = tables.source, tables.source_folder, tables.item, tables.pipeline
@@ -171,28 +172,32 @@ def fingerprints(store: "Store", pipeline_id: int, keys: Sequence[str]) -> dict[
     return {os.fsdecode(key) if isinstance(key, bytes) else key: found for key, found in rows}
 
 
-def content_of(store: "Store", pipeline_id: int, key: str) -> tuple[int | None, str | None]:
-    """Return the size of what was taken of an item, and its checksum if it has been read since."""
-    query = select(_I.c.size_bytes, _I.c.checksum)
+def may_be_touched(store: "Store", pipeline_id: int, item: "NewItem") -> bool:
+    """Whether the item is known with a checksum, this size and these parameters."""
+    query = select(_I.c.size_bytes, _I.c.checksum, _I.c.params)
     with store.reading() as unit:
         row = unit.execute(
-            query.where(_I.c.pipeline_id == pipeline_id, _I.c.key == key)
+            query.where(_I.c.pipeline_id == pipeline_id, _I.c.key == item.key)
         ).one_or_none()
-    return (None, None) if row is None else (row.size_bytes, row.checksum)
+    if row is None or row.checksum is None:
+        return False
+    return (row.size_bytes, row.params) == (item.size_bytes, to_json(item.params))
 
 
 class Unread(NamedTuple):
-    """An item whose file has not been read for its checksum."""
+    """An item whose files have not been read for their checksum."""
 
     id: int
     path: str
     fingerprint: str
+    params: Mapping[str, Any]
+    meta: Mapping[str, Any]
 
 
 def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
-    """Return some items of files that have no checksum, with ids after the one given."""
+    """Return some items of files or folders that have no checksum, with ids after the one given."""
     query = (
-        select(_I.c.id, _I.c.path, _I.c.fingerprint)
+        select(_I.c.id, _I.c.path, _I.c.fingerprint, _I.c.params, _I.c.meta)
         .join(_P, _P.c.id == _I.c.pipeline_id)
         .where(_P.c.name == pipeline, _I.c.id > after, _I.c.path.is_not(None))
         .where(_I.c.checksum.is_(None), _I.c.reason.is_(None))
@@ -200,7 +205,16 @@ def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
     )
     with store.reading() as unit:
         rows = unit.execute(query.limit(_UNREAD)).fetchall()
-    return [Unread(row.id, os.fsdecode(row.path), row.fingerprint) for row in rows]
+    return [
+        Unread(
+            row.id,
+            os.fsdecode(row.path),
+            row.fingerprint,
+            json.loads(row.params),
+            json.loads(row.meta),
+        )
+        for row in rows
+    ]
 
 
 @as_a_whole

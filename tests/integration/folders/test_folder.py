@@ -10,6 +10,7 @@ from stoker.intake import folder as folder_module
 from stoker.intake.complete import Completeness
 from stoker.intake.contents import Contents
 from stoker.intake.source import Over
+from stoker.project.sources import take_sources
 from stoker.store import rebuild
 
 QUICK = 'settle = "0.05s"'
@@ -155,29 +156,116 @@ def test_replaced_content_is_a_change(yard):
     yard.take_until(lambda: yard.rows()["a.dat"].generation == 2)
 
 
-def test_a_touched_file_is_no_change_once_its_content_is_known(yard):
-    yard.declare(QUICK)
-    file = yard.incoming / "a.dat"
-    file.write_text("one")
-    yard.take_until(lambda: yard.keys() == ["a.dat"])
+PAIR = 'fields = "{run}_{part}.dat"\nparts = ["R1", "R2"]'
+KINDS = {  # of items: how they are declared, and the files of one
+    "file": ("", "", ["x"]),
+    "group": (PAIR, "", ["x_R1.dat", "x_R2.dat"]),
+    "folder": ("", 'items = "folders"', ["x/one", "x/deep/two"]),
+}
+
+
+def with_contents_known(yard, kind, pipeline=""):
+    """Have the one item of this kind taken and read for its checksum; return its files."""
+    source, items, names = KINDS[kind]
+    yard.declare(f"{QUICK}\n{source}", f"{items}\n{pipeline}")
+    files = [yard.incoming / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"the content of {file.name}")
+    yard.take_until(lambda: yard.keys() == ["x"])
+    read_contents(yard)
+    return files
+
+
+def read_contents(yard):
     over = Over()
-    contents = Contents(yard.project.store, ["p"])
+    contents = Contents(yard.project.store, [yard.project.pipeline("p")])
     reader = threading.Thread(target=contents.follow, args=(over,))
     reader.start()
-    yard.take_until(lambda: yard.rows()["a.dat"].checksum is not None)
-    over.set()
-    reader.join()
-    over.close()
-    before = yard.rows()["a.dat"].fingerprint
-    os.utime(file, (1, 1))
+    try:
+        yard.take_until(lambda: yard.rows()["x"].checksum is not None)
+    finally:
+        over.set()
+        reader.join()
+        over.close()
+
+
+def look_again(yard):
+    """As after a restart, with the folder to be read anew."""
     yard.begin()
     os.utime(yard.incoming)
-    yard.take_until(lambda: yard.rows()["a.dat"].fingerprint != before)
-    assert yard.rows()["a.dat"].generation == 1
-    file.write_text("two")
-    yard.take_until(lambda: yard.rows()["a.dat"].generation == 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_touched_is_no_change_once_its_content_is_known(yard, kind):
+    files = with_contents_known(yard, kind)
+    before = yard.rows()["x"].fingerprint
+    os.utime(files[-1], (2**32, 2**32))
+    look_again(yard)
+    yard.take_until(lambda: yard.rows()["x"].fingerprint != before)
+    assert yard.rows()["x"].generation == 1
+    files[-1].write_text(files[-1].read_text().upper())
+    look_again(yard)
+    yard.take_until(lambda: yard.rows()["x"].generation == 2)
     with yard.project.store.reading() as unit:
         assert list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit))) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_too_knows_what_was_only_touched(yard, kind):
+    files = with_contents_known(yard, kind)
+    before = yard.rows()["x"].fingerprint
+    os.utime(files[-1], (2**32, 2**32))
+    pipeline = yard.project.pipeline("p")
+    taken = take_sources(yard.project.store, pipeline, project_folder=str(yard.folder))
+    assert (taken.changed, yard.rows()["x"].generation) == (0, 1)
+    assert yard.rows()["x"].fingerprint != before
+
+
+@pytest.mark.parametrize("kind", ["group", "folder"])
+def test_content_that_changes_its_place_within_an_item_is_a_change(yard, kind):
+    one, two = with_contents_known(yard, kind)
+    contents = one.read_text(), two.read_text()
+    one.write_text(contents[1])
+    two.write_text(contents[0])
+    look_again(yard)
+    yard.take_until(lambda: yard.rows()["x"].generation == 2)
+
+
+def test_a_folder_in_which_a_file_has_another_name_is_changed(yard):
+    one, _ = with_contents_known(yard, "folder")
+    one.rename(one.with_name("other"))
+    look_again(yard)
+    yard.take_until(lambda: yard.rows()["x"].generation == 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_parameters_are_a_change_whatever_the_content(yard, kind):
+    with_contents_known(yard, kind, 'params.mass = { type = "integer", default = 1 }')
+    source, items, _ = KINDS[kind]
+    more = 'params.mass = { type = "integer", default = 2 }'
+    yard.declare(f"{QUICK}\n{source}", f"{items}\n{more}")
+    look_again(yard)
+    yard.take_until(lambda: yard.rows()["x"].generation == 2)
+    assert json.loads(yard.rows()["x"].params) == {"mass": 2}
+
+
+@pytest.mark.parametrize("kind", ["group", "folder"])
+def test_nothing_is_recorded_of_content_that_is_not_what_was_taken(yard, kind):
+    source, items, names = KINDS[kind]
+    yard.declare(f"{QUICK}\n{source}", items)
+    files = [yard.incoming / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("one")
+    yard.take_until(lambda: yard.keys() == ["x"])
+    files[-1].write_text("two")
+    os.utime(files[-1], (2**32, 2**32))
+    over = Over()
+    contents = Contents(yard.project.store, [yard.project.pipeline("p")])
+    assert contents._read_some(yard.project.pipeline("p"), over)
+    over.close()
+    assert yard.rows()["x"].checksum is None
 
 
 def test_an_empty_mount_point_is_trouble_and_nothing_is_forgotten(yard):
