@@ -11,6 +11,7 @@ from stoker.errors import NotFound, OutputConflict, Refused, Unavailable, UserEr
 from stoker.model import transitions
 from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Pipeline, Run, Step
+from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import (
@@ -18,6 +19,7 @@ from stoker.store import (
     control,
     finish,
     fold,
+    pools,
     publications,
     register,
     tables,
@@ -31,6 +33,7 @@ from stoker.store.dialects.constructs import regular_expression
 from stoker.store.journal import Entry, append
 from store.rig import ME, Rig
 
+DO = Run(text="x")
 ON_SERVERS = ("postgresql", "mariadb")
 
 
@@ -99,6 +102,22 @@ def test_two_claims_at_once_pass_each_other_by(rig, second, pipeline):
         ).fetchall()
         tasks = second.claim(second.worker(), 5)
         assert [task.key for task in tasks] == ["b"]
+
+
+def test_ends_wait_for_no_slot_that_is_not_theirs(rig, second, pipeline):
+    """A table of few slots is not read as a whole, which would lock what claims hold."""
+    pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
+    rig.apply(pipeline(Step(name="two", action=DO, pools={"ram": 2}), Step(name="none", action=DO)))
+    rig.push("a", "b")
+    tasks = second.claim(second.worker(slots=8), 8)
+    assert sorted(task.step for task in tasks) == ["none", "none", "two"]
+    slot = tables.slot
+    with rig.store.writing() as held:
+        free = select(slot.c.name).where(slot.c.attempt.is_(None)).with_for_update()
+        assert len(held.execute(free).fetchall()) == 1
+        assert not finish.finish(second.store, [second.result(task) for task in tasks])
+    with rig.store.reading() as one:
+        assert not one.execute(select(slot.c.name).where(slot.c.attempt.is_not(None))).fetchall()
 
 
 def test_what_a_claim_takes_is_locked_and_its_item_is_not(rig, second, pipeline):
@@ -386,7 +405,8 @@ def test_an_update_of_many_rows_is_one_statement_on_mariadb():
     assert head == "SELECT %s AS state_given, %s AS lane_given, %s AS id__given, %s AS was_given"
     assert more == "SELECT %s, %s, %s, %s"
     assert tail == (
-        "given STRAIGHT_JOIN task SET state=given.state_given, lane=given.lane_given "
+        "given STRAIGHT_JOIN task FORCE INDEX (PRIMARY) "
+        "SET state=given.state_given, lane=given.lane_given "
         "WHERE task.id = given.id__given AND task.state = given.was_given"
     )
 

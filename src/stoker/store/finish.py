@@ -18,7 +18,7 @@ from stoker.model.retry import Decision
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
 from stoker.spec import canon
-from stoker.store import tables, temporary
+from stoker.store import slots, tables, temporary
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move_all
 from stoker.store.catalog import NEWEST_VERSION, catalog, pipeline_of
 from stoker.store.following import Of, pass_over, unblocked
@@ -31,7 +31,7 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-_T, _I, _A, _S = tables.task, tables.item, tables.attempt, tables.slot
+_T, _I, _A = tables.task, tables.item, tables.attempt
 _CARRYING = Prepared(
     select(
         _T.c.id, _T.c.attempt, _T.c.step_id, _T.c.item_id, _T.c.tries, _T.c.level, _I.c.key,
@@ -47,7 +47,6 @@ _ENDED = Prepared(
         _A.c.id.in_(param_list("attempts"))
     )
 )
-_FREE_SLOT = Prepared(update(_S).where(_S.c.attempt == param("attempt_")).values(attempt=None))
 _OUTPUT = Prepared(
     insert(tables.output).values(
         **{
@@ -77,7 +76,7 @@ def finish(store: "Store", results: Sequence[Result]) -> frozenset[AttemptId]:
         carrying = _carrying(unit, results)
         counting = [result for result in results if result.attempt in carrying]
         _record(unit, counting, carrying)
-        unit.run_many(_FREE_SLOT, [{"attempt": None, "attempt_": r.attempt} for r in results])
+        slots.free(unit, [result.attempt for result in results])
         late = [result for result in results if result.attempt not in carrying]
         recorded = _recorded(unit, late) if late else frozenset()
         hit("finish.before_commit")

@@ -1,6 +1,6 @@
 """The slots of pools, and the turns of those with a rate, as one claim sees and takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 
@@ -8,7 +8,7 @@ from sqlalchemy import and_, case, func, or_, select, update
 
 from stoker.model.sharing import Sharing
 from stoker.store import tables
-from stoker.store.unit import Prepared, Unit, param
+from stoker.store.unit import Prepared, Unit, param, param_list
 
 MINUTE_US = 60_000_000
 
@@ -47,6 +47,19 @@ _HOLD = Prepared(
     )
     .values(attempt=param("attempt"))
 )  # fmt: skip
+_HELD = Prepared(
+    select(_S.c.pool, _S.c.host, _S.c.name, _S.c.attempt)
+    .where(_S.c.attempt.in_(param_list("attempts")))
+    .order_by(_S.c.pool, _S.c.host, _S.c.name)
+)
+_GIVE_BACK = Prepared(
+    update(_S)
+    .where(
+        _S.c.pool == param("pool_"), _S.c.host == param("host_"), _S.c.name == param("name_"),
+        _S.c.attempt == param("attempt_"),
+    )
+    .values(attempt=None)
+)  # fmt: skip
 _TURNS = Prepared(
     select(_R.c.pool, func.count())
     .where(or_(_R.c.host == "", _R.c.host == param("host")), _R.c.free_us <= param("now_us"))
@@ -72,6 +85,22 @@ _TAKE_TURN = Prepared(
 )
 
 Needs = Mapping[str, int]  # how many slots of which pool
+
+
+def free(unit: Unit, attempts: Iterable[bytes]) -> None:
+    """The slots that these attempts hold are free.
+
+    They are looked for without a lock, as nobody else takes them from an attempt that has an end to
+    tell; most hold none. What is locked then is those rows alone, in the order in which claims do.
+    """
+    rows = unit.run(_HELD, attempts=sorted(set(attempts))).fetchall()
+    unit.run_many(
+        _GIVE_BACK,
+        [
+            {"pool_": pool, "host_": host, "name_": name, "attempt_": attempt, "attempt": None}
+            for pool, host, name, attempt in rows
+        ],
+    )
 
 
 class Slots:

@@ -19,15 +19,9 @@ from stoker.store.dialects.dialect import WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
 
 _CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
-# Several statements as one, so that a transaction begins with one exchange. The row of this site is
-# what all that writes locks, shared except for who is alone.
-_SITE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1"
-_WRITE = f"BEGIN NOT ATOMIC START TRANSACTION; {_SITE} LOCK IN SHARE MODE; END"
-_WRITE_ALONE = f"BEGIN NOT ATOMIC START TRANSACTION; {_SITE} FOR UPDATE; END"
-_READ = (
-    "BEGIN NOT ATOMIC SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; "
-    f"START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT; SELECT {_CLOCK}; END"
-)
+# The row of this site is what all that writes locks, shared except for who is alone.
+_WRITE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1 LOCK IN SHARE MODE"
+_WRITE_ALONE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1 FOR UPDATE"
 _SCHEMA_LOCK = "concat('stoker ', database())"
 
 _GONE = {0, 1040, 1053, 1077, 1079, 1129, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 1969}
@@ -41,6 +35,7 @@ _MEANINGS: tuple[tuple[frozenset[int], type[StokerError], str], ...] = (
     (frozenset({1044, 1045, 1049, 1142, 1698}), UserError, REFUSES),
     (frozenset(_GONE | _FULL), Unavailable, DOWN),
 )
+_BY_KEY = "STRAIGHT_JOIN {} FORCE INDEX (PRIMARY)"
 _PIECE = 500  # rows that one statement updates
 
 
@@ -80,12 +75,15 @@ class MariadbDialect:
 
     def begin_write(self, cursor: Any, *, alone: bool) -> int:
         """Begin, and ask the clock while taking the lock that keeps who is alone apart."""
+        cursor.execute("START TRANSACTION")
         cursor.execute(_WRITE_ALONE if alone else _WRITE)
         return _clock(cursor)
 
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""
-        cursor.execute(_READ)
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT")
+        cursor.execute(f"SELECT {_CLOCK}")
         return _clock(cursor)
 
     def sever(self, driver: Any) -> None:
@@ -214,7 +212,8 @@ def _clock(cursor: Any) -> int:
 def _update_of_many(text: str, names: tuple[str, ...]) -> tuple[str, str, str, tuple[str, ...]]:
     """Take an update of one row apart, to join a table of values instead.
 
-    Return the first row of that table, each further row, the rest of the statement, and which values
+    The rows are told by their primary key: left to itself, the server reads all of a small table,
+    and locks what others hold. Return the first row of that table, each further row, the rest of the statement, and which values
     a row has.
     """
     columns = tuple(dict.fromkeys(names))
@@ -224,7 +223,7 @@ def _update_of_many(text: str, names: tuple[str, ...]) -> tuple[str, str, str, t
     head = "SELECT " + ", ".join(f"%s AS {name}_given" for name in columns)
     joined = "SELECT " + ", ".join(["%s"] * len(columns))
     assigned, _, where = rest.partition(" WHERE ")
-    return head, joined, f"given STRAIGHT_JOIN {table} SET {assigned} WHERE {where}", columns
+    return head, joined, f"given {_BY_KEY.format(table)} SET {assigned} WHERE {where}", columns
 
 
 def _encode_password(
