@@ -89,12 +89,15 @@ def version_in(store: "Store") -> str | None:
 
 def _version(connection: Connection) -> str | None:
     """Return the version by one question, as every command begins with it; more only if that fails."""
+    asked = "SELECT version_num FROM alembic_version"
     try:
-        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").one_or_none()
+        row = connection.exec_driver_sql(asked).one_or_none()
     except DBAPIError as error:
-        if error.connection_invalidated or inspect(connection).has_table("alembic_version"):
+        if error.connection_invalidated:
             raise
-        return None
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        row = connection.exec_driver_sql(asked).one_or_none()  # somebody has just made it
     return row[0] if row else None
 
 
