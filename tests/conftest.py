@@ -3,6 +3,7 @@
 Database servers that tests have started end with them.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -21,3 +22,9 @@ def no_server_is_left() -> Iterator[None]:
     """None of this process's servers is left."""
     yield
     servers.close_all()
+
+
+def pytest_configure() -> None:
+    """What the tests start hears of a hang-up, also where they were started by `nohup`."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

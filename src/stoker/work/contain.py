@@ -118,41 +118,42 @@ def marked_processes() -> Iterator[tuple[int, Mark]]:
 def kill_marked(*, store: str, host: str, boot: str, spare: Iterable[int] = ()) -> int:
     """Kill what dead workers of this store, host and boot left running; return how many.
 
-    Repeats until nothing is found, as a process may fork while we look. A batch system may have
-    exported a mark to another host or a later boot: those are not ours to kill.
+    A batch system may have exported a mark to another host or a later boot: those are not ours to
+    kill.
     """
-    killed: set[int] = set()
-    spared = {os.getpid(), *spare}
-    for _ in range(50):
-        found = False
+
+    def left() -> Iterator[int]:
         for pid, mark in marked_processes():
-            if (mark.store, mark.host, mark.boot) != (store, host, boot) or pid in spared:
-                continue
-            if process_start(mark.pid) == mark.started or process_start(pid) is None:
-                continue
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-                found = True
-                killed.add(pid)
-        if not found:
-            break
-    return len(killed)
+            is_ours = (mark.store, mark.host, mark.boot) == (store, host, boot)
+            if is_ours and process_start(mark.pid) != mark.started:
+                yield pid
+
+    return _kill_all(left, spare)
 
 
 def kill_branded(workers: Container[int], spare: Iterable[int] = ()) -> int:
     """Kill whatever has the brand of one of these workers, which are dead; return how many.
 
-    It finds what has shed its environment. Repeats until nothing is found, as `kill_marked` does.
+    It finds what has shed its environment.
     """
+
+    def left() -> Iterator[int]:
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+            of = brand.read(pid)
+            if of and brand.worker_in(of) in workers:
+                yield pid
+
+    return _kill_all(left, spare)
+
+
+def _kill_all(left: Callable[[], Iterable[int]], spare: Iterable[int]) -> int:
+    """Kill what is found until nothing is, as a process may fork while we look; return how many."""
     killed: set[int] = set()
     spared = {os.getpid(), *spare}
     for _ in range(50):
         found = False
-        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
-            of = brand.read(pid)
-            if not of or brand.worker_in(of) not in workers or pid in spared:
-                continue
-            if process_start(pid) is None:
+        for pid in left():
+            if pid in spared or process_start(pid) is None:
                 continue
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
