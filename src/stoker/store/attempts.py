@@ -13,6 +13,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import selection as selections
 from stoker.store import tables
+from stoker.store.dialects.constructs import in_written_order
 from stoker.store.ids import id_of, text_of
 from stoker.store.moments import moment
 from stoker.store.publications import last_attempt_at
@@ -59,6 +60,8 @@ def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
         selections.check(unit, of_tasks)
     where = selections.where_filter(selection)
     query = _query(of_tasks)
+    if selection.is_everything:
+        query = in_written_order(_joined(~_S.c.is_removed))
     if selection.states:
         query = query.where(selections.in_states(_X.c.state, _states(selection.states)))
     if selection.match is not None:

@@ -20,6 +20,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import estimates, fold, remaining, tables
 from stoker.store import selection as selections
+from stoker.store.dialects.constructs import in_written_order
 from stoker.store.moments import moment
 from stoker.store.pools import pool_counts
 from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
@@ -89,6 +90,8 @@ def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
         fits = estimates.fits(unit)
     where = selections.where_filter(selection)
     query = selections.task_query(selection, *TASK)
+    if selection.is_everything:
+        query = in_written_order(query)
     for rows in selections.pages(store, query, _T.c.id, where):
         for row in rows:
             yield task_row(row, fits)
