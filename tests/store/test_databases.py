@@ -104,6 +104,18 @@ def test_two_claims_at_once_pass_each_other_by(rig, second, pipeline):
         assert [task.key for task in tasks] == ["b"]
 
 
+def test_a_read_sees_one_state_from_its_beginning_to_its_end(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("a")
+    count = select(func.count()).select_from(tables.item)
+    with rig.store.reading() as one:
+        assert one.execute(count).scalar_one() == 1
+        second.push("b")
+        assert one.execute(count).scalar_one() == 1
+    with rig.store.reading() as one:
+        assert one.execute(count).scalar_one() == 2
+
+
 def test_ends_wait_for_no_slot_that_is_not_theirs(rig, second, pipeline):
     """A table of few slots is not read as a whole, which would lock what claims hold."""
     pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
