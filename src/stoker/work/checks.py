@@ -97,11 +97,10 @@ def _failure(
 ) -> Ending:
     """Return a failed ending whose reason and cause come from the most telling thing there is."""
     words = marker or facts.error or _last_words(facts.stderr)
-    telling = facts.stated or words
     is_said = words is None or words in how
-    reason = facts.stated or (how if is_said else f"{how}: {words}")
-    cause = _known_cause(step, facts) or (normalise(telling, key) if telling else how)
-    return Ending(AttemptState.FAILED, verdict, _one_line(reason), cause)
+    reason = _one_line(facts.stated or (how if is_said else f"{how}: {words}"))
+    cause = reason[:CAUSE_LIMIT] if facts.stated else normalise(words, key) if words else how
+    return Ending(AttemptState.FAILED, verdict, reason, _known_cause(step, facts) or cause)
 
 
 def _known_cause(step: Step, facts: Facts) -> str | None:
