@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.project.project import Applied
-    from stoker.store.register import Registered
+    from stoker.store.registered import Registered
     from stoker.work.progress import Event, Summary
 
 _log = logging.getLogger(__name__)

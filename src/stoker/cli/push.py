@@ -6,11 +6,11 @@ import click
 
 from stoker.cli.apply import tell_applied
 from stoker.cli.render import data, json_line, plural, say
-from stoker.cli.scope import Scope, command, dry_run_option, json_option
+from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option
 from stoker.errors import Conflict, UserError
 
 if TYPE_CHECKING:
-    from stoker.store.register import Registered
+    from stoker.store.registered import Registered
 
 
 @command()
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--priority", type=int, metavar="N", help="Higher comes first; by default 0.")
 @json_option
 @dry_run_option
+@reason_option
 def push(  # noqa: PLR0917 - click hands options over by keyword
     scope: Scope,
     pipeline: str,
@@ -34,6 +35,7 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
     priority: int | None,
     as_json: bool,
     dry_run: bool,
+    reason: str | None,
 ) -> int:
     """Register items; pushing twice registers once.
 
@@ -51,6 +53,7 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
             table=table,
             params=_parse(settings),
             priority=priority,
+            reason=reason,
             dry_run=dry_run,
             on_apply=tell_applied,
         )

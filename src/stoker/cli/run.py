@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.apply import tell_applied
-from stoker.cli.ending import EXIT_INTERRUPTED
+from stoker.cli.ending import EXIT_FAILED, EXIT_INTERRUPTED
 from stoker.cli.push import in_words, tell_troubles
 from stoker.cli.render import (
     counted,
@@ -18,14 +18,13 @@ from stoker.cli.render import (
     shortened,
     visible,
 )
-from stoker.cli.scope import Scope, command, dry_run_option, json_option
+from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option
 
 if TYPE_CHECKING:
     from stoker.project import Project
     from stoker.project.running import RunSummary
-    from stoker.store.register import Registered
+    from stoker.store.registered import Registered
 
-EXIT_FAILED = 1
 _CAUSES = 3
 _FIELDS = (
     *("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked", "ready"),
@@ -38,6 +37,7 @@ _FIELDS = (
 @click.argument("paths", nargs=-1, metavar="[PATH]...]")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
 @dry_run_option
+@reason_option
 @json_option
 def run(
     scope: Scope,
@@ -45,6 +45,7 @@ def run(
     paths: tuple[str, ...],
     slots: int | None,
     dry_run: bool,
+    reason: str | None,
     as_json: bool,
 ) -> int:
     """Register, then work until nothing is left to do.
@@ -73,6 +74,7 @@ def run(
                 pipeline,
                 paths,
                 slots=slots,
+                reason=reason,
                 on_event=progress.update,
                 on_apply=tell_applied,
                 on_push=on_push,

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 # What the attempts or the tasks' states tell already, or what follows from another event.
 _TOLD_ELSEWHERE = frozenset(
-    {"claim", "succeed", "fail", "requeue", "skip", "stop", "unblock", "block", "adopt", "register"}
+    {"claim", "succeed", "fail", "requeue", "skip", "stop", "unblock", "block", "adopt"}
 )
 _WORDS = {
     "change": "new content",
     "pass_over": "passed over: a step ended the item early",
+    "push": "pushed",
+    "register": "registered",
     "release_blocked": "release",
     "revoke": "stopped, as a step before it is to run again",
     "revoke_ready": "stopped, to be done anew",
@@ -111,9 +113,7 @@ def _tell(found: "Story", step: str | None) -> None:
         if values:
             data(f"  {name}: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in values.items()))
     data()
-    moments = [(item.registered_at, f"registered by {item.by}")]
-    moments += _attempt_lines(found, step)
-    moments += _happening_lines(found.happenings, step)
+    moments = [*_attempt_lines(found, step), *_happening_lines(found.happenings, step)]
     for at, text in sorted(moments, key=lambda one: one[0]):
         first, *rest = text.split("\n")
         data(f"{human_time(at)}  {first}")

@@ -13,7 +13,13 @@ _PAGE = "the web page of a later release"
 
 @command(is_guarded=True)
 @click.option("--host", default="127.0.0.1", metavar="NAME", help=f"Where {_PAGE} will listen.")
-@click.option("--port", type=int, default=8420, metavar="N", help=f"Where {_PAGE} will listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8420,
+    metavar="N",
+    help=f"Where {_PAGE} will listen.",
+)
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
 @click.option("--no-web", is_flag=True, help=f"Without {_PAGE}.")
 @click.option("--once", is_flag=True, help="Take in and tidy up once, and end; for cron.")

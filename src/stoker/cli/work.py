@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import click
 
-from stoker.cli.ending import EXIT_INTERRUPTED
-from stoker.cli.render import human_seconds, last_word, say
+from stoker.cli.ending import EXIT_FAILED, EXIT_INTERRUPTED
+from stoker.cli.render import human_seconds, last_word, plural, say
 from stoker.cli.run import tell_left
 from stoker.cli.scope import DURATION, TAGS, Scope, command
 
@@ -30,6 +30,8 @@ def work(
 
     It works on the pipelines as the store has them, until it is stopped by Ctrl-C or TERM. By
     default it fills all cpus that this host may use; what other workers here fill is left to them.
+    One that ends by itself, with `--drain` or `--time-limit`, ends with 1 if there are failed tasks,
+    whoever worked on them.
     """
     from stoker import daemon
     from stoker.cli.progress import progress_for
@@ -52,7 +54,12 @@ def work(
         )
         if busy is not None:
             say(last_word(busy.share, busy.worked_s, busy.equal_split_s))
-        if drain and time_limit is None and not summary.was_interrupted:
-            found = project.status().pipelines.values()
+        if summary.was_interrupted:
+            return EXIT_INTERRUPTED
+        found = project.status().pipelines.values()
+        if drain and time_limit is None:
             tell_left(project, sum(one.tasks["ready"] for one in found))
-    return EXIT_INTERRUPTED if summary.was_interrupted else 0
+        failed = sum(one.tasks["failed"] for one in found)
+        if failed:
+            say(f"{plural(failed, 'failed task')} in all; `stoker failures` says why")
+    return EXIT_FAILED if failed else 0

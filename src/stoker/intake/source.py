@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stoker.model.item import NewItem
-from stoker.store.register import Registered
+from stoker.store.registered import Registered
 from stoker.store.sources import Folder
 
 

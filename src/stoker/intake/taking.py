@@ -9,7 +9,8 @@ from stoker.errors import StokerError, Unavailable
 from stoker.failpoints import hit
 from stoker.intake.source import Mark, Over, Refusal, Source
 from stoker.store import fold
-from stoker.store.register import CHUNK, Registered, register
+from stoker.store.register import CHUNK, register
+from stoker.store.registered import Registered
 from stoker.store.sources import KnownSource, advance, conclude, find_source, open_items
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 class Taker:
-    """Takes from one source. `on_taken` hears how many items were just registered or changed."""
+    """Takes from one source. `on_taken` hears how many items were just registered or changed.
+
+    `reason` is a person's, for taking them now.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Taker:
         source: Source,
         *,
         max_open: int | None = None,
+        reason: str | None = None,
         on_taken: Callable[[int], None] | None = None,
     ) -> None:
         self.source = source
@@ -41,6 +46,7 @@ class Taker:
         self.is_full = False
         self._store = store
         self._max_open = max_open
+        self._reason = reason
         self._on_taken = on_taken
         self._known: KnownSource | None = None
 
@@ -120,6 +126,7 @@ class Taker:
                 self.pipeline,
                 chunk,
                 done=Registered(most=_MOST_TOLD),
+                reason=self._reason,
                 source_id=known.id if self._max_open is not None else None,
             )
             chunk.clear()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stoker.project.adoption import Adopted
     from stoker.project.running import OnEvent, RunSummary
     from stoker.store.pools import PoolChange
-    from stoker.store.register import Registered
+    from stoker.store.registered import Registered
     from stoker.store.unit import Store
     from stoker.store.versions import VersionChange
 
@@ -105,7 +105,11 @@ class Project(Reading, Changing, Keeping):
         return Applied(versions=versions, pools=tuple(pools), shares=shares)
 
     def follow_file(
-        self, *pipelines: str, on_apply: OnApply | None = None, dry_run: bool = False
+        self,
+        *pipelines: str,
+        on_apply: OnApply | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
     ) -> Applied:
         """As `apply`, but only what this host and path set last; `on_apply` hears of it before."""
         change = self.apply(*pipelines, take_over=False, dry_run=True)
@@ -113,7 +117,9 @@ class Project(Reading, Changing, Keeping):
             return change
         if on_apply is not None:
             on_apply(change)
-        return change if dry_run else self.apply(*pipelines, take_over=False)
+        if dry_run:
+            return change
+        return self.apply(*pipelines, take_over=False, reason=reason)
 
     def push(
         self,
@@ -125,6 +131,7 @@ class Project(Reading, Changing, Keeping):
         table: str | None = None,
         params: Mapping[str, object] | None = None,
         priority: int | None = None,
+        reason: str | None = None,
         dry_run: bool = False,
         on_apply: OnApply | None = None,
     ) -> "Registered":
@@ -136,7 +143,7 @@ class Project(Reading, Changing, Keeping):
         from stoker.store import fold
 
         spec = self.pipeline(pipeline)
-        self.follow_file(pipeline, on_apply=on_apply, dry_run=dry_run)
+        self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
         with self._store_to_push(spec, dry_run=dry_run) as store:
             done = push(
                 store,
@@ -148,6 +155,7 @@ class Project(Reading, Changing, Keeping):
                 table=table,
                 given=params,
                 priority=priority,
+                reason=reason,
                 dry_run=dry_run,
             )
             if not dry_run:
@@ -179,7 +187,7 @@ class Project(Reading, Changing, Keeping):
         from stoker.project.adoption import adopt
 
         spec = self.pipeline(pipeline)
-        self.follow_file(pipeline, on_apply=on_apply, dry_run=dry_run)
+        self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
         chosen = select(keys, selection, Narrowing(pipeline=None, **narrow))
         chosen = replace(chosen, pipeline=pipeline)
         return adopt(self.store, spec, chosen, reason=reason, dry_run=dry_run)
@@ -192,6 +200,7 @@ class Project(Reading, Changing, Keeping):
         paths: Paths = (),
         *,
         slots: int | None = None,
+        reason: str | None = None,
         on_event: "OnEvent | None" = None,
         on_apply: OnApply | None = None,
         on_push: "Callable[[Registered], None] | None" = None,
@@ -206,17 +215,17 @@ class Project(Reading, Changing, Keeping):
         from stoker.project.sources import write_progress
 
         named = [pipeline] if pipeline is not None else []
-        self.follow_file(*named, on_apply=on_apply)
+        self.follow_file(*named, on_apply=on_apply, reason=reason)
         if pipeline is not None and paths:
-            pushed = [self.push(pipeline, paths)]
+            pushed = [self.push(pipeline, paths, reason=reason)]
         else:
-            pushed = self.take_sources(*named, on_wait=on_wait)
+            pushed = self.take_sources(*named, reason=reason, on_wait=on_wait)
         store = self.open_store(create=True)
         done = work_off_in_turns(
             store,
             self.settings,
             pushed,
-            lambda: self.take_sources(*named, on_wait=on_wait),
+            lambda: self.take_sources(*named, reason=reason, on_wait=on_wait),
             pipeline=pipeline,
             slots=slots,
             on_event=on_event,
@@ -227,7 +236,10 @@ class Project(Reading, Changing, Keeping):
         return done
 
     def take_sources(
-        self, *pipelines: str, on_wait: "Callable[[int, float], None] | None" = None
+        self,
+        *pipelines: str,
+        reason: str | None = None,
+        on_wait: "Callable[[int, float], None] | None" = None,
     ) -> "list[Registered]":
         """What the sources of these pipelines, or of all, hold now is registered.
 
@@ -242,6 +254,7 @@ class Project(Reading, Changing, Keeping):
                 store,
                 self.pipeline(name),
                 project_folder=self.settings.folder,
+                reason=reason,
                 on_wait=on_wait,
             )
             for name in pipelines or sorted(self.pipelines)

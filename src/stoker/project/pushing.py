@@ -13,7 +13,8 @@ from stoker.intake.listing import Listing
 from stoker.intake.table import table_items
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
-from stoker.store.register import Registered, register
+from stoker.store.register import register
+from stoker.store.registered import Registered
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -30,6 +31,7 @@ def push(
     table: str | None = None,
     given: Mapping[str, object] | None = None,
     priority: int | None = None,
+    reason: str | None = None,
     dry_run: bool = False,
 ) -> Registered:
     """Every named item is registered, or counted as known, in conflict or refused.
@@ -45,7 +47,7 @@ def push(
         priority=pipeline.priority if priority is None else priority,
     )
     items = _items(listing, names, from_file=from_file, nul=nul, table=table)
-    return register(store, pipeline.name, items, done=done, dry_run=dry_run)
+    return register(store, pipeline.name, items, done=done, reason=reason, dry_run=dry_run)
 
 
 def _of_table(listing: Listing, table: str) -> Iterator[NewItem]:

@@ -13,7 +13,7 @@ from stoker.store.reap import promote_due, reap
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings
-    from stoker.store.register import Registered
+    from stoker.store.registered import Registered
     from stoker.store.unit import Store
     from stoker.work.progress import Event
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.taking import Taker
-from stoker.store.register import Registered
+from stoker.store.registered import Registered
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
@@ -35,6 +35,7 @@ def take_sources(
     pipeline: "Pipeline",
     *,
     project_folder: str,
+    reason: str | None = None,
     on_wait: OnWait | None = None,
 ) -> Registered | None:
     """What the pipeline's sources hold now is registered; None if it has none.
@@ -49,7 +50,7 @@ def take_sources(
         source = make_source(
             store, pipeline, declared, project_folder=project_folder, is_staying=False
         )
-        taker = Taker(store, pipeline.name, source, max_open=declared.max_open)
+        taker = Taker(store, pipeline.name, source, max_open=declared.max_open, reason=reason)
         try:
             done.add(_take_settled(taker, declared.settle_s, on_wait))
         finally:

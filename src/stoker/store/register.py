@@ -4,7 +4,6 @@ import functools
 import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select, update
@@ -21,6 +20,7 @@ from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_tasks_of
 from stoker.store.redo import redo_item
+from stoker.store.registered import EXAMPLES, Registered
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 CHUNK = 2_000  # items a transaction
-EXAMPLES = 20  # conflicts that are kept as text
 
 _I, _T, _P = tables.item, tables.task, tables.pipeline
 _KNOWN = Prepared(
@@ -49,68 +48,6 @@ _ITEM_FIELDS = (
 _INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
 
 
-@dataclass(slots=True)
-class Registered:
-    """What a registration did, with up to twenty messages of what could not be taken.
-
-    `quarantined` are on record with the reason why they cannot be taken; those in conflict and those
-    refused are not.
-    """
-
-    registered: int = 0
-    known: int = 0
-    changed: int = 0
-    quarantined: int = 0
-    conflicts: int = 0
-    refused: int = 0
-    messages: list[str] = field(default_factory=list)
-    most: int = EXAMPLES  # messages that are kept
-    is_full: bool = False  # there was more, and no room for it
-
-    @property
-    def opened(self) -> int:
-        """How many items have something to do that had not before."""
-        return self.registered + self.changed
-
-    @property
-    def is_news(self) -> bool:
-        """Whether there was anything but what was known."""
-        taken = self.registered or self.changed or self.quarantined
-        return bool(taken or self.conflicts or self.refused)
-
-    def refuse(self, message: str) -> None:
-        """Count an item that could not be taken, for this reason."""
-        self.refused += 1
-        self.say(message)
-
-    def quarantine(self, item: NewItem) -> None:
-        """Count an item that is on record now as one that cannot be taken."""
-        self.quarantined += 1
-        self.say(f"`{item.key}` is quarantined: {item.reason}")
-
-    def conflict(self, message: str) -> None:
-        """Count an item that contradicts a known one."""
-        self.conflicts += 1
-        self.say(message)
-
-    def add(self, other: "Registered") -> None:
-        """Count what another transaction did too."""
-        self.registered += other.registered
-        self.known += other.known
-        self.is_full = self.is_full or other.is_full
-        self.changed += other.changed
-        self.quarantined += other.quarantined
-        self.conflicts += other.conflicts
-        self.refused += other.refused
-        for message in other.messages:
-            self.say(message)
-
-    def say(self, message: str) -> None:
-        """Keep a message, unless there are `most` already; nothing is counted."""
-        if len(self.messages) < self.most:
-            self.messages.append(message)
-
-
 def register(
     store: "Store",
     pipeline: str,
@@ -118,6 +55,7 @@ def register(
     *,
     done: Registered | None = None,
     by_user: str | None = None,
+    reason: str | None = None,
     source_id: int | None = None,
     dry_run: bool = False,
 ) -> Registered:
@@ -126,10 +64,11 @@ def register(
     Reads `items` as a stream and commits every 2,000: after a crash the same call continues, as
     what is registered already counts as known. An item of known key with a new fingerprint follows
     the pipeline's `on_change`; one with a reason is in quarantine, without tasks, until it comes
-    again without. `source_id` is the source for whose `max_open` they count.
+    again without. The record of each that is new or changed has a person's `reason`. `source_id` is
+    the source for whose `max_open` they count.
     """
     done = done if done is not None else Registered()
-    came = Origin(by_user or user(), source_id, done.most)
+    came = Origin(by_user or user(), reason, source_id, done.most)
     chunk: dict[str, NewItem] = {}
     for item in items:
         if item.key in chunk:
@@ -148,9 +87,10 @@ def register(
 
 
 class Origin(NamedTuple):
-    """Who registers, for which source's limit the items count, and how much is told."""
+    """Who registers and why, for which source's limit the items count, and how much is told."""
 
     by_user: str
+    reason: str | None = None
     source_id: int | None = None
     most: int = EXAMPLES
 
@@ -167,7 +107,7 @@ def user() -> str:
 def _register_chunk(
     store: "Store", pipeline: str, items: Mapping[str, NewItem], came: Origin, *, dry_run: bool
 ) -> Registered:
-    done, chunk = Registered(most=came.most), dict(items)
+    done, chunk, touched = Registered(most=came.most), dict(items), []
     with store.writing(dry_run=dry_run) as unit:
         known = catalog(unit)
         steps = known.of_pipeline(pipeline)
@@ -177,13 +117,15 @@ def _register_chunk(
         rows = unit.run(_KNOWN, pipeline_id=pipeline_id, keys=list(chunk)).fetchall()
         on_change = pipeline_of(unit, known.current[pipeline]).on_change
         for key, item_id, fingerprint, path, reason in rows:
-            item = chunk.pop(key)
+            item, before = chunk.pop(key), done.touched
             if reason is not None and _bytes(item.path) == path and item.reason == reason:
                 done.known += 1
             elif reason is not None and _bytes(item.path) == path:
                 _meet_quarantined(unit, pipeline, steps, item, item_id, came, done)
             else:
                 _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
+            if done.touched > before:
+                touched.append(key)
         fresh = list(chunk.values())
         if pipeline_of(unit, known.current[pipeline]).key is None:
             fresh = _without_other_keys(unit, pipeline_id, fresh, done)
@@ -196,7 +138,15 @@ def _register_chunk(
         for item in bad:
             done.quarantine(item)
         done.registered += len(good)
+        _note(unit, pipeline, [*touched, *(item.key for item in fresh)], came)
     return done
+
+
+def _note(unit: Unit, pipeline: str, keys: Sequence[str], came: Origin) -> None:
+    """Write down why a person registered these, if they said so."""
+    if came.reason:
+        said = to_json({"by": came.by_user, "reason": came.reason})
+        append(unit, [Entry("push", pipeline, key, n=0, data=said) for key in keys])
 
 
 def _meet_quarantined(

@@ -101,14 +101,14 @@ def _happenings(unit: Unit, item: Any) -> list[Happening]:
 
     Without what happens to every task, of which the attempts tell.
     """
-    at = moment(item.registered_us)
-    registered = Happening(
-        at=at, event="register", step=None, attempt=None, by=item.by_user, reason=None
-    )
-    found = [registered]
+    found = []
+    why = None  # it was registered, as the person said
     values = {"pipeline": item.pipeline, "key": item.key, "since": item.registered_us}
     for row in unit.execute(_HAPPENINGS, values):
         data: Mapping[str, Any] = json.loads(row.data) if row.data else {}
+        if row.event == "push" and row.at_us == item.registered_us:
+            why = data["reason"]
+            continue
         found.append(
             Happening(
                 at=moment(row.at_us),
@@ -119,4 +119,8 @@ def _happenings(unit: Unit, item: Any) -> list[Happening]:
                 reason=data.get("reason"),
             )
         )
-    return found
+    at = moment(item.registered_us)
+    registered = Happening(
+        at=at, event="register", step=None, attempt=None, by=item.by_user, reason=why
+    )
+    return [registered, *found]

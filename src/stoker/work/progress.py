@@ -31,7 +31,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a worker did, from its start to its end. `failed` counts attempts, not tasks."""
+    """What a worker did, from its start to its end. `failed` counts attempts, not tasks.
+
+    `was_interrupted`: somebody stopped it before it was to end.
+    """
 
     done: int = 0
     failed: int = 0

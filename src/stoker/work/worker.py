@@ -82,6 +82,7 @@ class Worker:
         self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
         self._is_draining = drain
         self._time_limit_s = time_limit_s
+        self._is_time_up = False  # which counts as one signal
         self._on_event = on_event
         self._counts = Counts()
         self._has_news = False
@@ -121,7 +122,7 @@ class Worker:
             cancelled=counts.cancelled,
             stale=counts.stale,
             elapsed_s=time.monotonic() - self._began_s,
-            was_interrupted=self._signals > 0,
+            was_interrupted=self._signals > self._is_time_up,
         )
 
     # ------------------------------------------------------------------------------ beginning, end
@@ -306,8 +307,8 @@ class Worker:
         now_s = time.monotonic()
         limit_s = self._time_limit_s
         if limit_s is not None and now_s - self._began_s >= limit_s and not self._signals:
-            self._signals = 1
-            self._time_limit_s = None
+            self._signals += 1
+            self._is_time_up, self._time_limit_s = True, None
         if not self._signals:
             return
         if not incarnation.is_stopping:

@@ -174,7 +174,13 @@ def test_report_is_one_page_that_needs_nothing_else(run):
 
 def test_workers_drain_and_up_tidies_once(pushed):
     pushed("up", "--once")
-    assert "4 done, 1 failed" in pushed("work", "--drain", "--name", "helper").err
+    ended = pushed("work", "--drain", "--name", "helper", code=1)
+    assert "4 done, 1 failed" in ended.err
+    assert "1 failed task in all" in ended.err
+    assert pushed("work", "--time-limit", "1s", code=1).err.startswith("0 done, 0 failed")
+    pushed.write("data/c.txt")
+    pushed("retry")
+    assert "2 done, 0 failed" in pushed("work", "--drain").err
     assert pushed("workers", "--all", "--json").rows[0]["name"] == "helper"
     assert pushed("pool", "--json").rows[0].items() >= {"pool": "ram", "item": None}.items()
 

@@ -200,3 +200,24 @@ def test_nothing_named_and_nothing_there(lab):
     assert "name paths after it" in lab("push", "count", code=2).err
     assert "no pipeline `cuont`" in lab("push", "cuont", "x", code=3).err
     assert "no file `list`" in lab("push", "count", "--from", "list", code=3).err
+
+
+def test_why_something_was_registered_stands_in_its_story(lab):
+    lab.write("data/a.txt")
+    lab("push", "count", "data/a.txt", "--reason", "never said", "--dry-run")
+    lab("push", "count", "data/a.txt", "--reason", "the first batch")
+    lab.write("data/b.txt")
+    lab("run", "--reason", "the second batch")
+    assert ": the first batch\n" in lab("show", "a.txt").out, "it was known to the second"
+    assert ": the second batch\n" in lab("show", "b.txt").out
+    lab.write("data/a.txt", "corrected\n")
+    lab("push", "count", "data/a.txt", "--reason", "a line was wrong")
+    told = lab("show", "a.txt", "--json").json["happenings"]
+    assert [(one["event"], one["reason"]) for one in told if one["reason"]] == [
+        ("register", "the first batch"),
+        ("rerun", "its content changed"),
+        ("block", "its content changed"),
+        ("push", "a line was wrong"),
+    ]
+    assert all(one["by"] for one in told if one["event"] in ("register", "push"))
+    assert "journal alone" in lab("store", "check", "--journal").out

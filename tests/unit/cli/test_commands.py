@@ -58,6 +58,7 @@ READING = [
     "check",
 ]
 CHANGING = ["retry", "rerun", "cancel", "hold", "release"]
+TAKING = ["apply", "push", "adopt", "run", "prune"]
 SELECTING = ["items", "tasks", "attempts", "failures", *CHANGING]
 STOKER = str(Path(sys.executable).with_name("stoker"))
 
@@ -94,7 +95,7 @@ def test_every_option_says_what_it_does(name):
 def test_options_are_the_same_everywhere():
     for name in READING:
         assert "--json" in options(name), name
-    for name in [*CHANGING, "pool set"]:
+    for name in [*CHANGING, *TAKING, "pool set"]:
         assert {"--dry-run", "--reason"} <= options(name), name
     selection = {"--pipeline", "--step", "--state", "--from-key", "--to-key", "--match", "--where"}
     for name in SELECTING:
