@@ -38,6 +38,7 @@ PLACES = {
     "feed": 'feed = "{url}"\npath = "path"',
 }
 STAGES = ("registered", "before_commit", "advanced")
+NO_CURSOR = ("command", "before_commit")  # it prints all each time: nothing is to be remembered
 FILES = 40
 
 
@@ -114,7 +115,8 @@ def registered(project):
 @pytest.mark.parametrize(
     ("place", "point"),
     [
-        *[(kind, f"source.{at}") for kind in PLACES for at in STAGES],
+        *[(kind, f"source.{at}") for kind in PLACES for at in STAGES if (kind, at) != NO_CURSOR],
+        ("command", "transaction.before_commit@2"),
         *[("folder", f"source.{at}@2") for at in STAGES[1:]],
         *[("folder", f"transaction.{at}@3") for at in ("before_commit", "committed")],
     ],

@@ -50,6 +50,19 @@ def test_folders_are_remembered_changed_and_forgotten(store, source):
     assert sources.stamps_of(store, source, []) == {}
 
 
+def test_where_there_is_nothing_to_remember_nothing_is_written(store, source, monkeypatch):
+    monkeypatch.setattr(type(store), "writing", None)
+    sources.advance(store, source)
+
+
+def test_a_checksum_is_noted_of_the_content_that_was_read(store, source):
+    register(store, "line", [item("a"), item("b")])
+    one, two = sources.unread(store, "line", after=0)
+    changed = two._replace(fingerprint="another")
+    sources.note_checksums(store, [(one, "xxh3:1"), (changed, "xxh3:2")])
+    assert [left.id for left in sources.unread(store, "line", after=0)] == [two.id]
+
+
 def test_many_folders_come_in_pages(store, source, monkeypatch):
     monkeypatch.setattr(sources, "_PAGE", 3)
     folders = [(f"f{at}".encode(), str(at)) for at in range(10)]

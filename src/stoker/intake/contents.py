@@ -70,10 +70,10 @@ class Contents:
 
     def _read_some(self, pipeline: "Pipeline", over: "Over") -> bool:
         """Read some more files; return whether there were any."""
+        leisure = _Leisure(over)
         found = sources.unread(self._store, pipeline.name, after=self._last[pipeline.name])
         self._last[pipeline.name] = found[-1].id if found else 0
         read = []
-        leisure = _Leisure(over)
         with suppress(Ended):
             for one in found:
                 checksum = _if_unchanged(pipeline, one, leisure)
@@ -82,6 +82,9 @@ class Contents:
                 leisure.rest()
         if read:
             sources.note_checksums(self._store, read)
+        if found:
+            with suppress(Ended):
+                leisure.rest()
         return bool(found)
 
 

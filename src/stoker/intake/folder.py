@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 NOTICED_S = 60.0  # between looks at all where the kernel tells of every change, and where
 UNNOTICED_S = 5.0  # another host may write there without that, or the kernel watches no more
 THOROUGH_S = 3_600.0  # between looks that trust no folder's times
+APART_S = 0.1  # between the beginnings of two looks: where much happens, it is gathered meanwhile
 RACY_S = 2.0  # a folder's times tell of every change once they have been the same for so long
 _QUICK_S = 1.0  # that reading all folders may take in every run
 _MARK_AT = 500  # folders
 _SHOWN = 5
+_WOKEN = 8  # times in one rest that notices are heard at once; then they are gathered for
+_PAUSE_S = 0.02
 
 _NOT_LOCAL = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph", "beegfs")
 
@@ -93,6 +96,7 @@ class FolderSource:
         self._pace = Pace(UNNOTICED_S)
         self._has_looked = False  # at all, once
         self._thorough_s = -math.inf
+        self._began_s = -math.inf  # the last look
         self._next_s = 0.0  # when to look at all again
         self._number = 0  # of the look
         self._troubles: list[str] = []
@@ -102,6 +106,7 @@ class FolderSource:
 
     def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:
         """Yield what is new and complete; at all that is there, or only where something happened."""
+        self._began_s = time.monotonic()
         self._known = sources.find_source(
             self._store, self._pipeline.name, self.name, kind=self.kind
         )
@@ -216,6 +221,7 @@ class FolderSource:
         if looks is not None and looks.number == self._number:
             return
         self._told.watch(folder)
+        self._told.listen()  # or the kernel's queue is full before the look is over
         try:
             now = _stamp_of(os.stat(self._reader.path_of(folder)))
             is_same = looks is None and now == stamp
@@ -268,15 +274,16 @@ class FolderSource:
         self._number += 1
         for folder, looks in self._open.items():
             if now >= looks.due_us:
-                self._told.note_all(folder, looks.names)
+                due = looks.due_names(now, settle_s=self._declared.settle_s)
+                self._told.note_all(folder, due)
         new: list[str] = []
         for folder, names, moved in self._told.take():
             looks = self._open.setdefault(folder, FolderLooks())
-            self._reader.note_moved(folder, moved, looks)
             if names is None:
+                self._reader.note_moved(folder, moved, looks)
                 yield from self._visit(folder, None, new)
             else:
-                yield from self._reader.read_some(folder, names, looks)
+                yield from self._reader.read_some(folder, names, looks, moved=moved)
         while new:
             yield from self._visit(new.pop(), None, new)
 
@@ -301,6 +308,8 @@ class FolderSource:
 
     def rest(self, over: Over) -> None:
         """Return when something has happened, may have settled, or it is time to look at all."""
+        over.rest(self._began_s + APART_S - time.monotonic())
+        woken = 0
         while not over:
             now_s = time.monotonic()
             if self._told.is_due(now_s) or now_s >= self._next_s:
@@ -310,6 +319,9 @@ class FolderSource:
                 return
             until_s = min(due_us / 1e6, self._next_s, self._told.due_s)
             over.rest(until_s - now_s, *self._told.descriptors)
+            woken += 1
+            if woken > _WOKEN:
+                over.rest(_PAUSE_S)
             self._told.listen()
 
     def close(self) -> None:

@@ -7,12 +7,12 @@ import math
 import os
 import time
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import xxhash
 
-MOST_NAMES = 1_000  # pending ones that a folder remembers; with more, it is read as a whole again
-_MOVED = 1 << 63  # beside the time at which a file was renamed into its place: it has settled
+MOST_NAMES = 20_000  # pending ones that a folder remembers; with more, it is read as a whole again
+_SETTLED = 1 << 63  # beside the time since when it has been the same: no waiting is needed any more
 
 _Looks = dict[int, tuple[int, int]]  # by name: the look, and since when it has been the same
 
@@ -64,13 +64,24 @@ class FolderLooks:
 
     def oldest_us(self) -> float:
         """Return since when the oldest has been as it is; endless if nothing is pending."""
-        return min((one & ~_MOVED for one in self._kept[2::3]), default=math.inf)
+        return min((one & ~_SETTLED for one in self._kept[2::3]), default=math.inf)
 
-    def moved_into_place(self, name: str, mark: str) -> None:
-        """What has this name came by it through a rename: it has settled, as it is marked."""
-        looks = self.as_dict()
-        looks[_digest_of_name(name)] = (_digest_of_look(mark), now_us() | _MOVED)
+    def moved_into_place(self, marks: Mapping[str, str]) -> None:
+        """What has these names came by them through renames: it has settled, as it is marked."""
+        if not marks:
+            return
+        looks, since_us = self.as_dict(), now_us() | _SETTLED
+        for name, mark in marks.items():
+            looks[_digest_of_name(name)] = (_digest_of_look(mark), since_us)
         self.keep(looks)
+
+    def due_names(self, now: int, *, settle_s: float) -> set[str] | None:
+        """Return the names of what may have settled by now; None if they are not remembered."""
+        if self.names is None:
+            return None
+        latest_us = now - int(settle_s * 1e6)
+        due = {name for name, (_, since_us) in self.as_dict().items() if since_us <= latest_us}
+        return {name for name in self.names if _digest_of_name(name) in due}
 
     def as_dict(self) -> _Looks:
         """Return the looks by name."""
@@ -108,10 +119,11 @@ class Settling:
         known, look, now = _digest_of_name(name), _digest_of_look(mark), now_us()
         before = self._before.get(known)
         since_us = before[1] if before is not None and before[0] == look else now
-        self._now[known] = (look, since_us)
+        has_settled = bool(since_us & _SETTLED) or now - since_us >= self._settle_us
+        self._now[known] = (look, since_us | _SETTLED if has_settled else since_us)
         if len(self._names) <= MOST_NAMES:
             self._names.add(name)
-        if since_us & _MOVED or now - since_us >= self._settle_us:
+        if has_settled:
             return True
         return self._trusts_clock and time.time_ns() - changed_ns >= self._settle_us * 1000
 
@@ -133,6 +145,6 @@ class Settling:
             names = (self._looks.names or set()).difference(only) | self._names
         self._looks.keep(kept)
         self._looks.names = names if len(names) == len(kept) <= MOST_NAMES else None
-        now = now_us()
-        later = (since + self._settle_us for _, since in kept.values() if not since & _MOVED)
-        self._looks.due_us = min((due for due in later if due > now), default=math.inf)
+        # Also what became due during this reading, after it had been looked at.
+        since_us = min((since for _, since in kept.values()), default=_SETTLED)
+        self._looks.due_us = math.inf if since_us >= _SETTLED else since_us + self._settle_us

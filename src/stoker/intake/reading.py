@@ -86,18 +86,21 @@ class FolderReader:
 
     def note_moved(self, folder: str, names: Iterable[str], looks: FolderLooks) -> None:
         """The files of these names came by them through renames: they have settled as they are."""
-        for name in names:
-            for seen in self._see(folder, name):
-                looks.moved_into_place(name, mark_of_file(seen.found))
+        found = [seen for name in names for seen in self._see(folder, name)]
+        looks.moved_into_place({seen.name: mark_of_file(seen.found) for seen in found})
 
-    def read_some(self, folder: str, names: set[str], looks: FolderLooks) -> Iterator[Find]:
-        """Yield what can be taken of the files of these names."""
-        settling = self._begin(looks)
+    def read_some(
+        self, folder: str, names: set[str], looks: FolderLooks, *, moved: set[str]
+    ) -> Iterator[Find]:
+        """Yield what can be taken of the files of these names; `moved` ones have settled as they are."""
         takes = self._names.chooser(folder)
         seen: list[Seen] = []
         for name in names:
             if takes(name):
                 seen += self._see(folder, name)
+        came = (one for one in seen if one.name in moved)
+        looks.moved_into_place({one.name: mark_of_file(one.found) for one in came})
+        settling = self._begin(looks)
         yield from self._take(folder, seen, settling)
         settling.end(only=names)
 

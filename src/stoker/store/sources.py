@@ -36,6 +36,11 @@ _FINGERPRINTS = Prepared(
         _I.c.pipeline_id == param("pipeline_id"), _I.c.key.in_(param_list("keys"))
     )
 )
+_CHECKSUM = Prepared(
+    update(_I)
+    .where(_I.c.id == param("item_id"), _I.c.fingerprint == param("as_taken"))
+    .values(checksum=param("read"))
+)
 _TROUBLE_LIMIT = 4_000  # characters of it that are kept
 
 Folder = tuple[bytes, str | None]  # path within the source's folder; its stamp, None to forget it
@@ -93,8 +98,10 @@ def advance(
 ) -> None:
     """The next look begins at `cursor`, and passes over `folders` while their stamps hold.
 
-    What they have passed is registered already.
+    What they have passed is registered already. With neither, nothing is written.
     """
+    if cursor is None and not folders:
+        return
     with store.writing() as unit:
         if cursor is not None:
             values = {"cursor": to_json(cursor)}
@@ -222,8 +229,7 @@ def note_checksums(store: "Store", read: Sequence[tuple[Unread, str]]) -> None:
     """The items have these checksums, unless they have other content by now."""
     with store.writing() as unit:
         for one, checksum in read:
-            is_it = and_(_I.c.id == one.id, _I.c.fingerprint == one.fingerprint)
-            unit.execute(update(_I).where(is_it).values(checksum=checksum))
+            unit.run(_CHECKSUM, item_id=one.id, as_taken=one.fingerprint, read=checksum)
 
 
 def open_items(store: "Store", source: KnownSource, *, most: int) -> int:

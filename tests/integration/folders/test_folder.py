@@ -3,15 +3,21 @@
 import json
 import os
 import threading
+import time
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from stoker.intake import folder as folder_module
+from stoker.intake import looks as looks_module
 from stoker.intake.complete import Completeness
 from stoker.intake.contents import Contents
+from stoker.intake.looks import FolderLooks
+from stoker.intake.reading import FolderReader
 from stoker.intake.source import Over
 from stoker.project.sources import take_sources
-from stoker.store import rebuild
+from stoker.store import rebuild, sources
 
 QUICK = 'settle = "0.05s"'
 
@@ -194,6 +200,31 @@ def look_again(yard):
     """As after a restart, with the folder to be read anew."""
     yard.begin()
     os.utime(yard.incoming)
+
+
+def test_noting_checksums_is_rested_from_as_reading_is(yard, monkeypatch):
+    noted = []
+
+    def note(_store, read):
+        time.sleep(0.05)
+        noted.append(len(read))
+
+    class Resting(list):
+        def rest(self, seconds):
+            self.append(seconds)
+
+        def __bool__(self):
+            return False
+
+    monkeypatch.setattr(sources, "note_checksums", note)
+    yard.declare(QUICK)
+    (yard.incoming / "a.dat").touch()
+    yard.take_until(lambda: yard.keys() == ["a.dat"])
+    over = Resting()
+    pipeline = yard.project.pipeline("p")
+    assert Contents(yard.project.store, [pipeline])._read_some(pipeline, over)
+    assert noted == [1]
+    assert sum(over) >= 9 * 0.05
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -380,8 +411,71 @@ def renamed_into_place(folder, name):
     hidden.rename(folder / name)
 
 
+def test_files_renamed_into_place_together_are_looked_at_once_each(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 1e6)
+    yard.declare('settle = "1h"')
+    yard.take()
+    names = [f"{at}.dat" for at in range(50)]
+    for name in names:
+        renamed_into_place(yard.incoming, name)
+    seen = looked_at(yard, monkeypatch)
+    kept = []
+    keep = FolderLooks.keep
+    monkeypatch.setattr(FolderLooks, "keep", lambda *given: (kept.append(1), keep(*given))[1])
+    assert yard.take().registered == 50
+    assert seen == Counter(names)
+    assert len(kept) < 5, "what is pending is to be gone through once for all of them"
+
+
+def looked_at(yard, monkeypatch):
+    """Return how often each file is looked at from now on."""
+    seen = Counter()
+    real = FolderReader._see
+
+    def see(self, folder, name):
+        seen[name] += 1
+        return real(self, folder, name)
+
+    monkeypatch.setattr(FolderReader, "_see", see)
+    return seen
+
+
+def test_of_many_that_are_pending_only_those_that_may_have_settled_are_looked_at(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 1e6)
+    clock = SimpleNamespace(us=10**12)
+    for module in (folder_module, looks_module):
+        monkeypatch.setattr(module, "now_us", lambda: clock.us)
+    yard.declare('settle = "1h"')
+    yard.take()
+    for name in ("first.dat", "second.dat"):
+        (yard.incoming / name).touch()
+        yard.take()
+        clock.us += 1_800 * 10**6
+    seen = looked_at(yard, monkeypatch)
+    yard.take()
+    assert seen == {"first.dat": 1}
+    assert yard.keys() == ["first.dat"]
+
+
+def test_what_happens_during_a_look_at_all_is_heard_during_it(yard, monkeypatch):
+    yard.declare('settle = "1h"')
+    for name in ("one", "two"):
+        (yard.incoming / name).mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) in ("one", "two"):
+            monkeypatch.setattr(os, "scandir", real)
+            renamed_into_place(yard.incoming, "a.dat")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    yard.take()
+    assert yard.source._told.is_due(time.monotonic())
+
+
 class Rested:
-    """Instead of the end: hears for how long a source would rest, and then the end has come."""
+    """Instead of the end: hears for how long a source would rest for notices; then the end has come."""
 
     def __init__(self):
         self.seconds = []
@@ -389,8 +483,38 @@ class Rested:
     def __bool__(self):
         return bool(self.seconds)
 
-    def rest(self, seconds, *_descriptors):
-        self.seconds.append(seconds)
+    def rest(self, seconds, *descriptors):
+        if descriptors:
+            self.seconds.append(seconds)
+
+
+class Busy:
+    """Something happens whenever notices are waited for; hears of all rests."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.rests = []
+
+    def __bool__(self):
+        return len(self.rests) > 1_000
+
+    def rest(self, seconds, *descriptors):
+        self.rests.append((seconds, len(descriptors)))
+        if descriptors:
+            (self.folder / f"{len(self.rests)}.dat").touch()
+        else:
+            time.sleep(max(0.0, seconds))
+
+
+def test_where_much_happens_it_is_gathered(yard, monkeypatch):
+    monkeypatch.setattr(folder_module, "NOTICED_S", 1e6)
+    yard.declare('settle = "1h"')
+    yard.take()
+    over = Busy(yard.incoming)
+    yard.source.rest(over)
+    (seconds, waits_for), *others = over.rests
+    assert (waits_for, seconds <= folder_module.APART_S) == (0, True)
+    assert len(others) < 50, "each of the changes was heard alone"
 
 
 @pytest.mark.parametrize("items", ["files", "folders"])
