@@ -5,14 +5,19 @@
 Each writer declares the checksum of what it has written, in a ledger of its own, once the file is
 whole. The pipeline's one step notes the checksum of what it was given, each time it runs. Afterwards
 the two must agree: every declared content was seen exactly once, and nothing else ever was.
+
+The quick files come from processes of their own, half of them renamed into place, half written under
+their own names as `cp` does; all while the intake runs and is killed. They must all be there within
+`--seconds`: the time from the first to the last is told (`dropped_s`), and one that is longer is a fault,
+and a fault fails the run. What the parts cost is told in seconds of the processor.
 """
 
 import argparse
 import collections
-import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -23,10 +28,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-SETTLE_S = 1.0
+sys.path.append(str(Path(__file__).parents[1]))
+
+from faults.writers import SETTLE_S, SLOW, Declared, Seen, wait_for, write_quickly
+
+SPARE = 0.03  # of the time: after it all quick files should be there
 STEP = """
 import hashlib, os
 
@@ -54,161 +63,16 @@ python = "see:see"
 """
 
 
-@dataclass
-class Declared:
-    """What writers say that they have written: path and checksum, and what they gave up."""
-
-    whole: list[tuple[str, str]] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, path: Path, content: bytes) -> str:
-        found = hashlib.sha256(content).hexdigest()
-        with self.lock:
-            self.whole.append((str(path), found))
-        return found
-
-
-def content_of(random_: random.Random) -> bytes:
-    return random_.randbytes(random_.randrange(1, 3000))
-
-
-def rename_into_place(folder: Path, name: str, random_: random.Random, declared: Declared) -> str:
-    """Written under a hidden name, and renamed."""
-    path, content = folder / "moved" / f"{name}.dat", content_of(random_)
-    hidden = path.with_name(f".{path.name}")
-    hidden.write_bytes(content)
-    found = declared.add(path, content)
-    hidden.rename(path)
-    return found
-
-
-def drop(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """Written at once under its own name, as `cp` does."""
-    path, content = folder / "slow" / f"{name}.dat", content_of(random_)
-    path.write_bytes(content)
-    declared.add(path, content)
-
-
-def append_slowly(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """In pieces, with pauses that are shorter than `settle`; opened anew for each."""
-    path, content = folder / "slow" / f"{name}.dat", content_of(random_) * 3
-    size = len(content) // 3
-    for at in range(0, len(content), size):
-        with path.open("ab") as file:
-            file.write(content[at : at + size])
-        time.sleep(SETTLE_S * 0.4)
-    declared.add(path, content)
-
-
-def pause_for_long(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """With a pause far longer than `settle`, and a companion at the end."""
-    path, content = folder / "told" / f"{name}.dat", content_of(random_)
-    half = len(content) // 2
-    with path.open("wb") as file:
-        file.write(content[:half])
-        file.flush()
-        time.sleep(SETTLE_S * 1.5)
-        file.write(content[half:])
-    declared.add(path, content)
-    path.with_name(f"{name}.dat.done").touch()
-
-
-def begin_anew(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """Half of it is written, then it is truncated and written whole."""
-    path, content = folder / "slow" / f"{name}.dat", content_of(random_)
-    path.write_bytes(content[: len(content) // 2] + b"x")
-    time.sleep(SETTLE_S * 0.3)
-    with path.open("r+b") as file:
-        file.truncate(0)
-        time.sleep(SETTLE_S * 0.3)
-        file.write(content)
-    declared.add(path, content)
-
-
-def link_into_place(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """Written under a hidden name, and given its own by a hard link."""
-    path, content = folder / "slow" / f"{name}.dat", content_of(random_)
-    hidden = path.with_name(f".{path.name}")
-    hidden.write_bytes(content)
-    os.link(hidden, path)
-    hidden.unlink()
-    declared.add(path, content)
-
-
-def leave_holes(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """A sparse file, whose size is final long before its content."""
-    path, content = folder / "told" / f"{name}.dat", content_of(random_)
-    hole = 1 << 20
-    with path.open("wb") as file:
-        file.truncate(hole + len(content))
-        time.sleep(SETTLE_S)
-        file.seek(hole)
-        file.write(content)
-    declared.add(path, bytes(hole) + content)
-    path.with_name(f"{name}.dat.done").touch()
-
-
-def give_up(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """Deleted before it is whole: nobody must ever see it."""
-    path, content = folder / "slow" / f"{name}.dat", content_of(random_)
-    with path.open("wb") as file:
-        for _ in range(2):
-            file.write(content)
-            file.flush()
-            time.sleep(SETTLE_S * 0.4)
-    path.unlink()
-
-
-def replace_later(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """Renamed into place, and another content over it once the first has been worked off."""
-    first = rename_into_place(folder, name, random_, declared)
-    wait_for(lambda: has_seen(folder, first), 1800, "the first content is seen")
-    rename_into_place(folder, name, random_, declared)
-
-
-SLOW: tuple[Callable[..., object], ...] = (
-    append_slowly,
-    pause_for_long,
-    begin_anew,
-    link_into_place,
-    leave_holes,
-    give_up,
-    replace_later,
-)
-QUICK: tuple[Callable[..., object], ...] = (rename_into_place, drop)
-
-
-def seen(folder: Path) -> list[tuple[str, str]]:
-    """Return path and checksum of every run of the step."""
-    with suppress(FileNotFoundError):
-        lines = (folder / "seen").read_text().splitlines()
-        return [(path, found) for found, path in (line.split(" ", 1) for line in lines)]
-    return []
-
-
-def has_seen(folder: Path, found: str) -> bool:
-    """Whether the step was given that content; asked often, while there are very many."""
-    with suppress(FileNotFoundError):
-        return found.encode() in (folder / "seen").read_bytes()
-    return False
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float, what: str) -> None:
-    until_s = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > until_s:
-            raise TimeoutError(f"not within {limit_s:g} s: {what}")
-        time.sleep(0.2)
-
-
 class Flood:
     """One run: a project in `home`, files in `folder`, which may be on another file system."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         self.home = home
         self.folder = folder
-        self.declared = Declared()
-        self.broken: list[BaseException] = []  # what went wrong with a writer
+        self.declared = Declared(Seen(folder / "seen"))
+        self.broken: list[object] = []  # what went wrong with a writer
+        self.cpu_s = {"writers": 0.0, "intake": 0.0, "rest of the service": 0.0}
+        self.dropped_at_s = 0.0  # when the last of the quick files was there
         self._service: subprocess.Popen[bytes] | None = None
         for name in ("moved", "slow", "told"):
             (folder / name).mkdir(parents=True)
@@ -241,32 +105,56 @@ class Flood:
     def kill_intake(self) -> int:
         """Kill the intake as it stands; return how many processes that were."""
         killed = 0
+        self._account()
         for pid in self.intakes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
         return killed
 
-    def write(self, files: int, seconds: float, writers: int, seed: int = 1) -> None:
-        """Drop `files` quick ones spread over `seconds`, and have slow writers beside them."""
+    def _account(self) -> None:
+        """What the intake has cost is noted, before it ends."""
+        for pid in self.intakes():
+            with suppress(OSError):
+                numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks = int(numbers[11]) + int(numbers[12])
+                self.cpu_s["intake"] += ticks / os.sysconf("SC_CLK_TCK")
+
+    def write(self, files: int, seconds: float, writers: int, seed: int = 1) -> float:
+        """Drop `files` quick ones within `seconds`, and have slow writers beside them.
+
+        Return the seconds from the first to the last of the quick ones.
+        """
         threads = [
             threading.Thread(target=self._write_slowly, args=(at, one, seconds, seed))
             for at, one in enumerate(SLOW * writers)
         ]
         for thread in threads:
             thread.start()
-        random_ = random.Random(seed)
-        began_s = time.monotonic()
-        for at in range(files):
-            deep = f"{at % 50:02}"
-            for name in ("moved", "slow"):
-                (self.folder / name / deep).mkdir(exist_ok=True)
-            QUICK[at % len(QUICK)](self.folder, f"{deep}/q{at}", random_, self.declared)
-            ahead_s = began_s + seconds * at / files - time.monotonic()
-            if ahead_s > 0.01:
-                time.sleep(ahead_s)
+        dropped_s = self._drop(files, seconds)
         for thread in threads:
             thread.join()
+        return dropped_s
+
+    def _drop(self, files: int, seconds: float) -> float:
+        """Have the quick files written; return how long that took."""
+        began_s = time.monotonic() + 1  # when both processes are there
+        pace = (str(began_s), str(seconds * (1 - SPARE) / files), str(self.folder))
+        words = [sys.executable, __file__, "--quick"]
+        processes = [
+            subprocess.Popen([*words, str(first), str(files), *pace], stdout=subprocess.PIPE)
+            for first in (0, 1)
+        ]
+        self.dropped_at_s = began_s
+        for first, process in enumerate(processes):
+            told = process.communicate()[0].split()
+            if process.returncode:
+                self.broken.append(f"it ended with exit code {process.returncode}")
+                continue
+            self.dropped_at_s = max(self.dropped_at_s, float(told[0]))
+            self.cpu_s["writers"] += float(told[1])
+            self.declared.add_from(self.folder / f"declared-{first}")
+        return self.dropped_at_s - began_s
 
     def _write_slowly(self, at: int, one: Callable[..., object], seconds: float, seed: int) -> None:
         random_ = random.Random(seed * 1000 + at)
@@ -283,7 +171,9 @@ class Flood:
 
     def wait(self, limit_s: float) -> None:
         """Everything that was declared has been seen, and nothing is left to do."""
-        wait_for(lambda: len(seen(self.folder)) >= len(self.declared.whole), limit_s, "all is seen")
+        wait_for(
+            lambda: self.declared.seen.read() >= len(self.declared.whole), limit_s, "all is seen"
+        )
         wait_for(self._is_idle, limit_s, "nothing is left")
 
     def _is_idle(self) -> bool:
@@ -295,16 +185,24 @@ class Flood:
 
     def stop(self) -> None:
         """The service has ended, and left nobody."""
+        self._account()
         if self._service is not None:
             self._service.terminate()
             self._service.wait(60)
             self._service = None
         wait_for(lambda: not list(self.intakes()), 30, "the intake has ended")
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        others = resource.getrusage(resource.RUSAGE_CHILDREN)
+        quick_s, intake_s = self.cpu_s["writers"], self.cpu_s["intake"]
+        others_s = others.ru_utime + others.ru_stime
+        self.cpu_s["rest of the service"] = others_s - quick_s - intake_s
+        self.cpu_s["writers"] += own.ru_utime + own.ru_stime
 
     def faults(self) -> list[str]:
         """Return everything in which what was seen differs from what was declared."""
         declared = collections.Counter(self.declared.whole)
-        found = collections.Counter(seen(self.folder))
+        self.declared.seen.read()
+        found = collections.Counter(self.declared.seen.runs)
         lost = [f"never seen: {path}" for path, _ in declared - found]
         wrong = [
             f"seen {'twice' if one in declared else 'partially'}: {one[0]}"
@@ -317,47 +215,67 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--files", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--files", type=int, default=2000, help="quick ones")
+    parser.add_argument("--seconds", type=float, default=10.0, help="in which they must be there")
     parser.add_argument("--writers", type=int, default=2, help="slow ones of each kind")
     parser.add_argument("--kill-every", type=float, default=3.0, metavar="SECONDS")
     parser.add_argument("--kills", type=int, default=3, help="of the intake, at most")
     parser.add_argument("--folder", type=Path, help="where to write; by default beside the project")
+    parser.add_argument("--quick", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.quick is not None:
+        first, files, began_s, every_s, place = options.quick
+        numbers = range(int(first), int(files), 2)
+        write_quickly(Path(place), numbers, float(began_s), float(every_s))
+        return 0
     home = Path(tempfile.mkdtemp(prefix="stoker-flood-"))
     folder = Path(tempfile.mkdtemp(prefix="stoker-flood-", dir=options.folder or home))
-    flood = Flood(home, folder)
-    began_s = time.monotonic()
-    over, kills = threading.Event(), [0]
+    try:
+        told = run(Flood(home, folder), options)
+    finally:
+        shutil.rmtree(folder)
+        shutil.rmtree(home)
+    sys.stdout.write(json.dumps(told) + "\n")
+    return 1 if told["faults"] else 0
+
+
+def run(flood: Flood, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is told of the whole run."""
+    over = threading.Event()
+    killed_at_s: list[float] = []
 
     def kill() -> None:
-        while kills[0] < options.kills and not over.wait(options.kill_every):
-            kills[0] += flood.kill_intake()
+        while len(killed_at_s) < options.kills and not over.wait(options.kill_every):
+            killed_at_s.extend([time.monotonic()] * flood.kill_intake())
 
     killer = threading.Thread(target=kill)
     try:
         flood.start()
+        wait_for(lambda: any(flood.intakes()), 120, "the intake has begun")
+        began_s = time.monotonic()
         killer.start()
-        flood.write(options.files, options.seconds, options.writers)
-        written_s = time.monotonic() - began_s
+        dropped_s = flood.write(options.files, options.seconds, options.writers)
         over.set()
+        written_s = time.monotonic() - began_s
         flood.wait(3600)
-        faults = flood.faults()
-        told = {
-            "declared": len(flood.declared.whole),
-            "seen": len(seen(folder)),
-            "faults": faults[:20],
-            "intake_killed": kills[0],
-            "written_s": round(written_s, 1),
-            "all_s": round(time.monotonic() - began_s, 1),
-        }
-        sys.stdout.write(json.dumps(told) + "\n")
-        return 1 if faults else 0
+        all_s = time.monotonic() - began_s
     finally:
         over.set()
         flood.stop()
-        shutil.rmtree(folder)
-        shutil.rmtree(home)
+    faults = flood.faults()[:20]
+    if dropped_s > options.seconds:
+        faults.append(f"the files were there after {dropped_s:.2f} s, not within the time")
+    return {
+        "declared": len(flood.declared.whole),
+        "seen": flood.declared.seen.read(),
+        "faults": faults,
+        "intake_killed": len(killed_at_s),
+        "of_these_in_the_drop": sum(at_s <= flood.dropped_at_s for at_s in killed_at_s),
+        "dropped_s": round(dropped_s, 1),
+        "written_s": round(written_s, 1),
+        "all_s": round(all_s, 1),
+        "cpu_s": {part: round(seconds) for part, seconds in flood.cpu_s.items()},
+    }
 
 
 if __name__ == "__main__":

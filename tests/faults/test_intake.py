@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import select
 
 from couch.server import Couch
-from faults.flood import Flood, drop, rename_into_place, wait_for
+from faults.flood import Flood
+from faults.writers import drop, rename_into_place, wait_for
 from stoker.intake import folder, groups, looks, reading, told
 from stoker.intake.kinds import make_source
 from stoker.intake.taking import Taker
