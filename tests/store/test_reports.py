@@ -114,7 +114,7 @@ def test_tasks_are_matched_by_what_was_said_last(rig, pipeline):
 
 
 def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
-    monkeypatch.setattr("stoker.store.selection.PAGE", 3)
+    monkeypatch.setattr("stoker.store.paging.PAGE", 3)
     rig.apply(pipeline(a=()))
     rig.push(*(f"k{number:02}" for number in range(10)))
     rig.work(rig.worker(), limit=4)

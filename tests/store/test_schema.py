@@ -4,7 +4,6 @@ import functools
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,20 +11,18 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, inspect, select, text
+from sqlalchemy import inspect, select, text
 
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import (
-    attempts,
     choose,
     failures,
     fold,
     following,
     indexes,
     locks,
-    reports,
     schema,
     selection,
     story,
@@ -238,38 +235,6 @@ def test_a_key_is_found_by_the_index_and_nothing_else_read(rig, pipeline, databa
         steps = plan(rig.store, Prepared(text(str(spelt_out))))
         assert [step for step in steps if "pipeline_id=? AND key=?" in step], steps
         assert not [step for step in steps if re.search(r"SCAN|rowid>", step)], steps
-
-
-def test_a_page_of_all_begins_with_what_is_listed(rig, pipeline, database):
-    """Then it is read in the order of its ids, and ends with the page."""
-    if database != "mariadb":
-        pytest.skip("the others find this way by themselves where there are many rows")
-    rig.apply(pipeline(one=(), two=("one",)))
-    rig.push(*(f"k{number}" for number in range(50)))
-    seen = []
-    with listening(rig.store.engine, seen):
-        assert len(list(reports.tasks(rig.store, Selection()))) == 100
-        rig.claim(rig.worker())
-        assert len(list(attempts.attempts(rig.store, Selection()))) == 1
-    paged = [(text, values) for text, values in seen if "LIMIT" in text and "STRAIGHT_JOIN" in text]
-    assert len(paged) == 2
-    with rig.store.reading() as unit:
-        for (text, values), listed in zip(paged, ("task", "every"), strict=True):
-            unit.cursor.execute(f"EXPLAIN {text}", values)
-            assert unit.cursor.fetchone()[2] == listed
-            unit.cursor.fetchall()
-
-
-@contextmanager
-def listening(engine, seen):
-    """What is executed in the block, with its values, is in `seen`."""
-
-    def hear(_connection, _cursor, text, values, _context, _is_many):
-        seen.append((text, values))
-
-    event.listen(engine, "before_cursor_execute", hear)
-    yield
-    event.remove(engine, "before_cursor_execute", hear)
 
 
 def test_a_store_can_be_opened_again(rig, pipeline, url):

@@ -13,9 +13,10 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import selection as selections
 from stoker.store import tables
-from stoker.store.dialects.constructs import in_written_order
 from stoker.store.ids import id_of, text_of
 from stoker.store.moments import moment
+from stoker.store.paging import pages
+from stoker.store.picking import pick_attempts
 from stoker.store.publications import last_attempt_at
 from stoker.store.rows import AttemptRow, OutputRow, StreamRow
 from stoker.store.unit import Unit
@@ -27,7 +28,7 @@ _T, _I, _P, _S, _W, _V, _O = (
     tables.task, tables.item, tables.pipeline, tables.step, tables.worker, tables.version,
     tables.output,
 )  # fmt: skip
-_X = tables.attempt.alias("every")  # every attempt; `task_query` joins the latest one
+_X = tables.attempt.alias("every")  # every attempt, not a task's latest one only
 _KINDS = ("run", "adopted")
 _SECONDS = 1e6
 
@@ -58,15 +59,21 @@ def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
     of_tasks = replace(selection, states=(), match=None)
     with store.reading() as unit:
         selections.check(unit, of_tasks)
+        states = _states(selection.states)
+        picked = pick_attempts(unit, selection)
     where = selections.where_filter(selection)
-    query = _query(of_tasks)
-    if selection.is_everything:
-        query = in_written_order(_joined(~_S.c.is_removed))
-    if selection.states:
-        query = query.where(selections.in_states(_X.c.state, _states(selection.states)))
+    query = _joined(*selections.task_conditions(replace(picked.rest, states=(), match=None)))
+    if picked.steps is not None:
+        of_step = _T.c.step_id + 0  # no column, so that nobody begins with the steps
+        query = query.where(of_step.in_(picked.steps))
+    if selection.cause is not None:
+        query = query.outerjoin(tables.attempt, tables.attempt.c.id == _T.c.attempt)
+    if states:
+        query = query.where(selections.in_states(_X.c.state, states))
     if selection.match is not None:
         query = query.where(selections.says(selection.match, _X.c.cause, _X.c.reason))
-    for rows in selections.pages(store, query, _X.c.id, where, kind=AttemptState, first=b""):
+    paged = pages(store, query, _X.c.id, where, kind=AttemptState, first=b"", pick=picked.pick)
+    for rows in paged:
         with store.reading() as unit:
             outputs = outputs_of(unit, [row.id for row in rows])
         for row in rows:
@@ -182,27 +189,17 @@ def _find(unit: Unit, name: str) -> bytes:
     return bytes(found[0])
 
 
-def _query(selection: Selection) -> Select[Any]:
-    query = selections.task_query(selection, *_COLUMNS)
-    return _with_rest(query.join(_X, _X.c.task_id == _T.c.id))
-
-
-def _joined(condition: Any) -> Select[Any]:
+def _joined(*conditions: Any) -> Select[Any]:
     joined = (
         _X.join(_T, _T.c.id == _X.c.task_id)
         .join(_I, _I.c.id == _T.c.item_id)
         .join(_S, _S.c.id == _T.c.step_id)
         .join(_P, _P.c.id == _I.c.pipeline_id)
-    )
-    return _with_rest(select(*_COLUMNS).select_from(joined).where(condition))
-
-
-def _with_rest(query: Select[Any]) -> Select[Any]:
-    return (
-        query.outerjoin(_W, _W.c.id == _X.c.worker_id)
+        .outerjoin(_W, _W.c.id == _X.c.worker_id)
         .outerjoin(_V, _V.c.id == _X.c.version_id)
         .outerjoin(tables.site, tables.site.c.id == _X.c.site)
     )
+    return select(*_COLUMNS).select_from(joined).where(*conditions)
 
 
 def _with_parents(path: str) -> Iterator[str]:

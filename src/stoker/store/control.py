@@ -20,6 +20,8 @@ from stoker.store.apply import Move, move
 from stoker.store.catalog import catalog
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks, lock_tasks_of
+from stoker.store.paging import pages
+from stoker.store.picking import pick_tasks
 from stoker.store.redo import COLUMNS, Changed, as_move, redo
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
@@ -150,9 +152,10 @@ def _selected(store: "Store", selection: Selection) -> Iterable[Sequence[Any]]:
     """Yield the selected tasks in pages, after checking the selection."""
     with store.reading() as unit:
         selections.check(unit, selection)
+        picked = pick_tasks(unit, selection)
     where = selections.where_filter(selection)
-    query = selections.task_query(selection, *COLUMNS)
-    yield from selections.pages(store, query, _T.c.id, where)
+    query = selections.task_query(picked.rest, *COLUMNS)
+    yield from pages(store, query, _T.c.id, where, pick=picked.pick)
 
 
 def _change(

@@ -11,6 +11,8 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.dialects.constructs import by_index
+from stoker.store.paging import pages
+from stoker.store.picking import pick_tasks
 from stoker.store.rows import FailureRow
 from stoker.store.selection import CAUSE
 from stoker.store.unit import Unit
@@ -92,13 +94,15 @@ def _ranked(selection: Selection) -> Select[Any]:
 def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     """Count here, where a condition has to be looked at task by task."""
     where = selections.where_filter(selection)
+    with store.reading() as unit:
+        picked = pick_tasks(unit, selection)
     query = selections.task_query(
-        selection, _T.c.id, _T.c.state, _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
+        picked.rest, _T.c.id, _T.c.state, _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
         _T.c.item_id, _A.c.reason, _P.c.name.label("pipeline"), _S.c.name.label("step"),
         CAUSE.label("cause"),
     )  # fmt: skip
     groups: dict[_Key, _Group] = {}
-    for rows in selections.pages(store, query, _T.c.id, where):
+    for rows in pages(store, query, _T.c.id, where, pick=picked.pick):
         for row in rows:
             group = groups.setdefault((row.pipeline, row.step, row.cause), _Group())
             group.n += 1

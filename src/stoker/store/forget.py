@@ -19,6 +19,8 @@ from stoker.store.catalog import catalog
 from stoker.store.ids import text_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_items, lock_tasks, lock_tasks_of
+from stoker.store.paging import pages
+from stoker.store.picking import pick_items
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
 
@@ -45,8 +47,10 @@ def items(
     where = selections.where_filter(selection)
     if where is not None:
         columns += [_I.c.id.label("item_id"), _I.c.params, _I.c.meta, _I.c.size_bytes]
-    query = selections.item_query(selection, *columns)
-    for rows in selections.pages(store, query, _I.c.id, where, kind=ItemState):
+    with store.reading() as unit:
+        picked = pick_items(unit, selection)
+    query = selections.item_query(picked.rest, *columns)
+    for rows in pages(store, query, _I.c.id, where, kind=ItemState, pick=picked.pick):
         due = [row for row in rows if row.registered_us < ages.get(row.state, 0)]
         if due:
             _forget_items(store, due, ages, done, dry_run=dry_run)

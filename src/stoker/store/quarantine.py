@@ -14,6 +14,8 @@ from stoker.model.selection import Selection
 from stoker.model.states import ItemState
 from stoker.store import fold, tables
 from stoker.store import selection as selections
+from stoker.store.paging import pages
+from stoker.store.picking import pick_items
 from stoker.store.rows import FailureRow
 
 if TYPE_CHECKING:
@@ -68,14 +70,16 @@ def quarantined(store: "Store", selection: Selection) -> Iterator[list[Quarantin
 
 
 def _pages(store: "Store", selection: Selection) -> Iterator[Sequence[Any]]:
-    chosen = replace(selection, states=(), match=None, steps=(), cause=None)
+    states = (ItemState.QUARANTINED.word,)
+    chosen = replace(selection, states=states, match=None, steps=(), cause=None)
     with store.reading() as unit:
         selections.check(unit, chosen)
-    query = selections.item_query(chosen, *_COLUMNS).where(_I.c.reason.is_not(None))
+        picked = pick_items(unit, chosen)
+    query = selections.item_query(picked.rest, *_COLUMNS).where(_I.c.reason.is_not(None))
     if selection.match is not None:
         query = query.where(selections.says(selection.match, _I.c.reason))
     where = selections.where_filter(selection)
-    return selections.pages(store, query, _I.c.id, where, kind=ItemState)
+    return pages(store, query, _I.c.id, where, kind=ItemState, pick=picked.pick)
 
 
 def _may_be_any(store: "Store") -> bool:

@@ -20,8 +20,9 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import estimates, fold, remaining, tables
 from stoker.store import selection as selections
-from stoker.store.dialects.constructs import in_written_order
 from stoker.store.moments import moment
+from stoker.store.paging import pages
+from stoker.store.picking import pick_items, pick_tasks
 from stoker.store.pools import pool_counts
 from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
 from stoker.store.sources import source_rows
@@ -76,10 +77,11 @@ def items(store: "Store", selection: Selection) -> Iterator[ItemRow]:
     fold.fold(store, limit_s=FOLD_LIMIT_S)
     with store.reading() as unit:
         selections.check(unit, selection)
+        picked = pick_items(unit, selection)
     where = selections.where_filter(selection)
     named = (_I.c.id.label("item_id"), _P.c.name.label("pipeline"))
-    query = selections.item_query(selection, *named, *_ITEM)
-    for rows in selections.pages(store, query, _I.c.id, where, kind=ItemState):
+    query = selections.item_query(picked.rest, *named, *_ITEM)
+    for rows in pages(store, query, _I.c.id, where, kind=ItemState, pick=picked.pick):
         yield from map(item_row, rows)
 
 
@@ -87,12 +89,11 @@ def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
     """Yield the selected tasks in the order in which they were made."""
     with store.reading() as unit:
         selections.check(unit, selection)
+        picked = pick_tasks(unit, selection)
         fits = estimates.fits(unit)
     where = selections.where_filter(selection)
-    query = selections.task_query(selection, *TASK)
-    if selection.is_everything:
-        query = in_written_order(query)
-    for rows in selections.pages(store, query, _T.c.id, where):
+    query = selections.task_query(picked.rest, *TASK)
+    for rows in pages(store, query, _T.c.id, where, pick=picked.pick):
         for row in rows:
             yield task_row(row, fits)
 

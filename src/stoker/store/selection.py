@@ -1,8 +1,8 @@
 """Selections as SQL: the one place where the grammar of selection becomes a query."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select
 
@@ -13,11 +13,6 @@ from stoker.spec.condition import Condition
 from stoker.store import tables
 from stoker.store.dialects.constructs import globs
 from stoker.store.unit import Unit
-
-if TYPE_CHECKING:
-    from stoker.store.unit import Store
-
-PAGE = 1_000
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
 _GLOB = frozenset("*?[")
@@ -37,60 +32,45 @@ def task_query(selection: Selection, *columns: Any) -> Select[Any]:
         .join(_P, _P.c.id == _I.c.pipeline_id)
         .outerjoin(_A, _A.c.id == _T.c.attempt)
     )
-    conditions = _of_items(selection)
+    return select(*columns).select_from(joined).where(*task_conditions(selection))
+
+
+def task_conditions(selection: Selection) -> list[ColumnElement[bool]]:
+    """Return what chooses the tasks among all, as conditions on the tables of `task_query`.
+
+    Only `match` and `cause` are about the latest attempt.
+    """
+    conditions = of_items(selection)
     if selection.keys and not any(is_glob(key) for key in selection.keys):
         conditions.append(_T.c.item_id.in_(select(_I.c.id).where(has_key(selection.keys))))
     conditions.append(_S.c.is_removed.is_(False))
     if selection.steps:
         conditions.append(_S.c.name.in_(selection.steps))
     if selection.states:
-        conditions.append(in_states(_T.c.state, _states(TaskState, selection.states)))
+        conditions.append(in_states(_T.c.state, states_of(TaskState, selection.states)))
     if selection.match is not None:
         conditions.append(_matches(selection.match))
         if not selection.states:
             conditions.append(_may_match(selection.match))
     if selection.cause is not None:
         conditions.append(literal(selection.cause) == CAUSE)
-    return select(*columns).select_from(joined).where(*conditions)
+    return conditions
 
 
 def item_query(selection: Selection, *columns: Any) -> Select[Any]:
     """Return the query for these columns of the selected items, over item and pipeline."""
     joined = _I.join(_P, _P.c.id == _I.c.pipeline_id)
-    conditions = _of_items(selection)
+    conditions = of_items(selection)
     if selection.states:
-        conditions.append(_I.c.state.in_(_states(ItemState, selection.states)))
+        conditions.append(_I.c.state.in_(states_of(ItemState, selection.states)))
     of_tasks = Selection(steps=selection.steps, match=selection.match, cause=selection.cause)
-    if not of_tasks.is_everything:
-        inner = task_query(of_tasks, _T.c.item_id)
-        conditions.append(_I.c.id.in_(inner))
+    if selection.match is not None or selection.cause is not None:
+        conditions.append(_I.c.id.in_(task_query(of_tasks, _T.c.item_id)))
+    elif selection.steps:
+        of_steps = select(_S.c.id).where(_S.c.name.in_(selection.steps), _S.c.is_removed.is_(False))
+        has_one = select(_T.c.id).where(_T.c.item_id == _I.c.id, _T.c.step_id.in_(of_steps))
+        conditions.append(has_one.exists())
     return select(*columns).select_from(joined).where(*conditions)
-
-
-def pages(
-    store: "Store",
-    query: Select[Any],
-    by: Any,
-    where: "WhereFilter | None" = None,
-    *,
-    kind: type[State] = TaskState,
-    first: Any = -1,
-) -> Iterator[Sequence[Any]]:
-    """Yield the query's rows in pages, in the order of the column `by`, which is the row's first.
-
-    Each page is a transaction of its own, so that a long listing holds nothing up. With `where`,
-    only rows that it chooses; their `state` is one of `kind`. `first` is below every `by`.
-    """
-    last = first
-    while True:
-        with store.reading() as unit:
-            rows = unit.execute(query.where(by > last).order_by(by).limit(PAGE)).fetchall()
-            chosen = where.choose(unit, rows, kind) if where else rows
-        if chosen:
-            yield chosen
-        if len(rows) < PAGE:
-            return
-        last = rows[-1][0]
 
 
 def check(unit: Unit, selection: Selection) -> None:
@@ -172,7 +152,8 @@ class WhereFilter:
         return found
 
 
-def _of_items(selection: Selection) -> list[ColumnElement[bool]]:
+def of_items(selection: Selection) -> list[ColumnElement[bool]]:
+    """Return what chooses the items among all, but for their state and their tasks."""
     conditions: list[ColumnElement[bool]] = []
     if selection.pipeline is not None:
         conditions.append(_P.c.name == selection.pipeline)
@@ -227,7 +208,8 @@ def _may_match(words: str) -> ColumnElement[bool]:
     return or_(_T.c.id.in_(inner), says(words, _T.c.reason))
 
 
-def _states(kind: type[TaskState] | type[ItemState], words: Sequence[str]) -> list[int]:
+def states_of(kind: type[TaskState] | type[ItemState], words: Sequence[str]) -> list[int]:
+    """Return the numbers of the states with these words; UserError names those that there are."""
     found = []
     for word in words:
         try:

@@ -48,6 +48,7 @@ class MariadbDialect:
     locks_rows = True
     is_one_host = False
     transactional_ddl = False
+    indexes_all = True
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
         """Return an engine on the database, which has to exist; TLS is as the URL's `ssl_…` say."""
@@ -264,6 +265,7 @@ def _configure(connection: Any, _record: object) -> None:
         cursor.execute(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
             "time_zone = '+00:00', "
+            "in_predicate_conversion_threshold = 0, "  # a thousand ids would be joined, without an index
             f"innodb_lock_wait_timeout = {server.LOCK_TIMEOUT_S}, "
             f"lock_wait_timeout = {server.LOCK_TIMEOUT_S}, "
             f"max_statement_time = {server.STATEMENT_TIMEOUT_S}, "

@@ -31,6 +31,9 @@ _TASK = ("blocked", "ready", "running", "held", "done", "skipped", "failed", "ca
 _ATTEMPT = ("running", "succeeded", "failed", "timed_out", "out_of_memory", "cancelled", "lost")
 _ITEM = ("quarantined", "running", "held", "failed", "cancelled", "waiting", "done")
 _WORKER = ("alive", "ended", "dead")
+# In words in which SQLite recognizes each of these states alone.
+SELDOM_ITEM = "state = 0 OR state = 1 OR state = 2 OR state = 3 OR state = 4"
+SELDOM_ATTEMPT = "state = 2 OR state = 3 OR state = 4 OR state = 5 OR state = 6"
 
 
 def _word(column: str, words: tuple[str, ...]) -> str:
@@ -444,6 +447,15 @@ def upgrade() -> None:
         **TABLE,
     )
     op.create_index(
+        "item_state",
+        "item",
+        ["pipeline_id", "state", "id"],
+        unique=False,
+        sqlite_where=sa.text(SELDOM_ITEM),
+        postgresql_where=sa.text(SELDOM_ITEM),
+        if_not_exists=True,
+    )
+    op.create_index(
         "item_source",
         "item",
         ["source_id", "state"],
@@ -674,12 +686,12 @@ def _indexes_of_some_rows(dialect: str) -> None:
         if_not_exists=True,
     )
     op.create_index(
-        "item_quarantined",
-        "item",
-        ["pipeline_id", "id"],
+        "attempt_ended",
+        "attempt",
+        ["state", "id"],
         unique=False,
-        sqlite_where=sa.text("reason IS NOT NULL"),
-        postgresql_where=sa.text("reason IS NOT NULL"),
+        sqlite_where=sa.text(SELDOM_ATTEMPT),
+        postgresql_where=sa.text(SELDOM_ATTEMPT),
         if_not_exists=True,
     )
     op.create_index(

@@ -1,0 +1,196 @@
+"""Lists in pages: complete, in order, and each page found without a look at what is not on it."""
+
+import re
+from contextlib import contextmanager
+from itertools import product
+
+import pytest
+from sqlalchemy import event
+
+from stoker.model.selection import Selection
+from stoker.model.states import AttemptState
+from stoker.store import attempts, control, paging, picking, reports
+from stoker.store.control import Who
+
+ME = Who("tester")
+ALL = Selection()
+TASKS, ITEMS, ATTEMPTS = reports.tasks, reports.items, attempts.attempts
+
+
+@pytest.fixture
+def busy(rig, pipeline):
+    """Forty items of two pipelines, with tasks in every state that comes of work and of people."""
+    for name in ("line", "other"):
+        line = pipeline(one=(), two=("one",))
+        rig.apply(type(line)(name=name, folder="/project", steps=line.steps))
+    keys = [f"k{number:02}" for number in range(20)]
+    rig.push(*keys)
+    rig.push(*keys, pipeline="other")
+    worker = rig.worker(slots=64)
+    ends = (AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.TIMED_OUT)
+    for number, task in enumerate(rig.claim(worker, limit=24, cpus=64)):
+        if state := (*ends, None)[number % 4]:
+            rig.end(task, state, reason="a reason" if number % 3 else "another", cause="c")
+    control.hold(rig.store, Selection(pipeline="line", keys=("k1[5-9]",)), ME)
+    control.cancel(rig.store, Selection(pipeline="other", keys=("k19",)), ME)
+    return rig
+
+
+def names(rows):
+    return [(row.pipeline, row.item, getattr(row, "step", None), row.state) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("listing", "states"),
+    [
+        (TASKS, ("blocked", "ready", "running", "held", "done", "failed", "cancelled")),
+        (ITEMS, ("running", "held", "failed", "cancelled", "waiting")),
+        (ATTEMPTS, ("running", "succeeded", "failed", "timed_out")),
+    ],
+)
+def test_what_is_selected_is_listed_whole_and_in_order(busy, monkeypatch, listing, states):
+    """In pages of three, however they are picked, as if all had been listed and then looked at."""
+    for module, size in ((paging, "PAGE"), (paging, "_LEAST"), (paging, "_MOST")):
+        monkeypatch.setattr(module, size, 3)
+    every = names(listing(busy.store, ALL))
+    assert {state for *_, state in every} == set(states)
+    ranges = ({}, {"keys": ("k03", "k1*")}, {"from_key": "k04", "to_key": "k16"}, {"by": "nobody"})
+    for few, of_states, pipeline, steps, of_keys in product(
+        (2, 5_000), ((), *zip(states), states[:2], ("failed",) * 2), (None, "other"), ((), ("two",)),
+        ranges,
+    ):  # fmt: skip
+        if few == 2 and not of_keys:
+            continue
+        monkeypatch.setattr(picking, "_FEW", few)
+        chosen = Selection(states=of_states, pipeline=pipeline, steps=steps, **of_keys)
+        if chosen.keys and pipeline is None:
+            continue  # an item of two pipelines
+        assert names(listing(busy.store, chosen)) == [
+            (of, key, step, state)
+            for of, key, step, state in every
+            if (not of_states or state in of_states)
+            and pipeline in (None, of)
+            and (not steps or step in (None, *steps))
+            and (not chosen.keys or key == "k03" or key.startswith("k1"))
+            and (chosen.from_key is None or "k04" <= key <= "k16")
+            and chosen.by is None
+        ], chosen
+
+
+@pytest.mark.parametrize(
+    ("listing", "chosen", "index"),
+    [
+        (TASKS, Selection(states=("failed",)), "task_failed|task_state"),
+        (TASKS, Selection(states=("held",), pipeline="line"), "task_held|task_state"),
+        (TASKS, Selection(states=("cancelled",), steps=("two",)), "task_cancelled|task_state"),
+        (TASKS, Selection(states=("failed",), match="a reason"), "task_failed|task_state"),
+        (TASKS, Selection(states=("running",)), "attempt_running|task_state"),
+        (ITEMS, Selection(states=("failed",)), "item_state"),
+        (ITEMS, Selection(states=("held", "cancelled"), pipeline="other"), "item_state"),
+        (ATTEMPTS, Selection(states=("failed",)), "attempt_ended|attempt_running"),
+        (ATTEMPTS, Selection(states=("lost", "timed_out")), "attempt_ended|attempt_running"),
+        (ATTEMPTS, Selection(states=("running",), steps=("two",)), "attempt_running"),
+    ],
+)  # fmt: skip
+def test_a_page_is_picked_by_an_index_and_nothing_else_read(busy, listing, chosen, index):
+    for text, values in picks(busy.store, listing, chosen):
+        steps = plan(busy.store, text, values)
+        assert [step for step in steps if re.search(index, step)], steps
+        assert not [step for step in steps if reads_all(step)], steps
+
+
+@pytest.mark.parametrize(
+    ("listing", "chosen"),
+    [
+        (TASKS, Selection(from_key="k04", to_key="k05")),
+        (TASKS, Selection(keys=("k04",), pipeline="line")),
+        (ITEMS, Selection(keys=("k0[1-3]*",))),
+        (ATTEMPTS, Selection(from_key="k04", to_key="k05", states=("failed",))),
+    ],
+)
+def test_what_few_items_have_is_found_by_these(busy, listing, chosen):
+    for text, values in picks(busy.store, listing, chosen):
+        steps = plan(busy.store, text, values)
+        assert not [step for step in steps if reads_all(step)], steps
+
+
+def test_any_state_is_picked_by_the_index_where_it_has_all(busy, database):
+    if database != "mariadb":
+        pytest.skip("the others look through the tasks in their order, without joining anything")
+    for chosen in (
+        Selection(states=("done",)),
+        Selection(steps=("two",)),
+        Selection(pipeline="line"),
+    ):
+        for text, values in picks(busy.store, TASKS, chosen):
+            steps = plan(busy.store, text, values)
+            of_task = [step for step in steps if " task " in step]
+            assert all(re.search("task_state.*Using index", step) for step in of_task), steps
+            assert not [step for step in steps if "filesort" in step], steps
+
+
+@pytest.mark.parametrize(
+    ("listing", "table", "chosen"),
+    [
+        (TASKS, "task", ALL),
+        (ATTEMPTS, "every", ALL),
+        (TASKS, "task", Selection(states=("failed",), pipeline="line")),
+        (TASKS, "task", Selection(pipeline="line")),
+        (ITEMS, "item", Selection(states=("failed",), pipeline="line", steps=("one",))),
+        (ATTEMPTS, "every", Selection(states=("failed",), pipeline="line", steps=("one",))),
+    ],
+)
+def test_a_page_begins_with_what_is_listed(busy, database, listing, table, chosen):
+    """By its ids: what is joined to it is read for the page, and nothing sorted but the page."""
+    if database == "postgresql":
+        pytest.skip("finds this way by itself where there are many rows")
+    seen = statements(busy.store, listing, chosen)
+    whole = [one for one in seen if f"FROM {'attempt AS ' if table == 'every' else ''}{table} " in one[0]
+             and "pipeline.name AS pipeline" in one[0]]  # fmt: skip
+    assert whole
+    for text, values in whole:
+        first = plan(busy.store, text, values)[0]
+        assert re.search(rf"\b{table}\b.*(PRIMARY|state=. AND id=)", first, re.IGNORECASE), first
+
+
+def statements(store, listing, chosen):
+    """What is executed for a list, with the values."""
+    seen = []
+    with listening(store.engine, seen):
+        list(listing(store, chosen))
+    return seen
+
+
+def picks(store, listing, chosen):
+    """The statements that pick ids for a list."""
+    found = [one for one in statements(store, listing, chosen) if "range0" in one[0]]
+    assert found
+    return found
+
+
+def plan(store, text, values):
+    """The steps by which the database would go, each as a line."""
+    with store.writing(dry_run=True) as unit:
+        if store.dialect.name == "postgresql":
+            unit.cursor.execute("SET LOCAL enable_seqscan = off")  # a small table is read whole
+        how = "EXPLAIN QUERY PLAN" if store.dialect.name == "sqlite" else "EXPLAIN"
+        unit.cursor.execute(f"{how} {text}", values)
+        return [" ".join(map(str, row)) for row in unit.cursor.fetchall()]
+
+
+def reads_all(step):
+    """Whether the step reads a whole table."""
+    return re.search(r"SCAN (task|item|attempt)\b(?!.*_running)|Seq Scan on (task|item|attempt)\b"
+                     r"|\b(task|item|attempt) ALL\b", step)  # fmt: skip
+
+
+@contextmanager
+def listening(engine, seen):
+    """What is executed in the block, with its values, is in `seen`."""
+
+    def hear(_connection, _cursor, text, values, _context, _is_many):
+        seen.append((text, values))
+
+    event.listen(engine, "before_cursor_execute", hear)
+    yield
+    event.remove(engine, "before_cursor_execute", hear)
