@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.store import attempts, control, paging, picking, reports
+from stoker.store import attempts, control, paging, picking, remaining, reports
 from stoker.store.control import Who
 
 ME = Who("tester")
@@ -151,6 +151,21 @@ def test_a_page_begins_with_what_is_listed(busy, database, listing, table, chose
     for text, values in whole:
         first = plan(busy.store, text, values)[0]
         assert re.search(rf"\b{table}\b.*(PRIMARY|state=. AND id=)", first, re.IGNORECASE), first
+
+
+def test_of_many_tasks_some_are_found_by_their_ids(busy, monkeypatch):
+    """Not in the index of lanes, where each of a million would be held against each of the pieces."""
+    monkeypatch.setattr(remaining, "MANY", 1)
+    seen = []
+    with busy.store.reading() as unit, listening(busy.store.engine, seen):
+        remaining._mean_ranks(unit, [1, 2, 3], open_tasks=2)
+        remaining._share_before(unit, 0, open_tasks=2)
+    some = [one for one in seen if "BETWEEN" in one[0]]
+    assert len(some) == 2
+    for text, values in some:
+        steps = plan(busy.store, text, values)
+        assert [one for one in steps if re.search("PRIMARY|task_pkey", one)], steps
+        assert not [one for one in steps if "task_lane" in one], steps
 
 
 def statements(store, listing, chosen):

@@ -263,6 +263,15 @@ class TestWhy:
         rig.claim(rig.worker(slots=1), limit=1)
         assert self.of(rig, "z").kind == "capacity"
 
+    def test_what_comes_before_is_counted_as_far_as_it_is_told(self, rig, pipeline, monkeypatch):
+        rig.apply(pipeline(a=()))
+        rig.push("x", "y", "z", priority=1)
+        rig.push("last")
+        rig.claim(rig.worker(slots=1), limit=1)
+        assert "and 2 tasks come before it" in self.of(rig, "last").text
+        monkeypatch.setattr("stoker.store.shortage._COUNTED", 1)
+        assert "and more than 1 tasks come before it" in self.of(rig, "last").text
+
     def test_back_off_and_hold(self, rig, pipeline):
         rig.apply(pipeline(step("a", retries=3)))
         rig.push("x", "y")

@@ -6,7 +6,17 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 
 from stoker.model.estimate import Observation
 from stoker.model.forecast import Bulk, Forecast, Open, Step, can_run, forecast, forecast_bulk
@@ -15,6 +25,7 @@ from stoker.model.simulate import Fleet, Host, fleet_of
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
 from stoker.store.catalog import catalog
+from stoker.store.dialects.constructs import by_index
 from stoker.store.estimates import Book, book, with_running
 from stoker.store.sharing import newest_sharing
 from stoker.store.steps import Catalog
@@ -28,6 +39,8 @@ _PIECE = 500
 
 _T, _I, _A, _W = tables.task, tables.item, tables.attempt, tables.worker
 _BACK_OFF = and_(_T.c.not_before_us.is_not(None), _T.c.state == TaskState.READY.value)
+# No column: pieces of all ids are to be found by their ids, not in the index of lanes.
+_LANE = func.coalesce(_T.c.lane, literal_column("0"))
 _MASK = literal((1 << PRIORITY_BITS) - 1, BigInteger())
 
 
@@ -111,15 +124,34 @@ def of_item(unit: Unit, item_id: int, counts: Mapping[str, Mapping[int, int]]) -
     whole = ends.get(known.steps[row.step_id].pipeline) if row is not None else None
     if row is None or whole is None or row.step_id not in fits:
         return None
-    ready = select(func.count()).where(_T.c.lane.is_not(None))
-    ahead = unit.execute(ready.where(_T.c.okey < row.okey)).scalar_one()
-    share = ahead / max(unit.execute(ready).scalar_one(), 1)
+    open_tasks = sum(n for of_steps in counts.values() for n in of_steps.values())
+    share = _share_before(unit, row.okey, open_tasks=open_tasks)
     own_s, fit = rank_of(row.okey), fits[row.step_id]
     return Forecast(
         whole.eta_s * share + own_s,
         whole.low_s * share + own_s * math.exp(fit.residual(0.1)),
         whole.high_s * share + own_s * math.exp(fit.residual(0.9)),
     )
+
+
+def _share_before(unit: Unit, okey: int, *, open_tasks: int) -> float:
+    """Return what part of the ready tasks comes before one with this key; of many by some of them."""
+    before = func.coalesce(func.sum(case((_T.c.okey < okey, 1), else_=0)), 0)
+    shares = select(func.count(), before)
+    if open_tasks > MANY:
+        of_pieces = shares.where(_LANE > 0, _in_pieces(unit))
+        n, first = unit.execute(by_index(of_pieces, _T, "PRIMARY")).one()
+        if n >= ENOUGH:
+            return float(first) / float(n)
+    n, first = unit.execute(shares.where(_T.c.lane.is_not(None))).one()
+    return float(first) / max(float(n), 1.0)
+
+
+def _in_pieces(unit: Unit) -> ColumnElement[bool]:
+    """Whether a task is in one of even pieces of all ids."""
+    low, high = unit.execute(select(func.min(_T.c.id), func.max(_T.c.id))).one()
+    starts = [low + (high - low) * n // PIECES for n in range(PIECES)]
+    return or_(*(_T.c.id.between(start, start + PIECE_IDS - 1) for start in starts))
 
 
 def _told_by_running(unit: Unit, found: Sequence[OpenTask]) -> dict[Hashable, Step]:
@@ -318,15 +350,14 @@ def _mean_ranks(unit: Unit, lanes: Sequence[int], *, open_tasks: int) -> Sequenc
     second on a server. If these hold few, there are few, and all are looked at.
     """
     rank = (-_T.c.okey).bitwise_and(_MASK)
-    query = select(_T.c.lane, func.count(), func.avg(rank)).where(_T.c.lane.in_(lanes))
-    query = query.group_by(_T.c.lane)
     if open_tasks > MANY:
-        low, high = unit.execute(select(func.min(_T.c.id), func.max(_T.c.id))).one()
-        starts = [low + (high - low) * n // PIECES for n in range(PIECES)]
-        pieces = or_(*(_T.c.id.between(start, start + PIECE_IDS - 1) for start in starts))
-        found: Sequence[Any] = unit.execute(query.where(pieces)).fetchall()
+        some = select(_LANE, func.count(), func.avg(rank)).group_by(_LANE)
+        some = some.where(_LANE.in_(lanes), _in_pieces(unit))
+        found: Sequence[Any] = unit.execute(by_index(some, _T, "PRIMARY")).fetchall()
         if sum(row[1] for row in found) >= ENOUGH:
             return found
+    query = select(_T.c.lane, func.count(), func.avg(rank)).group_by(_T.c.lane)
+    query = query.where(_T.c.lane.in_(lanes))
     every: Sequence[Any] = unit.execute(query).fetchall()
     return every
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from stoker.model.states import AttemptState, WorkerState
 from stoker.store import tables
 from stoker.store.choose import FRESH_US
+from stoker.store.dialects.constructs import by_index
 from stoker.store.gone import GONE_S
 from stoker.store.moments import moment
 from stoker.store.steps import Catalog, StepEntry
@@ -19,6 +20,7 @@ _T, _I, _S, _A, _W, _L, _SLOT, _TURN = (
     tables.turn,
 )  # fmt: skip
 _SHOWN = 3  # workers, and holders of slots, that are named
+_COUNTED = 10_000  # tasks before one; that there are more is all that is said of them
 _LATELY = 200  # workers that are looked through for who had a tag
 
 
@@ -236,16 +238,18 @@ class _Needs:
                 _A.c.state == AttemptState.RUNNING.value, _A.c.worker_id.in_(ids)
             )
         ).scalar_one()
-        ahead = self._unit.execute(
-            select(func.count()).where(_T.c.lane.is_not(None), _T.c.okey < self._row.okey)
-        ).scalar_one()
+        lanes = self._unit.execute(select(_L.c.id)).scalars().all()  # named: ranges of an index
+        before = select(_T.c.id).where(_T.c.lane.in_(lanes), _T.c.okey < self._row.okey)
+        some = by_index(before, _T, "task_lane").limit(_COUNTED + 1).subquery()
+        ahead = self._unit.execute(select(func.count()).select_from(some)).scalar_one()
         slots = sum(one.slots for one in workers)
         if running < slots:
             return Said("next", "it is ready, and a worker with room takes it within seconds")
         who = "" if is_all else f" of the workers that fit ({_names(workers)})"
         text = f"all {slots} slots{who} are busy with {running} attempts"
         if ahead:
-            text += f", and {ahead:,} tasks come before it"
+            many = f"{ahead:,}" if ahead <= _COUNTED else f"more than {_COUNTED:,}"
+            text += f", and {many} tasks come before it"
         if self._known.sharing.shares.by is not None:
             text += f"; each {self._known.sharing.shares.by} gets its share"
         return Said("capacity", text)

@@ -2,7 +2,9 @@
 
 Design and measurements: `docs/explanation/decisions/`. Ids are local to the store; what leaves a
 site is named by `(pipeline, key, step)` and by attempt ids, which are universal (UUIDv7).
-`store/apply.py` is the only writer of the columns called `state`. Indexes: `store/indexes.py`.
+`store/apply.py` is the only writer of the columns called `state`. Indexes: `store/indexes.py`. That
+SQLite keeps some tables in the order of their keys stands in the migration alone: an option of SQLite's
+would make every start load that dialect, on servers too.
 """
 
 from sqlalchemy import (
@@ -210,7 +212,6 @@ source_folder = Table(
     Column("digest", Id16, primary_key=True, doc="of the path, which may be too long for a key"),
     Column("path", Bytes, nullable=False, doc="within the source's folder; empty for itself"),
     Column("stamp", Name, nullable=False, doc="as it was when all in it had been taken"),
-    sqlite_with_rowid=False,
 )
 
 task = Table(
@@ -273,7 +274,6 @@ attempt = Table(
     Column("step_values", Json, doc="what it wrote for later steps"),
     Column("reason", Long, doc="one line for people"),
     Column("cause", Long, doc="what `failures` groups by"),
-    sqlite_with_rowid=False,
 )
 
 output = Table(
@@ -285,7 +285,6 @@ output = Table(
     Column("path", Bytes, nullable=False),
     Column("size_bytes", Big, nullable=False),
     Column("checksum", String(80), nullable=False),
-    sqlite_with_rowid=False,
 )
 
 temporary = Table(
@@ -297,7 +296,6 @@ temporary = Table(
     Column("task_id", Big, nullable=False, index=True),
     Column("path", Bytes, nullable=False, doc="deleted once nothing more is made from it"),
     Column("removed_us", Big, doc="NULL: the file is there"),
-    sqlite_with_rowid=False,
 )
 
 publication = Table(
@@ -307,7 +305,6 @@ publication = Table(
     Column("path", Bytes, nullable=False, doc="absolute; owned by the task for good"),
     Column("task_id", Big, nullable=False),
     Column("attempt", Id16, nullable=False, doc="the last that reserved it"),
-    sqlite_with_rowid=False,
 )
 
 worker = Table(
