@@ -1,6 +1,7 @@
 """How good the order is: makespans against the lower bound, and forecasts against what came.
 
     python benchmarks/schedule.py                     # the orders, simulated for 2 to 4,096 slots
+    python benchmarks/schedule.py luck                # what chance costs that no order can know
     python benchmarks/schedule.py calibration         # does the end lie within the interval?
     python benchmarks/schedule.py real                # two slots, real processes
     python benchmarks/schedule.py upkeep              # what learning costs
@@ -139,6 +140,23 @@ TRACES: dict[str, Callable[[int, int], Trace]] = {
 }
 
 
+def _mean_s(step: str, size: int | None) -> float:
+    """Return what a task of `two steps` takes on average."""
+    if step == "convert":
+        return (size or 0) / 2e6 * math.exp(0.2**2 / 2)
+    return 0.01 * math.sqrt(size or 0) * math.exp(0.5**2 / 2)
+
+
+# The true mean of a task, given its step and size; of the recorded trace nobody knows it.
+MEANS: dict[str, Callable[[str, int | None], float]] = {
+    "sized": lambda _, size: float(size or 0),
+    "two steps": _mean_s,
+    "lognormal": lambda _step, _size: 1.0,
+    "pareto": lambda _step, _size: 1.0,
+    "bimodal": lambda _step, _size: 1.0,
+}
+
+
 # ------------------------------------------------------------------------------------------ orders
 
 
@@ -215,9 +233,26 @@ def learned(trace: Trace, fleet: Fleet, history: Trace | None = None) -> Schedul
 
 def true_ranks(trace: Trace) -> list[float]:
     """Ranks with what each task truly takes: what nobody can know."""
+    return ranks_by(trace, [seconds for _, _, _, seconds in trace.rows])
+
+
+def informed(trace: Trace, fleet: Fleet) -> float:
+    """Return the makespan by the true means of every size, without the luck of each task.
+
+    It is the most that any history can tell. NaN where the means are not known.
+    """
+    mean = MEANS.get(trace.name)
+    if mean is None:
+        return math.nan
+    ranks = ranks_by(trace, [mean(step, size) for _, step, size, _ in trace.rows])
+    return by_order(trace, fleet, [-rank for rank in ranks]).makespan
+
+
+def ranks_by(trace: Trace, taken_s: Sequence[float]) -> list[float]:
+    """Return the rank of each task if they take so long."""
     by_item: dict[int, dict[str, float]] = {}
-    for item, step, _, seconds in trace.rows:
-        by_item.setdefault(item, {})[step] = seconds
+    for (item, step, _, _), one_s in zip(trace.rows, taken_s, strict=True):
+        by_item.setdefault(item, {})[step] = one_s
     ranks = {}
     for item, seconds in by_item.items():
         after = {step: [s for s in trace.successors[step] if s in seconds] for step in seconds}
@@ -235,6 +270,7 @@ def compare(trace: Trace, slots: int, seed: int) -> dict[str, float]:
     spans = {
         "learned": learned(trace, fleet).makespan,
         "with history": learned(trace, fleet, history).makespan,
+        "informed": informed(trace, fleet),
         "all-knowing": by_order(trace, fleet, [-rank for rank in ranks]).makespan,
         "arrival": by_order(trace, fleet, list(range(n))).makespan,
         "random": by_order(trace, fleet, [chance.random() for _ in range(n)]).makespan,
@@ -263,7 +299,7 @@ def orders(options: argparse.Namespace) -> None:
             if not figures.get(name):
                 print(f"{'slots':>6} {'tasks':>7} " + " ".join(f"{one:>12}" for one in found))
             figures.setdefault(name, {})[slots] = found
-            row = " ".join(f"{value:12.3f}" for value in found.values())
+            row = " ".join(_cell(value) for value in found.values())
             print(f"{slots:6} {len(trace.rows):7} {row}{note}", flush=True)
             if share >= 2 and trace.rows[0][2] is not None:
                 worst = {way: max(most, found[way]) for way, most in worst.items()}
@@ -271,6 +307,27 @@ def orders(options: argparse.Namespace) -> None:
     print(f"\nat most, where sizes are known and all work is twice the longest item: {most}")
     if options.svg:
         Path(options.svg).write_text(chart(figures), encoding="utf-8")
+
+
+def _cell(ratio: float) -> str:
+    return f"{'-':>12}" if math.isnan(ratio) else f"{ratio:12.3f}"
+
+
+def luck(options: argparse.Namespace) -> None:
+    """Print makespans over the lower bound on 64 slots, on average over seeds, as tasks get more."""
+    print(f"{'trace':12} {'tasks':>7} {'learned':>12} {'informed':>12} {'all-knowing':>12}")
+    fleet = Fleet((Host(64),))
+    for name in options.traces or ["two steps"]:
+        for n in (2_000, 4_000, 8_000):
+            found = []
+            for seed in range(options.seed, options.seed + options.seeds):
+                trace = TRACES[name](n, seed)
+                bound = lower_bound(trace.loads, fleet)
+                knowing = by_order(trace, fleet, [-rank for rank in true_ranks(trace)])
+                spans = learned(trace, fleet).makespan, informed(trace, fleet), knowing.makespan
+                found.append([span / bound for span in spans])
+            means = [statistics.mean(ratios) for ratios in zip(*found, strict=True)]
+            print(f"{name:12} {n:7} {' '.join(map(_cell, means))}", flush=True)
 
 
 # ------------------------------------------------------------------------------------- calibration
@@ -498,8 +555,9 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "what", nargs="?", default="orders", choices=("orders", "calibration", "real", "upkeep")
-    )
+        "what", nargs="?", default="orders",
+        choices=("orders", "luck", "calibration", "real", "upkeep"),
+    )  # fmt: skip
     parser.add_argument("--traces", nargs="*", choices=list(TRACES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -511,9 +569,10 @@ def main() -> None:
     parser.add_argument("--svg")
     options = parser.parse_args()
     began = time.perf_counter()
-    {"orders": orders, "calibration": calibration, "real": real, "upkeep": upkeep}[options.what](
-        options
-    )
+    commands = {
+        "orders": orders, "luck": luck, "calibration": calibration, "real": real, "upkeep": upkeep,
+    }  # fmt: skip
+    commands[options.what](options)
     print(f"({time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f})", file=sys.stderr)
 
 
