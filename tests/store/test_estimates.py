@@ -1,10 +1,12 @@
 """What attempts took is learned, and the order of what is left follows."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
 
+from stoker.model.estimate import Observation, fit
 from stoker.model.hours import Hours
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
@@ -335,3 +337,12 @@ def test_of_a_service_only_the_time_between_first_start_and_last_end_counts(rig,
     assert busy.busy_since(rig.store, since_us).share < 0.5
     assert busy.busy_since(rig.store, since_us + 1000 * SECOND, while_worked=True) is None
     rig.end(third)
+
+
+def test_a_fit_is_read_as_it_was_written_and_so_is_one_of_an_older_version():
+    found = fit([Observation(n * 1_000_000, 1.0 + n) for n in range(1, 40)])
+    text = estimates.dump_fit(found)
+    assert estimates.dump_fit(estimates.load_fit(text)) == text
+    older = json.loads(text)
+    del older["low"]
+    assert estimates.load_fit(json.dumps(older)).wrong_by(1_000, 0.0, 1.0) < 1

@@ -17,6 +17,7 @@ from sqlalchemy import and_, insert, select, update
 
 from stoker.model.curve import UNKNOWN, Curve
 from stoker.model.estimate import Fit, Observation, fit, host_speeds
+from stoker.model.line import PRIOR_SLOPE, PRIOR_SPREAD
 from stoker.model.rank import order_key, probing, rank_curves
 from stoker.model.states import AttemptState
 from stoker.store import tables
@@ -317,6 +318,7 @@ def dump_fit(found: Fit) -> str:
         "errors": [round(found.level_error, 4), round(found.slope_error, 4)],
         "center": round(found.center, 4),
         "seen": [round(x, 4) for x in found.seen],
+        "low": [round(found.low_slope, 4), round(found.low_error, 4)],
     }
     return json.dumps(data, separators=(",", ":"))
 
@@ -327,4 +329,5 @@ def load_fit(text: str) -> Fit:
     curve = Curve(tuple(data["sizes"]), tuple(data["seconds"]), data["without"])
     level, slope = data["errors"]
     residuals, seen = tuple(data["residuals"]), (data["seen"][0], data["seen"][1])
-    return Fit(data["n"], curve, residuals, level, slope, data["center"], seen)
+    low = data.get("low", (PRIOR_SLOPE, PRIOR_SPREAD))  # fits of older versions have none
+    return Fit(data["n"], curve, residuals, level, slope, data["center"], seen, *low)

@@ -42,6 +42,62 @@ def test_a_start_that_all_pay_is_found():
     assert found.seconds(1_000 * MB) == pytest.approx(110, rel=0.15)
 
 
+def largest_first(n, of, took, *, noise=0.3, seed=1):
+    """Return the n largest of so many attempts: what has ended when the longest are taken first."""
+    chance = random.Random(seed)
+    drawn = sorted((round(chance.lognormvariate(17, 1.2)) for _ in range(of)), reverse=True)
+    return [Observation(size, took(size) * math.exp(chance.gauss(0, noise))) for size in drawn[:n]]
+
+
+@pytest.mark.parametrize(
+    "took",
+    [lambda size: size / MB, lambda size: 16 + size / MB, lambda size: math.sqrt(size / MB)],
+    ids=["in proportion", "with a start", "by the root"],
+)
+def test_the_small_are_foreseen_from_the_large(took):
+    off, inside = [], 0
+    for seed in range(20):
+        found = fit(largest_first(150, 300, took, seed=seed))
+        off.append(math.log(found.seconds(3 * MB) / took(3 * MB)))
+        inside += abs(off[-1]) < abs(math.log(found.wrong_by(3 * MB, 2.0, 2.0)))
+    assert abs(sorted(off)[10]) < 0.6
+    assert inside >= 15  # what the fit leaves open holds the truth
+
+
+def test_errors_below_the_sizes_seen_grow_and_join_without_a_leap():
+    found = fit(largest_first(100, 300, lambda size: size / MB))
+    edge = math.exp(found.seen[0])
+    wrong = [math.log(found.wrong_by(round(edge / by), 0.0, 1.0)) for by in (0.99, 1.01, 3, 9)]
+    assert wrong[0] == pytest.approx(wrong[1], abs=0.02)
+    assert wrong[3] < wrong[2] < wrong[1] <= 0
+
+
+def test_one_size_far_below_all_others_does_not_bend_the_curve():
+    usual = seen(200, lambda size: size / MB)
+    with_empty = fit([*usual, Observation(0, 0.001)])
+    for size in (10 * MB, 100 * MB, 1_000 * MB):
+        assert with_empty.seconds(size) == pytest.approx(fit(usual).seconds(size), rel=0.2)
+
+
+@pytest.mark.parametrize("long", [2, 3, 5, 9])
+def test_of_two_kinds_one_is_not_the_tail_of_the_other(long):
+    chance = random.Random(long)
+    found = fit(
+        [Observation(None, 2.0 * math.exp(chance.gauss(0, 0.02))) for _ in range(40 - long)]
+        + [Observation(None, chance.gauss(60, 5)) for _ in range(long)]
+    )
+    most = found.seconds(None) * math.exp(found.residual(0.999))
+    assert most < 60 * 10
+
+
+def test_the_length_of_a_tail_is_found():
+    chance = random.Random(1)
+    found = fit([Observation(None, 2 * chance.paretovariate(1.5)) for _ in range(400)])
+    assert found.residuals[-1] - found.residuals[-2] == pytest.approx(1 / 1.5, rel=0.4)
+    wide = found.widened(1.0)
+    assert wide.residuals[-1] - wide.residuals[-2] > found.residuals[-1] - found.residuals[-2]
+
+
 def test_three_points_order_the_rest_by_size_and_admit_that_they_are_few():
     few = fit([Observation(MB, 1.0), Observation(10 * MB, 9.0), Observation(30 * MB, 33.0)])
     assert few.seconds(100 * MB) > few.seconds(20 * MB) > few.seconds(MB)
