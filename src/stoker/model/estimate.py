@@ -1,9 +1,9 @@
 """How long an attempt of a step takes, as a function of its item's size, learned from attempts.
 
 Robust regression on logarithms: durations vary by factors, not by seconds, and have heavy tails.
-A power of the size that may bend (`line.py`) is put right by the medians of size classes. With few attempts the
-prior speaks, with many it is not heard. What the fit cannot tell is kept as quantiles, from which
-intervals follow. Attempts that ran into their time limit count as "at least so long".
+A power of the size that may bend (`line.py`) is put right by the medians of size classes. With few
+attempts the prior speaks, with many it is not heard. What the fit cannot tell is kept as quantiles, from
+which intervals follow. Attempts that ran into their time limit count as "at least so long".
 """
 
 import math

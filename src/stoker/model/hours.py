@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 PATTERN = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 _SECOND_US = 1_000_000
+_LAST_US = 253_370_764_800 * _SECOND_US  # the year 9999: no calendar goes further
 _DAYS = 8  # a clock that is put forward may leave out the hour that is looked for
 
 
@@ -22,7 +23,12 @@ class Hours:
     zone: str | None = None
 
     def is_open(self, at_us: int) -> bool:
-        """Whether that moment, in microseconds since the epoch, lies in these hours."""
+        """Whether that moment, in microseconds since the epoch, lies in these hours.
+
+        One beyond all calendars, as a forecast from next to nothing may have, lies in all.
+        """
+        if at_us >= _LAST_US:
+            return True
         local = self._local(at_us)
         minute = local.hour * 60 + local.minute
         if self.begin < self.end:

@@ -14,10 +14,6 @@ from stoker.model.curve import Curve
 from stoker.model.weighted import median
 
 PRIOR_SLOPE, PRIOR_SPREAD = 0.7, 0.5  # of the power of the size
-PRIOR_BEND, BEND_SPREAD = (
-    0.05,
-    0.1,
-)  # half of what the slope gains for each of the logarithm of the size
 # Half of what the slope gains for each logarithm of the size: in `a + b * size` it gains s * (1 - s) where
 # it is s, in a power nothing. Half way between them, with room for either and for a little beyond.
 PRIOR_BEND, BEND_SPREAD = 0.05, 0.1

@@ -70,3 +70,9 @@ def test_what_is_no_hours_is_refused(text):
 def test_hours_read_as_they_are_written():
     assert str(parse_hours("20:00-08:05")) == "20:00-08:05"
     assert str(NIGHT) == "20:00-08:00 (Europe/Vienna)"
+
+
+def test_beyond_all_calendars_every_hour_is_open():
+    far_us = 400_000_000_000 * 1_000_000
+    assert NIGHT.is_open(far_us)
+    assert NIGHT.opens_us(far_us) == far_us
