@@ -29,6 +29,10 @@ test: $(dev)/.ready ## run all tests
 	@requirements/servers
 	$(dev)/bin/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
+.PHONY: explore
+explore: $(dev)/.ready ## look for counterexamples that the tests do not draw
+	$(dev)/bin/python -m pytest -n $(PROCESSES) --hypothesis-profile explore $(ARGS) tests/unit tests/property
+
 .PHONY: check
 check: $(dev)/.ready ## formatting, lint, types and layers
 	$(dev)/bin/ruff format --check $(code)

@@ -1,5 +1,7 @@
 """What holds for every test: Hypothesis has no sense of time, pytest's timeout is the limit.
 
+It draws the same examples each time, so that a change is judged by itself; `make explore` draws others.
+
 Database servers that tests have started end with them.
 """
 
@@ -12,8 +14,9 @@ from hypothesis import HealthCheck, settings
 import servers
 
 settings.register_profile(
-    "stoker", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "explore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("stoker", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("stoker")
 
 

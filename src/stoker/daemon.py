@@ -5,7 +5,6 @@ project's file when it changes, and the intake, a process of its own. On a signa
 first, in order, then the intake and the janitor.
 """
 
-import glob
 import logging
 import tomllib
 from pathlib import Path
@@ -144,6 +143,8 @@ class FileWatch:
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         """Return size and time of the file and all that it includes."""
+        from stoker.spec.load import files_matching
+
         file = self._project.file
         names = [str(file)]
         try:
@@ -151,7 +152,7 @@ class FileWatch:
         except (OSError, ValueError):
             patterns = []
         for pattern in patterns if isinstance(patterns, list) else []:
-            names += glob.glob(str(pattern), root_dir=file.parent, recursive=True)
+            names += files_matching(str(pattern), file.parent)
         stamps = {}
         for name in names:
             try:

@@ -111,6 +111,13 @@ def _problems_of_included(main: _File, file: Path) -> list[Problem]:
     return loading.problems
 
 
+def files_matching(pattern: str, folder: Path) -> list[str]:
+    """Return what an entry of `include` matches, relative to the folder of the file that has it."""
+    if "\0" in pattern:
+        return []  # which is a problem of the file
+    return sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+
+
 @dataclass(slots=True)
 class _File:
     """A file that was read; `raw` is None where it is no TOML."""
@@ -196,7 +203,7 @@ class _Including:
     def include(self, pattern: str, main: _File, main_path: Path) -> None:
         """Read all files that `pattern` matches, relative to the main file."""
         folder = main_path.parent
-        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        names = files_matching(pattern, folder)
         if not names and not glob.has_magic(pattern):
             main.findings.add(("include",), f"there is no file `{pattern}` to include")
         for name in names:

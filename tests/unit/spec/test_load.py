@@ -369,6 +369,13 @@ def test_a_main_file_that_is_no_toml_hides_nothing_of_those_it_includes(tmp_path
     assert len(problems(tmp_path, "include = [\n[pools\n", a="[")) == 1
 
 
+@pytest.mark.parametrize("rest", ["", "[pipelines.p\n"])
+def test_a_nul_in_what_is_included_is_told(tmp_path, rest):
+    told = problems(tmp_path, f'include = ["people\\u0000/*.toml"]\n{rest}')
+    assert ("NUL" in told[0]) is (not rest), told
+    assert len(told) == 1
+
+
 def test_file_that_includes_itself(tmp_path):
     assert set(load(tmp_path, 'include = ["*.toml"]\n' + STEP.format("p")).pipelines) == {"p"}
 
