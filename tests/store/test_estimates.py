@@ -26,6 +26,7 @@ from stoker.store import (
     register,
     remaining,
     reports,
+    sample,
     story,
     tables,
 )
@@ -258,6 +259,27 @@ def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_onc
 
 
 @pytest.mark.parametrize("exact", [1_500, 1])
+@pytest.mark.parametrize(
+    ("more", "at_once"),
+    [({}, 8), ({"memory_bytes": (6 << 30, 7 << 30)}, 2), ({"needs": ("matlab",)}, 4)],
+    ids=["neither", "memory", "tags"],
+)
+def test_the_end_in_sight_counts_memory_and_tags(rig, monkeypatch, exact, more, at_once):
+    monkeypatch.setattr(remaining, "EXACT", exact)
+    step = Step(name="a", action=Run(text="true"), **more)
+    rig.apply(Pipeline(name="line", folder="/data", steps=(step,)))
+    push(rig, **{f"k{n:02}": 1_000_000 for n in range(36)})
+    worker, _ = rig.worker(host="one", tags=("matlab",)), rig.worker(host="other")
+    for _ in range(4):
+        for task in rig.claim(worker):
+            took(rig, task, 10)
+    look(rig)
+    whole = reports.status(rig.store).pipelines["line"]
+    assert whole.tasks["ready"] == 32
+    assert whole.eta_s == pytest.approx(32 * 10 / at_once, rel=0.3)
+
+
+@pytest.mark.parametrize("exact", [1_500, 1])
 def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monkeypatch, exact):
     monkeypatch.setattr(remaining, "EXACT", exact)
     rig.apply(of_pool("tape"))
@@ -289,12 +311,12 @@ def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
     look(rig)
     whole = reports.status(rig.store).pipelines["line"].eta_s
     monkeypatch.setattr(remaining, "MANY", 1)
-    monkeypatch.setattr(remaining, "PIECE_IDS", 5)
-    monkeypatch.setattr(remaining, "ENOUGH", 1)
+    monkeypatch.setattr(sample, "PIECE_IDS", 5)
+    monkeypatch.setattr(sample, "ENOUGH", 1)
     looked_at = count_of_lanes(rig)
     assert 0 < looked_at < 330
     assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
-    monkeypatch.setattr(remaining, "ENOUGH", 1_000)
+    monkeypatch.setattr(sample, "ENOUGH", 1_000)
     assert count_of_lanes(rig) == 560  # too few for that
     assert reports.status(rig.store).pipelines["line"].eta_s == whole
 

@@ -22,7 +22,7 @@ _SHOWN = 10
 @click.option(
     "--fleet",
     metavar="HOSTSxSLOTS|FILE",
-    help="On these hosts: `240x16`, or a file with a line `NAME SLOTS [SPEED]` for each.",
+    help="On these hosts: `240x16`, or a file with a line `NAME SLOTS [SPEED] [MEMORY] [TAG…]` each.",
 )
 @click.option(
     "--out", metavar="FILE.svg", help="Draw it: a row for each slot, a bar for each task."
@@ -82,7 +82,9 @@ def _show(found: "Plan") -> None:
         say(f"no attempt of {names} has ended yet; their lengths are guessed")
     if found.impossible:
         tasks = plural(found.impossible, "task needs", "tasks need")
-        say(f"{tasks} more than any host or pool here has, or come after such a task")
+        say(
+            f"{tasks} more than any host or pool here has, or a tag that none has, or come after such a task"
+        )
     data()
     rows = [
         [

@@ -12,13 +12,24 @@ from typing import NamedTuple
 
 from stoker.model.curve import Curve
 from stoker.model.estimate import Fit, remaining
-from stoker.model.simulate import RUNNING, Fleet, Load, simulate
+from stoker.model.simulate import (
+    ONE_CPU,
+    RUNNING,
+    Fleet,
+    Load,
+    Needs,
+    memory_power,
+    power,
+    simulate,
+)
 
 EVENTS = 30_000  # simulated for one forecast, about a tenth of a second
 ROUNDS_LEAST, ROUNDS_MOST = 15, 200
 SHARE = 0.8  # of the cases that the interval holds
 UNKNOWN_LEVEL, UNKNOWN_NOISE = 1.2, 0.7  # logarithms: of a step without history
 _UNIT = NormalDist()
+_Limit = str | int | frozenset[str] | Needs
+_MEMORY = 0
 Uniform = Callable[[], float]  # the next number between 0 and 1
 
 
@@ -35,8 +46,7 @@ class Open(NamedTuple):
     step: Hashable
     size: int | None
     order: float = 0.0
-    cpus: int = 1
-    pools: tuple[tuple[str, int], ...] = ()
+    needs: Needs = ONE_CPU
     after: tuple[int, ...] = ()
     group: Hashable = None
     elapsed_s: float | None = None
@@ -57,8 +67,7 @@ class Bulk(NamedTuple):
     step: Hashable
     n: int
     size: int | None
-    cpus: int = 1
-    pools: tuple[tuple[str, int], ...] = ()
+    needs: Needs = ONE_CPU
 
 
 def forecast(
@@ -94,19 +103,19 @@ def forecast_bulk(
 ) -> Forecast | None:
     """The same for so many tasks that only their total counts, and the longest way through one.
 
-    The cpus set a limit, and so does each pool: these `pools`, or by default all. None where a task
-    can never run.
+    Cpus, memory and tags set limits, and so does each pool: these `pools`, or by default all. None
+    where a task can never run.
     """
     limits = [_limits(bulk, fleet, pools) for bulk in bulks]
     if not bulks or not all(way > 0 for of in limits for way in of.values()):
         return None
     turns: dict[str, int] = {}
     for bulk in bulks:
-        for pool, _ in bulk.pools:
+        for pool, _ in bulk.needs.pools:
             turns[pool] = turns.get(pool, 0) + bulk.n
     ends = []
     for guess in _guesses(steps, ROUNDS_MOST, uniform):
-        work_s: dict[str | int, float] = {}
+        work_s: dict[_Limit, float] = {}
         for bulk, ways in zip(bulks, limits, strict=True):
             step = guess[bulk.step]
             found = step.step.fit
@@ -124,26 +133,32 @@ def can_run(bulk: Bulk, fleet: Fleet) -> bool:
     return all(way > 0 for way in _limits(bulk, fleet, None).values())
 
 
-def _limits(bulk: Bulk, fleet: Fleet, pools: Collection[str] | None) -> dict[str | int, float]:
+def _limits(bulk: Bulk, fleet: Fleet, pools: Collection[str] | None) -> dict[_Limit, float]:
     """Return how many of these tasks go at once, in hosts of speed 1, as far as each limit goes.
 
-    The limits are all slots (0), what fits on each host (the cpus), and the pools.
+    The limits are the slots of the hosts that have the tags, all memory, the hosts on which several
+    such tasks find room or none, and the pools by their names.
     """
-    power = sum(host.slots * host.speed for host in fleet.hosts)
-    ways: dict[str | int, float] = {
-        0: power / bulk.cpus,
-        bulk.cpus: sum(host.slots // bulk.cpus * host.speed for host in fleet.hosts),
+    needs, hosts = bulk.needs, fleet.hosts
+    able = [host for host in hosts if host.tags is None or needs.tags <= host.tags]
+    of_host = needs._replace(pools=())
+    ways: dict[_Limit, float] = {
+        frozenset(): power(hosts) / needs.cpus,
+        needs.tags: power(able) / needs.cpus,
+        of_host: sum(host.holds(of_host) * host.speed for host in hosts),
     }
-    for pool, n in bulk.pools:
+    if needs.memory_bytes:
+        ways[_MEMORY] = memory_power(hosts) / needs.memory_bytes
+    for pool, n in needs.pools:
         if pools is None or pool in pools:
-            of_hosts = fleet.per_host.get(pool, 0) // n * len(fleet.hosts)
-            speed = power / max(fleet.slots, 1)
+            of_hosts = fleet.per_host.get(pool, 0) // n * len(hosts)
+            speed = power(hosts) / max(fleet.slots, 1)
             ways[pool] = (fleet.pools.get(pool, 0) // n + of_hosts) * speed
     return ways
 
 
 def _through(
-    limit: str | int, work_s: Mapping[str | int, float], turns: Mapping[str, int], fleet: Fleet
+    limit: _Limit, work_s: Mapping[_Limit, float], turns: Mapping[str, int], fleet: Fleet
 ) -> float:
     """Return when all are through, as far as this limit and its gate go."""
     gate = fleet.gates.get(limit) if isinstance(limit, str) else None
@@ -194,7 +209,7 @@ def _load(task: Open, guess: _Guess, share: float) -> Load:
 def _as_load(task: Open, seconds: float) -> Load:
     # What runs has its place already: it comes before all that waits.
     order = RUNNING if task.elapsed_s is not None else task.order
-    return Load(seconds, order, task.cpus, task.pools, task.after)
+    return Load(seconds, order, task.needs, task.after)
 
 
 def _guesses(

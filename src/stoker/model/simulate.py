@@ -17,6 +17,18 @@ from stoker.model.settings import Pool
 RUNNING = -math.inf  # the order of what runs already: it has its place, and no gate holds it up
 
 
+class Needs(NamedTuple):
+    """What a task takes while it runs: cpus and memory of one host with these tags, slots of pools."""
+
+    cpus: int = 1
+    pools: tuple[tuple[str, int], ...] = ()
+    memory_bytes: int = 0
+    tags: frozenset[str] = frozenset()
+
+
+ONE_CPU = Needs()
+
+
 class Load(NamedTuple):
     """One task: how long it takes on a host of speed 1, what it needs, and what it waits for.
 
@@ -25,16 +37,29 @@ class Load(NamedTuple):
 
     seconds: float
     order: float = 0.0
-    cpus: int = 1
-    pools: tuple[tuple[str, int], ...] = ()
+    needs: Needs = ONE_CPU
     after: tuple[int, ...] = ()
 
 
 class Host(NamedTuple):
-    """Slots of one host; a host of speed 2 needs half the time."""
+    """Slots of one host; a host of speed 2 needs half the time.
+
+    Without `memory_bytes` or `tags` it has as much, and as many, as are needed.
+    """
 
     slots: int
     speed: float = 1.0
+    memory_bytes: int | None = None
+    tags: frozenset[str] | None = None
+
+    def holds(self, needs: Needs) -> int:
+        """Return how many tasks of these needs it has room for at once; pools are not looked at."""
+        if self.tags is not None and not needs.tags <= self.tags:
+            return 0
+        n = self.slots // needs.cpus
+        if needs.memory_bytes and self.memory_bytes is not None:
+            n = min(n, self.memory_bytes // needs.memory_bytes)
+        return n
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +128,6 @@ class Schedule:
 
 # Told of the tasks that have ended by that time; returns a new order for all tasks, or None.
 Watch = Callable[[float, Sequence[int]], Sequence[float] | None]
-_Needs = tuple[int, tuple[tuple[str, int], ...]]
 
 
 def simulate(
@@ -117,14 +141,20 @@ def simulate(
 
 
 def lower_bound(loads: Sequence[Load], fleet: Fleet) -> float:
-    """Return what no schedule can be quicker than: all work on all slots, or the longest chain."""
+    """Return what no schedule can be quicker than: all work on all slots, or the longest chain.
+
+    Or all that need certain tags on the hosts that have them, all memory, and all of a pool.
+    """
     fastest = max((host.speed for host in fleet.hosts), default=1.0)
-    power = sum(host.slots * host.speed for host in fleet.hosts)
-    if not loads or power <= 0:
+    if not loads or power(fleet.hosts) <= 0:
         return 0.0
-    bounds = [sum(load.seconds * load.cpus for load in loads) / power]
+    bounds = [_memory_bound(loads, fleet.hosts)]
+    for tags in {frozenset[str](), *(load.needs.tags for load in loads)}:
+        able = power([host for host in fleet.hosts if host.tags is None or tags <= host.tags])
+        work = sum(load.seconds * load.needs.cpus for load in loads if tags <= load.needs.tags)
+        bounds.append(work / able if able else 0.0)
     for pool, slots in fleet.pool_slots.items():
-        takers = [(load, n) for load in loads for name, n in load.pools if name == pool]
+        takers = [(load, n) for load in loads for name, n in load.needs.pools if name == pool]
         needed = sum(load.seconds * n for load, n in takers)
         bounds.append(needed / fastest / slots if slots else 0.0)
         waiting = [load for load, _ in takers if load.order != RUNNING]
@@ -132,6 +162,24 @@ def lower_bound(loads: Sequence[Load], fleet: Fleet) -> float:
             gate, least = fleet.gates[pool], min(load.seconds for load in waiting) / fastest
             bounds.append(max(gate.opens_s(0.0), gate.turns_s(len(waiting))) + least)
     return max(*bounds, longest_chain(loads) / fastest)
+
+
+def power(hosts: Iterable[Host]) -> float:
+    """Return how many seconds of work these hosts do in one, with all slots filled."""
+    return sum(host.slots * host.speed for host in hosts)
+
+
+def memory_power(hosts: Iterable[Host]) -> float:
+    """Return the same for bytes of memory that are held; endless where a host's are not known."""
+    return sum(
+        math.inf if host.memory_bytes is None else host.memory_bytes * host.speed for host in hosts
+    )
+
+
+def _memory_bound(loads: Iterable[Load], hosts: Iterable[Host]) -> float:
+    held = sum(load.seconds * load.needs.memory_bytes for load in loads)
+    there = memory_power(hosts)
+    return held / there if there else 0.0
 
 
 def longest_chain(loads: Sequence[Load]) -> float:
@@ -180,12 +228,12 @@ class _Room:
     put back when something on it ends.
     """
 
-    def __init__(self, hosts: Sequence[Host], needs: _Needs, per_host: Mapping[str, int]) -> None:
-        self.cpus = needs[0]
-        self.shared = [(pool, n) for pool, n in needs[1] if pool not in per_host]
-        self.local = [(pool, n) for pool, n in needs[1] if pool in per_host]
-        self.heap = [(-host.speed, at) for at, host in enumerate(hosts)]
-        self.there = [True] * len(hosts)
+    def __init__(self, hosts: Sequence[Host], needs: Needs, per_host: Mapping[str, int]) -> None:
+        self.cpus, self.memory_bytes = needs.cpus, needs.memory_bytes
+        self.shared = [(pool, n) for pool, n in needs.pools if pool not in per_host]
+        self.local = [(pool, n) for pool, n in needs.pools if pool in per_host]
+        self.heap = [(-host.speed, at) for at, host in enumerate(hosts) if host.holds(needs)]
+        self.there = [True] * len(hosts)  # also those that are too small, and never come back
         heapify(self.heap)
 
     def add(self, host: int, speed: float) -> None:
@@ -209,6 +257,9 @@ class _Run:
         self.hosts = fleet.hosts
         self.per_host = fleet.per_host
         self.free = [host.slots for host in fleet.hosts]
+        self.memory = [
+            math.inf if host.memory_bytes is None else host.memory_bytes for host in fleet.hosts
+        ]
         self.pools = dict(fleet.pools)
         self.local = [dict(fleet.per_host) for _ in fleet.hosts] if fleet.per_host else []
         self.gates = {pool: Turnstile(gate) for pool, gate in fleet.gates.items()}
@@ -216,8 +267,8 @@ class _Run:
         self.order: Sequence[float] = [load.order for load in loads]
         self.waiting = [len(load.after) for load in loads]
         self.followers = _followers(loads)
-        self.lanes: dict[_Needs, list[tuple[float, int]]] = {}
-        self.rooms: dict[_Needs, _Room] = {}
+        self.lanes: dict[Needs, list[tuple[float, int]]] = {}
+        self.rooms: dict[Needs, _Room] = {}
         self.events: list[tuple[float, int]] = []  # a task ends, or (-1) a gate opens
         self.wakes: set[float] = set()
         self.ends = [-1.0] * len(loads)
@@ -244,8 +295,7 @@ class _Run:
         return Schedule(tuple(self.starts), tuple(self.ends), tuple(self.on))
 
     def _ready(self, at: int) -> None:
-        load = self.loads[at]
-        needs = (load.cpus, load.pools)
+        needs = self.loads[at].needs
         if needs not in self.lanes:
             self.lanes[needs] = []
             self.rooms[needs] = _Room(self.hosts, needs, self.per_host)
@@ -276,7 +326,7 @@ class _Run:
             if lane:
                 heappush(heads, (lane[0], needs))
 
-    def _place(self, needs: _Needs, now: float, *, is_gated: bool) -> int | None:
+    def _place(self, needs: Needs, now: float, *, is_gated: bool) -> int | None:
         room = self.rooms[needs]
         for pool, n in room.shared:
             if self.pools.get(pool, 0) < n:
@@ -286,14 +336,14 @@ class _Run:
         if not room.heap:
             return None
         if self.gates and is_gated:
-            opens_s = max((self.gates[p].opens_s(now) for p, _ in needs[1] if p in self.gates), default=now)  # fmt: skip
+            opens_s = max((self.gates[p].opens_s(now) for p, _ in needs.pools if p in self.gates), default=now)  # fmt: skip
             if opens_s > now:
                 self._wake(opens_s)
                 return None
         return room.heap[0][1]
 
     def _fits(self, room: _Room, host: int) -> bool:
-        if self.free[host] < room.cpus:
+        if self.free[host] < room.cpus or self.memory[host] < room.memory_bytes:
             return False
         return not room.local or all(self.local[host][pool] >= n for pool, n in room.local)
 
@@ -304,9 +354,9 @@ class _Run:
 
     def _start(self, at: int, host: int, now: float) -> None:
         load = self.loads[at]
-        self._take(load, host, 1)
+        self._take(load.needs, host, 1)
         if self.gates and self.order[at] != RUNNING:
-            for pool, _ in load.pools:
+            for pool, _ in load.needs.pools:
                 if pool in self.gates:
                     self.gates[pool].begin(now)
         self.on[at] = host
@@ -315,8 +365,8 @@ class _Run:
         heappush(self.events, (self.ends[at], at))
 
     def _end(self, at: int) -> None:
-        load, host = self.loads[at], self.on[at]
-        self._take(load, host, -1)
+        host = self.on[at]
+        self._take(self.loads[at].needs, host, -1)
         for room in self.rooms.values():
             room.add(host, self.hosts[host].speed)
         for after in self.followers.get(at, ()):
@@ -324,9 +374,10 @@ class _Run:
             if self.waiting[after] == 0:
                 self._ready(after)
 
-    def _take(self, load: Load, host: int, sign: int) -> None:
-        """Take what the task needs of the host and the pools, or with -1 give it back."""
-        self.free[host] -= sign * load.cpus
-        for pool, n in load.pools:
+    def _take(self, needs: Needs, host: int, sign: int) -> None:
+        """Take what a task needs of the host and the pools, or with -1 give it back."""
+        self.free[host] -= sign * needs.cpus
+        self.memory[host] -= sign * needs.memory_bytes
+        for pool, n in needs.pools:
             of = self.local[host] if pool in self.per_host else self.pools
             of[pool] -= sign * n

@@ -2,14 +2,12 @@
 
 import os
 import random
-import re
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from stoker.errors import NotFound, UserError
 from stoker.intake.listing import Listing
 from stoker.intake.patterns import edited_files
 from stoker.intake.table import table_items
@@ -20,13 +18,16 @@ from stoker.model.rank import order_key, rank_curves
 from stoker.model.simulate import (
     Fleet,
     Host,
+    Needs,
     fleet_of,
     lower_bound,
     simulate,
     split_by_count,
 )
+from stoker.project.described import fleet_from
 from stoker.project.planned import PlannedTask
 from stoker.store.estimates import curves_of
+from stoker.store.remaining import needs_of
 from stoker.store.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total
-_FLEET = re.compile(r"(?:(\d+)x)?(\d+)")
 _NAME = tuple[str, str]  # of a step: its pipeline and its own
 
 
@@ -97,11 +97,11 @@ def plan(
     project_folder: str,
     pools: "Sequence[Pool]",
     described: str | None,
-    own_slots: int,
+    own: Host,
 ) -> Plan:
     """Return what would happen to the paths, or to what the sources hold, and to what is left.
 
-    On the fleet that is `described`, else on the workers alive, else on `own_slots` here.
+    On the fleet that is `described`, else on the workers alive, else on this host, `own`.
     """
     planner = Planner(store, pipelines, project_folder)
     for one in pipelines:
@@ -110,7 +110,7 @@ def plan(
     if described is not None:
         names, hosts = fleet_from(described)
     elif not hosts:
-        names, hosts = ["here"], (Host(own_slots),)
+        names, hosts = ["here"], (own,)
     now_us = time.time_ns() // 1000
     return planner.plan(fleet_of(hosts, planner.waiting.pools(pools), now_us), names)
 
@@ -195,8 +195,7 @@ class Planner:
                     step=name,
                     size=size,
                     order=float(order_key(priority, self.ranks[name].at(size))),
-                    cpus=step.cpus,
-                    pools=tuple(sorted(step.pools.items())),
+                    needs=needs_of(step),
                     after=tuple(places[one] for one in step.after if one in places),
                     elapsed_s=left.get(step.name) if left is not None else None,
                 )
@@ -211,7 +210,9 @@ class Planner:
         of_item: dict[tuple[Hashable, str], float] = {}
         for task, key, load in zip(self.tasks, self.names, loads, strict=True):
             pipeline, _ = self._name(task)
-            of_item[pipeline, key] = of_item.get((pipeline, key), 0.0) + load.seconds * load.cpus
+            of_item[pipeline, key] = (
+                of_item.get((pipeline, key), 0.0) + load.seconds * load.needs.cpus
+            )
         interval = self._interval(fleet, schedule.makespan) if known else None
         order = sorted(
             (at for at in range(len(loads)) if schedule.hosts[at] >= 0),
@@ -264,44 +265,6 @@ class Planner:
         return (round(min(found.low_s, makespan_s), 3), round(max(found.high_s, makespan_s), 3))
 
 
-def fleet_from(text: str) -> tuple[list[str], tuple[Host, ...]]:
-    """Return the hosts that `240x16`, `16`, or a file with a line `NAME SLOTS [SPEED]` each describe."""
-    found = _FLEET.fullmatch(text)
-    if found:
-        n, slots = int(found[1] or 1), int(found[2])
-        if not 0 < n * slots <= 1_000_000:
-            raise UserError(f"`{text}` is no fleet: it needs at least one slot, at most a million")
-        return [f"host-{at + 1}" for at in range(n)], (Host(slots),) * n
-    try:
-        with open(text, encoding="utf-8") as file:
-            lines = [line.partition("#")[0].split() for line in file]
-    except FileNotFoundError:
-        raise NotFound(
-            f"`{text}` is neither hosts and slots, as `240x16`, nor a file that describes them"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"`{text}` cannot be read as a list of hosts: {error}") from None
-    names: list[str] = []
-    hosts: list[Host] = []
-    for number, words in enumerate(lines, start=1):
-        if words:
-            names.append(words[0])
-            hosts.append(_host(words, f"line {number} of `{text}`"))
-    if not hosts:
-        raise UserError(f"`{text}` names no host; a line is `NAME SLOTS [SPEED]`")
-    return names, tuple(hosts)
-
-
-def _host(words: Sequence[str], where: str) -> Host:
-    try:
-        slots, speed = int(words[1]), float(words[2]) if len(words) > 2 else 1.0
-    except (IndexError, ValueError):
-        slots, speed = 0, 0.0
-    if not (slots > 0 and 0 < speed < 1e6 and len(words) <= 3):
-        raise UserError(f"{where} is not `NAME SLOTS [SPEED]`, as `node17 16 1.5`")
-    return Host(slots, speed)
-
-
 def _chunks(items: Iterable[NewItem], n: int = 500) -> Iterator[dict[str, NewItem]]:
     chunk: dict[str, NewItem] = {}
     for item in items:
@@ -314,15 +277,15 @@ def _chunks(items: Iterable[NewItem], n: int = 500) -> Iterator[dict[str, NewIte
 
 
 def _bulks(tasks: Sequence[Open]) -> list[Bulk]:
-    totals: dict[tuple[Hashable, int, tuple[tuple[str, int], ...]], list[int]] = {}
+    totals: dict[tuple[Hashable, Needs], list[int]] = {}
     for task in tasks:
-        found = totals.setdefault((task.step, task.cpus, task.pools), [0, 0, 0])
+        found = totals.setdefault((task.step, task.needs), [0, 0, 0])
         found[0] += 1
         found[1] += task.size or 0
         found[2] += task.size is not None
     return [
-        Bulk(step, n, round(size / sized) if sized else None, cpus, pools)
-        for (step, cpus, pools), (n, size, sized) in totals.items()
+        Bulk(step, n, round(size / sized) if sized else None, needs)
+        for (step, needs), (n, size, sized) in totals.items()
     ]
 
 
@@ -343,7 +306,7 @@ def _slots(
             _, host, slot = heappop(busy)
             heappush(free.setdefault(host, []), slot)
         host = hosts[at]
-        idle, cpus = free.setdefault(host, []), tasks[at].cpus
+        idle, cpus = free.setdefault(host, []), tasks[at].needs.cpus
         while len(idle) < cpus:
             heappush(idle, fresh.get(host, 0))
             fresh[host] = fresh.get(host, 0) + 1

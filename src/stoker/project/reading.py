@@ -1,6 +1,7 @@
 """The verbs of a project that read."""
 
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -165,10 +166,10 @@ class Reading(Opened):
 
         Of the paths, pushed or not, or without them of what the sources hold now, and of all that is
         left in the store. `fleet`: a number of slots, hosts and slots as `240x16`, or a file with a
-        line `NAME SLOTS [SPEED]` each; by default the workers alive, else this host.
+        line `NAME SLOTS [SPEED] [MEMORY] [TAG…]` each; by default the workers alive, else this host.
         """
         from stoker.project.planning import plan
-        from stoker.work.usage import host_cpus
+        from stoker.work.post import own_host
 
         chosen = [self.pipeline(name) for name in ([pipeline] if pipeline else self.pipelines)]
         try:
@@ -182,7 +183,7 @@ class Reading(Opened):
             project_folder=self.settings.folder,
             pools=self.settings.pools,
             described=fleet,
-            own_slots=host_cpus(),
+            own=own_host(self.settings, socket.gethostname()),
         )
 
     def busy_since(self, since: "datetime", *, while_worked: bool = False) -> "Busy | None":

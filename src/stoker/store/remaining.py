@@ -1,19 +1,19 @@
 """What is left to do and who is there to do it, as the forecast wants them."""
 
+import json
 import math
 import random
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     and_,
     case,
     func,
     literal,
-    literal_column,
     or_,
     select,
 )
@@ -21,26 +21,25 @@ from sqlalchemy import (
 from stoker.model.estimate import Observation
 from stoker.model.forecast import Bulk, Forecast, Open, Step, can_run, forecast, forecast_bulk
 from stoker.model.rank import PRIORITY_BITS, rank_of
-from stoker.model.simulate import Fleet, Host, fleet_of
+from stoker.model.simulate import Fleet, Host, Needs, fleet_of
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
 from stoker.store.catalog import catalog
-from stoker.store.dialects.constructs import by_index
 from stoker.store.estimates import Book, book, with_running
+from stoker.store.sample import some_ready
 from stoker.store.sharing import newest_sharing
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit
 
+if TYPE_CHECKING:
+    from stoker.model.pipeline import Step as PipelineStep
+
 EXACT = 1_500  # open tasks: with more, only totals are looked at
 MANY = 100_000  # open tasks: with more, some are looked at for all
-PIECES, PIECE_IDS = 64, 128  # that are looked at then
-ENOUGH = 200  # of them
 _PIECE = 500
 
 _T, _I, _A, _W = tables.task, tables.item, tables.attempt, tables.worker
 _BACK_OFF = and_(_T.c.not_before_us.is_not(None), _T.c.state == TaskState.READY.value)
-# No column: pieces of all ids are to be found by their ids, not in the index of lanes.
-_LANE = func.coalesce(_T.c.lane, literal_column("0"))
 _MASK = literal((1 << PRIORITY_BITS) - 1, BigInteger())
 
 
@@ -56,20 +55,35 @@ class OpenTask:
 
 def fleet(unit: Unit, known: Book) -> tuple[list[str], Fleet]:
     """Return the names of the living workers' hosts, and their slots and those of the pools now."""
-    rows = list(
-        unit.execute(
-            select(_W.c.host, func.sum(_W.c.slots), func.max(_W.c.slots), func.max(_W.c.cpus))
-            .where(_W.c.state == WorkerState.ALIVE.value)
-            .group_by(_W.c.host)
-            .order_by(_W.c.host)
-        )
-    )
-    hosts = tuple(
-        Host(min(int(slots), max(most, cpus)), known.speeds.get(host, 1.0))
-        for host, slots, most, cpus in rows
-    )
+    alive = _W.c.state == WorkerState.ALIVE.value
+    workers: dict[str, list[Any]] = {}
+    for row in unit.execute(select(_W).where(alive).order_by(_W.c.host)):
+        workers.setdefault(row.host, []).append(row)
+    hosts = [_host(of_host, known.speeds.get(name, 1.0)) for name, of_host in workers.items()]
     pools = newest_sharing(unit).pools().values()
-    return [row[0] for row in rows], fleet_of(hosts, pools, unit.now_us)
+    return list(workers), fleet_of(hosts, pools, unit.now_us)
+
+
+def _host(workers: Sequence[Any], speed: float) -> Host:
+    """Return what these workers of one host are together: they share its cpus and memory."""
+    most = max(max(one.slots, one.cpus) for one in workers)
+    return Host(
+        min(sum(one.slots for one in workers), most),
+        speed,
+        memory_bytes=max(one.memory_bytes for one in workers),
+        tags=frozenset(tag for one in workers for tag in json.loads(one.tags or "[]")),
+    )
+
+
+def needs_of(spec: "PipelineStep", *, level: int = 0) -> Needs:
+    """Return what a task of the step needs, at that level of its memory."""
+    memory = spec.memory_bytes
+    return Needs(
+        spec.cpus,
+        tuple(sorted(spec.pools.items())),
+        memory[min(level, len(memory) - 1)] if memory else 0,
+        frozenset(spec.needs),
+    )
 
 
 def steps_of(known: Catalog, reckoned: Book) -> dict[Hashable, Step]:
@@ -136,22 +150,12 @@ def of_item(unit: Unit, item_id: int, counts: Mapping[str, Mapping[int, int]]) -
 
 def _share_before(unit: Unit, okey: int, *, open_tasks: int) -> float:
     """Return what part of the ready tasks comes before one with this key; of many by some of them."""
+    if open_tasks > MANY and (some := some_ready(unit)):
+        return sum(key < okey for _lane, key in some) / len(some)
     before = func.coalesce(func.sum(case((_T.c.okey < okey, 1), else_=0)), 0)
-    shares = select(func.count(), before)
-    if open_tasks > MANY:
-        of_pieces = shares.where(_LANE > 0, _in_pieces(unit))
-        n, first = unit.execute(by_index(of_pieces, _T, "PRIMARY")).one()
-        if n >= ENOUGH:
-            return float(first) / float(n)
-    n, first = unit.execute(shares.where(_T.c.lane.is_not(None))).one()
+    ready = select(func.count(), before).where(_T.c.lane.is_not(None))
+    n, first = unit.execute(ready).one()
     return float(first) / max(float(n), 1.0)
-
-
-def _in_pieces(unit: Unit) -> ColumnElement[bool]:
-    """Whether a task is in one of even pieces of all ids."""
-    low, high = unit.execute(select(func.min(_T.c.id), func.max(_T.c.id))).one()
-    starts = [low + (high - low) * n // PIECES for n in range(PIECES)]
-    return or_(*(_T.c.id.between(start, start + PIECE_IDS - 1) for start in starts))
 
 
 def _told_by_running(unit: Unit, found: Sequence[OpenTask]) -> dict[Hashable, Step]:
@@ -225,7 +229,7 @@ def _tasks_of(unit: Unit, items: Sequence[int]) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = {}
     for at in range(0, len(items), _PIECE):
         query = select(
-            _T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.okey, _I.c.size_bytes
+            _T.c.id, _T.c.item_id, _T.c.step_id, _T.c.state, _T.c.okey, _T.c.level, _I.c.size_bytes
         ).join(_I, _I.c.id == _T.c.item_id)
         query = query.where(_T.c.item_id.in_(items[at : at + _PIECE])).order_by(_T.c.id)
         for row in unit.execute(query):
@@ -265,8 +269,7 @@ def _of_item(
             step=step_id,
             size=row.size_bytes,
             order=float(row.okey),
-            cpus=entry.spec.cpus,
-            pools=tuple(sorted(entry.spec.pools.items())),
+            needs=needs_of(entry.spec, level=row.level),
             after=tuple(places[b] for b in before if b in places),
             group=item_id,
             elapsed_s=elapsed_s,
@@ -294,7 +297,7 @@ def _by_totals(
     sizes, longest_s = _typical_sizes(unit, known, reckoned, open_tasks=open_tasks)
     bulks = {
         name: [
-            Bulk(step, n, sizes.get(name), spec.cpus, tuple(sorted(spec.pools.items())))
+            Bulk(step, n, sizes.get(name), needs_of(spec))
             for step, n in of_steps.items()
             if (spec := known.steps[step].spec) is not None
         ]
@@ -306,7 +309,7 @@ def _by_totals(
     for name, of_pipeline in bulks.items():
         if not all(can_run(bulk, there) for bulk in of_pipeline):
             continue
-        pools = frozenset(pool for bulk in of_pipeline for pool, _ in bulk.pools)
+        pools = frozenset(pool for bulk in of_pipeline for pool, _ in bulk.needs.pools)
         if pools not in wholes:
             wholes[pools] = forecast_bulk(
                 together, steps, there, draw, longest_s=longest_s, pools=pools
@@ -331,9 +334,9 @@ def _typical_sizes(
     if not step_of:
         return {}, 0.0
     sums: dict[str, tuple[float, float]] = {}
-    for lane_id, n, mean_ms in _mean_ranks(unit, list(step_of), open_tasks=open_tasks):
+    for lane_id, n, mean_s in _mean_ranks(unit, list(step_of), open_tasks=open_tasks):
         step = step_of[lane_id]
-        size = _size_of_rank(reckoned, step, float(mean_ms) / 1000)
+        size = _size_of_rank(reckoned, step, mean_s)
         if size is not None:
             count, total = sums.get(known.steps[step].pipeline, (0.0, 0.0))
             sums[known.steps[step].pipeline] = count + n, total + n * size
@@ -343,23 +346,24 @@ def _typical_sizes(
     return {name: round(total / n) for name, (n, total) in sums.items()}, longest_s
 
 
-def _mean_ranks(unit: Unit, lanes: Sequence[int], *, open_tasks: int) -> Sequence[Any]:
-    """Return lanes, how many of their ready tasks were looked at, and the mean of those' ranks in ms.
+def _mean_ranks(
+    unit: Unit, lanes: Sequence[int], *, open_tasks: int
+) -> Iterator[tuple[int, int, float]]:
+    """Yield lanes, how many of their ready tasks were looked at, and the mean of those' ranks in s.
 
-    Of many only some are, by even pieces of all ids, as a look through a million takes a quarter of a
-    second on a server. If these hold few, there are few, and all are looked at.
+    Of many only some are, as a look through a million takes a quarter of a second on a server.
     """
-    rank = (-_T.c.okey).bitwise_and(_MASK)
-    if open_tasks > MANY:
-        some = select(_LANE, func.count(), func.avg(rank)).group_by(_LANE)
-        some = some.where(_LANE.in_(lanes), _in_pieces(unit))
-        found: Sequence[Any] = unit.execute(by_index(some, _T, "PRIMARY")).fetchall()
-        if sum(row[1] for row in found) >= ENOUGH:
-            return found
-    query = select(_T.c.lane, func.count(), func.avg(rank)).group_by(_T.c.lane)
-    query = query.where(_T.c.lane.in_(lanes))
-    every: Sequence[Any] = unit.execute(query).fetchall()
-    return every
+    if open_tasks > MANY and (some := some_ready(unit)):
+        ranks: dict[int, list[float]] = {}
+        for lane, okey in some:
+            ranks.setdefault(lane, []).append(rank_of(okey))
+        for lane in ranks.keys() & set(lanes):
+            yield lane, len(ranks[lane]), fmean(ranks[lane])
+        return
+    mean_ms = func.avg((-_T.c.okey).bitwise_and(_MASK))
+    query = select(_T.c.lane, func.count(), mean_ms).group_by(_T.c.lane)
+    for lane, n, mean in unit.execute(query.where(_T.c.lane.in_(lanes))):
+        yield lane, n, float(mean) / 1000
 
 
 def _size_of_rank(reckoned: Book, step: int, rank_s: float) -> int | None:

@@ -4,12 +4,24 @@ import os
 from dataclasses import dataclass
 
 from stoker.model.settings import Settings
+from stoker.model.simulate import Host
 from stoker.model.task import WorkerId
 from stoker.store import fleet
 from stoker.store.unit import Store
+from stoker.work import usage
 from stoker.work.lease import LEASE_S
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id
+
+
+def own_host(settings: Settings, name: str) -> Host:
+    """Return what workers here may fill: what the settings say of the name, else what we are let."""
+    own = settings.worker.on(name)
+    return Host(
+        own.cpus or usage.host_cpus(),
+        memory_bytes=own.memory_bytes or usage.host_memory_bytes(),
+        tags=frozenset(own.tags or ()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.settings import Settings
 from stoker.store import claim, fleet, reap
 from stoker.store.unit import Store
-from stoker.work import brand, contain, leftovers, spawn, usage
+from stoker.work import brand, contain, leftovers, spawn
 from stoker.work.incarnation import STOPPED, Incarnation
 from stoker.work.lease import LEASE_S
-from stoker.work.post import Post
+from stoker.work.post import Post, own_host
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
 from stoker.work.room import Room, existing, is_full_error
@@ -62,18 +62,17 @@ class Worker:
         on_event: Callable[[Event], None] | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
-        own, root = settings.worker.on(store.host), leftovers.scratch_root(store, settings)
-        cpus = own.cpus or usage.host_cpus()
+        own, root = own_host(settings, store.host), leftovers.scratch_root(store, settings)
         self._watcher = Watcher()
         self._post = Post(
             store=store,
             store_id=leftovers.store_id(store),
             settings=settings,
             name=name or f"{store.host}-{os.getpid()}",
-            slots=slots or cpus,
-            cpus=cpus,
-            memory_bytes=own.memory_bytes or usage.host_memory_bytes(),
-            tags=tuple(own.tags or ()) if tags is None else tuple(tags),
+            slots=slots or own.slots,
+            cpus=own.slots,
+            memory_bytes=own.memory_bytes or 0,
+            tags=tuple(sorted(own.tags or ())) if tags is None else tuple(tags),
             scratch_root=root,
             room=Room(_places(store, root), self._watcher.wake),
             lease_s=lease_s,

@@ -8,8 +8,8 @@ import pytest
 from stoker import open as open_project
 from stoker.errors import UserError
 from stoker.project import gantt
+from stoker.project.described import fleet_from
 from stoker.project.planned import PlannedTask
-from stoker.project.planning import fleet_from
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -130,8 +130,37 @@ def test_a_fleet_that_is_none_is_refused(lab, words):
     lab("plan", "--fleet", "nowhere.txt", code=3)
 
 
+def test_a_fleet_says_what_its_hosts_have(tmp_path):
+    file = tmp_path / "hosts"
+    file.write_text("old 2\nnew 4 1.5 16G\nbig 8 64G matlab gpu\n")
+    names, hosts = fleet_from(str(file))
+    assert names == ["old", "new", "big"]
+    assert [host.memory_bytes for host in hosts] == [0, 16 << 30, 64 << 30]
+    assert [host.tags for host in hosts] == [set(), set(), {"matlab", "gpu"}]
+    file.write_text("old 2\nnew 4 1.5\n")
+    assert all(host.memory_bytes is None and host.tags is None for host in fleet_from(str(file))[1])
+
+
+def test_a_plan_goes_by_memory_and_tags(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    step = "[pipelines.count.steps.lines]\n"
+    more = 'memory = "12G"\nneeds = ["matlab"]\n'
+    (lab.folder / "stoker.toml").write_text(text.replace(step, step + more))
+    for name in "abcd":
+        lab.write(f"data/{name}.txt")
+    lab.write("hosts", "small 8 16G\nbig 8 32G matlab\n")
+    found = lab("plan", "count", "data", "--fleet", "hosts", "--json").json["order"]
+    lines = [one for one in found if one["step"] == "lines"]
+    assert {one["host"] for one in lines} == {"big"}
+    assert len({one["start_s"] for one in lines}) == 2, "two go at once"
+    lab.write("hosts", "small 8 16G other\n")
+    ended = lab("plan", "count", "data", "--fleet", "hosts")
+    assert "8 tasks need more than any host or pool here has, or a tag that none has" in ended.err
+
+
 @pytest.mark.parametrize(
-    "line", ["old", "old many", "old 2 fast", "old 2 1 1", "old -1", "old 2 0", ""]
+    "line",
+    ["old", "old many", "old 2 Fast", "old 2 1 1.5 16G", "old 2 1 1", "old -1", "old 2 0", ""],
 )
 def test_a_line_that_describes_no_host_is_named(tmp_path, line):
     file = tmp_path / "hosts"

@@ -11,7 +11,7 @@ from stoker.model.estimate import Observation, fit
 from stoker.model.forecast import Bulk, Open, Step, can_run, forecast, forecast_bulk, interval
 from stoker.model.hours import Hours
 from stoker.model.settings import Pool
-from stoker.model.simulate import Fleet, Host, fleet_of
+from stoker.model.simulate import Fleet, Host, Needs, fleet_of
 
 
 def step(n, took_s=10.0):
@@ -50,7 +50,7 @@ def test_a_running_attempt_is_nearer_to_its_end():
 
 def test_groups_have_their_own_ends_and_the_impossible_has_none():
     tasks = [Open("a", None, order=-1.0, group="first"), Open("a", None, group="second")]
-    tasks.append(Open("a", None, cpus=99, group="never"))
+    tasks.append(Open("a", None, needs=Needs(99), group="never"))
     found = forecast(tasks, step(50), Fleet((Host(1),)), draw())
     assert set(found) == {"first", "second"}
     assert found["first"].eta_s < found["second"].eta_s
@@ -65,31 +65,45 @@ def test_many_are_reckoned_by_their_total():
 
 
 @pytest.mark.parametrize(
-    ("bulk", "pools"),
+    ("needs", "pools"),
     [
-        ({"pools": (("ram", 1),)}, [Pool(name="ram", slots=("0", "1"))]),
-        ({"pools": (("ram", 2),)}, [Pool(name="ram", slots=("0", "1", "2"))]),
-        ({"pools": (("gpu", 1),)}, [Pool(name="gpu", slots=("0",), is_per_host=True)]),
-        ({"cpus": 3}, []),
-        ({"pools": (("web", 1),)}, [Pool(name="web", slots=tuple("abcdefgh"), per_minute=1)]),
+        (Needs(pools=(("ram", 1),)), [Pool(name="ram", slots=("0", "1"))]),
+        (Needs(pools=(("ram", 2),)), [Pool(name="ram", slots=("0", "1", "2"))]),
+        (Needs(pools=(("gpu", 1),)), [Pool(name="gpu", slots=("0",), is_per_host=True)]),
+        (Needs(cpus=3), []),
+        (Needs(memory_bytes=6), []),
+        (Needs(memory_bytes=9), []),
+        (Needs(tags=frozenset({"matlab"})), []),
+        (Needs(pools=(("web", 1),)), [Pool(name="web", slots=tuple("abcdefgh"), per_minute=1)]),
         (
-            {"pools": (("tape", 1),)},
+            Needs(pools=(("tape", 1),)),
             [Pool(name="tape", slots=tuple("abcd"), hours=Hours(0, 60, "UTC"))],
         ),
     ],
-    ids=["pool", "several_slots", "slots_of_hosts", "cpus", "rate", "hours"],
+    ids=[
+        *("pool", "several_slots", "slots_of_hosts", "cpus", "memory", "much_memory", "tags"),
+        *("rate", "hours"),
+    ],
 )
-def test_what_limits_one_limits_many(bulk, pools):
+def test_what_limits_one_limits_many(needs, pools):
     """The total comes to the same as the tasks one by one."""
-    fleet = fleet_of([Host(4), Host(4)], pools, 3600_000_000 * 12)
-    many = forecast_bulk([Bulk("a", 500, None, **bulk)], step(200, 60.0), fleet, draw())
-    single = forecast([Open("a", None, **bulk)] * 500, step(200, 60.0), fleet, draw())[None]
+    there = [Host(4, 1.0, 16, frozenset({"matlab"})), Host(4, 1.0, 16, frozenset())]
+    fleet = fleet_of(there, pools, 3600_000_000 * 12)
+    many = forecast_bulk([Bulk("a", 500, None, needs)], step(200, 60.0), fleet, draw())
+    single = forecast([Open("a", None, needs=needs)] * 500, step(200, 60.0), fleet, draw())[None]
     assert many.eta_s == pytest.approx(single.eta_s, rel=0.1)
 
 
 def test_what_can_never_run_has_no_end_among_many_either():
-    fleet = fleet_of([Host(4)], [Pool(name="ram", slots=())], 0)
-    for bulk in (Bulk("a", 500, None, cpus=5), Bulk("a", 500, None, pools=(("ram", 1),))):
+    hosts = (Host(4, 1.0, 8, frozenset()),)
+    fleet = fleet_of(hosts, [Pool(name="ram", slots=())], 0)
+    several = (
+        Needs(5),
+        Needs(pools=(("ram", 1),)),
+        Needs(memory_bytes=9),
+        Needs(tags=frozenset("x")),
+    )
+    for bulk in (Bulk("a", 500, None, needs) for needs in several):
         assert not can_run(bulk, fleet)
         assert forecast_bulk([bulk], step(200), fleet, draw()) is None
 

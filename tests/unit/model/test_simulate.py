@@ -14,6 +14,7 @@ from stoker.model.simulate import (
     Fleet,
     Host,
     Load,
+    Needs,
     fleet_of,
     lower_bound,
     simulate,
@@ -23,7 +24,17 @@ from stoker.model.simulate import (
 DISK = ("disk", 1)
 MORNING = Hours(8 * 60, 9 * 60, "UTC")
 NOON_US = 12 * 3_600_000_000  # of the first day of the epoch
-hosts = st.lists(st.builds(Host, st.integers(1, 4), st.sampled_from([0.5, 1.0, 2.0])), max_size=4)
+LICENCE = frozenset({"matlab"})
+hosts = st.lists(
+    st.builds(
+        Host,
+        st.integers(1, 4),
+        st.sampled_from([0.5, 1.0, 2.0]),
+        st.sampled_from([None, 1, 5, 16]),
+        st.sampled_from([None, frozenset(), LICENCE]),
+    ),
+    max_size=4,
+)
 
 
 @st.composite
@@ -35,9 +46,15 @@ def loads(draw):
             Load(
                 draw(st.sampled_from([0.0, 0.5, 1.0, 3.0, 10.0])),
                 draw(st.sampled_from([-2.0, -1.0, 0.0])),
-                draw(st.integers(1, 5)),
-                draw(
-                    st.sampled_from([(), (("ram", 1),), (("gpu", 2), ("ram", 1)), (("disk", 1),)])
+                Needs(
+                    draw(st.integers(1, 5)),
+                    draw(
+                        st.sampled_from(
+                            [(), (("ram", 1),), (("gpu", 2), ("ram", 1)), (("disk", 1),)]
+                        )
+                    ),
+                    draw(st.sampled_from([0, 0, 1, 4])),
+                    draw(st.sampled_from([frozenset(), frozenset(), LICENCE])),
                 ),
                 tuple(before),
             )
@@ -58,23 +75,25 @@ def test_nothing_is_ever_overbooked_and_everything_that_can_runs_after_what_it_n
     for moment in set(done.starts):
         now = [at for at in range(len(tasks)) if overlapping(done, at, moment)]
         for number, host in enumerate(there):
-            assert sum(tasks[at].cpus for at in now if done.hosts[at] == number) <= host.slots
+            on = [tasks[at].needs for at in now if done.hosts[at] == number]
+            assert sum(needs.cpus for needs in on) <= host.slots
+            assert host.memory_bytes is None or sum(n.memory_bytes for n in on) <= host.memory_bytes
+            assert host.tags is None or all(needs.tags <= host.tags for needs in on)
             for pool, n in fleet.per_host.items():
-                on = [at for at in now if done.hosts[at] == number]
-                assert sum(dict(tasks[at].pools).get(pool, 0) for at in on) <= n
+                assert sum(dict(needs.pools).get(pool, 0) for needs in on) <= n
         for pool, n in fleet.pools.items():
-            assert sum(dict(tasks[at].pools).get(pool, 0) for at in now) <= n
+            assert sum(dict(tasks[at].needs.pools).get(pool, 0) for at in now) <= n
         of_disk = [
             at
             for at, one in enumerate(done.starts)
-            if done.hosts[at] >= 0 and moment - 60 < one <= moment and DISK in tasks[at].pools
+            if done.hosts[at] >= 0 and moment - 60 < one <= moment and DISK in tasks[at].needs.pools
         ]
         assert len(of_disk) <= 2
     for at, task in enumerate(tasks):
         can = all(done.hosts[one] >= 0 for one in task.after)
-        can = can and any(host.slots >= task.cpus for host in there)
+        can = can and any(host.holds(task.needs) for host in there)
         assert (done.hosts[at] >= 0) == can
-        if can and "ram" in dict(task.pools):
+        if can and "ram" in dict(task.needs.pools):
             assert MORNING.is_open(NOON_US + round(done.starts[at] * 1e6))
         if can:
             assert all(done.ends[one] <= done.starts[at] for one in task.after)
@@ -132,18 +151,18 @@ def test_a_pool_of_each_host_has_its_slots_on_each():
     pools = [Pool(name="gpu", slots=("0", "1"), is_per_host=True), Pool(name="ram", slots=("0",))]
     fleet = fleet_of([Host(8)] * 3, pools, 0)
     assert fleet.pool_slots == {"gpu": 6, "ram": 1}
-    done = simulate([Load(1.0, pools=(("gpu", 1),))] * 6, fleet)
+    done = simulate([Load(1.0, needs=Needs(pools=(("gpu", 1),)))] * 6, fleet)
     assert done.makespan == 1.0
     assert sorted(done.hosts) == [0, 0, 1, 1, 2, 2]
-    assert simulate([Load(1.0, pools=(("gpu", 3),))], fleet).never == 1
-    assert lower_bound([Load(1.0, pools=(("gpu", 1),))] * 12, fleet) == 2.0
+    assert simulate([Load(1.0, needs=Needs(pools=(("gpu", 3),)))], fleet).never == 1
+    assert lower_bound([Load(1.0, needs=Needs(pools=(("gpu", 1),)))] * 12, fleet) == 2.0
 
 
 def test_nothing_of_a_closed_pool_begins_but_what_runs_goes_on():
     night = Pool(name="tape", slots=("0",), hours=MORNING)
     fleet = fleet_of([Host(1)], [night], NOON_US)
-    tape = (("tape", 1),)
-    tasks = [Load(3.0, RUNNING, pools=tape), Load(1.0, -9.0, pools=tape), Load(5.0)]
+    tape = Needs(pools=(("tape", 1),))
+    tasks = [Load(3.0, RUNNING, tape), Load(1.0, -9.0, tape), Load(5.0)]
     done = simulate(tasks, fleet)
     assert done.starts == (0.0, 20 * 3600.0, 3.0)
     assert lower_bound(tasks, fleet) == 20 * 3600.0 + 1.0
@@ -151,9 +170,9 @@ def test_nothing_of_a_closed_pool_begins_but_what_runs_goes_on():
 
 def test_a_rate_lets_so_many_begin_in_a_minute():
     fleet = fleet_of([Host(9)], [Pool(name="web", slots=tuple("abcdefghi"), per_minute=3)], 0)
-    done = simulate([Load(1.0, pools=(("web", 1),))] * 7, fleet)
+    done = simulate([Load(1.0, needs=Needs(pools=(("web", 1),)))] * 7, fleet)
     assert sorted(done.starts) == [0.0] * 3 + [60.0] * 3 + [120.0]
-    assert lower_bound([Load(1.0, pools=(("web", 1),))] * 7, fleet) == 121.0
+    assert lower_bound([Load(1.0, needs=Needs(pools=(("web", 1),)))] * 7, fleet) == 121.0
 
 
 def test_work_goes_through_the_hours_day_by_day():
@@ -162,3 +181,20 @@ def test_work_goes_through_the_hours_day_by_day():
     assert gate.after_s(60.0) == opens_s + 60
     assert gate.after_s(3600.0 * 2.5) == opens_s + 2 * day_s + 1800
     assert Gate().after_s(60.0) == 60.0
+
+
+def test_memory_and_tags_limit_what_goes_at_once():
+    fleet = Fleet((Host(8, 1.0, 16, frozenset()), Host(8, 1.0, 16, LICENCE)))
+    hungry = [Load(1.0, needs=Needs(memory_bytes=12))] * 6
+    assert simulate(hungry, fleet).makespan == 3.0
+    assert lower_bound(hungry, fleet) == pytest.approx(6 * 12 / 32)
+    licensed = [Load(1.0, needs=Needs(tags=LICENCE))] * 16
+    done = simulate(licensed, fleet)
+    assert (done.makespan, set(done.hosts)) == (2.0, {1})
+    assert lower_bound(licensed, fleet) == 2.0
+    assert simulate([Load(1.0, needs=Needs(memory_bytes=17))], fleet).never == 1
+    assert simulate([Load(1.0, needs=Needs(tags=frozenset({"gpu"})))], fleet).never == 1
+
+
+def test_of_a_host_that_says_nothing_of_memory_and_tags_any_are_taken():
+    assert Host(8).holds(Needs(2, memory_bytes=1 << 60, tags=LICENCE)) == 4
