@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0  # that running attempts get to end by themselves once the worker is to stop
 SAME_ORDER_S = 0.3  # signals closer together than this are one order
 EVENT_S = 0.1
+SWITCH_S = 0.0005  # that another thread may go on with Python while the loop has something to do
 LOOK_S = 0.5  # between looks at what is left, for a worker that drains
 FILES, FILES_PER_SLOT = 256, 32  # that a worker may need to have open
 REJOIN_S = 1.0  # between attempts to reach a store that does not answer
@@ -152,6 +154,8 @@ class Worker:
         gc.freeze()  # what is imported by now stays: collections need not look at it
         thresholds = gc.get_threshold()
         gc.set_threshold(50_000, *thresholds[1:])  # tasks come and go by thousands, without cycles
+        interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         before: dict[signal.Signals, Any] = {}
         for number in numbers:
             before[number] = signal.signal(number, self._on_signal)
@@ -160,6 +164,7 @@ class Worker:
             yield
         finally:
             gc.set_threshold(*thresholds)
+            sys.setswitchinterval(interval_s)
             signal.set_wakeup_fd(descriptor)
             for number, handler in before.items():
                 signal.signal(number, handler)
