@@ -312,7 +312,7 @@ def read_values(seat: Seat) -> dict[str, Any]:
     except (ValueError, RecursionError) as problem:
         raise ValueError(f"the file STOKER_VALUES is no JSON: {problem}") from problem
     if not isinstance(values, dict):
-        raise ValueError("the file STOKER_VALUES holds no JSON object")  # noqa: TRY004 - as above
+        raise ValueError("the file STOKER_VALUES holds no JSON object")  # noqa: TRY004 - as promised
     return values
 
 
