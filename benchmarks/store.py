@@ -48,14 +48,19 @@ STEPS = 5  # of the old items: so many done tasks each
 LISTS = {
     "status": "status",
     "tasks --state failed": "tasks --state failed",
-    "tasks (first 1,000)": "tasks --json | head -1000",
-    "items (first 1,000)": "items --json | head -1000",
-    "attempts (first 1,000)": "attempts --json | head -1000",
+    **{
+        f"{words} (first 1,000)": f"{words} --json | head -1000"
+        for words in (
+            "tasks", "tasks --state ready", "tasks --pipeline fresh", "tasks --step one",
+            "items", "items --state waiting", "items --pipeline fresh",
+            "attempts", "attempts --pipeline fresh",
+        )
+    },
     "show KEY": "show fresh-0000007",
     "why KEY": "why fresh-0000999",
     "failures": "failures",
     "workers": "workers",
-}
+}  # fmt: skip
 
 
 GROWTH, LIST_S, REPAIR_S = 1.5, 0.5, 5.0  # the goals, like the next

@@ -6,6 +6,7 @@ are shown as escapes.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -65,21 +66,29 @@ def json_line(value: Any) -> None:
 
 def to_json(value: Any) -> str:
     """Return compact JSON of dataclasses, times and plain values."""
-    return json.dumps(plain(value), separators=(",", ":"), default=plain)
+    return _encode(plain(value))
 
 
 def plain(value: Any) -> Any:
     """Return what JSON can hold: dataclasses as objects, times as RFC 3339 in UTC."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, datetime):
         return rfc3339(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: getattr(value, name) for name in _names(type(value))}
     return value
+
+
+@functools.cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=plain).encode  # made once, not for a line
 
 
 def rfc3339(at: datetime) -> str:
     """Return the time in UTC, to the microsecond."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def visible(text: str) -> str:

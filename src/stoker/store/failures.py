@@ -74,9 +74,9 @@ def _ranked(selection: Selection) -> Select[Any]:
     alike = (_T.c.step_id, CAUSE)
     place = func.row_number().over(partition_by=alike, order_by=_T.c.id).label("place")
     n = func.count().over(partition_by=alike).label("n")
-    of = by_index(
-        selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n), _T, "task_state"
-    ).subquery()
+    failed = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n)
+    of_steps = failed.where(_T.c.step_id.in_(select(_S.c.id)))  # the index is by step and state
+    of = by_index(of_steps, _T, "task_state").subquery()
     query = (
         select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, of.c.n,
                _I.c.key, _A.c.reason)

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from stoker.store import tables
-from stoker.store.unit import Prepared, Unit, param
+from stoker.store.unit import Unit
 
 
 class Entry(NamedTuple):
@@ -36,16 +36,6 @@ SELDOM = " AND ".join(
 )
 
 _J = tables.journal
-_FIELDS = Entry._fields
-_APPEND = Prepared(
-    insert(_J).values(
-        origin=param("origin"),
-        epoch=param("epoch"),
-        at_us=param("at_us"),
-        v=param("v"),
-        **{name: param(name) for name in _FIELDS},
-    )
-)
 _ORDER = ("origin", "epoch", "at_us", "v", *Entry._fields)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: a third of the time
@@ -61,7 +51,7 @@ def append(unit: Unit, entries: Iterable[Entry]) -> None:
     known = (1, unit.store.epoch, unit.now_us, 1)
     rows = [known + entry for entry in entries]
     if rows:
-        unit.insert(_APPEND, _ORDER, rows)
+        unit.insert(_J, _ORDER, rows)
 
 
 def last_seq(unit: Unit) -> int:

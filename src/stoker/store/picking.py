@@ -44,8 +44,7 @@ def pick_tasks(unit: Unit, selection: Selection) -> Picked:
     """Return what picks the selected tasks.
 
     By their items where these are few. Of a state that few tasks are in by its index, whatever else
-    is asked of them. By steps and any states where an index has all, or else in the order of their
-    ids without joining anything, if nothing else is asked of them.
+    is asked of them; by any states and steps if nothing else is.
     """
     states = sorted(set(states_of(TaskState, selection.states)))
     rest = replace(selection, pipeline=None, steps=())
@@ -60,18 +59,16 @@ def pick_tasks(unit: Unit, selection: Selection) -> Picked:
     is_narrowed = bool(states or selection.pipeline or selection.steps)
     if not is_seldom and not (is_narrowed and _is_by_state_and_step(selection)):
         return Picked(None, selection)
-    if is_seldom or unit.store.dialect.indexes_all:
-        steps, of_all = _steps(unit, selection), list(TaskState)
-        ranges = [_tasks_in(unit, state, step) for state in states or of_all for step in steps]
-        return Picked(Pick(_T.c.id, ranges), rest)
-    return Picked(Pick(_T.c.id, [_of_states_and_steps(unit, selection, states)]), rest)
+    steps = _steps(unit, selection)
+    ranges = [_tasks_in(state, step) for state in states or list(TaskState) for step in steps]
+    return Picked(Pick(_T.c.id, ranges), rest)
 
 
 def pick_items(unit: Unit, selection: Selection) -> Picked:
     """Return what picks the selected items.
 
-    All at once where they are few. Of a state that few are in by its index. Those that have a step in
-    the order of their ids, among all of its pipeline.
+    All at once where they are few. Of a state that few are in by its index, whatever else is asked of
+    them; by any states, the pipeline and what steps it has if nothing else is.
     """
     states = sorted(set(states_of(ItemState, selection.states)))
     rest = replace(selection, pipeline=None)
@@ -79,20 +76,18 @@ def pick_items(unit: Unit, selection: Selection) -> Picked:
     if items is not None:
         few = [select(_I.c.id).where(_I.c.id.in_(piece)) for piece in _pieces(items)]
         return Picked(Pick(_I.c.id, few), rest)
-    is_bare = _is_by_state_and_step(selection)
     is_seldom = bool(states) and all(state < ItemState.WAITING for state in states)
-    if is_seldom or (states and is_bare and unit.store.dialect.indexes_all):
-        of = _pipelines(unit, selection)
-        ranges = [_items_in(state, pipeline) for state in states for pipeline in of]
-        return Picked(Pick(_I.c.id, ranges), rest)
-    if not (is_bare and selection.steps):
+    is_narrowed = bool(states or selection.pipeline or selection.steps)
+    if not is_seldom and not (is_narrowed and _is_by_state_and_step(selection)):
         return Picked(None, selection)
     having = select(_S.c.pipeline_id).where(_S.c.id.in_(_steps(unit, selection)))
-    of = sorted(set(unit.execute(having).scalars()))
-    found = by_index(select(_I.c.id).where(_I.c.pipeline_id.in_(of)), _I, "PRIMARY")
-    return Picked(
-        Pick(_I.c.id, [found.where(in_states(_I.c.state, states)) if states else found]), rest
+    of = (
+        sorted(set(unit.execute(having).scalars()))
+        if selection.steps
+        else _pipelines(unit, selection)
     )
+    ranges = [_items_in(state, pipeline) for state in states or list(ItemState) for pipeline in of]
+    return Picked(Pick(_I.c.id, ranges), rest)
 
 
 def pick_attempts(unit: Unit, selection: Selection) -> Picked:
@@ -196,11 +191,8 @@ def _of_states_and_steps(unit: Unit, selection: Selection, states: Sequence[int]
     return found.where(in_states(_T.c.state, states)) if states else found
 
 
-def _tasks_in(unit: Unit, state: int, step: int) -> Select[Any]:
+def _tasks_in(state: int, step: int) -> Select[Any]:
     found = select(_T.c.id).where(_T.c.step_id == step, in_states(_T.c.state, [state]))
-    if state == TaskState.RUNNING and not unit.store.dialect.indexes_all:
-        running = in_states(_X.c.state, [AttemptState.RUNNING.value])
-        return found.where(_T.c.id.in_(select(_X.c.task_id).where(running)))
     return by_index(found, _T, "task_state")
 
 

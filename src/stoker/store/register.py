@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from stoker.errors import NotFound
 from stoker.model.item import NewItem
@@ -45,7 +45,6 @@ _ITEM_FIELDS = (
     "meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
     "reason", "checksum", "source_id",
 )  # fmt: skip
-_INSERT = Prepared(insert(_I).values(**{name: param(name) for name in _ITEM_FIELDS}))
 
 
 def register(
@@ -303,10 +302,9 @@ def _insert(
         )
         for item_id, (item, path) in enumerate(zip(items, paths, strict=True), first)
     ]  # fmt: skip
-    unit.insert(_INSERT, _ITEM_FIELDS, rows)
-    entries = create_tasks(unit, pipeline, steps, first, first + len(items) - 1, by_user)
-    entries += [_entry(event, pipeline, item, None, state) for item in items]
-    append(unit, entries)
+    unit.insert(_I, _ITEM_FIELDS, rows)
+    append(unit, create_tasks(unit, pipeline, steps, first, first + len(items) - 1, by_user))
+    append(unit, [_entry(event, pipeline, item, None, state) for item in items])
 
 
 def _entry(

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, select
@@ -96,14 +95,6 @@ def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
     for rows in pages(store, query, _T.c.id, where, pick=picked.pick):
         for row in rows:
             yield task_row(row, fits)
-
-
-def count_tasks(store: "Store", selection: Selection) -> int:
-    """Return how many tasks are selected, without regard to `where`."""
-    with store.reading() as unit:
-        selections.check(unit, selection)
-        query = selections.task_query(replace(selection, where=None), func.count())
-        return int(unit.execute(query).scalar_one())
 
 
 _ITEM = (

@@ -25,7 +25,6 @@ class Dialect(Protocol):
     `locks_rows`: writers run side by side, so that what is read to be changed has to be locked.
     `is_one_host`: only the host that made the store may open it.
     `transactional_ddl`: a migration is one transaction.
-    `indexes_all`: its indexes of states have rows of every state, not those of seldom ones only.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Dialect(Protocol):
     locks_rows: bool
     is_one_host: bool
     transactional_ddl: bool
-    indexes_all: bool
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
         """Return an engine on an existing or new database; Refused where a promise would break."""

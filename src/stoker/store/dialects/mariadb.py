@@ -48,7 +48,6 @@ class MariadbDialect:
     locks_rows = True
     is_one_host = False
     transactional_ddl = False
-    indexes_all = True
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
         """Return an engine on the database, which has to exist; TLS is as the URL's `ssl_…` say."""

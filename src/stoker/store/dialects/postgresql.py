@@ -41,7 +41,6 @@ class PostgresqlDialect:
     locks_rows = True
     is_one_host = False
     transactional_ddl = True
-    indexes_all = False
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
         """Return an engine on the database, which has to exist; TLS is as the URL's `sslmode` says."""

@@ -59,7 +59,6 @@ class SqliteDialect:
     locks_rows = False
     is_one_host = True
     transactional_ddl = True
-    indexes_all = False
     _database = Path()
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002 - a file has none

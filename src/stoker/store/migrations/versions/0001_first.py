@@ -32,7 +32,6 @@ _ATTEMPT = ("running", "succeeded", "failed", "timed_out", "out_of_memory", "can
 _ITEM = ("quarantined", "running", "held", "failed", "cancelled", "waiting", "done")
 _WORKER = ("alive", "ended", "dead")
 # In words in which SQLite recognizes each of these states alone.
-SELDOM_ITEM = "state = 0 OR state = 1 OR state = 2 OR state = 3 OR state = 4"
 SELDOM_ATTEMPT = "state = 2 OR state = 3 OR state = 4 OR state = 5 OR state = 6"
 
 
@@ -446,15 +445,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("pipeline_id", "state", name=op.f("item_tally_pkey")),
         **TABLE,
     )
-    op.create_index(
-        "item_state",
-        "item",
-        ["pipeline_id", "state", "id"],
-        unique=False,
-        sqlite_where=sa.text(SELDOM_ITEM),
-        postgresql_where=sa.text(SELDOM_ITEM),
-        if_not_exists=True,
-    )
+    op.create_index("item_state", "item", ["pipeline_id", "state", "id"], if_not_exists=True)
     op.create_index(
         "item_source",
         "item",
@@ -644,6 +635,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("lane_id", "pool", name=op.f("lane_need_pkey")),
         **TABLE,
     )
+    columns = ["step_id", "state", "id", "number"]
+    op.create_index("task_state", "task", columns, if_not_exists=True)
     _indexes_of_some_rows(dialect.name)
     if dialect.name == "postgresql":
         op.execute(READABLE)
@@ -660,7 +653,6 @@ def _indexes_of_some_rows(dialect: str) -> None:
     )
     if dialect == "mariadb":
         op.create_index("journal_seq_id", "journal", ["seq", "id"], if_not_exists=True)
-        op.create_index("task_state", "task", ["step_id", "state", "id"], if_not_exists=True)
         op.execute(
             "ALTER TABLE journal ADD COLUMN IF NOT EXISTS seldom_key varbinary(1000) "
             f"AS (CASE WHEN {seldom} THEN `key` END) VIRTUAL"
@@ -692,33 +684,6 @@ def _indexes_of_some_rows(dialect: str) -> None:
         unique=False,
         sqlite_where=sa.text(SELDOM_ATTEMPT),
         postgresql_where=sa.text(SELDOM_ATTEMPT),
-        if_not_exists=True,
-    )
-    op.create_index(
-        "task_cancelled",
-        "task",
-        ["step_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 7"),
-        postgresql_where=sa.text("state = 7"),
-        if_not_exists=True,
-    )
-    op.create_index(
-        "task_failed",
-        "task",
-        ["step_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 6"),
-        postgresql_where=sa.text("state = 6"),
-        if_not_exists=True,
-    )
-    op.create_index(
-        "task_held",
-        "task",
-        ["step_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 3"),
-        postgresql_where=sa.text("state = 3"),
         if_not_exists=True,
     )
     op.create_index(
