@@ -27,11 +27,11 @@ from pathlib import Path
 
 from stoker.model.estimate import Observation, fit
 from stoker.model.forecast import Open, Step, forecast
+from stoker.model.load import Load
 from stoker.model.rank import probing, rank_curves, upward_ranks
 from stoker.model.simulate import (
     Fleet,
     Host,
-    Load,
     Schedule,
     longest_chain,
     lower_bound,
@@ -236,16 +236,19 @@ def true_ranks(trace: Trace) -> list[float]:
     return ranks_by(trace, [seconds for _, _, _, seconds in trace.rows])
 
 
-def informed(trace: Trace, fleet: Fleet) -> float:
+def informed(trace: Trace, fleet: Fleet) -> tuple[float, float]:
     """Return the makespan by the true means of every size, without the luck of each task.
 
-    It is the most that any history can tell. NaN where the means are not known.
+    It is the most that any history can tell. And how many times its mean the task took that ended
+    last. NaN where the means are not known.
     """
     mean = MEANS.get(trace.name)
     if mean is None:
-        return math.nan
-    ranks = ranks_by(trace, [mean(step, size) for _, step, size, _ in trace.rows])
-    return by_order(trace, fleet, [-rank for rank in ranks]).makespan
+        return math.nan, math.nan
+    means = [mean(step, size) for _, step, size, _ in trace.rows]
+    done = by_order(trace, fleet, [-rank for rank in ranks_by(trace, means)])
+    last = max(range(len(means)), key=lambda at: done.ends[at])
+    return done.makespan, trace.rows[last][3] / means[last]
 
 
 def ranks_by(trace: Trace, taken_s: Sequence[float]) -> list[float]:
@@ -270,7 +273,7 @@ def compare(trace: Trace, slots: int, seed: int) -> dict[str, float]:
     spans = {
         "learned": learned(trace, fleet).makespan,
         "with history": learned(trace, fleet, history).makespan,
-        "informed": informed(trace, fleet),
+        "informed": informed(trace, fleet)[0],
         "all-knowing": by_order(trace, fleet, [-rank for rank in ranks]).makespan,
         "arrival": by_order(trace, fleet, list(range(n))).makespan,
         "random": by_order(trace, fleet, [chance.random() for _ in range(n)]).makespan,
@@ -315,19 +318,25 @@ def _cell(ratio: float) -> str:
 
 def luck(options: argparse.Namespace) -> None:
     """Print makespans over the lower bound on 64 slots, on average over seeds, as tasks get more."""
-    print(f"{'trace':12} {'tasks':>7} {'learned':>12} {'informed':>12} {'all-knowing':>12}")
+    print(
+        f"{'trace':12} {'tasks':>7} {'learned':>12} {'informed':>12} {'all-knowing':>12}"
+        "  the last to end, over its mean"
+    )
     fleet = Fleet((Host(64),))
     for name in options.traces or ["two steps"]:
         for n in (2_000, 4_000, 8_000):
-            found = []
+            found, unlucky = [], []
             for seed in range(options.seed, options.seed + options.seeds):
                 trace = TRACES[name](n, seed)
                 bound = lower_bound(trace.loads, fleet)
                 knowing = by_order(trace, fleet, [-rank for rank in true_ranks(trace)])
-                spans = learned(trace, fleet).makespan, informed(trace, fleet), knowing.makespan
+                by_means, off = informed(trace, fleet)
+                spans = learned(trace, fleet).makespan, by_means, knowing.makespan
                 found.append([span / bound for span in spans])
+                unlucky.append(off)
             means = [statistics.mean(ratios) for ratios in zip(*found, strict=True)]
-            print(f"{name:12} {n:7} {' '.join(map(_cell, means))}", flush=True)
+            last = f"{statistics.median(unlucky):.1f} x (median)"
+            print(f"{name:12} {n:7} {' '.join(map(_cell, means))}  {last}", flush=True)
 
 
 # ------------------------------------------------------------------------------------- calibration

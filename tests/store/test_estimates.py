@@ -13,6 +13,7 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.rank import rank_of
 from stoker.model.selection import Selection
 from stoker.model.settings import Pool
+from stoker.model.shares import ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import (
     busy,
@@ -29,6 +30,7 @@ from stoker.store import (
     sample,
     story,
     tables,
+    totals,
 )
 from store.rig import ME
 
@@ -43,6 +45,11 @@ def of_pool(pool, name="line"):
 def push(rig, **sizes):
     items = [NewItem(key=k, path=f"/data/{k}", size_bytes=size) for k, size in sizes.items()]
     return register.register(rig.store, "line", items)
+
+
+def push_as(rig, user, pipeline, numbers):
+    items = [NewItem(key=f"{pipeline}{n:02}", path=f"/data/{pipeline}/{n}") for n in numbers]
+    return register.register(rig.store, pipeline, items, by_user=user)
 
 
 def took(rig, task, seconds, state=AttemptState.SUCCEEDED, **more):
@@ -301,6 +308,28 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
     assert status["other"].eta_s < 600
 
 
+@pytest.mark.parametrize("exact", [1_500, 1])
+@pytest.mark.parametrize("by", list(ShareBy))
+def test_the_end_in_sight_counts_the_shares(rig, monkeypatch, exact, by):
+    """Four tasks of one are not promised for after sixty of another, as they get every second slot."""
+    monkeypatch.setattr(remaining, "EXACT", exact)
+    of_user, worker = {"line": "anna", "other": "ben"}, rig.worker(slots=2)
+    for name, user in of_user.items():
+        rig.apply(of_pool(None, name=name))
+        push_as(rig, user, name, range(4))
+        for task in rig.claim(worker, limit=4):
+            took(rig, task, 10)
+    push_as(rig, "anna", "line", range(4, 64))
+    push_as(rig, "ben", "other", range(4, 8))
+    look(rig)
+    assert reports.status(rig.store).pipelines["other"].eta_s == pytest.approx(320, rel=0.2)
+    pools.set_shares(rig.store, Shares(by=by, files=of_user))
+    status = reports.status(rig.store).pipelines
+    assert status["line"].eta_s == pytest.approx(320, rel=0.2)
+    assert status["other"].eta_s == pytest.approx(40, rel=0.3)
+    assert 0 < story.story(rig.store, "other07").eta_s < 60
+
+
 def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
     monkeypatch.setattr(remaining, "EXACT", 1)
     rig.apply(pipeline(a=()))
@@ -310,21 +339,16 @@ def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
         took(rig, task, 1 + int(task.key[1:]) % 9)
     look(rig)
     whole = reports.status(rig.store).pipelines["line"].eta_s
-    monkeypatch.setattr(remaining, "MANY", 1)
+    monkeypatch.setattr(totals, "MANY", 1)
     monkeypatch.setattr(sample, "PIECE_IDS", 5)
     monkeypatch.setattr(sample, "ENOUGH", 1)
-    looked_at = count_of_lanes(rig)
-    assert 0 < looked_at < 330
-    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
-    monkeypatch.setattr(sample, "ENOUGH", 1_000)
-    assert count_of_lanes(rig) == 560  # too few for that
-    assert reports.status(rig.store).pipelines["line"].eta_s == whole
-
-
-def count_of_lanes(rig):
     with rig.store.reading() as unit:
-        lanes = [row.id for row in unit.execute(select(tables.lane))]
-        return sum(row[1] for row in remaining._mean_ranks(unit, lanes, open_tasks=600))
+        looked_at, each = sample.some_ready(unit)
+    assert 0 < len(looked_at) < 330
+    assert len(looked_at) * each == pytest.approx(560, rel=0.1)
+    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
+    monkeypatch.setattr(sample, "ENOUGH", 1_000)  # too few for that
+    assert reports.status(rig.store).pipelines["line"].eta_s == whole
 
 
 def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
@@ -338,7 +362,11 @@ def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
     before = reports.status(rig.store).pipelines["line"].eta_s
     with rig.store.writing() as unit:
         hour_ago = unit.now_us - 3600 * SECOND
-        unit.execute(tables.attempt.update().values(claimed_us=hour_ago, started_us=hour_ago))
+        unit.execute(tables.attempt.update().values(claimed_us=hour_ago))
+    in_hand = reports.status(rig.store).pipelines["line"].eta_s
+    assert in_hand == pytest.approx(before, rel=0.2), "it has not started"
+    with rig.store.writing() as unit:
+        unit.execute(tables.attempt.update().values(started_us=hour_ago))
     assert reports.status(rig.store).pipelines["line"].eta_s > 5 * before
 
 

@@ -29,6 +29,7 @@ from stoker.model.weighted import at_share, median
 SHORTEST_S = 1e-4  # durations below are taken for this: their logarithm would say too much
 BEYOND = 0.3  # by how much a logarithm of the duration may be off for each of a size never seen
 PRIOR_TAIL = 0.25  # the mean length of a tail, in logarithms
+MOST_TAIL = 1.0  # and the longest: with a longer one there would be no mean
 TAIL_PART = 10  # one in so many attempts is of the tail; so many at least, if they are half
 OLD_WORTH = 2.0  # all attempts of older bodies together count as so many
 QUANTILES = 33
@@ -316,4 +317,5 @@ def _tail(ordered: Sequence[tuple[float, float]]) -> float:
     # Of n gaps of mean length 1, the widest has 1 + 1/2 + ... + 1/n.
     n = len(gaps) - sum(1 / k for k in range(1, len(gaps) + 1))
     seen = sum(gaps) - max(gaps, default=0.0)
-    return max((PRIOR_WEIGHT * PRIOR_TAIL + seen) / (PRIOR_WEIGHT + n), 0.01)
+    found = (PRIOR_WEIGHT * PRIOR_TAIL + seen) / (PRIOR_WEIGHT + n)
+    return min(max(found, 0.01), MOST_TAIL)

@@ -8,22 +8,17 @@ in ten of them the interval.
 import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stoker.model.curve import Curve
 from stoker.model.estimate import Fit, remaining
-from stoker.model.simulate import (
-    ONE_CPU,
-    RUNNING,
-    Fleet,
-    Load,
-    Needs,
-    memory_power,
-    power,
-    simulate,
-)
+from stoker.model.load import ONE_CPU, RUNNING, Load, Needs
+from stoker.model.simulate import Fleet, memory_power, power, simulate
 
-EVENTS = 30_000  # simulated for one forecast, about a tenth of a second
+if TYPE_CHECKING:
+    from stoker.model.pipeline import Step as PipelineStep
+
+EVENTS = 30_000  # simulated for one forecast, a fifth of a second
 ROUNDS_LEAST, ROUNDS_MOST = 15, 200
 SHARE = 0.8  # of the cases that the interval holds
 UNKNOWN_LEVEL, UNKNOWN_NOISE = 1.2, 0.7  # logarithms: of a step without history
@@ -41,7 +36,11 @@ class Step(NamedTuple):
 
 
 class Open(NamedTuple):
-    """A task still to be done. `elapsed_s` and `speed`: of its running attempt and that one's host."""
+    """A task still to be done.
+
+    `group`: what has an end of its own. `elapsed_s` and `speed`: of its running attempt and that
+    one's host. `share`: as in `Load`.
+    """
 
     step: Hashable
     size: int | None
@@ -51,6 +50,7 @@ class Open(NamedTuple):
     group: Hashable = None
     elapsed_s: float | None = None
     speed: float = 1.0
+    share: str = ""
 
 
 class Forecast(NamedTuple):
@@ -68,6 +68,17 @@ class Bulk(NamedTuple):
     n: int
     size: int | None
     needs: Needs = ONE_CPU
+
+
+def needs_of(spec: "PipelineStep", *, level: int = 0) -> Needs:
+    """Return what a task of the step needs, at that level of its memory."""
+    memory = spec.memory_bytes
+    return Needs(
+        spec.cpus,
+        tuple(sorted(spec.pools.items())),
+        memory[min(level, len(memory) - 1)] if memory else 0,
+        frozenset(spec.needs),
+    )
 
 
 def forecast(
@@ -209,7 +220,7 @@ def _load(task: Open, guess: _Guess, share: float) -> Load:
 def _as_load(task: Open, seconds: float) -> Load:
     # What runs has its place already: it comes before all that waits.
     order = RUNNING if task.elapsed_s is not None else task.order
-    return Load(seconds, order, task.needs, task.after)
+    return Load(seconds, order, task.needs, task.after, task.share)
 
 
 def _guesses(

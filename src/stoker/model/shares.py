@@ -50,6 +50,23 @@ class Shares:
         return self.weights.get(group, 1.0)
 
 
+def parts_of_the_way(shares: Shares, work: Mapping[str, float]) -> dict[str, float]:
+    """Return when each group is through with its work, in parts of the time that all take together.
+
+    Everything is divided at every moment, by weight, between those that are not through.
+    """
+    whole, active = sum(work.values()), sum(map(shares.weight, work))
+    ends: dict[str, float] = {}
+    at = level = 0.0  # level: what a group of weight 1 has had by then
+    for group in sorted(work, key=lambda one: work[one] / shares.weight(one)):
+        weight = shares.weight(group)
+        at += (work[group] / weight - level) * active
+        level = work[group] / weight
+        ends[group] = min(at / whole, 1.0) if whole else 1.0
+        active -= weight
+    return ends
+
+
 @dataclass(slots=True)
 class _Open:
     """An attempt that has not ended: what it is taken for, in seconds, until it takes longer."""

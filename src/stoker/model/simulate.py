@@ -12,33 +12,12 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from stoker.model.gate import Gate, Turnstile
+from stoker.model.load import RUNNING, Load, Needs
+from stoker.model.queues import Queues
 from stoker.model.settings import Pool
+from stoker.model.shares import Shares
 
-RUNNING = -math.inf  # the order of what runs already: it has its place, and no gate holds it up
-
-
-class Needs(NamedTuple):
-    """What a task takes while it runs: cpus and memory of one host with these tags, slots of pools."""
-
-    cpus: int = 1
-    pools: tuple[tuple[str, int], ...] = ()
-    memory_bytes: int = 0
-    tags: frozenset[str] = frozenset()
-
-
-ONE_CPU = Needs()
-
-
-class Load(NamedTuple):
-    """One task: how long it takes on a host of speed 1, what it needs, and what it waits for.
-
-    `order`: lower begins first. `after`: positions of the tasks that come before it.
-    """
-
-    seconds: float
-    order: float = 0.0
-    needs: Needs = ONE_CPU
-    after: tuple[int, ...] = ()
+NO_SHARES = Shares()
 
 
 class Host(NamedTuple):
@@ -67,13 +46,15 @@ class Fleet:
     """What tasks may fill at the same time: hosts, and pools with their slots.
 
     `per_host` are the pools of which each host has so many slots of its own. `gates` belong to pools
-    whose tasks may not begin at any time.
+    whose tasks may not begin at any time. `shares`: between whom the slots are divided; they make
+    `order` one of priorities, as `rank.order_key` returns it.
     """
 
     hosts: tuple[Host, ...]
     pools: Mapping[str, int] = field(default_factory=dict)
     per_host: Mapping[str, int] = field(default_factory=dict)
     gates: Mapping[str, Gate] = field(default_factory=dict)
+    shares: Shares = NO_SHARES
 
     @property
     def slots(self) -> int:
@@ -87,8 +68,10 @@ class Fleet:
         return {**self.pools, **of_hosts}
 
 
-def fleet_of(hosts: Sequence[Host], pools: Iterable[Pool], now_us: int) -> Fleet:
-    """Return these hosts with these pools, for a simulation that begins now."""
+def fleet_of(
+    hosts: Sequence[Host], pools: Iterable[Pool], now_us: int, shares: Shares = NO_SHARES
+) -> Fleet:
+    """Return these hosts with these pools and shares, for a simulation that begins now."""
     pools, hosts = list(pools), tuple(hosts)
     return Fleet(
         hosts,
@@ -104,6 +87,7 @@ def fleet_of(hosts: Sequence[Host], pools: Iterable[Pool], now_us: int) -> Fleet
             for pool in pools
             if pool.hours is not None or pool.per_minute is not None
         },
+        shares=shares,
     )
 
 
@@ -248,7 +232,7 @@ class _Room:
 
 
 class _Run:
-    """One simulation. Ready tasks stand in a heap for each class of equal needs, as in lanes."""
+    """One simulation."""
 
     def __init__(
         self, loads: Sequence[Load], fleet: Fleet, watch: Watch | None, every_s: float
@@ -264,10 +248,9 @@ class _Run:
         self.local = [dict(fleet.per_host) for _ in fleet.hosts] if fleet.per_host else []
         self.gates = {pool: Turnstile(gate) for pool, gate in fleet.gates.items()}
         self.watch, self.every_s = watch, every_s
-        self.order: Sequence[float] = [load.order for load in loads]
+        self.ready = Queues(loads, fleet.shares)
         self.waiting = [len(load.after) for load in loads]
         self.followers = _followers(loads)
-        self.lanes: dict[Needs, list[tuple[float, int]]] = {}
         self.rooms: dict[Needs, _Room] = {}
         self.events: list[tuple[float, int]] = []  # a task ends, or (-1) a gate opens
         self.wakes: set[float] = set()
@@ -289,42 +272,29 @@ class _Run:
                     self._end(at)
                     ended.append(at)
             if self.watch is not None and ended and now - told_s >= self.every_s:
-                self._reorder(self.watch(now, ended))
+                order = self.watch(now, ended)
+                if order is not None:
+                    self.ready.reorder(order)
                 told_s, ended = now, []
             self._begin(now)
         return Schedule(tuple(self.starts), tuple(self.ends), tuple(self.on))
 
     def _ready(self, at: int) -> None:
         needs = self.loads[at].needs
-        if needs not in self.lanes:
-            self.lanes[needs] = []
+        if needs not in self.rooms:
             self.rooms[needs] = _Room(self.hosts, needs, self.per_host)
-        heappush(self.lanes[needs], (self.order[at], at))
-
-    def _reorder(self, order: Sequence[float] | None) -> None:
-        if order is None:
-            return
-        self.order = order
-        for lane in self.lanes.values():
-            lane[:] = [(order[at], at) for _, at in lane]
-            heapify(lane)
+        self.ready.add(at)
 
     def _begin(self, now: float) -> None:
         """Start what fits, in order; a class of tasks that does not fit is passed over."""
-        heads = [(lane[0], needs) for needs, lane in self.lanes.items() if lane]
-        heapify(heads)
-        while heads:
-            (order, at), needs = heads[0]
-            host = self._place(needs, now, is_gated=order != RUNNING)
+        closed = [one for one in self.rooms if self._opens_s(one, now) > now] if self.gates else ()
+        self.ready.begin(closed)
+        while (at := self.ready.first()) is not None:
+            host = self._place(self.loads[at].needs, now, is_gated=self.ready.order[at] != RUNNING)
             if host is None:
-                heappop(heads)
-                continue
-            lane = self.lanes[needs]
-            heappop(lane)
-            self._start(at, host, now)
-            heappop(heads)
-            if lane:
-                heappush(heads, (lane[0], needs))
+                self.ready.pass_over()
+            else:
+                self._start(at, host, now)
 
     def _place(self, needs: Needs, now: float, *, is_gated: bool) -> int | None:
         room = self.rooms[needs]
@@ -335,12 +305,14 @@ class _Run:
             room.drop()
         if not room.heap:
             return None
-        if self.gates and is_gated:
-            opens_s = max((self.gates[p].opens_s(now) for p, _ in needs.pools if p in self.gates), default=now)  # fmt: skip
-            if opens_s > now:
-                self._wake(opens_s)
-                return None
+        if self.gates and is_gated and (opens_s := self._opens_s(needs, now)) > now:
+            self._wake(opens_s)
+            return None
         return room.heap[0][1]
+
+    def _opens_s(self, needs: Needs, now: float) -> float:
+        of = (self.gates[pool].opens_s(now) for pool, _ in needs.pools if pool in self.gates)
+        return max(of, default=now)
 
     def _fits(self, room: _Room, host: int) -> bool:
         if self.free[host] < room.cpus or self.memory[host] < room.memory_bytes:
@@ -355,18 +327,21 @@ class _Run:
     def _start(self, at: int, host: int, now: float) -> None:
         load = self.loads[at]
         self._take(load.needs, host, 1)
-        if self.gates and self.order[at] != RUNNING:
+        if self.gates and self.ready.order[at] != RUNNING:
             for pool, _ in load.needs.pools:
                 if pool in self.gates:
                     self.gates[pool].begin(now)
+        seconds = load.seconds / self.hosts[host].speed
+        self.ready.take(seconds)
         self.on[at] = host
         self.starts[at] = now
-        self.ends[at] = now + load.seconds / self.hosts[host].speed
+        self.ends[at] = now + seconds
         heappush(self.events, (self.ends[at], at))
 
     def _end(self, at: int) -> None:
         host = self.on[at]
         self._take(self.loads[at].needs, host, -1)
+        self.ready.end(at)
         for room in self.rooms.values():
             room.add(host, self.hosts[host].speed)
         for after in self.followers.get(at, ()):

@@ -11,28 +11,30 @@ from typing import TYPE_CHECKING
 from stoker.intake.listing import Listing
 from stoker.intake.patterns import edited_files
 from stoker.intake.table import table_items
-from stoker.model.forecast import Bulk, Open, Step, expected_loads, forecast, forecast_bulk
+from stoker.model.forecast import (
+    Bulk,
+    Open,
+    Step,
+    expected_loads,
+    forecast,
+    forecast_bulk,
+    needs_of,
+)
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.rank import order_key, rank_curves
-from stoker.model.simulate import (
-    Fleet,
-    Host,
-    Needs,
-    fleet_of,
-    lower_bound,
-    simulate,
-    split_by_count,
-)
+from stoker.model.shares import Shares
+from stoker.model.simulate import Fleet, Host, fleet_of, lower_bound, simulate, split_by_count
 from stoker.project.described import fleet_from
 from stoker.project.planned import PlannedTask
 from stoker.store.estimates import curves_of
-from stoker.store.remaining import needs_of
-from stoker.store.waiting import Waiting
+from stoker.store.register import user
+from stoker.store.waiting import Left, Waiting
 
 if TYPE_CHECKING:
     from stoker.model.curve import Curve
     from stoker.model.estimate import Fit
+    from stoker.model.load import Needs
     from stoker.model.settings import Pool
     from stoker.store.unit import Store
 
@@ -96,6 +98,7 @@ def plan(
     *,
     project_folder: str,
     pools: "Sequence[Pool]",
+    shares: Shares,
     described: str | None,
     own: Host,
 ) -> Plan:
@@ -103,7 +106,7 @@ def plan(
 
     On the fleet that is `described`, else on the workers alive, else on this host, `own`.
     """
-    planner = Planner(store, pipelines, project_folder)
+    planner = Planner(store, pipelines, project_folder, shares)
     for one in pipelines:
         planner.add(one, paths)
     names, hosts = planner.waiting.hosts, planner.waiting.fleet.hosts
@@ -112,18 +115,23 @@ def plan(
     elif not hosts:
         names, hosts = ["here"], (own,)
     now_us = time.time_ns() // 1000
-    return planner.plan(fleet_of(hosts, planner.waiting.pools(pools), now_us), names)
+    return planner.plan(fleet_of(hosts, planner.waiting.pools(pools), now_us, shares), names)
 
 
 class Planner:
     """Gathers what is to be done, then plays it through. Changes nothing."""
 
     def __init__(
-        self, store: "Store | None", pipelines: Sequence[Pipeline], project_folder: str
+        self,
+        store: "Store | None",
+        pipelines: Sequence[Pipeline],
+        project_folder: str,
+        shares: Shares,
     ) -> None:
         self.store = store
         self.pipelines = {one.name: one for one in pipelines}
         self.folder = project_folder
+        self.shares = shares
         self.refused: list[str] = []
         self.waiting = Waiting(store)
         self.tasks: list[Open] = []
@@ -147,8 +155,8 @@ class Planner:
 
     def add(self, pipeline: Pipeline, paths: Sequence[str]) -> None:
         """What is left of the pipeline in the store, and these paths or what its sources hold now."""
-        for key, size, priority, left in self.waiting.of_pipeline(pipeline.name):
-            self._add_item(pipeline, key, size, priority, left)
+        for left in self.waiting.of_pipeline(pipeline.name):
+            self._add_item(pipeline, left)
         listing = Listing(
             pipeline,
             project_folder=self.folder,
@@ -156,11 +164,12 @@ class Planner:
             priority=pipeline.priority,
         )
         items = listing.names(paths) if paths else self._of_sources(pipeline, listing)
+        me, whole = user(), dict.fromkeys(step.name for step in pipeline.steps)
         for chunk in _chunks(items):
             known = self.waiting.known_keys(pipeline.name, list(chunk))
             for key, item in chunk.items():
                 if key not in known and item.reason is None:
-                    self._add_item(pipeline, key, item.size_bytes, item.priority, None)
+                    self._add_item(pipeline, Left(key, item.size_bytes, item.priority, me, whole))
 
     def _of_sources(self, pipeline: Pipeline, listing: Listing) -> Iterator[NewItem]:
         for source in pipeline.sources:
@@ -175,32 +184,27 @@ class Planner:
                     folder = os.path.dirname(table)
                     yield from table_items(listing, file, name=table, folder=folder)
 
-    def _add_item(
-        self,
-        pipeline: Pipeline,
-        key: str,
-        size: int | None,
-        priority: int,
-        left: "dict[str, float | None] | None",
-    ) -> None:
-        """Add the item's tasks: all steps, or those `left`, some of which have run for some time."""
+    def _add_item(self, pipeline: Pipeline, left: Left) -> None:
+        """Add the tasks of the steps that are left of the item, some of which have run for some time."""
         places: dict[str, int] = {}
+        share = self.shares.group(left.by_user, pipeline.name)
         for step in pipeline.steps:
-            if left is not None and step.name not in left:
+            if step.name not in left.steps:
                 continue
             name = (pipeline.name, step.name)
             places[step.name] = len(self.tasks)
             self.tasks.append(
                 Open(
                     step=name,
-                    size=size,
-                    order=float(order_key(priority, self.ranks[name].at(size))),
+                    size=left.size,
+                    order=float(order_key(left.priority, self.ranks[name].at(left.size))),
                     needs=needs_of(step),
                     after=tuple(places[one] for one in step.after if one in places),
-                    elapsed_s=left.get(step.name) if left is not None else None,
+                    elapsed_s=left.steps[step.name],
+                    share=share,
                 )
             )
-            self.names.append(key)
+            self.names.append(left.key)
 
     def plan(self, fleet: Fleet, hosts: Sequence[str]) -> Plan:
         """Return what would happen with these hosts, of these names."""

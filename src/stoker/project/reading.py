@@ -182,6 +182,7 @@ class Reading(Opened):
             [os.fspath(path) for path in paths],
             project_folder=self.settings.folder,
             pools=self.settings.pools,
+            shares=self.settings.shares,
             described=fleet,
             own=own_host(self.settings, socket.gethostname()),
         )

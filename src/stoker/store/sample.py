@@ -18,12 +18,16 @@ _READY = Prepared(
 )
 
 
-def some_ready(unit: Unit) -> Sequence[tuple[int, int]]:
-    """Return lane and order key of the ready tasks in even pieces of all ids; none if too few."""
+def some_ready(unit: Unit) -> tuple[Sequence[tuple[int, int]], float]:
+    """Return lane and order key of the ready tasks in even pieces of all ids; none if too few.
+
+    And how many tasks each stands for.
+    """
     # Asked for both at once, SQLite looks through all.
     low, high = (unit.execute(select(one(_T.c.id))).scalar_one() for one in (func.min, func.max))
     found: list[tuple[int, int]] = []
     for n in range(PIECES):
         first = low + (high - low) * n // PIECES
         found += unit.run(_READY, first=first, last=first + PIECE_IDS - 1).fetchall()
-    return found if len(found) >= ENOUGH else []
+    each = max((high - low + 1) / (PIECES * PIECE_IDS), 1.0)
+    return (found if len(found) >= ENOUGH else []), each

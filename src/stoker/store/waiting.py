@@ -1,7 +1,7 @@
 """What is left to do by name, for a plan that goes by the file and not by the store's version."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 _MOST = 10_000_000
 _I, _P = tables.item, tables.pipeline
+
+
+class Left(NamedTuple):
+    """What is left of an item: its open steps, with how long those that run have run."""
+
+    key: str
+    size: int | None
+    priority: int
+    by_user: str
+    steps: Mapping[str, float | None]
 
 
 class Waiting:
@@ -49,10 +59,8 @@ class Waiting:
         """Return the pools as they will be once the file's are taken over."""
         return list(from_file(self._sharing, declared).pools().values())
 
-    def of_pipeline(
-        self, pipeline: str
-    ) -> Iterator[tuple[str, int | None, int, dict[str, float | None]]]:
-        """Yield key, size, priority and open steps of each item, with how long these have run."""
+    def of_pipeline(self, pipeline: str) -> Iterator[Left]:
+        """Yield what is left of each of the pipeline's items."""
         if self._store is None:
             return
         with self._store.reading() as unit:
@@ -69,7 +77,8 @@ class Waiting:
         for item_id, tasks in by_item.items():
             left = {known.steps[t.step_id].name: t.task.elapsed_s for t in tasks}
             first = tasks[0].task
-            yield keys[item_id], first.size, priority_of(round(first.order)), left
+            priority = priority_of(round(first.order))
+            yield Left(keys[item_id], first.size, priority, tasks[0].by_user, left)
 
     def known_keys(self, pipeline: str, keys: Sequence[str]) -> set[str]:
         """Return which of these keys the store has."""

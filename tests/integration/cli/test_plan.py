@@ -76,6 +76,21 @@ def test_each_host_of_a_described_fleet_has_its_own_slots_of_a_pool(lab):
     assert at_once("2x8") == 6, "the file says something new of the pool"
 
 
+@pytest.mark.parametrize("by", ["pipeline", "user", None])
+def test_a_plan_divides_the_slots_as_the_shares_say(lab, monkeypatch, by):
+    pipelines = "".join(
+        f'[pipelines.{name}]\nitems = "records"\n[pipelines.{name}.steps.s]\nrun = "true"\n'
+        for name in ("many", "few")
+    )
+    lab.write("stoker.toml", pipelines + (f'[shares]\nby = "{by}"\n' if by else ""))
+    for user, name, n in (("anna", "many", 40), ("ben", "few", 4)):
+        monkeypatch.setenv("LOGNAME", user)
+        lab("push", name, *(f"{name}{at}" for at in range(n)))
+    order = lab("plan", "--slots", "2", "--json").json["order"]
+    of_few = [at for at, one in enumerate(order) if one["pipeline"] == "few"]
+    assert of_few == ([40, 41, 42, 43] if by is None else [1, 3, 5, 7])
+
+
 def test_each_slot_has_one_task_at_a_time_and_every_cpu_of_a_task_a_slot(lab):
     text = (lab.folder / "stoker.toml").read_text()
     step = "[pipelines.count.steps.text]\n"

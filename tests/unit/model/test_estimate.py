@@ -194,6 +194,15 @@ def test_every_history_gives_finite_numbers_and_ordered_quantiles(history, size,
     assert 0 <= remaining(found, found.seconds(size), 3.0, low) < math.inf
 
 
+def test_a_few_that_ended_and_many_that_do_not_make_no_endless_tail():
+    """A hundred that have run for minutes, where seven took milliseconds: more is not known."""
+    ended = [Observation(None, took_s) for took_s in (0.001, 0.001, 0.002, 0.004, 0.007)]
+    running = [Observation(None, 300.0 + n, is_censored=True) for n in range(100)]
+    found = fit([*ended, *running])
+    assert 300 < found.seconds(None) < 3_000
+    assert found.seconds(None) * math.exp(found.residual(0.99)) < 300 * 1_000
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(seconds, min_size=25, max_size=60), st.floats(1e4, 1e9))
 def test_one_attempt_whatever_it_took_changes_the_middle_little(history, odd):

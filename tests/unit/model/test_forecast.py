@@ -10,8 +10,9 @@ from stoker.model.curve import UNKNOWN
 from stoker.model.estimate import Observation, fit
 from stoker.model.forecast import Bulk, Open, Step, can_run, forecast, forecast_bulk, interval
 from stoker.model.hours import Hours
+from stoker.model.load import Needs
 from stoker.model.settings import Pool
-from stoker.model.simulate import Fleet, Host, Needs, fleet_of
+from stoker.model.simulate import Fleet, Host, fleet_of
 
 
 def step(n, took_s=10.0):

@@ -4,8 +4,10 @@ import heapq
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stoker.model.shares import Ledger, ShareBy, Shares
+from stoker.model.shares import Ledger, ShareBy, Shares, parts_of_the_way
 
 SECOND_US = 1_000_000
 
@@ -70,3 +72,24 @@ def test_an_attempt_that_never_began_is_not_charged():
 def test_the_group_of_a_task(by, group):
     shares = Shares(by=by, files={"spikes": "people/anna"})
     assert shares.group("anna", "spikes") == group
+
+
+def test_divided_at_every_moment_the_small_is_through_first():
+    assert parts_of_the_way(USERS, {"anna": 990.0, "ben": 10.0}) == {"anna": 1.0, "ben": 0.02}
+    thrice = Shares(by=ShareBy.USER, weights={"ben": 3.0})
+    assert parts_of_the_way(thrice, {"anna": 50.0, "ben": 50.0}) == {
+        "anna": 1.0,
+        "ben": pytest.approx(2 / 3),
+    }
+    assert parts_of_the_way(USERS, {"anna": 0.0}) == {"anna": 1.0}
+    assert parts_of_the_way(USERS, {}) == {}
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.floats(0, 1e9), min_size=1))
+def test_the_last_is_through_at_the_end_and_nobody_before_his_own_work(work):
+    shares = Shares(by=ShareBy.USER, weights={"a": 0.5, "b": 7.0})
+    ends = parts_of_the_way(shares, work)
+    whole = sum(work.values())
+    assert max(ends.values()) == pytest.approx(1.0)
+    for one, took_s in work.items():
+        assert took_s / max(whole, 1e-300) * (1 - 1e-9) <= ends[one] <= 1.0

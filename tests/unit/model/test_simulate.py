@@ -8,18 +8,11 @@ from hypothesis import strategies as st
 
 from stoker.model.gate import Gate
 from stoker.model.hours import Hours
+from stoker.model.load import ONE_CPU, RUNNING, Load, Needs
+from stoker.model.rank import order_key
 from stoker.model.settings import Pool
-from stoker.model.simulate import (
-    RUNNING,
-    Fleet,
-    Host,
-    Load,
-    Needs,
-    fleet_of,
-    lower_bound,
-    simulate,
-    split_by_count,
-)
+from stoker.model.shares import ShareBy, Shares
+from stoker.model.simulate import Fleet, Host, fleet_of, lower_bound, simulate, split_by_count
 
 DISK = ("disk", 1)
 MORNING = Hours(8 * 60, 9 * 60, "UTC")
@@ -57,6 +50,7 @@ def loads(draw):
                     draw(st.sampled_from([frozenset(), frozenset(), LICENCE])),
                 ),
                 tuple(before),
+                draw(st.sampled_from("ab")),
             )
         )
     return found
@@ -67,10 +61,12 @@ def overlapping(schedule, at, moment):
 
 
 @settings(max_examples=60, deadline=None)
-@given(loads(), hosts)
-def test_nothing_is_ever_overbooked_and_everything_that_can_runs_after_what_it_needs(tasks, there):
+@given(loads(), hosts, st.sampled_from([Shares(), Shares(by=ShareBy.USER, weights={"a": 3.0})]))
+def test_nothing_is_ever_overbooked_and_everything_that_can_runs_after_what_it_needs(
+    tasks, there, shares
+):
     gates = {"ram": Gate(MORNING, now_us=NOON_US), "disk": Gate(per_minute=2)}
-    fleet = Fleet(tuple(there), {"ram": 2}, {"gpu": 2, "disk": 1}, gates)
+    fleet = Fleet(tuple(there), {"ram": 2}, {"gpu": 2, "disk": 1}, gates, shares)
     done = simulate(tasks, fleet)
     for moment in set(done.starts):
         now = [at for at in range(len(tasks)) if overlapping(done, at, moment)]
@@ -198,3 +194,63 @@ def test_memory_and_tags_limit_what_goes_at_once():
 
 def test_of_a_host_that_says_nothing_of_memory_and_tags_any_are_taken():
     assert Host(8).holds(Needs(2, memory_bytes=1 << 60, tags=LICENCE)) == 4
+
+
+USERS = Shares(by=ShareBy.USER)
+
+
+def of(user, n, seconds, priority=0, rank_s=0.0, needs=ONE_CPU):
+    return [Load(seconds, float(order_key(priority, rank_s)), needs, (), user)] * n
+
+
+def through(tasks, fleet):
+    """When each user's last task ends."""
+    ends = {}
+    for task, end in zip(tasks, simulate(tasks, fleet).ends, strict=True):
+        ends[task.share] = max(ends.get(task.share, 0.0), end)
+    return ends
+
+
+def test_a_few_of_one_go_beside_the_many_of_another():
+    tasks = of("anna", 1_000, 1.0, rank_s=9.0) + of("ben", 10, 1.0)
+    assert through(tasks, Fleet((Host(2),)))["ben"] == 505.0
+    assert through(tasks, Fleet((Host(2),), shares=USERS)) == {"anna": 505.0, "ben": 10.0}
+
+
+def test_what_a_group_gets_goes_by_seconds_cpus_and_weight():
+    shares = Shares(by=ShareBy.USER, weights={"anna": 3.0})
+    tasks = of("anna", 300, 2.0) + of("ben", 200, 1.0)
+    assert through(tasks, Fleet((Host(4),), shares=shares)) == pytest.approx(
+        {"anna": 200.0, "ben": 200.0}, abs=3
+    )
+    wide = of("anna", 100, 1.0, needs=Needs(3)) + of("ben", 300, 1.0)
+    ends = through(wide, Fleet((Host(3),), shares=USERS))
+    assert ends == pytest.approx({"anna": 200.0, "ben": 200.0}, abs=3)
+
+
+def test_priority_goes_before_shares_and_what_runs_before_all():
+    running = Load(50.0, RUNNING, share="anna")
+    tasks = [running, *of("anna", 5, 1.0, priority=1), *of("ben", 5, 1.0)]
+    done = simulate(tasks, Fleet((Host(2),), shares=USERS))
+    assert done.starts[:6] == (0.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+    assert max(done.ends[6:]) == 10.0
+
+
+def test_who_waited_at_a_gate_gains_nothing_by_it():
+    night = Pool(name="tape", slots=("0", "1"), hours=Hours(20 * 60, 8 * 60, "UTC"))
+    tape = Needs(pools=(("tape", 1),))
+    tasks = of("anna", 40, 3600.0) + of("ben", 10, 3600.0, needs=tape)
+    done = simulate(tasks, fleet_of([Host(2)], [night], NOON_US, USERS))
+    late = [start / 3600 for start in done.starts[40:]]
+    assert min(late) == 8.0
+    assert max(late) == pytest.approx(8.0 + 9, abs=1)  # every second slot, and not both
+
+
+def test_an_order_that_changes_holds_within_the_shares():
+    tasks = of("anna", 3, 1.0) + of("ben", 3, 1.0)
+
+    def watch(_now, _ended):
+        return [float(order_key(0, at)) for at in range(6)]
+
+    done = simulate(tasks, Fleet((Host(1),), shares=USERS), watch=watch)
+    assert done.starts == (0.0, 5.0, 3.0, 4.0, 2.0, 1.0)
