@@ -77,6 +77,36 @@ def test_what_is_selected_is_listed_whole_and_in_order(busy, monkeypatch, listin
         ], chosen
 
 
+@pytest.mark.parametrize("among", [20_000, 0])
+@pytest.mark.parametrize("chosen", [{"steps": ("one",)}, {"pipeline": "other"}])
+def test_attempts_of_steps_that_were_seldom_tried_are_listed_whole(
+    busy, monkeypatch, among, chosen
+):
+    every = list(attempts.attempts(busy.store, ALL))
+    monkeypatch.setattr(picking, "_are_often_tried", lambda *_: False)
+    monkeypatch.setattr(picking, "_AMONG", among)
+    found = list(attempts.attempts(busy.store, Selection(**chosen)))
+    assert found == [
+        one for one in every
+        if one.step in chosen.get("steps", (one.step,))
+        and one.pipeline == chosen.get("pipeline", one.pipeline)
+    ]  # fmt: skip
+    assert found
+
+
+def test_attempts_of_a_step_are_found_among_the_ids_of_its_tasks(busy, monkeypatch):
+    monkeypatch.setattr(picking, "_are_often_tried", lambda *_: False)
+    seen = statements(busy.store, ATTEMPTS, Selection(steps=("one",)))
+    ends = [one for one in seen if "LIMIT" in one[0] and one[0].count("ORDER BY") > 8]
+    within = [one for one in seen if "BETWEEN" in one[0]]
+    assert len(ends) == len(within) == 1
+    for text, values in (*ends, *within):
+        steps = plan(busy.store, text, values)
+        assert not [step for step in steps if reads_all(step) or "filesort" in step], steps
+    for step in plan(busy.store, *ends[0]):
+        assert "task_state" in step or not re.search(r"\btask\b", step), step
+
+
 @pytest.mark.parametrize(
     ("listing", "chosen", "index"),
     [

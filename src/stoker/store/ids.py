@@ -40,7 +40,8 @@ def digest_of(path: bytes) -> bytes:
 
 def text_of(attempt: bytes) -> str:
     """Return an attempt's id as people see it."""
-    return str(UUID(bytes=attempt))
+    text = attempt.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def id_of(text: str) -> AttemptId:

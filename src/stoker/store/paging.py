@@ -32,7 +32,7 @@ def pages(
     *,
     kind: type[State] = TaskState,
     first: Any = -1,
-    pick: "Pick | None" = None,
+    pick: "Pick | Known | None" = None,
 ) -> Iterator[Sequence[Any]]:
     """Yield the query's rows in pages, in the order of the column `by`, which is the row's first.
 
@@ -59,6 +59,17 @@ def pages(
             yield chosen
         if rows:
             last = rows[-1][0]
+
+
+class Known:
+    """Ids that were read before, in their order."""
+
+    def __init__(self, ids: Sequence[Any]) -> None:
+        self._ids = iter(sorted(ids))
+
+    def take(self, _unit: Unit) -> list[Any]:
+        """Return a page's ids; fewer than a page where there are no more."""
+        return list(islice(self._ids, PAGE))
 
 
 class Pick:

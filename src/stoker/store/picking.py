@@ -14,7 +14,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import tables
 from stoker.store.dialects.constructs import by_index, in_written_order
-from stoker.store.paging import Pick
+from stoker.store.paging import Known, Pick
 from stoker.store.selection import in_states, is_glob, of_items, states_of
 from stoker.store.unit import Unit
 
@@ -26,6 +26,7 @@ _SELDOM_TASKS = frozenset(
 )
 _UNTRIED = frozenset({TaskState.BLOCKED, TaskState.READY, TaskState.SKIPPED})
 _FEW = 5_000  # items, or tasks that were tried, whose ids are read before anything else
+_AMONG = 20_000  # attempts that are looked through for those of some steps
 _OFTEN = 20  # attempts, to one that is chosen: looking through all in their order finds enough
 
 
@@ -35,7 +36,7 @@ class Picked(NamedTuple):
     `steps`: of which steps what is picked has to be, where that is still to be asked.
     """
 
-    pick: Pick | None
+    pick: Pick | Known | None
     rest: Selection
     steps: Sequence[int] | None = None
 
@@ -94,7 +95,8 @@ def pick_attempts(unit: Unit, selection: Selection) -> Picked:
     """Return what picks the attempts; `states` are those of attempts.
 
     By their items where these are few. Of a state that few are in by its index. Those of steps of which
-    many were tried in the order of their ids, else by the tasks that were.
+    many were tried in the order of their ids, else among the ids of their tasks, or by the tasks that
+    were tried.
     """
     states = sorted({AttemptState.of(word) for word in selection.states})
     is_of_steps = bool(selection.pipeline or selection.steps)
@@ -109,10 +111,12 @@ def pick_attempts(unit: Unit, selection: Selection) -> Picked:
         return Picked(Pick(_X.c.id, [_attempts_in(state) for state in states]), rest, steps)
     if steps is None or not _is_by_state_and_step(selection):
         return Picked(None, selection)
-    tried = None if _are_often_tried(unit, steps) else _few_tried(unit, steps)
-    if tried is not None:
-        few = [select(_X.c.id).where(_X.c.task_id.in_(piece)) for piece in _pieces(tried)]
-        return Picked(Pick(_X.c.id, few), rest)
+    if not _are_often_tried(unit, steps):
+        if (among := _among(unit, steps)) is not None:
+            return Picked(Known(among), rest)
+        if (tried := _few_tried(unit, steps)) is not None:
+            few = [select(_X.c.id).where(_X.c.task_id.in_(piece)) for piece in _pieces(tried)]
+            return Picked(Pick(_X.c.id, few), rest)
     in_order = select(_X.c.id).select_from(_X.join(_T, _T.c.id == _X.c.task_id))
     ranges = [in_written_order(in_order.where(_T.c.step_id.in_(steps)))]
     return Picked(Pick(_X.c.id, ranges), rest)
@@ -144,11 +148,43 @@ def _literal(key: str) -> str:
     return key[: next((at for at, one in enumerate(key) if is_glob(one)), len(key))]
 
 
+def _among(unit: Unit, steps: Sequence[int]) -> Sequence[bytes] | None:
+    """Return the attempts of these steps' tasks; None where many others lie among them.
+
+    A step's tasks mostly have ids close to each other.
+    """
+    ids = [id_ for row in unit.execute(_ends(steps)) for id_ in row if id_ is not None]
+    if not ids:
+        return []
+    within = _X.c.task_id.between(min(ids), max(ids))
+    some = select(_X.c.id, _X.c.task_id).where(within).limit(_AMONG + 1).subquery("some")
+    query = select(some.c.id, _T.c.step_id).join(_T, _T.c.id == some.c.task_id)
+    rows = unit.execute(query).fetchall()
+    return [row.id for row in rows if row.step_id in steps] if len(rows) <= _AMONG else None
+
+
 def _few_tried(unit: Unit, steps: Sequence[int]) -> Sequence[int] | None:
     """Return the tasks of these steps that have had an attempt; None where these are many."""
     query = select(_T.c.id).where(_T.c.step_id.in_(steps), _T.c.number > 0).limit(_FEW + 1)
     found: Sequence[int] = unit.execute(query).scalars().all()
     return found if len(found) <= _FEW else None
+
+
+def _ends(steps: Sequence[int]) -> Select[Any]:
+    """Return the query for the first and the last of each step's tasks in each state."""
+    ends = [
+        by_index(
+            select(_T.c.id).where(_T.c.step_id == _S.c.id, in_states(_T.c.state, [state])),
+            _T,
+            "task_state",
+        )
+        .order_by(end)
+        .limit(1)
+        .scalar_subquery()
+        for state in TaskState
+        for end in (_T.c.id.asc(), _T.c.id.desc())
+    ]
+    return select(*ends).where(_S.c.id.in_(steps))
 
 
 def _are_often_tried(unit: Unit, steps: Sequence[int]) -> bool:
