@@ -34,7 +34,7 @@ _T, _I, _P, _S, _A, _W = (
     tables.task, tables.item, tables.pipeline, tables.step, tables.attempt, tables.worker,
 )  # fmt: skip
 FOLD_LIMIT_S = 10.0
-LEARN_LIMIT_S = 0.1  # where no worker keeps up with what has ended; the next look goes on
+LEARN_LIMIT_S = 0.05  # where no worker keeps up with what has ended; the next look goes on
 _STILL = (TaskState.FAILED, TaskState.HELD, TaskState.CANCELLED)
 
 
