@@ -17,7 +17,7 @@ from stoker.cli.ending import answered
 from stoker.cli.scope import Scope, project_option
 from stoker.errors import Bug
 
-ALLOCATIONS = 100_000  # between two looks for garbage, of which commands make little
+ALLOCATIONS = 250_000  # between two looks for garbage, of which commands make little
 
 
 class Entry(NamedTuple):
