@@ -61,9 +61,7 @@ class Queues:
         lanes = [lane for lane in self._lanes.values() if lane.tasks]
         if self._is_shared:
             self._let_in({lane.share for lane in lanes if lane.needs not in closed})
-            self._heads = [(self._place(lane), lane) for lane in lanes]
-        else:
-            self._heads = [(lane.tasks[0], lane) for lane in lanes]
+        self._heads = [(self._place(lane), lane) for lane in lanes]
         heapify(self._heads)
 
     def first(self) -> int | None:

@@ -18,7 +18,7 @@ class Rows(list[Row], Generic[Row]):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries."""
-        return [dataclasses.asdict(row) for row in self]  # type: ignore[call-overload]
+        return [dataclasses.asdict(row) for row in self]  # type: ignore[call-overload]  # every kind of row is a dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

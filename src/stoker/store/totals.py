@@ -98,16 +98,19 @@ def forecasts(
         if len(able[name]) < len(bulks[name]):
             continue
         pools = frozenset(pool for bulk in bulks[name] for pool, _ in bulk.needs.pools)
-        latest, freely = whole(pools), whole(frozenset())
-        if latest is None or freely is None:
+        latest = whole(pools)
+        if latest is None:
             continue
+        of_parts: dict[Hashable, Forecast] = {}
         # What waits for a pool gains nothing by its share of the slots.
-        is_held_up = latest.eta_s > freely.eta_s * 1.1
-        of_parts: dict[Hashable, Forecast] = {
-            part: latest if is_held_up else _earlier(latest, through[part.group], longest_s.get(name, 0.0))
-            for part in parts
-            if part.pipeline == name
-        }  # fmt: skip
+        freely = whole(frozenset()) if len(through) > 1 else None
+        if freely is not None and latest.eta_s <= freely.eta_s * 1.1:
+            least_s = longest_s.get(name, 0.0)
+            of_parts = {
+                part: _earlier(latest, through[part.group], least_s)
+                for part in parts
+                if part.pipeline == name
+            }
         ends |= of_parts
         ends[name] = max(of_parts.values(), default=latest)
     return ends

@@ -190,9 +190,7 @@ class Launcher:
         except BlockingIOError:
             return None
         number = int(text.split(b":")[1] or b"0", 16) or errno.EINVAL
-        failure = OSError(number, os.strerror(number))
-        failure.is_folder = text.endswith(b"noexec")  # type: ignore[attr-defined]
-        return failure
+        return OSError(number, os.strerror(number))
 
     def close(self) -> None:
         """Give the descriptors back."""

@@ -96,7 +96,7 @@ def _resolved(url: str, password_file: str | None) -> URL:
         name: _expanded(value) if isinstance(value, str) else value
         for name, value in found.query.items()
     }
-    return found.set(query=query, **parts)  # type: ignore[arg-type]
+    return found.set(query=query, **parts)  # type: ignore[arg-type]  # the port, a number, is none of them
 
 
 def _expanded(text: str) -> str:
