@@ -24,7 +24,6 @@ from stoker.store import (
     indexes,
     locks,
     schema,
-    selection,
     story,
     tables,
 )
@@ -223,22 +222,6 @@ def test_failures_are_found_by_the_index(rig, pipeline):
     of_task = [step for step in steps if "task_state" in step]
     assert of_task, steps
     assert not [step for step in of_task if "SCAN" in step], steps
-
-
-def test_a_key_is_found_by_the_index_and_nothing_else_read(rig, pipeline, database):
-    if database != "sqlite":
-        pytest.skip("the others decide by how many rows there are")
-    rig.apply(pipeline(one=()))
-    rig.push("k7")
-    chosen = Selection(keys=("k7",))
-    for query in (
-        selection.task_query(chosen, tables.task.c.id).order_by(tables.task.c.id),
-        selection.item_query(chosen, tables.item.c.id).order_by(tables.item.c.id),
-    ):
-        spelt_out = query.compile(rig.store.engine, compile_kwargs={"literal_binds": True})
-        steps = plan(rig.store, Prepared(text(str(spelt_out))))
-        assert [step for step in steps if "pipeline_id=? AND key=?" in step], steps
-        assert not [step for step in steps if re.search(r"SCAN|rowid>", step)], steps
 
 
 def test_a_store_can_be_opened_again(rig, pipeline, url):
