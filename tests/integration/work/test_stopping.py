@@ -49,7 +49,7 @@ def is_running(rig) -> bool:
 LONG = """
 [pipelines.p.steps.s]
 run = '''
-echo $$ > {here}/pid.new; mv {here}/pid.new {here}/pid
+echo $$ > {here}/$$.pid; mv {here}/$$.pid {here}/pid
 until test -e {here}/go; do sleep 0.05; done
 '''
 """

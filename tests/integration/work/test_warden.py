@@ -27,7 +27,7 @@ LONG = """
 [pipelines.p.steps.s]
 run = '''
 (env -i setsid bash -c 'while sleep 0.1; do :; done' {here} &)
-echo $$ > {here}/pid.new; mv {here}/pid.new {here}/pid
+echo $$ > {here}/$$.pid; mv {here}/$$.pid {here}/pid
 until test -e {here}/go; do sleep 0.05; done
 '''
 """
