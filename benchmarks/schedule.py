@@ -8,7 +8,8 @@
     python benchmarks/schedule.py --svg FILE          # the chart of the documentation
 
 Learned longest-first begins without any history and is fitted as tasks end, by the code that the
-store uses. The recorded trace is of the seismology example; the others are synthetic and seeded.
+store uses. Two traces are recorded: the seismology example's, and that of packing the programs and
+libraries of a Debian machine; the others are synthetic and seeded.
 """
 
 import argparse
@@ -82,25 +83,38 @@ class Trace:
 # ------------------------------------------------------------------------------------------ traces
 
 
-def seismology(_n: int, seed: int) -> Trace:
-    """212 recordings through four steps, as an attempt each took them; in a shuffled order.
+# What follows what in the recorded traces, and how many items at their beginning are left out: those
+# that had to wait for their slot's warm process to start.
+RECORDED: dict[str, tuple[dict[str, tuple[str, ...]], int]] = {
+    "seismology": (
+        {"read": (), "trigger": ("read",), "plot": ("read", "trigger"), "bulletin": ("trigger",)},
+        2,
+    ),
+    "archive": ({"pack": (), "words": (), "test": ("pack",)}, 0),
+}
 
-    Left out are the first two, which had to wait for their slot's warm process to start.
-    """
-    items: dict[str, list[tuple[str, int, float]]] = {}
-    with (HERE / "traces" / "seismology.csv").open() as file:
-        for row in csv.DictReader(file):
-            took_s = int(row["took_us"]) / 1e6
-            items.setdefault(row["item"], []).append((row["step"], int(row["size_bytes"]), took_s))
-    order = list(items.values())[2:]
-    random.Random(seed).shuffle(order)
-    after = {
-        "read": (),
-        "trigger": ("read",),
-        "plot": ("read", "trigger"),
-        "bulletin": ("trigger",),
-    }
-    return Trace("seismology", after, [(at, *one) for at, item in enumerate(order) for one in item])
+
+def recorded(name: str) -> Callable[..., Trace]:
+    """Return what makes a trace of so many recorded tasks, or of all, their items shuffled."""
+    after, warming = RECORDED[name]
+
+    def make(n: int, seed: int, *, is_earlier: bool = False) -> Trace:
+        """Take items from the beginning of the shuffled ones; from their end for an earlier run."""
+        items: dict[str, list[tuple[str, int, float]]] = {}
+        with (HERE / "traces" / f"{name}.csv").open() as file:
+            for row in csv.DictReader(file):
+                one = row["step"], int(row["size_bytes"]), int(row["took_us"]) / 1e6
+                items.setdefault(row["item"], []).append(one)
+        order = list(items.values())[warming:]
+        random.Random(seed).shuffle(order)
+        rows: list[tuple[int, str, int | None, float]] = []
+        for at, item in enumerate(reversed(order) if is_earlier else order):
+            if len(rows) + len(item) > n:
+                break
+            rows += [(at, *one) for one in item]
+        return Trace(name, after, rows)
+
+    return make
 
 
 def synthetic(
@@ -130,14 +144,21 @@ def two_steps(n: int, seed: int) -> Trace:
     return Trace("two steps", {"convert": (), "analyse": ("convert",)}, rows)
 
 
-TRACES: dict[str, Callable[[int, int], Trace]] = {
-    "seismology": seismology,
+TRACES: dict[str, Callable[..., Trace]] = {
+    **{name: recorded(name) for name in RECORDED},
     "sized": synthetic("sized", lambda r: _sized(r, 0.3)),
     "two steps": two_steps,
     "lognormal": synthetic("lognormal", lambda r: (None, r.lognormvariate(1.5, 1.2))),
     "pareto": synthetic("pareto", lambda r: (None, min(2 * r.paretovariate(1.5), 2e3))),
     "bimodal": synthetic("bimodal", lambda r: (None, r.gauss(60, 5) if r.random() < 0.1 else 2.0)),
 }
+
+
+def earlier(name: str, seed: int) -> Trace:
+    """Return an earlier run of the same steps: of recorded ones other items, where there are more."""
+    if name in RECORDED:
+        return TRACES[name](EARLIER, seed, is_earlier=True)
+    return TRACES[name](EARLIER, seed + 100)
 
 
 def _mean_s(step: str, size: int | None) -> float:
@@ -147,7 +168,7 @@ def _mean_s(step: str, size: int | None) -> float:
     return 0.01 * math.sqrt(size or 0) * math.exp(0.5**2 / 2)
 
 
-# The true mean of a task, given its step and size; of the recorded trace nobody knows it.
+# The true mean of a task, given its step and size; of the recorded ones nobody knows it.
 MEANS: dict[str, Callable[[str, int | None], float]] = {
     "sized": lambda _, size: float(size or 0),
     "two steps": _mean_s,
@@ -265,7 +286,7 @@ def ranks_by(trace: Trace, taken_s: Sequence[float]) -> list[float]:
 
 def compare(trace: Trace, slots: int, seed: int) -> dict[str, float]:
     """Return makespans over the lower bound, by the way of ordering."""
-    history = TRACES[trace.name](EARLIER, seed + 100)
+    history = earlier(trace.name, seed)
     fleet = Fleet((Host(slots),))
     bound = lower_bound(trace.loads, fleet)
     chance, ranks = random.Random(seed), true_ranks(trace)
@@ -518,7 +539,7 @@ _COLOURS = {
 
 def chart(figures: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
     """Return small charts of makespan over lower bound by slots, one for each trace."""
-    wide, high, columns = 300, 190, 3
+    wide, high, columns = 300, 190, 4
     rows = -(-len(figures) // columns)
     size = f'width="{wide * columns}" height="{high * rows + 30}"'
     parts = [

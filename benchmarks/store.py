@@ -9,6 +9,7 @@ after each part how long it took; one database takes up to twelve minutes on two
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -205,16 +206,36 @@ def settle(store: Store) -> None:
     store.checkpoint()
 
 
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Let all cores but one work at something that gives way to all else, as on a worker's host.
+
+    On an idle virtual machine each answer of a server waits for a core to be woken, several times in
+    a claim, and that is what would be measured.
+    """
+    text = "import os; os.nice(19)\nwhile True: pass"
+    others = len(os.sched_getaffinity(0)) - 1
+    spinning = [subprocess.Popen([sys.executable, "-c", text]) for _ in range(others)]
+    try:
+        yield
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()
+
+
 def claims(kind: str, store: Store, me: int, ready: int, count: int) -> float:
     """So many claims with so many ready, beside those by hand; returns the median in milliseconds."""
     claims_ms(store, me, count // 10)
-    found = claims_ms(store, me, count)
-    hand = by_hand_ms(store, me, count)
+    idle = claims_ms(store, me, count)
+    with at_work():
+        found = claims_ms(store, me, count)
+        hand = by_hand_ms(store, me, count)
     median, p99, goal = p(found, 0.5), p(found, 0.99), CLAIM_P99_MS[kind]
     told(
         kind, f"claim with {ready:,} ready",
-        f"p50 {median:6.2f}  p99 {p99:6.2f} ms  "
-        f"{median / p(hand, 0.5):5.1f} x by hand ({p(hand, 0.5):.2f} ms)",
+        f"p50 {median:6.2f}  p99 {p99:6.2f} ms, by hand {p(hand, 0.5):5.2f} and {p(hand, 0.99):5.2f}"
+        f" ({median / p(hand, 0.5):.1f} x); idle host {p(idle, 0.5):5.2f} and {p(idle, 0.99):5.2f}",
         goal=f"p99 {goal:.0f} ms", missed=p99 > goal,
     )  # fmt: skip
     return median
@@ -223,8 +244,8 @@ def claims(kind: str, store: Store, me: int, ready: int, count: int) -> float:
 def repair(kind: str, store: Store, url: str, held: int) -> None:
     """A worker dies with so many tasks in hand; another process opens the store and puts it right."""
     doomed = crowd.enlist(store, "doomed")
-    while held > 0:
-        held -= len(claim.claim(store, doomed, limit=min(held, 500), cpus_free=4))  # type: ignore[arg-type]
+    while held > 0 and (taken := claim.claim(store, doomed, limit=min(held, 500), cpus_free=4)):
+        held -= len(taken)
     store.close()
     began = time.perf_counter()
     store = open_store(url)
