@@ -243,8 +243,8 @@ class Executor:
         else:
             self._sweeping.append((running, end, time.monotonic() + _GIVE_UP_S))
 
-    def sweep(self) -> None:
-        """Strays are looked at again: of attempts that are ending, and of none in particular."""
+    def sweep(self) -> bool:
+        """Strays are looked at again, of attempts that are ending or of none; whether none is left."""
         waiting, self._sweeping = self._sweeping, []
         for running, end, until_s in waiting:
             is_clean = self._strays.sweep(self.own, self._sessions, running.claimed.attempt)
@@ -254,8 +254,7 @@ class Executor:
                 self.leave(running, end)
             else:
                 self._sweeping.append((running, end, until_s))
-        if not waiting:
-            self._strays.sweep(self.own, self._sessions, None)
+        return not waiting and self._strays.sweep(self.own, self._sessions, None)
 
     def reap(self, pid: int) -> Exit:
         """Return how the process ended; what was left of its group is killed."""

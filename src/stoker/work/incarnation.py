@@ -385,10 +385,13 @@ class Incarnation:
         self.stop_all(STOPPED, grace_s=0.0)
         self.warmers.dismiss_all()
         until_s = time.monotonic() + 5.0
-        while (self.executor.own or self.executor.is_busy) and time.monotonic() < until_s:
-            self.executor.poll(0.05)
+        while not self._is_all_gone() and time.monotonic() < until_s:
+            self.executor.poll(0.01)
             self.executor.conclude()
             if time.monotonic() > until_s - 4.0:
                 for pid in list(self.executor.own):
                     contain.kill_tree(pid, signal.SIGKILL)
-        self.executor.sweep()
+
+    def _is_all_gone(self) -> bool:
+        """Whether no child is left, known or not."""
+        return self.executor.sweep() and not (self.executor.own or self.executor.is_busy)

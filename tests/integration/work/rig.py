@@ -134,7 +134,8 @@ class Rig:
 
     def work(self, **more: Any) -> Summary:
         summary = self.worker(**more).work()
-        assert self.leftovers() == []
+        left = self.leftovers()
+        assert left == [], left
         return summary
 
     def work_apart(self) -> None:
@@ -145,7 +146,8 @@ class Rig:
             check=True,
             timeout=60,
         )
-        assert self.leftovers() == []
+        left = self.leftovers()
+        assert left == [], left
 
     def run(self, steps: str, *keys: str, **more: Any) -> dict[str, Seen]:
         """Write, push, work; return the last attempt by key, or `key/step` with several steps."""

@@ -23,6 +23,15 @@ def work():
     return 0
 sys.exit(guard(work))
 """
+GO_WHEN_STOPPING = WORK.replace(
+    "print(Worker(store, loaded.settings, **options).work(), flush=True)",
+    """
+go = Path(sys.argv[1], "go")
+worker = Worker(store, loaded.settings, **options)
+worker._on_event = lambda _event, worker=worker, go=go: worker._signals and go.touch()
+print(worker.work(), flush=True)
+""",
+)
 LONG = """
 [pipelines.p.steps.s]
 run = '''
@@ -147,10 +156,9 @@ def test_when_both_are_killed_the_next_worker_clears(long, guarded):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_warden_stops_the_worker_in_order(long, guarded, number):
-    process = guarded()
+    process = guarded(GO_WHEN_STOPPING)
     pid_of_attempt(long)
     process.send_signal(number)
-    (long.folder / "go").touch()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert "was_interrupted=True" in out

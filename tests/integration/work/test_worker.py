@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from integration.work.rig import wait_until
-from stoker.work import room
+from stoker.work import contain, room
 from stoker.work.pyfunc import WarmProcess
 from stoker.work.scratch import process_start
 from stoker.work.warmers import Warmers
@@ -482,6 +483,13 @@ def test_processes_that_a_function_left_are_gone_after_it(rig, python):
     )
     assert sleepers(own) == set()
     assert len({rig.values(one)["pid"] for one in rig.all_attempts()}) == 3
+
+
+def test_the_worker_waits_for_a_process_that_takes_its_time_to_die(rig, python, monkeypatch):
+    before, looks, reap = set(contain.children(os.getpid())), count(), contain._reap
+    monkeypatch.setattr(contain, "_reap", lambda pid: next(looks) > 20 and reap(pid))
+    python("def f(task):\n    if os.fork() == 0:\n        time.sleep(1000)\n")
+    assert set(contain.children(os.getpid())) <= before
 
 
 def test_a_fork_that_comes_back_from_the_function_does_no_harm(rig, python):
