@@ -15,12 +15,16 @@ EXIT_SYSTEM = 5
 _BUG_REPORT = "this is a bug in Stoker; please report it with what follows"
 
 
+class ReaderGone(Exception):
+    """Who read what the command prints has enough, as `head` has: an end like any other."""
+
+
 def answered(call: Callable[[], Any]) -> int:
     """Return the exit code of a command, whose output is written out. No error leaves this."""
     try:
         code = _told(call)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         # Who read us has enough. What is still buffered must not fail at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -38,7 +42,7 @@ def _told(call: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each end
     except (click.Abort, KeyboardInterrupt):
         click.echo("stoker: interrupted", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         raise
     except Bug as error:
         return _bug(error)

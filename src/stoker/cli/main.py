@@ -8,12 +8,12 @@ import gc
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from stoker import __version__
-from stoker.cli.ending import answered
+from stoker.cli.ending import ReaderGone, answered
 from stoker.cli.scope import Scope, project_option
 from stoker.errors import Bug
 
@@ -91,6 +91,13 @@ class Commands(click.Group):
             hint = f"did you mean `{near[0]}`?" if near else "`stoker --help` lists them"
             raise click.UsageError(f"there is no command `{name}`; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. A broken pipe is not left to click, which would end with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands without importing them."""

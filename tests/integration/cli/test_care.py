@@ -238,13 +238,16 @@ def test_a_project_is_found_upwards_and_by_the_environment(run):
     assert run("status", cwd="/", STOKER_PROJECT=str(run.folder)).out.startswith("count: 3 items")
 
 
-def test_a_reader_that_has_enough_ends_nothing_badly(run):
-    line = f"{STOKER} tasks --json | head -n 1"
+@pytest.mark.parametrize("more", ["", "--json"])
+def test_a_reader_that_has_enough_ends_nothing_badly(run, more):
+    file = run.folder / "stoker.toml"
+    file.write_text('[pipelines.p]\nitems = "records"\n[pipelines.p.steps.a]\nargv = ["true"]\n')
+    run("push", "p", "--from", "-", given=b"\n".join(b"%060d" % n for n in range(4_000)))
+    line = f"set -o pipefail; {STOKER} tasks --pipeline p {more} | head -n 1"
     done = subprocess.run(
         ["bash", "-c", line], cwd=run.folder, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_journal_says_who_applied_and_who_pruned_and_why(run):
