@@ -28,6 +28,10 @@ def no_server_is_left() -> Iterator[None]:
 
 
 def pytest_configure() -> None:
-    """What the tests start hears of a hang-up, also where they were started by `nohup`."""
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """What the tests start hears of a hang-up or an interrupt, also where they run in the background."""
+    for number, usual in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
