@@ -288,7 +288,7 @@ def open_project(path: str | os.PathLike[str] | None = None, *, is_checked: bool
     check_name(file)
     project = Project(file)
     if is_checked:
-        project.loaded  # noqa: B018 - reads the file
+        project.loaded  # noqa: B018 - reads the file, and raises where it cannot be used
     return project
 
 

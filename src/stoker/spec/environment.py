@@ -26,7 +26,7 @@ def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(_PREFIX)}
 
 
-def attempt_env(  # noqa: PLR0913 each is a fact of the attempt, given by name
+def attempt_env(  # noqa: PLR0913 - each is a fact of the attempt, given by name
     claimed: Claimed,
     *,
     scratch: str,
