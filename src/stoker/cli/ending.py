@@ -1,6 +1,7 @@
 """How a command ends: errors become messages on standard error, and exit codes."""
 
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +25,22 @@ def answered(call: Callable[[], Any]) -> int:
     try:
         code = _told(call)
         sys.stdout.flush()
-    except (BrokenPipeError, ReaderGone):
+    except (BrokenPipeError, ReaderGone) as error:
+        if not (_has_no_reader(1) or _has_no_reader(2)):
+            own = error.__cause__ or error  # another pipe broke than that of the output
+            click.echo(f"stoker: the system refused: {own}", err=True)
+            return EXIT_SYSTEM
         # Who read us has enough. What is still buffered must not fail at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     return code
+
+
+def _has_no_reader(descriptor: int) -> bool:
+    """Whether what is written there reaches nobody any more."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _told(call: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each end
