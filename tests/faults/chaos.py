@@ -30,6 +30,7 @@ from stoker.errors import StokerError
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.store import control, tables
+from stoker.store.who import Who
 from stoker.work.scratch import process_start
 
 PIPELINE = """
@@ -105,7 +106,7 @@ def brief(task):
 """
 LEASE_S = 2.5
 JUMP_S = 6.0
-ME = control.Who("chaos", "chaos")
+ME = Who("chaos", "chaos")
 MIB = 1024 * 1024
 
 

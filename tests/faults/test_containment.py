@@ -11,9 +11,10 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.project import checkup
 from stoker.store import control, tables
+from stoker.store.who import Who
 from stoker.work import groups
 
-ME = control.Who("tester")
+ME = Who("tester")
 
 # Each ends in a process that would live for an hour. `--` keeps the tag out of the shell's options.
 ESCAPES = {

@@ -32,8 +32,8 @@ from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import gone, pools, reap, tables
 from stoker.store.connect import open_store
-from stoker.store.control import Who
 from stoker.store.ids import text_of
+from stoker.store.who import Who
 from store.rig import Rig
 
 MINUTE_US = 60_000_000

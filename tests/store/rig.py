@@ -13,7 +13,6 @@ from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Result, WorkerId
 from stoker.store import (
     claim,
-    control,
     finish,
     fleet,
     fold,
@@ -24,8 +23,9 @@ from stoker.store import (
     versions,
 )
 from stoker.store.unit import Store
+from stoker.store.who import Who
 
-ME = control.Who("tester")
+ME = Who("tester")
 
 
 class Rig:

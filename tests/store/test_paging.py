@@ -20,7 +20,7 @@ from stoker.store import (
     selection,
     tables,
 )
-from stoker.store.control import Who
+from stoker.store.who import Who
 
 ME = Who("tester")
 ALL = Selection()

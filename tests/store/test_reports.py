@@ -24,6 +24,7 @@ from stoker.store import (
     reports,
     story,
 )
+from stoker.store.who import Who
 from store.rig import ME
 
 ALL = Selection()
@@ -97,7 +98,7 @@ def test_tasks_are_matched_by_what_was_said_last(rig, pipeline):
         control.retry(rig.store, ALL, ME)
         for task in rig.claim(worker, limit=2):
             rig.end(task, AttemptState.FAILED, reason=f"{reason} in {task.key}", cause=reason)
-    control.hold(rig.store, Selection(steps=("b",), keys=("y",)), control.Who("me", "Bad weather"))
+    control.hold(rig.store, Selection(steps=("b",), keys=("y",)), Who("me", "Bad weather"))
 
     def found(words, **more):
         chosen = Selection(match=words, **more)
@@ -185,7 +186,7 @@ def test_a_story_is_in_order_and_begins_with_the_registration(rig, pipeline):
     rig.push("x", "y")
     worker = rig.worker()
     rig.work(worker)
-    control.rerun(rig.store, Selection(keys=("x",), steps=("a",)), control.Who("ada", "again"))
+    control.rerun(rig.store, Selection(keys=("x",), steps=("a",)), Who("ada", "again"))
     rig.work(worker)
     told = story.story(rig.store, "x")
     assert told.item.state == "done"
@@ -278,7 +279,7 @@ class TestWhy:
         rig.end(rig.claim(rig.worker())[0], AttemptState.FAILED, reason="flaky", cause="flaky")
         assert self.of(rig).kind == "back_off"
         assert "flaky" in self.of(rig).text
-        control.hold(rig.store, Selection(keys=("y",)), control.Who("ada", "wait for me"))
+        control.hold(rig.store, Selection(keys=("y",)), Who("ada", "wait for me"))
         assert "held by ada: wait for me" in self.of(rig, "y").text
 
 

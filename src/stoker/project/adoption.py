@@ -30,8 +30,8 @@ from stoker.spec.values import Context
 from stoker.store import adopt as adopting
 from stoker.store import repeat, reports
 from stoker.store.catalog import catalog
-from stoker.store.control import Who
 from stoker.store.register import user
+from stoker.store.who import Who
 from stoker.work.measure import measure
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.control import Who
     from stoker.store.pools import PoolChange
     from stoker.store.pruned import Pruned
     from stoker.store.redo import Changed
     from stoker.store.unit import Store
+    from stoker.store.who import Who
 
 Outcome = TypeVar("Outcome")
 
@@ -76,9 +76,9 @@ class Changing(Opened):
         dry_run: bool = False,
     ) -> "PoolChange | None":
         """The pool has so many slots from now on, or those named; None if it has them already."""
-        from stoker.store.control import Who
         from stoker.store.pools import set_slots
         from stoker.store.register import user
+        from stoker.store.who import Who
 
         return set_slots(self.store, name, slots, Who(user(), reason), dry_run=dry_run)
 
@@ -125,8 +125,8 @@ class Changing(Opened):
 
         To look at tasks in others would cost time.
         """
-        from stoker.store.control import Who
         from stoker.store.register import user
+        from stoker.store.who import Who
 
         check_keywords(how, Change)
         narrow: Any = {**how}

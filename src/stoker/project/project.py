@@ -83,10 +83,10 @@ class Project(Reading, Changing, Keeping):
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Applied:
-        from stoker.store.control import Who
         from stoker.store.pools import set_pools, set_shares
         from stoker.store.register import user
         from stoker.store.versions import apply_version
+        from stoker.store.who import Who
 
         versions = tuple(
             apply_version(

@@ -14,13 +14,13 @@ from stoker.model.task import Published
 from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
-from stoker.store.control import Who
 from stoker.store.following import Of, satisfy
 from stoker.store.ids import new_attempt_id
 from stoker.store.journal import to_json
 from stoker.store.locks import lock_tasks
 from stoker.store.publications import own, owner_of
 from stoker.store.unit import Unit, as_a_whole
+from stoker.store.who import Who
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

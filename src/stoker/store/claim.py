@@ -2,7 +2,7 @@
 
 Eligibility is decided once a lane (a class of tasks with equal needs), order by one index within
 the lane. A lane that does not fit, or whose pool is full, costs nothing: its tasks are not looked
-at. Measured design: `docs/explanation/decisions/0002-hot-path.md`.
+at. Measured design: `docs/explanation/decisions/0003-the-stores-hot-path.md`.
 """
 
 import json

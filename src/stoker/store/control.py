@@ -5,7 +5,6 @@ a verb cut short has done whole tasks only, and the same call again does the res
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
@@ -25,6 +24,7 @@ from stoker.store.picking import pick_tasks
 from stoker.store.redo import COLUMNS, Changed, as_move, redo
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
+from stoker.store.who import Who
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -34,18 +34,6 @@ _Choice = Callable[[Any, Catalog], tuple[Transition, dict[str, Any]] | None]
 _INTO_LANE = frozenset(
     one.name for one in transitions.TRANSITIONS if one.target is TaskState.READY
 )  # a task that gets ready stands in a lane
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Who asks for a change, and why."""
-
-    user: str
-    reason: str | None = None
-
-    def data(self) -> dict[str, Any]:
-        """The same, for the journal."""
-        return {"by": self.user} | ({"reason": self.reason} if self.reason else {})
 
 
 def hold(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:

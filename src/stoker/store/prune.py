@@ -17,8 +17,8 @@ from stoker.store.journal import Entry, append, to_json
 from stoker.store.pruned import Pruned
 
 if TYPE_CHECKING:
-    from stoker.store.control import Who
     from stoker.store.unit import Store
+    from stoker.store.who import Who
 
 _FOLD_LIMIT_S = 30.0
 _EVERYTHING = Selection()

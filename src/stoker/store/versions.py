@@ -18,8 +18,8 @@ from stoker.store.steps import StepEntry
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.control import Who
     from stoker.store.unit import Store
+    from stoker.store.who import Who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

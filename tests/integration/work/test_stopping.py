@@ -10,11 +10,12 @@ import pytest
 from integration.work.rig import freeze, wait_until, worker_command
 from stoker.model.selection import Selection
 from stoker.store import control, fleet
+from stoker.store.who import Who
 from stoker.work import executor, lease
 from stoker.work import worker as module
 from stoker.work.scratch import process_start
 
-ME = control.Who("tester")
+ME = Who("tester")
 
 
 @pytest.fixture
