@@ -87,6 +87,22 @@ def test_what_is_selected_is_listed_whole_and_in_order(busy, monkeypatch, listin
         ], chosen
 
 
+def test_a_range_of_keys_includes_what_begins_with_its_end(rig, pipeline):
+    """Bytewise, whatever the database makes of text; globs that begin with a text likewise."""
+    last = "\U0010ffff"
+    keys = [
+        "a", "a ", "a%FF", "a%FF.dat", "a%FG", "a/1", "ab", "aé", "aü", "a" + last,
+        "a" + last + "x", "b", "\ud7ffx", "\ue000", last, last * 2,
+    ]  # fmt: skip
+    rig.apply(pipeline(one=()))
+    rig.push(*keys)
+    for end in [*keys, "\ud7ff", "A", "a%F"]:
+        found = {row.item for row in ITEMS(rig.store, Selection(to_key=end))}
+        assert found == {key for key in keys if key.encode() <= end.encode() or key.startswith(end)}
+        globbed = {row.item for row in ITEMS(rig.store, Selection(keys=(end + "*",)))}
+        assert globbed == {key for key in keys if key.startswith(end)}
+
+
 @pytest.mark.parametrize("among", [20_000, 0])
 @pytest.mark.parametrize("chosen", [{"steps": ("one",)}, {"pipeline": "other"}])
 def test_attempts_of_steps_that_were_seldom_tried_are_listed_whole(

@@ -180,8 +180,13 @@ def selection_options(
             click.option(
                 "--state", "states", metavar="STATE", multiple=True, help="In these states."
             ),
-            click.option("--from-key", type=KEY, metavar="KEY", help="From this key on."),
-            click.option("--to-key", type=KEY, metavar="KEY", help="Up to this key."),
+            click.option("--from-key", type=KEY, metavar="KEY", help="From this key on, by bytes."),
+            click.option(
+                "--to-key",
+                type=KEY,
+                metavar="KEY",
+                help="Up to this key, and all keys that begin with it.",
+            ),
             click.option("--match", metavar="TEXT", help="Whose cause or reason holds this text."),
             click.option(
                 "--where",

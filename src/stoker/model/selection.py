@@ -2,13 +2,19 @@
 
 from dataclasses import dataclass
 
+from stoker.errors import UserError
+
+_LAST = chr(0x10FFFF)
+_SURROGATES = range(0xD800, 0xE000)  # code points that no text has
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Which items and tasks a verb is about. Everything given must hold; nothing given is all.
 
     `keys` are exact keys or globs (`*`, `?`, `[…]`); `states` are words of task states or, for a
-    verb on items, of item states; `from_key` and `to_key` are inclusive and compare bytewise;
+    verb on items, of item states; `from_key` and `to_key` are inclusive and compare bytewise, and
+    keys that begin with `to_key` are in the range too, as those that begin with `from_key` are;
     `match` is searched in failure causes and reasons, ignoring case; `where` is a CEL expression
     over `key`, `params`, `meta`, `values`, `state`, `size`; `by` is who registered the item;
     `cause` is a cause of failure as `failures` names it, the whole of it.
@@ -25,7 +31,29 @@ class Selection:
     by: str | None = None
     cause: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise UserError for an empty bound or text: it would choose all."""
+        for option, value in (
+            ("--from-key", self.from_key), ("--to-key", self.to_key), ("--match", self.match),
+        ):  # fmt: skip
+            if value == "":
+                raise UserError(
+                    f"`{option}` is empty, and would choose all; leave it out, or give it a text"
+                )
+
     @property
     def is_everything(self) -> bool:
         """Whether nothing narrows it."""
         return self == Selection()
+
+
+def after_prefix(prefix: str) -> str | None:
+    """Return the least text above `prefix` and all that begins with it; None if there is none.
+
+    In the order of code points, which is the order of the bytes of UTF-8.
+    """
+    kept = prefix.rstrip(_LAST)
+    if not kept:
+        return None
+    code = ord(kept[-1]) + 1
+    return kept[:-1] + chr(_SURROGATES.stop if code in _SURROGATES else code)

@@ -41,8 +41,8 @@ def select(keys: Sequence[str], selection: Selection | None, narrow: Narrowing) 
         pipeline=narrow.get("pipeline"),
         steps=_several(narrow.get("step", ())),
         states=_several(narrow.get("state", ())),
-        from_key=narrow.get("from_key"),
-        to_key=narrow.get("to_key"),
+        from_key=_as_key(narrow.get("from_key")),
+        to_key=_as_key(narrow.get("to_key")),
         match=narrow.get("match"),
         where=narrow.get("where"),
         by=narrow.get("by"),
@@ -54,6 +54,10 @@ def check_keywords(given: Mapping[str, object], known: type[Narrowing]) -> None:
     for name in given:
         if name not in known.__annotations__:
             raise TypeError(f"there is no keyword `{name}`; {suggest(name, known.__annotations__)}")
+
+
+def _as_key(name: str | None) -> str | None:
+    return None if name is None else key_from_name(name)
 
 
 def _several(words: str | Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import tables
 from stoker.store.dialects.constructs import by_index, in_written_order
 from stoker.store.paging import Known, Pick
-from stoker.store.selection import in_states, is_glob, of_items, states_of
+from stoker.store.selection import in_states, is_glob, not_after, of_items, states_of
 from stoker.store.unit import Unit
 
 _T, _I, _P, _S, _X = (
@@ -135,9 +135,7 @@ def _few_items(unit: Unit, selection: Selection) -> Sequence[int] | None:
         found: Sequence[int] = unit.execute(query).scalars().all()
         return found  # no more than were named
     if keys and all(map(_literal, keys)):
-        begins = [
-            and_(_I.c.key >= _literal(key), _I.c.key < _literal(key) + "\U0010ffff") for key in keys
-        ]
+        begins = [and_(_I.c.key >= _literal(key), not_after(_literal(key))) for key in keys]
         query = query.where(or_(*begins))
     found = unit.execute(query.limit(_FEW + 1)).scalars().all()
     return found if len(found) <= _FEW else None

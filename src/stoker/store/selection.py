@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select, true
 
 from stoker.errors import NotFound, UserError
-from stoker.model.selection import Selection
+from stoker.model.selection import Selection, after_prefix
 from stoker.model.states import ItemState, State, TaskState
 from stoker.spec.condition import Condition
 from stoker.store import tables
@@ -164,7 +164,7 @@ def of_items(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.from_key is not None:
         conditions.append(_I.c.key >= selection.from_key)
     if selection.to_key is not None:
-        conditions.append(_I.c.key <= selection.to_key)
+        conditions.append(not_after(selection.to_key))
     if selection.by is not None:
         conditions.append(_I.c.by_user == selection.by)
     return conditions
@@ -173,6 +173,12 @@ def of_items(selection: Selection) -> list[ColumnElement[bool]]:
 def has_key(keys: Sequence[str]) -> ColumnElement[bool]:
     """Whether the item has one of these keys, said so that the index of keys finds it."""
     return and_(_I.c.pipeline_id.in_(select(_P.c.id)), _I.c.key.in_(keys))
+
+
+def not_after(prefix: str) -> ColumnElement[bool]:
+    """Whether the item's key is at most `prefix`, or begins with it."""
+    after = after_prefix(prefix)
+    return _I.c.key < after if after is not None else true()
 
 
 def in_states(column: ColumnElement[int], states: Sequence[int]) -> ColumnElement[bool]:

@@ -139,7 +139,7 @@ def test_lists_have_the_contracts_fields(run):
     [
         (["a.txt"], ["a.txt"]),
         (["[ab].txt"], ["a.txt", "b.txt"]),
-        (["--from-key", "b", "--to-key", "c.txt"], ["b.txt", "c.txt"]),
+        (["--from-key", "b", "--to-key", "c"], ["b.txt", "c.txt"]),
         (["--match", "DAMAGED"], ["c.txt"]),
         (["--where", 'key == "b.txt" && params.gain > 0.5'], ["b.txt"]),
         (["--state", "failed"], ["c.txt"]),
@@ -157,6 +157,7 @@ def test_selection_means_the_same_everywhere(run, options, keys):
 def test_a_selection_that_cannot_be_meant_is_a_mistake(run):
     assert "the states are blocked" in run("tasks", "--state", "broken", code=2).err
     assert "the states are quarantined" in run("items", "--state", "broken", code=2).err
+    assert "`--to-key` is empty" in run("cancel", "--to-key", "", code=2).err
     assert "no condition" in run("tasks", "--where", "1 +", code=2).err
     assert "did you mean `lines`?" in run("tasks", "--step", "line", code=3).err
     nothing = run("retry", "nosuch")
