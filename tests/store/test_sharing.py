@@ -150,6 +150,33 @@ def test_attempts_begin_within_the_hours_of_a_pool_and_may_end_after(rig, clock)
     assert rig.claim(worker, 1) == []
 
 
+def test_a_drained_worker_tells_a_slot_in_other_hands_from_a_need_it_cannot_meet(rig):
+    pools.set_pools(rig.store, [Pool(name="one", slots=("0",))])
+    rig.apply(line(step("first", pools={"one": 1}), step("wide", cpus=64, after=("first",))))
+    rig.push("a", "b")
+    one, other = rig.worker(), rig.worker()
+
+    def is_over(worker):
+        return claim.has_nothing_for(rig.store, worker, cpus_free=4, memory_free_bytes=1 << 33)
+
+    events = rig.events()
+    assert not is_over(other), "it can claim"
+    assert rig.events() == events
+    (task,) = rig.claim(one)
+    assert not is_over(other), "the slot comes back"
+    control.rerun(rig.store, rig.select(keys=("a",)), ME)
+    control.cancel(rig.store, rig.select(), ME)
+    assert rig.claim(other) == []
+    assert not is_over(other), "who holds the slot has been fenced off, and has yet to say so"
+    rig.end(task)
+    assert is_over(other), "nothing is ready"
+    control.rerun(rig.store, rig.select(keys=("a",)), ME)
+    assert rig.work(one) == [("a", "first")]
+    assert is_over(other), "what is ready needs more cpus"
+    assert rig.states()["a", "wide"] == "ready"
+    rig.check()
+
+
 def test_no_more_begin_in_any_minute_than_the_rate_allows(rig, clock):
     pools.set_pools(rig.store, [Pool(name="site", slots=tuple("01234567"), per_minute=3)])
     rig.apply(line(step("one", pools={"site": 1})))

@@ -10,7 +10,7 @@ import click
 
 from stoker.errors import Bug, SpecError, StokerError
 
-EXIT_FAILED = 1  # the command worked, and tasks failed
+EXIT_FAILED = 1  # the command worked, and tasks failed or are left, or items are in quarantine
 EXIT_INTERRUPTED = 130
 EXIT_SYSTEM = 5
 _BUG_REPORT = "this is a bug in Stoker; please report it with what follows"

@@ -53,8 +53,9 @@ def run(
     Without paths, what the folders and tables in the pipeline's `sources` hold now is registered; a
     file that is still being written is waited for until it has settled.
 
-    Nothing is left when no task is ready, running or waiting for its next try. Ends with 1 if there
-    are failed tasks. Ctrl-C stops orderly: nothing new is started, running attempts get a few
+    Nothing is left when no task is ready, running or waiting for its next try. The exit status is 1
+    if tasks have failed, if items are in quarantine, or if tasks are left that could not run here.
+    Ctrl-C stops orderly: nothing new is started, running attempts get a few
     seconds, and what they leave is ready for the next run. With `--dry-run`, what `stoker plan` says.
     """
     if dry_run:
@@ -88,12 +89,12 @@ def run(
                 say(last_word(summary.slots_busy, summary.worked_s, summary.equal_split_s))
         if not summary.was_interrupted:
             tell_left(project, summary.ready, pipeline)
-        if summary.failed:
+        if summary.failed or summary.quarantined:
             _tell_causes(project, pipeline)
     if summary.was_interrupted:
         say("stopped; `stoker run` goes on from here")
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if summary.failed else refused[0]
+    return EXIT_FAILED if summary.failed or summary.quarantined or summary.ready else refused[0]
 
 
 def _tell_beforehand(
@@ -150,10 +151,11 @@ def in_a_sentence(summary: "RunSummary") -> str:
 
 
 def _tell_causes(project: "Project", pipeline: str | None) -> None:
-    """Say what most tasks failed of, and how to go on."""
+    """Say why most tasks failed or items could not be taken, and how to go on."""
     found = project.failures(pipeline=pipeline)
     for row in found[:_CAUSES]:
-        say(shortened(f"  {row.n:,} of {row.step}: {row.cause}"))
+        what = f"of {row.step}" if row.step is not None else "in quarantine"
+        say(shortened(f"  {row.n:,} {what}: {row.cause}"))
     if len(found) > _CAUSES:
         say(f"  and {plural(len(found) - _CAUSES, 'more cause')}")
     say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from stoker.cli.ending import EXIT_FAILED, EXIT_INTERRUPTED
+from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.render import human_seconds, last_word, plural, say
 from stoker.cli.run import tell_left
 from stoker.cli.scope import DURATION, TAGS, Scope, command
@@ -30,8 +30,8 @@ def work(
 
     It works on the pipelines as the store has them, until it is stopped by Ctrl-C or TERM. By
     default it fills all cpus that this host may use; what other workers here fill is left to them.
-    One that ends by itself, with `--drain` or `--time-limit`, ends with 1 if there are failed tasks,
-    whoever worked on them.
+    With `--drain` or `--time-limit` it ends by itself, and then its exit status is 0, whatever
+    failed: `stoker run` and `stoker failures` report that.
     """
     from stoker import daemon
     from stoker.cli.progress import progress_for
@@ -62,4 +62,4 @@ def work(
         failed = sum(one.tasks["failed"] for one in found)
         if failed:
             say(f"{plural(failed, 'failed task')} in all; `stoker failures` says why")
-    return EXIT_FAILED if failed else 0
+    return 0

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Pipeline
 from stoker.model.shares import Ledger
-from stoker.model.states import AttemptState, TaskState
+from stoker.model.states import TaskState
 from stoker.model.task import Claimed, ItemId, Produced, TaskId, VersionId, WorkerId
 from stoker.model.transitions import CLAIM
 from stoker.store import catalog as catalogs
@@ -25,14 +25,14 @@ from stoker.store.apply import Move, move, open_attempts
 from stoker.store.choose import Taken, Wants, take
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
-from stoker.store.room import room
+from stoker.store.room import is_running, room
 from stoker.store.steps import Catalog
 from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-_T, _A, _R = tables.task, tables.attempt, tables.turn
+_T, _A, _R, _SLOT = tables.task, tables.attempt, tables.turn, tables.slot
 
 _PRODUCED = Prepared(
     select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values)
@@ -50,14 +50,19 @@ _OUTPUTS = Prepared(
 class Left:
     """What there still is to do, for a worker that may end when nothing is left for it."""
 
-    ready: int  # tasks that can be claimed now by somebody
-    running: int  # attempts in hands
-    waiting: int  # tasks in back-off
+    ready: bool  # tasks that can be claimed now by somebody
+    running: bool  # attempts in hands, or one that has ended and still holds a pool's slot
+    waiting: bool  # tasks in back-off, or until a pool opens
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing is ready, running or in back-off."""
         return not (self.ready or self.running or self.waiting)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether only a new worker, a new item or a person can change what is ready."""
+        return not (self.running or self.waiting)
 
 
 @as_a_whole
@@ -113,16 +118,40 @@ def anything_left(store: "Store") -> Left:
     What waits for the hours or the rate of a pool waits as what is in back-off does.
     """
     with store.reading() as unit:
-        timed = _waits_for_time(unit)
-        ready = unit.execute(select(_T.c.id).where(_T.c.lane.is_not(None)).limit(1)).first()
-        running = unit.execute(
-            select(_A.c.id).where(_A.c.state == AttemptState.RUNNING.value).limit(1)
-        ).first()
-        waiting = unit.execute(
-            select(_T.c.id).where(_T.c.not_before_us.is_not(None)).limit(1)
-        ).first()
-    is_waiting = waiting is not None or timed
-    return Left(int(ready is not None), int(running is not None), int(is_waiting))
+        return _left(unit)
+
+
+@as_a_whole
+def has_nothing_for(
+    store: "Store", worker_id: WorkerId, *, cpus_free: int, memory_free_bytes: int
+) -> bool:
+    """Whether nothing will come for this worker, which holds nothing, unless from outside.
+
+    That is: nobody holds or waits for anything, and nothing that is ready fits this worker. Both are
+    true at one moment, when no other claim or end is under way: between two looks another worker may
+    end one attempt and claim the next, and each look by itself would find the pool's slot taken or
+    nothing running. Nothing is changed. StaleAttempt if the worker was declared dead.
+    """
+    with store.writing(alone=True, dry_run=True) as unit:
+        left = _left(unit)
+        if not left.is_settled:
+            return False
+        free = room(unit, worker_id, cpus_free, memory_free_bytes)
+        known = catalogs.catalog(unit, newest=free.newest)
+        return not (left.ready and take(unit, known, free, limit=1))
+
+
+def _left(unit: Unit) -> Left:
+    def exists(condition: Any) -> bool:
+        return (
+            unit.execute(select(literal_column("1")).where(condition).limit(1)).first() is not None
+        )
+
+    return Left(
+        ready=exists(_T.c.lane.is_not(None)),
+        running=exists(is_running) or exists(_SLOT.c.attempt.is_not(None)),
+        waiting=exists(_T.c.not_before_us.is_not(None)) or _waits_for_time(unit),
+    )
 
 
 def _waits_for_time(unit: Unit) -> bool:

@@ -15,7 +15,7 @@ _T, _L, _W, _A = tables.task, tables.lane, tables.worker, tables.attempt
 
 # The states as words of the text, not as parameters: only then do the indexes of such rows serve.
 _alive = _W.c.state == literal_column(str(WorkerState.ALIVE.value))
-_running = _A.c.state == literal_column(str(AttemptState.RUNNING.value))
+is_running = _A.c.state == literal_column(str(AttemptState.RUNNING.value))
 _of_worker = (
     _W.c.id, _W.c.state, _W.c.host, _W.c.cpus, _W.c.memory_bytes, _W.c.slots, NEWEST_VERSION,
     _W.c.tags,
@@ -39,7 +39,7 @@ _HELD = Prepared(
             and_(_L.c.step_id == _T.c.step_id, _L.c.level == _T.c.level, _L.c.share.is_(None)),
         )
     )
-    .where(_running, _A.c.worker_id.in_(param_list("workers")))
+    .where(is_running, _A.c.worker_id.in_(param_list("workers")))
     .group_by(_A.c.worker_id)
 )
 _HOST = Prepared(

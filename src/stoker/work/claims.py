@@ -133,6 +133,21 @@ class Claims:
             self._wait()
         return True
 
+    def have_nothing_to_come(self) -> bool:
+        """Whether the store has nothing for this worker, which holds nothing, and will have nothing.
+
+        If it has, the next claim need not wait. StaleAttempt if the worker has been declared dead.
+        """
+        is_over = claim.has_nothing_for(
+            self._store,
+            self._worker_id,
+            cpus_free=self._slots,
+            memory_free_bytes=self._memory_bytes,
+        )
+        if not is_over:
+            self.hurry()
+        return is_over
+
     def _wait(self) -> None:
         self.next_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, PAUSE_MOST_S)

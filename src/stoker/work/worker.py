@@ -293,16 +293,11 @@ class Worker:
             return False
         with suppress(Unavailable):
             left = claim.anything_left(self._store)
-            if not (left.running or left.waiting):
-                # What is ready and was not given to us needs more than this worker has.
-                return not left.ready or self._asked_again(incarnation)
+            if left.is_settled:
+                # What is ready and was not given to us needs more than this worker has, if it was
+                # not in another worker's hands just then.
+                return not left.ready or incarnation.claims.have_nothing_to_come()
         return False
-
-    def _asked_again(self, incarnation: Incarnation) -> bool:
-        """Whether another claim, after seeing that nothing runs anywhere, finds nothing either."""
-        incarnation.claims.hurry()
-        incarnation.claims.refill(cpus_used=0, memory_used=0)
-        return incarnation.claims.found_nothing
 
     # ------------------------------------------------------------------------------------- stopping
 

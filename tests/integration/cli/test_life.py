@@ -401,12 +401,12 @@ def test_what_could_not_run_here_is_told_with_what_it_lacks(lab):
     assert step in text
     (lab.folder / "stoker.toml").write_text(text.replace(step, step + "cpus = 640\n"))
     lab.write("data/a.txt")
-    ended = lab("run", "--slots", "1")
+    ended = lab("run", "--slots", "1", code=1)
     assert "1 task is left that could not run here" in ended.err
     assert "a.txt, step lines: no worker is alive" in ended.err
     assert "it needs 640 cpus" in ended.err
     assert "1 ready" in ended.out
-    assert lab("run", "--json").json["ready"] == 1
+    assert lab("run", "--json", code=1).json["ready"] == 1
     assert "could not run here" in lab("work", "--drain").err
     why = lab("why", "a.txt", "--json").json
     assert (why["kind"], why["do"]) == (
@@ -424,4 +424,18 @@ def test_a_pool_that_is_too_small_is_told_before_a_worker_comes(lab):
     lab.write("data/a.txt")
     lab("push", "count", "data")
     lab("pool", "set", "ram", "1")
-    assert "it needs 2 of pool `ram`, which has 1" in lab("run").err
+    assert "it needs 2 of pool `ram`, which has 1" in lab("run", code=1).err
+
+
+def test_a_run_with_items_in_quarantine_does_not_end_well(lab):
+    text = (lab.folder / "stoker.toml").read_text()
+    rule = "[pipelines.count.validate]\nmin_size = 1\n\n[pipelines.count.params]"
+    (lab.folder / "stoker.toml").write_text(text.replace("[pipelines.count.params]", rule))
+    lab.write("data/a.txt", "")
+    for _ in range(2):
+        ended = lab("run", "--json", code=1)
+        assert (ended.json["quarantined"], ended.json["failed"]) == (1, 0)
+        assert "1 in quarantine: it is empty" in ended.err
+    assert "quarantine" in lab("failures").out + lab("failures").err
+    lab.write("data/a.txt")
+    assert lab("run", "--json").json["quarantined"] == 0

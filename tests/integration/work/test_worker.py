@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from integration.work.rig import wait_until
-from stoker.work import contain, room
+from stoker.store import claim, finish, fleet, pools
+from stoker.work import contain, room, worker
 from stoker.work.pyfunc import WarmProcess
 from stoker.work.scratch import process_start
 from stoker.work.warmers import Warmers
@@ -659,6 +660,34 @@ def test_nothing_to_do_ends_without_waiting(rig, monkeypatch):
     monkeypatch.setattr("stoker.work.claims.PAUSE_MOST_S", 600.0)
     rig.write("[pipelines.p.steps.s]\nrun = 'true'")
     assert rig.work().done == 0
+
+
+def test_a_worker_that_drains_stays_for_a_slot_that_is_seldom_free(rig, monkeypatch):
+    """Each of its looks falls between the end of another's attempt and that one's next claim."""
+    rig.write(
+        '[pipelines.p.steps.s]\nargv = ["/bin/true"]\npools = { one = 1 }',
+        extra="[pools]\none = 1",
+    )
+    pools.set_pools(rig.store, rig.settings.pools)
+    rig.push("k", "l")
+    other = fleet.enlist(
+        rig.store, host="h", name="other", pid=1, slots=1, cpus=1, memory_bytes=1 << 30,
+        scratch="/scratch", boot_id="boot", lease_s=60,
+    )  # fmt: skip
+    (held,) = claim.claim(rig.store, other, limit=1, cpus_free=1)
+    looks = []
+
+    def look(store):
+        looks.append(found := anything_left(store))
+        if len(looks) == 3:
+            finish.give_back(store, [held])
+        return found if len(looks) > 3 else claim.Left(ready=True, running=False, waiting=False)
+
+    anything_left = claim.anything_left
+    monkeypatch.setattr(claim, "anything_left", look)
+    monkeypatch.setattr(worker, "LOOK_S", 0.01)
+    assert rig.work().done == 2
+    assert len(looks) >= 3
 
 
 def test_the_store_shows_pid_and_command_of_a_long_attempt(rig):
