@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoker.errors import StokerError
+from stoker.errors import StokerError, Unavailable
 from stoker.project.intake import Intake
 from stoker.project.janitor import Janitor, tidy_once
 from stoker.project.sources import write_progress
@@ -123,23 +123,31 @@ class FileWatch:
         self._seen = self._stamps()
 
     def look(self) -> None:
-        """Take the file over if it has changed; one with problems is left until it is right."""
-        from stoker.project import open_project
+        """Take the file over if it has changed; one with problems is left until it is right.
 
+        Unavailable if the store does not answer: then the next look takes it over.
+        """
         stamps = self._stamps()
         if stamps == self._seen:
             return
-        self._seen = stamps
+        before, self._seen = self._seen, stamps
         try:
-            fresh = open_project(self._project.file)
-            with fresh:
-                fresh.follow_file(on_apply=self._on_apply)
-            self._then()
+            self._take_over()
+        except Unavailable:
+            self._seen = before  # the file is right, as far as anybody knows: the next look tries
+            raise
         except StokerError as error:
             _log.warning(
                 "the changed file is not taken over; `stoker check` says why",
                 extra={"event": "file_refused", "error": str(error)},
             )
+
+    def _take_over(self) -> None:
+        from stoker.project import open_project
+
+        with open_project(self._project.file) as fresh:
+            fresh.follow_file(on_apply=self._on_apply)
+        self._then()
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         """Return size and time of the file and all that it includes."""

@@ -188,12 +188,12 @@ def launch(arguments: Sequence[str], knobs: Knobs) -> int:
     _turn(knobs)
     guard = warden.guard
 
-    def guard_armed(work: Callable[[], int]) -> int:
-        def work_armed() -> int:
+    def guard_armed(work: Callable[[bool], int]) -> int:
+        def work_armed(has_said: bool) -> int:
             failpoints._hits.clear()
             armed = failpoints.parse(knobs.failpoints)
             failpoints._armed = armed if _is_first(knobs.once) else {}
-            return work()
+            return work(has_said)
 
         return guard(work_armed)
 

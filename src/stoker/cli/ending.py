@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stoker.errors import Bug, SpecError, StokerError
+from stoker.errors import Bug, SpecError, StokerError, Unavailable
 
 EXIT_FAILED = 1  # the command worked, and tasks failed or are left, or items are in quarantine
 EXIT_INTERRUPTED = 130
@@ -20,10 +20,13 @@ class ReaderGone(Exception):
     """Who read what the command prints has enough, as `head` has: an end like any other."""
 
 
-def answered(call: Callable[[], Any]) -> int:
-    """Return the exit code of a command, whose output is written out. No error leaves this."""
+def answered(call: Callable[[], Any], *, has_said: bool = False) -> int:
+    """Return the exit code of a command, whose output is written out. No error leaves this.
+
+    With `has_said`, it is known already that the store does not answer, and not said again.
+    """
     try:
-        code = _told(call)
+        code = _told(call, has_said=has_said)
         sys.stdout.flush()
     except (BrokenPipeError, ReaderGone) as error:
         if not (_has_no_reader(1) or _has_no_reader(2)):
@@ -43,7 +46,7 @@ def _has_no_reader(descriptor: int) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _told(call: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each end
+def _told(call: Callable[[], Any], *, has_said: bool) -> int:  # noqa: PLR0911 - one for each end
     try:
         result = call()
     except click.exceptions.Exit as end:
@@ -58,6 +61,8 @@ def _told(call: Callable[[], Any]) -> int:  # noqa: PLR0911 - one for each end
         raise
     except Bug as error:
         return _bug(error)
+    except Unavailable as error:
+        return error.exit_code if has_said else _tell(error)
     except StokerError as error:
         return _tell(error)
     except OSError as error:

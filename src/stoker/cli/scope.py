@@ -117,7 +117,9 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., int]:
     def watched(*args: Any, **kwargs: Any) -> int:
         from stoker.work.warden import guard
 
-        return guard(lambda: answered(lambda: function(*args, **kwargs)))
+        return guard(
+            lambda has_said: answered(lambda: function(*args, **kwargs), has_said=has_said)
+        )
 
     return watched
 

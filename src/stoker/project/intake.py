@@ -10,9 +10,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from stoker.errors import Unavailable
 from stoker.work import contain
+from stoker.work.patience import Patience
 
-AGAIN_S = 2.0  # after its end, before it is started again
 _END_S = 20.0  # that it gets to finish what it is registering
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Intake:
     def __init__(self, file: str, *, on_taken: Callable[[], None]) -> None:
         self._file = file
         self._on_taken = on_taken
+        self._outage = Patience()
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,9 +63,14 @@ class Intake:
     def _mind(self) -> None:
         """Start the process, listen to it until it ends, and start it again."""
         while not self._over.is_set():
-            process = self._start()
+            try:
+                process = self._start()
+            except OSError as error:
+                self._rest(f"the intake cannot be started: {error}")
+                continue
             if process.stdout is not None:
                 while os.read(process.stdout.fileno(), 4096):
+                    self._outage.end()
                     self._on_taken()
                 process.stdout.close()
             code = process.wait()
@@ -73,18 +80,26 @@ class Intake:
                 if process.stdin is not None:
                     with suppress(OSError):
                         process.stdin.close()
-            if code != 0 and not self._over.is_set():
-                _log.warning(
-                    "the intake ended and begins anew",
-                    extra={"event": "intake_ended", "exit_code": code},
-                )
-                self._over.wait(AGAIN_S)
+            if code == Unavailable.exit_code:
+                self._rest("nothing is taken in, as the store does not answer; it is tried again")
+            elif code != 0:
+                self._outage.end()
+                self._rest(f"the intake ended with {code} and begins again")
+            else:
+                self._outage.end()
+
+    def _rest(self, trouble: str) -> None:
+        """Say what is wrong, once, and wait until it is time for another attempt."""
+        if self._over.is_set():
+            return
+        if self._outage.is_news(trouble):
+            _log.warning("%s", trouble, extra={"event": "intake_ended"})
+        self._over.wait(self._outage.next_pause_s())
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        words = [sys.executable, "-P", "-m", "stoker.project.taking", self._file]
         with self._lock, contain.sparing() as spare:
             process = subprocess.Popen(
-                words,
+                _command(self._file),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -92,3 +107,7 @@ class Intake:
             spare(process.pid)
             self._process = process
         return process
+
+
+def _command(file: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "stoker.project.taking", file]

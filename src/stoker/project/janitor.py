@@ -14,6 +14,7 @@ from stoker.store.gone import begin_again_elsewhere
 from stoker.store.pruned import Pruned
 from stoker.store.reap import promote_due, reap
 from stoker.work import leftovers
+from stoker.work.patience import Patience
 from stoker.work.scratch import wipe
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Janitor:
         self._also = also
         self._scratch_root = scratch_root
         self._cleared_s = time.monotonic()
+        self._outage = Patience()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="janitor", daemon=True)
 
@@ -71,25 +73,35 @@ class Janitor:
     ) -> None:
         self._over.set()
         self._thread.join()
-        remove_temporary(self._store)
+        self._try(lambda: remove_temporary(self._store))
 
     def _loop(self) -> None:
         while not self._over.wait(self._tick_s):
-            try:
-                fold.fold(self._store, limit_s=FOLD_LIMIT_S)
-                ordering.look_after(self._store)
-                begin_again_elsewhere(self._store)
-                remove_temporary(self._store)
-                self._store.checkpoint()
-                self._clear_leftovers()
-                self._prune()
-                if self._also is not None:
-                    self._also()
-            except StokerError as error:
+            self._try(self._tidy)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Do it, or say why not; of an outage once."""
+        try:
+            work()
+        except (StokerError, OSError) as error:
+            if self._outage.is_news(str(error)):
                 _log.warning(
                     "housekeeping has to wait",
                     extra={"event": "housekeeping_failed", "error": str(error)},
                 )
+        else:
+            self._outage.end()
+
+    def _tidy(self) -> None:
+        fold.fold(self._store, limit_s=FOLD_LIMIT_S)
+        ordering.look_after(self._store)
+        begin_again_elsewhere(self._store)
+        remove_temporary(self._store)
+        self._store.checkpoint()
+        self._clear_leftovers()
+        self._prune()
+        if self._also is not None:
+            self._also()
 
     def _prune(self) -> None:
         """Forget a little of what is too old; from the beginning every hour."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from stoker.errors import StokerError
+from stoker.errors import StokerError, Unavailable
 from stoker.intake.contents import Contents
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
@@ -29,8 +29,19 @@ BROKEN_S = 30.0  # before a source is followed again that met a bug
 _log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Follow the sources of the project that is named, until the input ends."""
+def main() -> int:
+    """Follow the sources of the project that is named, until the input ends; return the exit code.
+
+    Our parent says that the store does not answer, and starts another of us.
+    """
+    try:
+        _follow_all()
+    except Unavailable as error:
+        return error.exit_code
+    return 0
+
+
+def _follow_all() -> None:
     over = Over()
     with open_project(sys.argv[1]) as project:
         takers = takers_of(project, on_taken=_tell, over=over)
@@ -130,4 +141,4 @@ def takers_of(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -116,6 +116,8 @@ class Claims:
                 wants=self.appetite.portion(free, self._memory_bytes).wants,
                 ledger=self.ledger,
             )
+            hit("claimed")
+            self._take(tasks)  # may ask for their pipelines
         except StaleAttempt:
             raise
         except Unavailable as problem:
@@ -123,12 +125,10 @@ class Claims:
             self.is_doubtful = True
             self._wait()
             return True
-        hit("claimed")
         self.trouble = None
         self.found_nothing = not tasks
         if tasks:
             self._pause_s = PAUSE_S
-            self._take(tasks)
         else:
             self._wait()
         return True

@@ -6,6 +6,9 @@ the worker had started becomes the warden's, which kills it, and then starts the
 new worker clears the scratch and reports the lost attempts before it claims. Where control groups
 can be written, the worker and all below it are in one of their own, which is killed as a whole.
 
+A worker that was killed while the store does not answer has a successor that cannot begin. The
+warden starts others, less and less often, until one can, or a signal comes.
+
 If the warden itself is killed, the worker hears of it and stops in order. If both are, the next
 worker on this host finds what they left by its marks and its group.
 """
@@ -19,14 +22,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from stoker.errors import Unavailable
 from stoker.failpoints import hit
 from stoker.work import contain, groups
+from stoker.work.patience import Patience
 from stoker.work.scratch import remove_worker_folder
 
 MOST_DEATHS = 5  # within
 DEATHS_WINDOW_S = 60.0  # before the warden gives up
 EXIT_GAVE_UP = 70
 _SWEEP_LIMIT_S = 10.0
+_LOOK_S = 0.1  # for signals, while it waits for the store
+_NO_STORE = "the worker cannot begin again, as the store does not answer"
 
 _log = logging.getLogger(__name__)
 _folder_note: int | None = None  # in the worker: where to say which folder it has
@@ -39,11 +46,13 @@ def note_folder(path: str) -> None:
             os.write(_folder_note, os.fsencode(path) + b"\0")
 
 
-def guard(work: Callable[[], int]) -> int:
+def guard(work: Callable[[bool], int]) -> int:
     """Return what `work` returns, called in a child that is watched over, and again if it is killed.
 
     Called in the main thread of a process without other threads. Signals that ask this process to
-    stop reach the worker; the exit code of an orderly end is passed on.
+    stop reach the worker; the exit code of an orderly end is passed on. The first `work` may find
+    that the store does not answer, which is an end; for one that follows a killed one it is not:
+    it is called again later, then with True, as there is nothing new to say.
     """
     return _Warden(work).watch()
 
@@ -51,12 +60,17 @@ def guard(work: Callable[[], int]) -> int:
 class _Warden:
     """One `guard`."""
 
-    def __init__(self, work: Callable[[], int]) -> None:
+    def __init__(self, work: Callable[[bool], int]) -> None:
         self._work = work
         self._worker = 0
         self._stops = 0
+        self._stop_number = 0
+        self._was_killed = False  # a worker before this one
         self._deaths: list[float] = []
         self._notes = (-1, -1)
+        self._left: list[str] = []  # folders of killed workers, which a successor clears if it can
+        self._outage = Patience()
+        self._has_said = False
 
     def watch(self) -> int:
         """Start the worker, and again when it is killed; return the code to end with."""
@@ -73,16 +87,22 @@ class _Warden:
                 status = self._wait()
                 code = os.waitstatus_to_exitcode(status)
                 hit("warden.worker_ended")
-                groups.kill(self._worker)
+                worker, self._worker = self._worker, 0
+                groups.kill(worker)
                 hit("warden.group_killed")
                 self._sweep(spared)
                 hit("warden.swept")
-                if code >= 0:
+                folders = self._noted_folders()
+                if code < 0:
+                    self._left += folders
+                    if not self._may_start_again(-code):
+                        return 128 - code if self._stops else EXIT_GAVE_UP
+                elif folders or not self._was_killed or code != Unavailable.exit_code:
                     return code
-                if not self._may_start_again(-code):
-                    self._remove_folders()
-                    return 128 - code if self._stops else EXIT_GAVE_UP
+                elif not self._wait_for_store():
+                    return 128 + self._stop_number
         finally:
+            self._remove_folders()
             self._close_notes()
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -101,7 +121,7 @@ class _Warden:
             code = EXIT_GAVE_UP
             try:
                 self._become_worker(parent, handlers, mask)
-                code = self._work()
+                code = self._work(self._has_said)
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else int(end.code is not None)
             finally:  # the child never returns into its parent's code
@@ -135,6 +155,7 @@ class _Warden:
     def _pass_on(self, number: int, _frame: object) -> None:
         """A signal to the warden is one to the worker; from a terminal it has come there already."""
         self._stops += 1
+        self._stop_number = number
         if self._worker and not (number == signal.SIGINT and _is_shared_with(self._worker)):
             with suppress(ProcessLookupError):
                 os.kill(self._worker, number)
@@ -177,16 +198,32 @@ class _Warden:
             "the worker was killed and begins anew",
             extra={"event": "worker_killed", "signal": number},
         )
+        self._was_killed, self._has_said = True, False
+        self._outage.end()
         return True
 
-    def _remove_folders(self) -> None:
-        """The folders of the worker that will not be followed by another are gone."""
+    def _wait_for_store(self) -> bool:
+        """Wait until it is time for another worker to try; False if a signal has come."""
+        if self._outage.is_news(_NO_STORE):
+            _log.warning("%s; it is tried again", _NO_STORE, extra={"event": "store_away"})
+        self._has_said = True
+        until_s = time.monotonic() + self._outage.next_pause_s()
+        while not self._stops and time.monotonic() < until_s:
+            time.sleep(_LOOK_S)
+        return not self._stops
+
+    def _noted_folders(self) -> list[str]:
+        """Return the folders that the worker had; none if it never began to work."""
         noted = b""
         with suppress(BlockingIOError):
             noted = os.read(self._notes[0], 1 << 16)
-        for path in filter(None, noted.split(b"\0")):
+        return [os.fsdecode(path) for path in noted.split(b"\0") if path]
+
+    def _remove_folders(self) -> None:
+        """Nothing is left of the folders of killed workers, also where no other worker followed."""
+        for folder in self._left:
             with suppress(OSError):
-                remove_worker_folder(os.fsdecode(path))
+                remove_worker_folder(folder)
 
     def _close_notes(self) -> None:
         for descriptor in self._notes:

@@ -15,9 +15,11 @@ from stoker.work.scratch import process_start
 
 GUARDED = """
 import logging, sys
+from stoker.work import patience
 from stoker.work.warden import guard
 logging.basicConfig(level=logging.INFO)
-def work():
+patience.PAUSE_S = patience.PAUSE_MOST_S = float(sys.argv[4])
+def work(has_said):
     code = sys.argv[3]
     exec(code)
     return 0
@@ -47,10 +49,10 @@ def guarded(rig):
     """Start a worker with a warden; all of it is gone at the end, whatever happens."""
     started = []
 
-    def start(code: str = WORK, **options) -> subprocess.Popen:
+    def start(code: str = WORK, pause_s: float = 0.02, **options) -> subprocess.Popen:
         options = {"slots": 1, "drain": True} | options
         process = subprocess.Popen(
-            [sys.executable, "-c", GUARDED, str(rig.folder), repr(options), code],
+            [sys.executable, "-c", GUARDED, str(rig.folder), repr(options), code, str(pause_s)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -186,6 +188,49 @@ def test_a_worker_that_dies_again_and_again_is_given_up(guarded):
     assert len(re.findall("begins anew", err)) == 5
 
 
+# Lives: the first is killed; those that follow find no store, until `back` is there.
+OUTAGE = """
+import os, pathlib
+here = pathlib.Path(sys.argv[1])
+lives = here / "lives"
+lives.open("a").write(f"{int(has_said)}")
+if len(lives.read_text()) == 1:
+    os.kill(os.getpid(), 9)
+if not (here / "back").exists():
+    has_said or print("the store is away", file=sys.stderr)
+    sys.exit(5)
+"""
+
+
+def begin_outage(rig, guarded, *, lives, **more):
+    process = guarded(OUTAGE, **more)
+    path = rig.folder / "lives"
+    wait_until(lambda: path.exists() and len(path.read_text()) >= lives, "it is tried again")
+    return process
+
+
+def test_a_worker_that_was_killed_while_the_store_is_away_comes_back_with_it(rig, guarded):
+    process = begin_outage(rig, guarded, lives=5)
+    (rig.folder / "back").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert (rig.folder / "lives").read_text().startswith("0011")
+    assert err.count("the store is away") == 1
+    assert err.count("the store does not answer; it is tried again") == 1
+
+
+def test_a_warden_that_waits_for_the_store_stops_on_a_signal(rig, guarded):
+    process = begin_outage(rig, guarded, lives=2, pause_s=600)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM, err
+
+
+def test_a_store_that_is_away_from_the_beginning_is_told_at_once(guarded):
+    process = guarded("sys.exit(5)")
+    assert process.wait(timeout=30) == 5
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [("sys.exit(3)", 3), ("raise ValueError('oh')", 70), ("", 0), ("sys.exit('words')", 1)],
@@ -220,7 +265,7 @@ def fork_late():
     os.kill(os.getpid(), signal.%s)
     return fork()
 os.fork = fork_late
-sys.exit(guard(lambda: time.sleep(60)))
+sys.exit(guard(lambda _has_said: time.sleep(60)))
 """
 
 
