@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+from stoker.errors import UserError
 from stoker.intake import texts
 from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
@@ -70,9 +71,13 @@ class CommandSource:
             content = out.read()
         if self.trouble is not None:
             content = _whole_lines(content)
-        names = texts.numbered(content)
-        folder = self._pipeline.folder
-        for item in listed_items(self._listing, names, name=self._title(), folder=folder):
+        folder, title = self._pipeline.folder, self._title()
+        try:
+            names = texts.numbered_in(content, name=title)
+        except UserError as error:
+            names = iter(())
+            self.trouble = "\n".join(filter(None, (self.trouble, str(error))))
+        for item in listed_items(self._listing, names, name=title, folder=folder):
             yield from self._refusals()
             yield item
         yield from self._refusals()

@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 
 from stoker.intake.names import companion_of
-from stoker.intake.patterns import matches
+from stoker.model.globs import matches
 from stoker.model.source import Source
 
 _SUM = re.compile(r"([0-9a-fA-F]{16,128})[ \t]+[ *]?(.+)")

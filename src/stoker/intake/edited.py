@@ -22,7 +22,7 @@ from stoker.errors import UserError
 from stoker.intake import texts
 from stoker.intake.answer import SUFFIX, Answer, write_report
 from stoker.intake.listed import listed_items
-from stoker.intake.listing import Listing
+from stoker.intake.listing import Listing, check_is_file
 from stoker.intake.patterns import edited_files
 from stoker.intake.settle import Look, look
 from stoker.intake.source import Find, Mark, Over, Refusal
@@ -224,6 +224,7 @@ class EditedSource:
         )
         memory = _Memory(stamp=self._stamp(before))
         try:
+            check_is_file(path)
             content = Path(path).read_bytes()
             if look(path) != before:
                 return  # it is being saved just now, and settles anew
@@ -331,7 +332,7 @@ class Reading:
                 on_row=self._take,
             )
         else:
-            names = texts.numbered(content)
+            names = texts.numbered_in(content, name=self._name)
             items = listed_items(
                 self._listing, names, name=self._name, folder=folder, on_row=self._take
             )
@@ -366,12 +367,13 @@ class Reading:
 def _ends_with_a_line(path: str) -> bool:
     """Whether the file's last line has its end; an empty file has none."""
     try:
+        check_is_file(path)
         with open(path, "rb") as file:
             if not file.seek(0, os.SEEK_END):
                 return False
             file.seek(-1, os.SEEK_END)
             return file.read(1) in (b"\n", b"\r", b"\0")
-    except OSError:
+    except (OSError, UserError):
         return True  # reading it tells what is wrong
 
 

@@ -1,10 +1,15 @@
-"""Names in a list, one by one, so that each that cannot be taken is refused with its line."""
+"""Names in a list, one by one, so that each that cannot be taken is refused with its line.
+
+A list of files names files: a folder in it would stand for all that is below it, which a list that was
+decoded wrongly, or a slip, must never do.
+"""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 
 from stoker.intake.listing import Listing
 from stoker.intake.nearby import Nearby
+from stoker.intake.texts import wrong_bytes
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind
 
@@ -33,10 +38,21 @@ def listed_items(
         hint = nearby.hint(folder, written) if is_path else ""
         listing.refuse(f"`{name}`, line {at}: {message}{hint}")
 
-    quiet = listing.refusing_to(refuse)
-    for at, written in names:
-        whole = os.path.join(folder, written) if is_path else written
-        for item in quiet.names((whole,)):
-            if on_row is not None:
-                on_row(at, item)
-            yield item
+    def texts() -> Iterator[str]:
+        nonlocal at, written
+        for number, text in names:
+            at, written = number, text
+            shown = None if is_path else wrong_bytes(written)
+            if shown is not None:
+                refuse(
+                    f"has bytes that are not UTF-8 (in Latin-1 they are `{shown}`); save the list "
+                    "as UTF-8"
+                )
+                continue
+            yield os.path.join(folder, written) if is_path else written
+
+    # Each name is asked for when all before it has been dealt with: `at` is the line of the item.
+    for item in listing.refusing_to(refuse).names(texts(), opens_folders=False):
+        if on_row is not None:
+            on_row(at, item)
+        yield item

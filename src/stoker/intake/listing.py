@@ -14,6 +14,7 @@ import xxhash
 
 from stoker.errors import UserError
 from stoker.intake.patterns import PathFilter
+from stoker.intake.reach import check_reach
 from stoker.model.item import NewItem, is_plain_key, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.spec.keys import absolute_path, key_for_path, key_from_template
@@ -63,12 +64,16 @@ class Listing:
             priority=self.priority,
         )
 
-    def names(self, names: Iterable[str]) -> Iterator[NewItem]:
-        """Yield an item for each name: a path, or for records the record's own text."""
+    def names(self, names: Iterable[str], *, opens_folders: bool = True) -> Iterator[NewItem]:
+        """Yield an item for each name: a path, or for records the record's own text.
+
+        A folder stands for the files below it; not with `opens_folders` false, where it is refused.
+        """
         self._be_checked()
         if self.pipeline.items is ItemKind.RECORDS:
             return self._records(names)
-        make = self._folder_items if self.pipeline.items is ItemKind.FOLDERS else self._files
+        of_files = self._files if opens_folders else self._single_file
+        make = self._folder_items if self.pipeline.items is ItemKind.FOLDERS else of_files
         return (item for name in names for item in self._guarded(make, name))
 
     def _guarded(self, make: Callable[[str], Iterator[NewItem]], name: str) -> Iterator[NewItem]:
@@ -134,16 +139,22 @@ class Listing:
         params, mark = self._params or {}, self._mark
         found = _look(path)
         if stat.S_ISDIR(found.st_mode):
-            taken = 0
-            for inner in self._filter.below(path, self.refuse):
-                taken += 1
-                yield from self._guarded(self._inner_file, inner)
-            if not taken:
-                self.refuse(f"`{path}` holds no file that pipeline `{self.pipeline.name}` takes")
+            check_reach(path, self._project_folder)
+            yield from self.files_below(path)
             return
         yield self._file(path, found, params, mark)
 
-    def _inner_file(self, path: str) -> Iterator[NewItem]:
+    def files_below(self, folder: str) -> Iterator[NewItem]:
+        """Yield the files below a folder that the pipeline takes; one without any is refused."""
+        self._be_checked()
+        taken = 0
+        for inner in self._filter.below(folder, self.refuse):
+            taken += 1
+            yield from self._guarded(self._single_file, inner)
+        if not taken:
+            self.refuse(f"`{folder}` holds no file that pipeline `{self.pipeline.name}` takes")
+
+    def _single_file(self, path: str) -> Iterator[NewItem]:
         yield self._file(path, _look(path), self._params or {}, self._mark)
 
     def file_at(
@@ -174,9 +185,14 @@ class Listing:
     def _file(
         self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
     ) -> NewItem:
+        if stat.S_ISDIR(found.st_mode):
+            raise UserError(
+                f"`{path}` is a folder; the items of pipeline `{self.pipeline.name}` are files: name "
+                f"each of them (`stoker push {self.pipeline.name} FOLDER` takes all files in one)"
+            )
         if not stat.S_ISREG(found.st_mode):
             raise UserError(
-                f"`{path}` is neither a file nor a folder, but {_kind(found.st_mode)}; "
+                f"`{path}` is neither a file nor a folder, but {kind_of(found.st_mode)}; "
                 f"the items of pipeline `{self.pipeline.name}` are files"
             )
         if not os.access(path, os.R_OK):
@@ -225,6 +241,7 @@ class Listing:
             )
         if not os.access(path, os.R_OK | os.X_OK):
             raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
+        check_reach(path, self._project_folder, with_project=True)
         default, real = self._key_and_path(path.rstrip("/") or "/")
         size_bytes, mtime_ns, files = measure_folder(real)
         return NewItem(
@@ -309,6 +326,14 @@ def measure_folder(path: str) -> tuple[int, int, int]:
     return total, newest, files
 
 
+def check_is_file(path: str) -> None:
+    """Raise UserError if something else than a file is there: a named pipe is never opened."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else kind_of(mode)
+        raise UserError(f"`{path}` is not a file, but {kind}; put a file there, or another path")
+
+
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -317,7 +342,8 @@ _KINDS = (
 )
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """Return what something is that is neither a file nor a folder, in words."""
     return next((word for is_kind, word in _KINDS if is_kind(mode)), "something else")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from stoker.intake.patterns import matches
+from stoker.model.globs import matches
 from stoker.model.source import Source
 from stoker.spec.names import split_suffix
 

@@ -31,7 +31,7 @@ class Nearby:
     def _in(self, folder: str) -> list[str]:
         if folder not in self._names:
             try:
-                names = os.listdir(folder)
+                names = os.listdir(folder or ".")
             except (OSError, ValueError):
                 names = []
             self._names[folder] = names if len(names) <= _NAMES else []

@@ -4,41 +4,25 @@ A quote that is never closed spoils the record it stands in, and none that comes
 """
 
 import csv
-import io
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from stoker.errors import UserError
+from stoker.intake.texts import decoded_lines
 
 _LINES_IN_A_RECORD = 1_000  # a quoted cell longer than this is a quote that somebody forgot
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
-
-def text_of(file: BinaryIO) -> io.TextIOWrapper:
-    """Return the file as text: UTF-8 with or without a byte order mark, or UTF-16 with one.
-
-    Bytes that are no UTF-8 stand as lone surrogates, as in names of files.
-    """
-    buffered = (
-        file
-        if isinstance(file, io.BufferedReader)
-        else io.BufferedReader(cast("io.RawIOBase", file))
-    )
-    encoding = "utf-16" if buffered.peek(2)[:2] in _UTF16 else "utf-8-sig"
-    errors = "replace" if encoding == "utf-16" else "surrogateescape"
-    return io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="")
 
 
 class Records:
     """Reads a table: first `titles`, then the records. `refuse` hears of a line and what is wrong.
 
-    UserError if the file has no first line.
+    UserError if the file has no first line, or is not text that can be decoded.
     """
 
     def __init__(self, file: BinaryIO, *, name: str, refuse: Callable[[int, str], None]) -> None:
         self._refuse = refuse
-        self._lines = iter(text_of(file))
+        self._lines = decoded_lines(file, name=name, newline="")
         self._again: deque[str] = deque()
         self._line = 0
         head = self._next() or ""

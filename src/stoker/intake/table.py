@@ -14,6 +14,7 @@ from stoker.errors import UserError
 from stoker.intake.listing import Listing
 from stoker.intake.nearby import Nearby
 from stoker.intake.records import Records
+from stoker.intake.texts import wrong_bytes
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Param
 from stoker.spec.params import check_value
@@ -94,10 +95,10 @@ class Table:
             raise _BadCell("is empty; it names the item", self._titles[0])
         is_path = self._listing.pipeline.items is not ItemKind.RECORDS
         for number, cell in enumerate(cells):
-            if cell.isascii() or (number == 0 and is_path):
+            if number == 0 and is_path:
                 continue
-            if any("\ud800" <= character <= "\udfff" for character in cell):
-                shown = cell.encode("utf-8", "surrogateescape").decode("latin-1")
+            shown = wrong_bytes(cell)
+            if shown is not None:
                 raise _BadCell(
                     f"has bytes that are no UTF-8 (in Latin-1 they are `{shown}`); save the table "
                     "as UTF-8",

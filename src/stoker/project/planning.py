@@ -174,10 +174,11 @@ class Planner:
     def _of_sources(self, pipeline: Pipeline, listing: Listing) -> Iterator[NewItem]:
         for source in pipeline.sources:
             if source.folder is not None and os.path.isdir(source.folder):
-                names = [source.folder]
                 if pipeline.items is ItemKind.FOLDERS:
-                    names = sorted(entry.path for entry in os.scandir(names[0]) if entry.is_dir())
-                yield from listing.names(names)
+                    inside = os.scandir(source.folder)
+                    yield from listing.names(sorted(one.path for one in inside if one.is_dir()))
+                else:
+                    yield from listing.files_below(source.folder)
             tables = edited_files(source.table, folder=pipeline.folder) if source.table else ()
             for table in filter(os.path.isfile, tables):
                 with open(table, "rb") as file:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from stoker.errors import NotFound, UserError
 from stoker.intake import texts
+from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
 from stoker.intake.table import table_items
 from stoker.model.item import NewItem
@@ -74,8 +75,10 @@ def _items(
             )
         yield from listing.names([""])
     if from_file is not None:
+        read = texts.nul_separated if nul else texts.numbered
         with _open(from_file) as file:
-            yield from listing.names(texts.nul_separated(file) if nul else texts.lines(file))
+            named = read(file, name=from_file)
+            yield from listed_items(listing, named, name=from_file, folder="")
     if table is not None:
         yield from _of_table(listing, table)
 

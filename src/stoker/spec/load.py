@@ -70,7 +70,7 @@ def load_project(file: Path) -> Loaded:
 
     table = validate(main.raw, ProjectFile, main.findings)
     settings = _settings(table, main, str(file.parent))
-    shared = _Shared(_pool_sizes(table, main.raw), settings.secrets)
+    shared = _Shared(_pool_sizes(table, main.raw), settings.secrets, str(file.parent))
     pipelines = shared.build(table, main, str(file.parent))
     loading = _Including(shared, pipelines, dict.fromkeys(table.pipelines, file.stem))
     for pattern in table.include:
@@ -100,7 +100,7 @@ def _secrets_of_feeds(pipelines: Mapping[str, Pipeline]) -> Iterator[str]:
 
 def _problems_of_included(main: _File, file: Path) -> list[Problem]:
     """Return the problems of what a main file that is no TOML includes; its pools are not known."""
-    loading = _Including(_Shared(None, None), {}, {})
+    loading = _Including(_Shared(None, None, str(file.parent)), {}, {})
     head = re.split(r"^\s*\[", main.text, maxsplit=1, flags=re.MULTILINE)[0]
     try:
         patterns = tomllib.loads(head).get("include", [])
@@ -167,21 +167,27 @@ class _Shared:
     """What all pipelines of a project are checked against."""
 
     def __init__(
-        self, pools: Mapping[str, int | None] | None, secrets: tuple[str, ...] | None
+        self,
+        pools: Mapping[str, int | None] | None,
+        secrets: tuple[str, ...] | None,
+        project_folder: str,
     ) -> None:
         self._pools = pools
         self._secrets = secrets
+        self._project_folder = project_folder
 
     def build(self, table: IncludedFile, file: _File, folder: str) -> dict[str, Pipeline]:
         """Return the pipelines of one file, their problems reported."""
         from stoker.spec.build import Builder
         from stoker.spec.check import check_pipeline
+        from stoker.spec.sources import check_sources
 
         raw = (file.raw or {}).get("pipelines", {})
         pipelines: dict[str, Pipeline] = {}
         for name, pipeline in table.pipelines.items():
             of_pipeline = raw[name] if isinstance(raw[name], dict) else {}
             built = Builder(name, folder, of_pipeline, file.findings).build(pipeline)
+            check_sources(built, self._project_folder, file.findings)
             check_pipeline(built, file.findings, pools=self._pools, secrets=self._secrets)
             pipelines[name] = built
         return pipelines

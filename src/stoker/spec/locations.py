@@ -13,3 +13,8 @@ def absolute(path: str, folder: str) -> str:
 def absolute_file(file: Path) -> Path:
     """Return `file` from the root, links left as they are."""
     return Path(os.path.normpath(file.absolute()))
+
+
+def holds(folder: str, other: str) -> bool:
+    """Whether `other` is somewhere in `folder`; both are absolute, and a folder does not hold itself."""
+    return folder != other and other.startswith(folder.rstrip("/") + "/")

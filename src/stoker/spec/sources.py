@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
+from stoker.model.globs import matches
+from stoker.model.pipeline import ItemKind
 from stoker.model.source import FIELD, Command, Rules, Source
 from stoker.spec.feeds import build_feed
-from stoker.spec.locations import absolute
+from stoker.spec.locations import absolute, holds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stoker.model.pipeline import Pipeline
     from stoker.spec.locate import Path
     from stoker.spec.schema import ParamTable
     from stoker.spec.source_keys import RulesTable, SourceTable
@@ -96,6 +100,31 @@ def _check_required(
     if needed:
         message = f"a {place} gives names only, and parameter `{needed[0]}` is required"
         findings.add((*path, place), message, "give it a default, or take the items from a table")
+
+
+def check_sources(pipeline: Pipeline, project_folder: str, findings: Findings) -> None:
+    """Report sources whose folder holds the project, so that its results would become items.
+
+    Allowed where `exclude` leaves the project's folder out. Links are followed, as a look does.
+    """
+    project = os.path.realpath(project_folder)
+    for source in pipeline.sources:
+        if source.folder is None:
+            continue
+        path: Path = ("pipelines", pipeline.name, "sources", source.name, "folder")
+        folder = os.path.realpath(source.folder)
+        if folder == "/":
+            message = "the whole file system is not a source"
+            findings.add(path, message, "name the folder that you mean")
+        elif holds(folder, project):
+            inside = os.path.relpath(project, folder)
+            is_folders = pipeline.items is ItemKind.FOLDERS
+            probe = inside.split("/")[0] if is_folders else f"{inside}/x"
+            if not any(matches(probe, pattern) for pattern in source.exclude):
+                message = f"`{source.folder}` holds this project, with its store and its results"
+                pattern = probe if is_folders else f"{inside}/**"
+                hint = f'name the folder that you mean, or set `exclude = ["{pattern}"]`'
+                findings.add(path, message, hint)
 
 
 def _command(table: SourceTable, path: Path, findings: Findings) -> Command | None:

@@ -49,8 +49,17 @@ def test_each_line_is_an_item():
     )
 
 
-def test_names_may_end_with_nul():
-    assert look(r"printf 'a\nb\0c\0'")[0] == ["a%0Ab", "c"]
+def test_names_may_end_with_nul_where_all_are_paths(tmp_path):
+    for name in ("a\nb.dat", "c.dat"):
+        (tmp_path / name).write_text("x")
+    text = "find . -type f -print0 | sort -z"
+    assert look(text, folder=tmp_path, items=ItemKind.FILES)[0] == ["a%0Ab.dat", "c.dat"]
+
+
+def test_output_in_another_encoding_is_trouble_and_takes_nothing():
+    keys, refused, trouble = look("printf '/data/a\\n' | iconv -t UTF-16LE")
+    assert (keys, refused) == ([], [])
+    assert "has NUL characters" in trouble
 
 
 def test_paths_are_relative_to_the_file_of_the_pipeline(tmp_path):

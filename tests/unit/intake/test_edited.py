@@ -231,9 +231,9 @@ def test_a_file_that_is_not_there_is_told_and_awaited(desk):
 def test_a_name_that_cannot_be_read_is_trouble_and_no_loop(desk):
     (desk.folder / "t.tsv").mkdir()
     _, refused = desk.look()
-    assert "cannot be read" in refused[0]
+    assert "is not a file, but a folder" in refused[0]
     assert desk.look() == ([], [])
-    assert "cannot be read" in desk.source.trouble
+    assert "is not a file, but a folder" in desk.source.trouble
 
 
 def test_an_answer_that_cannot_be_written_does_not_matter(desk):
@@ -301,3 +301,13 @@ def test_who_wrote_more_than_there_is_room_for_has_an_answer_already(desk):
     assert "Good, and not all taken yet:" in report
     assert desk.look()[0] == ["Pen1", "Pen2"]
     assert desk.report("t.tsv")[0].endswith("2 taken, 1 refused")
+
+
+@pytest.mark.parametrize("kind", ["list", "table"])
+def test_a_named_pipe_is_trouble_and_is_never_opened(tmp_path, kind):
+    place = {"list": {"listing": "names"}, "table": {"table": "names"}}[kind]
+    desk = Desk(tmp_path, params=(), **place)
+    os.mkfifo(tmp_path / "names")
+    keys, (message,) = desk.look()
+    assert not keys
+    assert message.startswith(f"`{tmp_path}/names` is not a file, but a named pipe")

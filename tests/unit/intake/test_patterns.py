@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from stoker.intake.patterns import PathFilter, matches
+from stoker.intake.patterns import PathFilter
+from stoker.model.globs import matches
 from stoker.model.pipeline import Pipeline, Source
 
 
