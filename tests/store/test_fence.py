@@ -281,3 +281,12 @@ def test_a_file_of_nobody_is_refused_however_often_it_is_tried(line):
     assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True}) == set()
     again = publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
     assert again == {"/o/x"}
+
+
+def test_a_worker_is_gone_once_its_lease_has_run_out_or_it_has_ended(rig):
+    """Whose scratch another host's boot left is cleared then, and not before."""
+    alive, lapsed, ended = rig.worker(), rig.worker(), rig.worker()
+    rig.lapse(lapsed)
+    fleet.retire(rig.store, ended)
+    gone = {worker: fleet.is_gone(rig.store, worker) for worker in (alive, lapsed, ended, 999)}
+    assert gone == {alive: False, lapsed: True, ended: True, 999: True}

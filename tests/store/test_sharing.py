@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from stoker.errors import NotFound, UserError
+from stoker.model.bounds import PRIORITY
 from stoker.model.hours import parse_hours
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
@@ -396,3 +397,40 @@ def test_a_rerun_of_the_first_is_free_to_go_elsewhere_and_of_the_second_is_not(r
     control.rerun(rig.store, rig.select(steps=("first",)), ME)
     assert pairs(rig.claim(other, 4)) == [("a", "first")]
     rig.check()
+
+
+# --------------------------------------------------------------------------------------- priority
+
+
+def test_priorities_at_their_bounds_go_in_order_with_shares_on(rig):
+    """For every size, so that ranks differ; what a finished step makes ready keeps its priority."""
+    rig.apply(line(step("one"), step("two", after=("one",))))
+    pools.set_shares(rig.store, Shares(by=ShareBy.USER, weights={"anna": 3.0}))
+    wanted = [PRIORITY.most, PRIORITY.most - 1, 1, 0, -1, PRIORITY.least + 1, PRIORITY.least]
+    for number, priority in enumerate(reversed(wanted)):
+        size = 1 << (9 * number)
+        items = [
+            NewItem(key=f"{user}{priority}", path=f"/{user}{priority}", size_bytes=size,
+                    fingerprint="1", priority=priority)
+            for user in ("anna", "ben")
+        ]  # fmt: skip
+        for item in items:
+            register.register(rig.store, "line", [item], by_user=item.key.rstrip("-0123456789"))
+    worker, ledger, order = rig.worker(slots=1), Ledger(), []
+    while claimed := rig.claim(worker, 1, ledger=ledger):
+        order.append(
+            (int(claimed[0].key.removeprefix("anna").removeprefix("ben")), claimed[0].step)
+        )
+        assert rig.end(claimed[0])
+    assert [priority for priority, _ in order] == [one for one in wanted for _ in range(4)]
+    assert reports.status(rig.store).pipelines["line"].items["done"] == len(wanted) * 2
+    rig.check()
+
+
+@pytest.mark.parametrize("priority", [PRIORITY.most + 1, PRIORITY.least - 1, 1 << 40, 1 << 62])
+def test_no_store_takes_a_priority_beyond_its_bounds(rig, priority):
+    rig.apply(line(step("one")))
+    item = NewItem(key="a", path="/a", fingerprint="1", priority=priority)
+    with pytest.raises(Exception, match=r"(?i)item_priority|range"):
+        register.register(rig.store, "line", [item])
+    assert rig.states() == {}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.render import data, human_seconds, json_line, plural, say, table
-from stoker.cli.scope import Scope, command, json_option
+from stoker.cli.scope import Scope, command, json_option, whole
 from stoker.errors import UserError
+from stoker.model.bounds import CPUS
 
 if TYPE_CHECKING:
     from stoker.project.planning import Plan
@@ -18,7 +19,7 @@ _SHOWN = 10
 @command()
 @click.argument("pipeline", required=False, metavar="[PIPELINE")
 @click.argument("paths", nargs=-1, metavar="[PATH]...]")
-@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="On one host of N slots.")
+@click.option("--slots", type=whole(CPUS), metavar="N", help="On one host of N slots.")
 @click.option(
     "--fleet",
     metavar="HOSTSxSLOTS|FILE",

@@ -6,8 +6,9 @@ import click
 
 from stoker.cli.apply import tell_applied
 from stoker.cli.render import data, json_line, plural, say
-from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option
+from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option, whole
 from stoker.errors import Conflict, UserError
+from stoker.model.bounds import PRIORITY
 
 if TYPE_CHECKING:
     from stoker.store.registered import Registered
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("-0", "nul", is_flag=True, help="In the list, a NUL follows each name.")
 @click.option("--table", metavar="FILE|-", help="Read rows of a CSV or TSV file with a header.")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Set a parameter.")
-@click.option("--priority", type=int, metavar="N", help="Higher comes first; by default 0.")
+@click.option(
+    "--priority", type=whole(PRIORITY), metavar="N", help="Higher comes first; by default 0."
+)
 @json_option
 @dry_run_option
 @reason_option

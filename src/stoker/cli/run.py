@@ -18,7 +18,8 @@ from stoker.cli.render import (
     shortened,
     visible,
 )
-from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option
+from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option, whole
+from stoker.model.bounds import CPUS
 
 if TYPE_CHECKING:
     from stoker.project import Project
@@ -35,7 +36,7 @@ _FIELDS = (
 @command(is_guarded=True)
 @click.argument("pipeline", required=False, metavar="[PIPELINE")
 @click.argument("paths", nargs=-1, metavar="[PATH]...]")
-@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@click.option("--slots", type=whole(CPUS), metavar="N", help="How many cpus to fill.")
 @dry_run_option
 @reason_option
 @json_option

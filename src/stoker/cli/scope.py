@@ -12,6 +12,7 @@ import click
 
 from stoker.cli.ending import answered
 from stoker.errors import UserError
+from stoker.model.bounds import Bounds
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
@@ -236,6 +237,11 @@ def tell_unknown_keys(project: "Project", selection: Selection) -> None:
             say(str(error))
     if len(unknown) > _UNKNOWN:
         say(f"and {len(unknown) - _UNKNOWN:,} more keys that no item has")
+
+
+def whole(bounds: Bounds) -> click.IntRange:
+    """Return the type of an option that is a whole number within bounds."""
+    return click.IntRange(int(bounds.least), int(bounds.most))
 
 
 class Duration(_NumberType):

@@ -6,7 +6,8 @@ from stoker.cli.apply import tell_applied
 from stoker.cli.push import in_words, tell_troubles
 from stoker.cli.render import human_seconds, say
 from stoker.cli.run import tell_wait
-from stoker.cli.scope import Scope, command
+from stoker.cli.scope import Scope, command, whole
+from stoker.model.bounds import CPUS
 
 _PAGE = "the web page of a later release"
 
@@ -20,7 +21,7 @@ _PAGE = "the web page of a later release"
     metavar="N",
     help=f"Where {_PAGE} will listen.",
 )
-@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@click.option("--slots", type=whole(CPUS), metavar="N", help="How many cpus to fill.")
 @click.option("--no-web", is_flag=True, help=f"Without {_PAGE}.")
 @click.option("--once", is_flag=True, help="Take in and tidy up once, and end; for cron.")
 def up(scope: Scope, host: str, port: int, slots: int | None, no_web: bool, once: bool) -> None:  # noqa: ARG001 - the contract's options

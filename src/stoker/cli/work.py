@@ -7,11 +7,12 @@ import click
 from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.render import human_seconds, last_word, plural, say
 from stoker.cli.run import tell_left
-from stoker.cli.scope import DURATION, TAGS, Scope, command
+from stoker.cli.scope import DURATION, TAGS, Scope, command, whole
+from stoker.model.bounds import CPUS
 
 
 @command(is_guarded=True)
-@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many cpus to fill.")
+@click.option("--slots", type=whole(CPUS), metavar="N", help="How many cpus to fill.")
 @click.option("--drain", is_flag=True, help="End when nothing is left for it.")
 @click.option("--time-limit", type=DURATION, metavar="T", help="Stop after this time, as `2h`.")
 @click.option("--name", metavar="NAME", help="What to call it; by default host and process.")

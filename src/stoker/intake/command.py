@@ -6,7 +6,6 @@ nothing else. Its failure is the source's trouble, with its own last words.
 """
 
 import os
-import select
 import signal
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from stoker.errors import UserError
 from stoker.intake import texts
 from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
-from stoker.intake.source import Find, Mark, Over, Refusal
+from stoker.intake.source import Find, Mark, Over, Refusal, await_any
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Command
 from stoker.spec.environment import base_environment
@@ -138,9 +137,7 @@ class CommandSource:
         descriptor = os.pidfd_open(pid)
         try:
             if self._over is None:
-                poll = select.poll()
-                poll.register(descriptor, select.POLLIN)
-                poll.poll(limit_s * 1000)
+                await_any(limit_s, descriptor)
             else:
                 self._over.rest(limit_s, descriptor)
         finally:

@@ -16,6 +16,8 @@ from stoker.model.item import NewItem
 from stoker.store.registered import Registered
 from stoker.store.sources import Folder
 
+_PIECE_S = 86_400.0  # of a long wait: the system takes no more than 24 days at once
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -64,14 +66,23 @@ class Over:
         """Return after `seconds`, or once a descriptor can be read, or when the end has come."""
         if self._is_set:
             return
-        poll = select.poll()
-        for descriptor in (self._descriptor, *descriptors):
-            poll.register(descriptor, select.POLLIN)
-        poll.poll(max(0.0, seconds) * 1000)
+        await_any(seconds, self._descriptor, *descriptors)
 
     def close(self) -> None:
         """Give the descriptor back; nobody rests any more."""
         os.close(self._descriptor)
+
+
+def await_any(seconds: float, *descriptors: int) -> None:
+    """Return after `seconds`, or once one of the descriptors can be read."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    until_s = time.monotonic() + seconds
+    while (left_s := until_s - time.monotonic()) > _PIECE_S:
+        if poll.poll(_PIECE_S * 1000):
+            return
+    poll.poll(max(0.0, left_s) * 1000)
 
 
 class Pace:

@@ -14,7 +14,8 @@ from stoker.model.curve import Curve
 KNOTS = 8  # of a curve of ranks, at most
 PRIORITY_BITS = 40  # a priority is 2^40 milliseconds of rank: no rank reaches the next priority
 PROBE_S = 1e6  # added to a rank: more than a way is long, less than a priority
-_MOST_MS = (1 << PRIORITY_BITS) - 1
+MOST_MS = (1 << PRIORITY_BITS - 1) - 1  # seventeen years: a rank is never longer
+_RANK_BITS = (1 << PRIORITY_BITS) - 1
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -82,7 +83,7 @@ def order_key(priority: int, rank_s: float) -> int:
 
 def rank_ms(rank_s: float) -> int:
     """Return a rank in whole milliseconds, within what an order key has room for."""
-    return min(max(round(rank_s * 1000), 0), _MOST_MS)
+    return min(max(round(rank_s * 1000), 0), MOST_MS)
 
 
 def priority_of(key: int) -> int:
@@ -92,7 +93,7 @@ def priority_of(key: int) -> int:
 
 def rank_of(key: int) -> float:
     """Return the rank in an order key, in seconds."""
-    return (-key & _MOST_MS) / 1000
+    return (-key & _RANK_BITS) / 1000
 
 
 def _thinned(sizes: Sequence[int]) -> list[int]:

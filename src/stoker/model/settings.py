@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 
+from stoker.model.bounds import POOL_SLOTS, TIME_S
 from stoker.model.hours import Hours
 from stoker.model.shares import Shares
-
-MOST_SLOTS = 10_000  # of one pool; each is a row of the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +26,10 @@ class Pool:
 
 def check_slot_count(n: int) -> None:
     """ValueError unless a pool may have so many slots."""
-    if n > MOST_SLOTS:
-        raise ValueError(f"a pool has at most {MOST_SLOTS:,} slots; count it in larger pieces")
+    if not POOL_SLOTS.holds(n):
+        raise ValueError(
+            f"a pool has 0 to {POOL_SLOTS.most:,} slots, not {n}; count it in larger pieces"
+        )
 
 
 def check_slot_names(names: Sequence[str]) -> None:
@@ -78,6 +79,14 @@ class Retention:
     attempts: Mapping[str, float] = field(default_factory=dict)
     logs: Mapping[str, float] = field(default_factory=dict)
     journal: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a time that is none: a negative one would forget everything."""
+        for what, ages in (("items", self.items), ("attempts", self.attempts), ("logs", self.logs)):
+            for state, age_s in ages.items():
+                TIME_S.check(f"{what}.{state}", age_s)
+        if self.journal is not None:
+            TIME_S.check("journal", self.journal)
 
     @property
     def is_nothing(self) -> bool:

@@ -12,6 +12,7 @@ from stoker.intake import texts
 from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
 from stoker.intake.table import table_items
+from stoker.model.bounds import PRIORITY
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.store.register import register
@@ -39,6 +40,8 @@ def push(
 
     Durable when it returns; cut short, the same call does the rest.
     """
+    if priority is not None:
+        PRIORITY.check("priority", priority)
     done = Registered()
     listing = Listing(
         pipeline,

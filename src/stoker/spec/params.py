@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
+from stoker.model.bounds import INTEGER
 from stoker.model.pipeline import ParamType
 from stoker.spec.locations import absolute
 from stoker.spec.problems import suggest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stoker.model.pipeline import Param
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_DIGITS = 4_000  # of which Python makes a number at once
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -131,12 +133,18 @@ def _to_text(value: object) -> str:
 
 
 def _to_integer(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    made: object = value
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value)
+        made = int(value)
+    elif isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        made = int(value) if len(value) < _DIGITS else math.inf
+    if INTEGER.holds(made):
+        return made  # type: ignore[return-value]
+    if made == math.inf or (isinstance(made, int) and not isinstance(made, bool)):
+        raise ValueError(
+            f"must be between {INTEGER.least} and {INTEGER.most}, as 64 bits hold no more; "
+            "a longer number is a `string`"
+        )
     raise ValueError(f"must be a whole number, not {json.dumps(value, default=str)}")
 
 

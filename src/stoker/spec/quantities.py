@@ -2,10 +2,15 @@
 
 import re
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+from stoker.model.bounds import SIZE_BYTES, TIME_S
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)", re.ASCII)
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+LARGEST_SIZE = f"{int(SIZE_BYTES.most) >> 40}T"
+LONGEST_TIME = f"{int(TIME_S.most) // 86_400}d"
 
 SIZE_PATTERN = r"^\d+(\.\d+)?\s*[KMGT]?$"
 TIME_PATTERN = r"^\d+(\.\d+)?\s*[smhd]?$"
@@ -20,10 +25,12 @@ def parse_size(value: object) -> int:
     found = _SIZE.fullmatch(text)
     if not found:
         raise ValueError(f"`{value}` is not a size; write a number with K, M, G or T, as in `12G`")
-    size_bytes = int(float(found[1]) * _BYTES[found[2]])
-    if size_bytes < 1:
+    size = float(found[1]) * _BYTES[found[2]]
+    if size < 1:
         raise ValueError(f"`{value}` is not a size; it must be above zero")
-    return size_bytes
+    if size > SIZE_BYTES.most:
+        raise ValueError(f"`{text[:40]}` is too large a size; at most {LARGEST_SIZE} is allowed")
+    return int(size)
 
 
 def parse_time(value: object) -> float:
@@ -35,4 +42,7 @@ def parse_time(value: object) -> float:
     found = _TIME.fullmatch(text)
     if not found:
         raise ValueError(f"`{value}` is not a time; write a number with s, m, h or d, as in `90s`")
-    return float(found[1]) * _SECONDS[found[2]]
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if seconds > TIME_S.most:
+        raise ValueError(f"`{text[:40]}` is too long a time; at most {LONGEST_TIME} is allowed")
+    return seconds

@@ -7,8 +7,9 @@ pydantic is slow to load.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, FiniteFloat
 
+from stoker.model import bounds
 from stoker.model.hours import PATTERN as HOURS_PATTERN
 from stoker.spec.quantities import parse_time
 from stoker.spec.shapes import (
@@ -16,6 +17,7 @@ from stoker.spec.shapes import (
     SLOTS_SCHEMA,
     TIME_SCHEMA,
     VARIABLE_PATTERN,
+    Cpus,
     Name,
     ShortTable,
     Size,
@@ -24,6 +26,7 @@ from stoker.spec.shapes import (
     Table,
     Time,
     Word,
+    within,
 )
 from stoker.spec.source_keys import RulesTable, SourceTable
 
@@ -66,8 +69,8 @@ class PoolTable(ShortTable):
         default=None,
         description="whose clock `between` means, as `Europe/Vienna`; otherwise the host's own",
     )
-    per_minute: int | None = Field(
-        default=None, ge=1, description="how many attempts may begin in a minute"
+    per_minute: Annotated[int, within(bounds.PER_MINUTE)] | None = Field(
+        default=None, description="how many attempts may begin in a minute"
     )
 
     @classmethod
@@ -93,8 +96,8 @@ class ParamTable(Table):
     required: bool = Field(default=False, description="an item without it is refused")
     default: Any = Field(default=None, description="the value where an item names none")
     pattern: str | None = Field(default=None, description="regular expression for the whole value")
-    minimum: float | None = Field(default=None, description="the lowest number allowed")
-    maximum: float | None = Field(default=None, description="the highest number allowed")
+    minimum: FiniteFloat | None = Field(default=None, description="the lowest number allowed")
+    maximum: FiniteFloat | None = Field(default=None, description="the highest number allowed")
     choices: list[str] = Field(default=[], description="the values that a `choice` may have")
     title: str = Field(default="", description="what it is, in a few words for people")
 
@@ -119,15 +122,15 @@ class DefaultsTable(Table):
     interpreter: str | None = Field(
         default=None, description="the Python that a `python` step runs under"
     )
-    cpus: int = Field(default=1, ge=1, description="how many cpus an attempt takes")
+    cpus: Cpus = Field(default=1, description="how many cpus an attempt takes")
     memory: Sizes = Field(default=[], description="a limit, or several that retries climb")
     disk: Annotated[Size, Field(gt=0)] | None = Field(
         default=None, description="what an attempt's scratch may hold, its outputs among it"
     )
-    open_files: int | None = Field(
-        default=None, ge=16, description="how many files a process of an attempt may have open"
+    open_files: Annotated[int, within(bounds.OPEN_FILES)] | None = Field(
+        default=None, description="how many files a process of an attempt may have open"
     )
-    pools: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+    pools: dict[Name, Annotated[int, Field(ge=1, le=bounds.POOL_SLOTS.most)]] = Field(
         default={}, description="how many slots of which pool an attempt holds"
     )
     needs: list[Name] = Field(default=[], description="tags that a worker must have to run it")
@@ -136,8 +139,8 @@ class DefaultsTable(Table):
     )
     secrets: list[str] = Field(default=[], description="which of the `[secrets]` an attempt gets")
     timeout: Annotated[Time, Field(gt=0)] | None = None
-    retries: int = Field(
-        default=0, ge=0, description="how often a failed task is tried again by itself"
+    retries: Annotated[int, within(bounds.RETRIES)] = Field(
+        default=0, description="how often a failed task is tried again by itself"
     )
     backoff: Time = 10.0
     exits: dict[str, VerdictWord] = Field(default={}, description="what an exit code means")
@@ -180,7 +183,9 @@ class PipelineTable(Table):
     on_change: Literal["rerun", "ignore", "fail"] = Field(
         default="rerun", description="what to do about a known item with new content"
     )
-    priority: int = Field(default=0, description="of its items, higher first")
+    priority: Annotated[int, within(bounds.PRIORITY)] = Field(
+        default=0, description="of its items, higher first"
+    )
     params: dict[Name, ParamTable] = Field(default={}, description="the parameters of an item")
     sources: dict[Name, SourceTable] = Field(default={}, description="where items come from")
     extract: Annotated[str, Field(pattern=FUNCTION_PATTERN)] | list[str] | None = Field(
@@ -290,8 +295,8 @@ class HostTable(Table):
         default=None, description="the folder in which attempts get their private folders"
     )
     tags: list[Name] | None = Field(default=None, description="what steps may need, by name")
-    cpus: int | None = Field(
-        default=None, ge=1, description="how many cpus attempts may use; otherwise all there are"
+    cpus: Cpus | None = Field(
+        default=None, description="how many cpus attempts may use; otherwise all there are"
     )
     memory: Size | None = Field(
         default=None, description="how much memory attempts may use; otherwise all there is"
@@ -310,7 +315,7 @@ class SharesTable(Table):
     by: Literal["user", "pipeline", "file"] | None = Field(
         default=None, description="who pushed the items, their pipelines, or the included files"
     )
-    weights: dict[str, Annotated[float, Field(gt=0, strict=False)]] = Field(
+    weights: dict[str, Annotated[float, Field(strict=False), within(bounds.WEIGHT)]] = Field(
         default={}, description="what somebody gets in proportion to others, otherwise 1"
     )
 

@@ -16,7 +16,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from stoker.model.settings import MOST_SLOTS, check_slot_count, check_slot_names
+from stoker.model import bounds
+from stoker.model.settings import check_slot_count, check_slot_names
 from stoker.spec.quantities import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -25,6 +26,13 @@ VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
+
+def within(of: bounds.Bounds) -> Any:
+    """Return what holds a number of the file within bounds."""
+    return Field(ge=of.least, le=of.most)
+
+
+Cpus = Annotated[int, within(bounds.CPUS)]
 
 TIME_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "string", "pattern": TIME_PATTERN}, {"type": "number", "minimum": 0}]
@@ -66,7 +74,7 @@ def _slot_names(value: object) -> list[str]:
 
 SLOTS_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": MOST_SLOTS},
+        {"type": "integer", "minimum": 1, "maximum": bounds.POOL_SLOTS.most},
         {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
     ]
 }

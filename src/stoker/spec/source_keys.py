@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from stoker.model import bounds
 from stoker.model.source import TEMPORARY
-from stoker.spec.shapes import Name, Size, Table, Time
+from stoker.spec.shapes import Name, Size, Table, Time, within
 
 
 def _parts(value: object) -> object:
@@ -78,8 +79,8 @@ class SourceTable(Table):
         default=None,
         description="a file whose first line is the password to the feed; others may not read it",
     )
-    max_open: int | None = Field(
-        default=None, ge=1, description="how many of its items may be open; it waits for room"
+    max_open: Annotated[int, within(bounds.OPEN_ITEMS)] | None = Field(
+        default=None, description="how many of its items may be open; it waits for room"
     )
 
 

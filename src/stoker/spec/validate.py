@@ -38,6 +38,7 @@ _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "`true` or `false`",
     "list_type": "a list in `[ ]`",
     "dict_type": "a table",
@@ -156,7 +157,7 @@ def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str
         hint = suggest(str(given), _literals(detail))
     elif kind in _LIMITS:
         word, bound = _LIMITS[kind]
-        message = f"{what} must be {word} {detail['ctx'][bound]:g}, not {_show(given)}"
+        message = f"{what} must be {word} {detail['ctx'][bound]:,}, not {_show(given)}"
     elif kind == "string_pattern_mismatch":
         message, hint = f"{what} is {_show(given)}", _PATTERN_HINTS.get(key, "")
     elif kind in ("too_short", "string_too_short"):
@@ -166,7 +167,11 @@ def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str
     return message, hint
 
 
-_LIMITS = {"greater_than_equal": ("at least", "ge"), "greater_than": ("above", "gt")}
+_LIMITS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+}
 
 _NAME_HINTS = {
     NAME_PATTERN: "a name is lower-case letters, digits and `_`",

@@ -5,10 +5,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Double, bindparam, case, cast, type_coerce
 
 from stoker.model.curve import Curve
+from stoker.model.rank import MOST_MS
 
 _PIECES = 12  # more than any curve has
 _NEVER = 1e300
-_MOST_MS = float((1 << 39) - 1)  # seventeen years: far below the next priority
+_MOST_MS = float(MOST_MS)
 
 
 def milliseconds(size: Any, name: str) -> Any:

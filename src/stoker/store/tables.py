@@ -9,6 +9,7 @@ would make every start load that dialect, on servers too.
 
 from sqlalchemy import (
     Boolean,
+    CheckConstraint,
     Column,
     Double,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from stoker.model.bounds import PRIORITY
 from stoker.store import columns
 from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name
 
@@ -186,6 +188,7 @@ item = Table(
     Column("source_id", Integer, doc="the source that limits how many of its items are open"),
     Column("journal_from", Big, doc="the journal row that stands for all of its earlier ones"),
     UniqueConstraint("pipeline_id", "key"),
+    CheckConstraint(f"priority BETWEEN {PRIORITY.least} AND {PRIORITY.most}", "item_priority"),
 )
 
 source = Table(

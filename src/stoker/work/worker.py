@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import StaleAttempt, Unavailable, UserError
+from stoker.model.bounds import CPUS, TIME_S
 from stoker.model.settings import Settings
 from stoker.store import claim, fleet, reap
 from stoker.store.unit import Store
@@ -64,6 +65,10 @@ class Worker:
         on_event: Callable[[Event], None] | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
+        if slots is not None:
+            CPUS.check("slots", slots)
+        if time_limit_s is not None:
+            TIME_S.check("time_limit_s", time_limit_s)
         own, root = own_host(settings, store.host), leftovers.scratch_root(store, settings)
         self._watcher = Watcher()
         self._post = Post(

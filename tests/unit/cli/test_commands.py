@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from stoker import __version__, errors
 from stoker.cli import main
@@ -161,3 +162,23 @@ def test_the_version_answers_in_a_tenth_of_a_second():
 
     # Its own time on a cpu, the least of several: what else the machine does is not the command's doing.
     assert min(once() for _ in range(15)) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bound"),
+    [
+        (["push", "p", "--priority", "1000001"], "-1000000<=x<=1000000"),
+        (["push", "p", "--priority", "-9223372036854775808"], "-1000000<=x<=1000000"),
+        (["work", "--slots", "10001"], "1<=x<=10000"),
+        (["run", "--slots", "0"], "1<=x<=10000"),
+        (["up", "--slots", "10001"], "1<=x<=10000"),
+        (["plan", "p", "--slots", "10001"], "1<=x<=10000"),
+        (["up", "--port", "65536"], "0<=x<=65535"),
+        (["work", "--time-limit", "40000d"], "at most 36500d"),
+        (["prune", "--older-than", "1e9999d"], "is not a time"),
+        (["prune", "--older-than", "99999d"], "at most 36500d"),
+    ],
+)
+def test_a_number_beyond_its_bound_is_refused_with_the_bound(arguments, bound):
+    result = CliRunner().invoke(main.cli, arguments)
+    assert (result.exit_code, bound in result.output) == (2, True), result.output

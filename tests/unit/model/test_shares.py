@@ -55,6 +55,14 @@ def test_who_comes_late_gets_a_share_from_then_on_and_no_more():
     assert had["ben"] == pytest.approx(50, abs=3)
 
 
+def test_who_comes_back_stands_where_the_least_served_of_the_others_does():
+    ledger = Ledger(had={"anna": 10.0, "ben": 30.0, "carl": 2.0, "dora": 20.0})
+    ledger.standing(["anna", "ben"], 0)
+    found = ledger.standing(["anna", "ben", "carl", "dora"], 0)
+    assert found == {"anna": 10.0, "ben": 30.0, "carl": 10.0, "dora": 20.0}
+    assert ledger.had["carl"] == 10.0, "what it is short of is forgiven for good"
+
+
 def test_an_attempt_that_never_began_is_not_charged():
     ledger = Ledger()
     ledger.standing(["anna"], 0)

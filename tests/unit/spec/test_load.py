@@ -507,6 +507,15 @@ def test_cycle_through_three_steps_is_named(tmp_path):
         ('python = "m"', "`module:function`"),
         ('run = "true"\nafter = ["s"]', "comes after itself"),
         ('run = "true"\ncpus = 0', "must be at least 1"),
+        ('run = "true"\ncpus = 10_001', "must be at most 10,000, not `10001`"),
+        ('run = "true"\nretries = 10_001', "must be at most 10,000"),
+        ('run = "true"\nretries = 99999999999999999999', "must be at most 10,000"),
+        ('run = "true"\nopen_files = 1_048_577', "must be at most 1,048,576"),
+        ('run = "true"\npools.ram = 10_001', "must be at most 10,000"),
+        ('run = "true"\nmemory = "2000000T"', "at most 1048576T is allowed"),
+        ('run = "true"\ndisk = 99999999999999999999', "at most 1048576T is allowed"),
+        ('run = "true"\ntimeout = "40000d"', "at most 36500d is allowed"),
+        ('run = "true"\nbackoff = 1e300', "is not a time"),
         ('run = "true"\ntimeout = 0', "must be above 0"),
         ('run = "true"\nbackoff = "x"', "is not a time"),
         ('run = "true"\nmemory = ["1G", "x"]', "`x` is not a size"),
@@ -726,7 +735,7 @@ def test_shares_by_file_know_who_declares_what(tmp_path):
         ),
         ('by = "file"\nweights = { own = 2 }', "no file of this project"),
         ("weights = { own = 2 }", "does not say between whom"),
-        ('by = "user"\nweights = { x = 0 }', "must be above 0"),
+        ('by = "user"\nweights = { x = 0 }', "must be at least 1e-06"),
         ('by = "group"', "none of its words"),
     ],
 )
@@ -743,6 +752,7 @@ def test_one_problem_of_the_shares(tmp_path, text, said):
         ('between = "08:00-20:00", zone = "Europe/Wien"', "no place with a clock"),
         ('zone = "Europe/Vienna"', "says nothing without `between`"),
         ("per_minute = 0", "must be at least 1"),
+        ("per_minute = 10_001", "must be at most 10,000"),
     ],
 )
 def test_one_problem_of_a_pool(tmp_path, text, said):
@@ -753,7 +763,7 @@ def test_one_problem_of_a_pool(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("slots", "said"),
     [
-        ("64_000_000_000", "at most 10,000 slots"),
+        ("64_000_000_000", "0 to 10,000 slots"),
         ('["a", "a"]', "two slots have the same name"),
         ('["a "]', "leave out blanks"),
         ('["-1"]', "begins with a dash"),
@@ -787,3 +797,27 @@ def test_a_key_is_made_of_what_is_known_before_the_header_is_read(tmp_path, fiel
     folder = 'folder = "in"\n'
     right = text.replace(f"{folder}{fields}", f'{folder}fields = "{{nigth}}.dat"')
     assert load(tmp_path, right).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[pipelines.a]\npriority = 1_000_001", "must be at most 1,000,000"),
+        ("[pipelines.a]\npriority = -1_000_001", "must be at least -1,000,000"),
+        ("[pipelines.a.params]\nx = { type = 'number', minimum = nan }", "must be a finite number"),
+        ("[pipelines.a.params]\nx = { type = 'number', maximum = inf }", "must be a finite number"),
+        (
+            "[pipelines.a.params]\nx = { type = 'integer', default = 9223372036854775808 }",
+            "64 bits",
+        ),
+        ("[pipelines.a.sources.s]\nfolder = 'x'\nmax_open = 1_000_000_001", "must be at most"),
+        ("[shares]\nby = 'user'\nweights = { anna = inf }", "must be at most 1,000,000"),
+        ("[shares]\nby = 'user'\nweights = { anna = 1e-7 }", "must be at least 1e-06"),
+        ("[worker]\ncpus = 10_001", "must be at most 10,000"),
+        ("[retention]\njournal = '40000d'", "at most 36500d is allowed"),
+    ],
+)
+def test_a_number_beyond_its_bound_is_a_mistake(tmp_path, text, said):
+    steps = "\n[pipelines.a.steps.s]\nrun = 'true'\n" if "[pipelines.a" in text else "\n"
+    lines = problems(tmp_path, text + steps)
+    assert any(said in line for line in lines), lines

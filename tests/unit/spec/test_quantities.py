@@ -40,3 +40,17 @@ def test_time(text, seconds):
 def test_what_is_no_time(text):
     with pytest.raises(ValueError, match="is not a time"):
         parse_time(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "largest", "beyond"),
+    [
+        (parse_size, "1048576T", ["1048577T", 1 << 61, "9" * 400, "9" * 5000]),
+        (parse_time, "36500d", ["36501d", 1e300, 10**400, "9" * 400]),
+    ],
+)
+def test_what_is_larger_than_a_column_or_a_clock_can_take(parse, largest, beyond):
+    assert parse(largest) > 0
+    for value in beyond:
+        with pytest.raises(ValueError, match=f"at most {largest} is allowed|is not a"):
+            parse(value)

@@ -423,6 +423,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("item_pkey")),
         sa.UniqueConstraint("pipeline_id", "key", name=op.f("item_pipeline_id_key_key")),
+        sa.CheckConstraint("priority BETWEEN -1000000 AND 1000000", name=op.f("item_priority")),
         **TABLE,
     )
     op.create_index(
