@@ -16,7 +16,7 @@ from integration.work.rig import Rig
 from stoker.errors import Unavailable
 from stoker.model.states import AttemptState
 from stoker.store import publications, reports, tables
-from stoker.work import conclude, room
+from stoker.work import delivery, room
 
 STEP = """
 [pipelines.p.steps.s]
@@ -175,7 +175,7 @@ def test_an_attempt_that_fills_the_disk_itself_fails_in_the_end(site_on):
 
 
 def test_a_store_that_does_not_answer_for_a_while_costs_no_attempt(tmp_path, monkeypatch):
-    monkeypatch.setattr(conclude, "RESERVE_AGAIN_S", 0.01)
+    monkeypatch.setattr(delivery, "RESERVE_AGAIN_S", 0.01)
     reserve, refused = publications.reserve, []
 
     def hesitant(*args):

@@ -11,7 +11,7 @@ from stoker.model.task import Claimed
 from stoker.spec.environment import attempt_env, base_environment
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
-from stoker.work.publish import OUT
+from stoker.work.outputs import OUT
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings

@@ -12,7 +12,8 @@ from stoker.errors import StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.task import Result
 from stoker.work.capture import TEXT_BYTES
-from stoker.work.conclude import Desk, Exit, conclude, unstarted
+from stoker.work.conclude import Exit, conclude, unstarted
+from stoker.work.desk import Desk
 from stoker.work.running import Running
 from stoker.work.scratch import is_pristine
 from stoker.work.watch import Watcher

@@ -1,42 +1,34 @@
 """Owns the way from an attempt's end to its result: capture, check, publish, in this order.
 
-A disk without room undoes nothing: outputs wait in the scratch until they can be published, and an
-attempt that could not write comes again.
+A disk without room undoes nothing: an attempt that could not write comes again.
 
 Called in the worker's main loop where nothing but a few system calls is to be done, and in a thread
 of its pool where files must be read, copied or removed. Nothing here starts or kills a process.
 """
 
-import errno
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stoker.errors import OutputConflict, StaleAttempt, StokerError, Unavailable
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
 from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
-from stoker.work.checks import Ending, Facts, classify, normalise, shown, too_much_memory
+from stoker.work.checks import Ending, Facts, classify, too_much_memory
+from stoker.work.delivery import deliver
+from stoker.work.desk import Desk
 from stoker.work.disk import taken_bytes, too_much
-from stoker.work.publish import OutputError, find_pieces, publish
-from stoker.work.room import Room, existing, is_full_error, speaks_of_room
+from stoker.work.room import is_full_error, speaks_of_room
 from stoker.work.running import Running
-from stoker.work.scratch import WorkerFolder
 from stoker.work.slot import Seat
 
 VALUES_BYTES = 64 * 1024
 REASON_BYTES = 4096
-RESERVE_AGAIN_S = 0.5
-ROOM_AGAIN_S = 0.2
-DISK_FULL = "disk full"  # the cause of attempts that found no room
-HOST_SHORT = "the host is short of processes, memory or open files"
-_HOST_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,37 +48,6 @@ class Exit:
     is_silent: bool = False  # its place's files were found empty
     stdout: Captured = NOTHING
     stderr: Captured = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What concluding needs beside the attempt: the worker's folder, the logs, and the store."""
-
-    folder: WorkerFolder
-    logs: str
-    room: Room
-    reserve: Callable[[Claimed, Mapping[str, bool]], frozenset[str]]
-    is_held: Callable[[], bool]  # whether the worker's lease is
-    ended_by: Callable[[Claimed], Ending | None]  # why an attempt is not to wait, if it is not
-
-    def failure_of(self, claimed: Claimed, problem: BaseException) -> Ending:
-        """Return the ending of an attempt that `problem` kept from starting or from its end."""
-        ending = _failure_of(claimed, problem)
-        if isinstance(problem, OSError) and problem.errno in _HOST_SHORT:
-            return self._excused(claimed, ending, HOST_SHORT)
-        if not isinstance(problem, OSError) or not is_full_error(problem):
-            return ending
-        folder = os.path.dirname(os.fsdecode(problem.filename or ""))
-        self.room.note(existing(folder) if os.path.isabs(folder) else self.folder.path)
-        return self.excused(claimed, ending)
-
-    def excused(self, claimed: Claimed, ending: Ending) -> Ending:
-        """Return the ending of an attempt that found a disk full: it comes again, within bounds."""
-        return self._excused(claimed, ending, DISK_FULL)
-
-    def _excused(self, claimed: Claimed, ending: Ending, cause: str) -> Ending:
-        verdict = Verdict.LATER if self.room.excuses(claimed.task_id) else Verdict.RETRY
-        return ending._replace(verdict=verdict, cause=cause)
 
 
 def conclude(running: Running, end: Exit, desk: Desk) -> Result:
@@ -124,7 +85,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         and ending.state is AttemptState.SUCCEEDED
         and ending.verdict is not Verdict.SKIP
     ):
-        outputs, ending = _publish(running, desk, ending)
+        outputs, ending = deliver(running, desk, ending)
     if ending.state is AttemptState.SUCCEEDED:
         desk.room.forget(claimed.task_id)
     stdout, stderr, ending = _keep_streams(claimed, end, desk, ending)
@@ -173,65 +134,6 @@ def _within_disk(running: Running, ending: Ending) -> Ending:
     return ending if used_bytes <= limit_bytes else too_much(used_bytes, limit_bytes)
 
 
-def _publish(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Published, ...], Ending]:
-    """Return what was published, and the ending: failed, with the reason, if something was not."""
-    claimed, seat = running.claimed, running.seat
-    scratch = seat.scratch if seat is not None else ""
-    try:
-        pieces = find_pieces(
-            running.recipe.step, scratch=scratch, made=running.made, targets=running.targets
-        )
-        outputs = publish(
-            pieces,
-            desk.folder,
-            reserve=lambda paths: _reserve(desk, claimed, paths),
-            is_ours=desk.is_held,
-            wait_for_room=lambda folder: _wait_for_room(desk, claimed, folder),
-        )
-    except StaleAttempt:
-        raise
-    except _GivenUp as order:
-        return (), order.ending
-    except OutputConflict as conflict:
-        reason = shown(str(conflict))
-        return (), Ending(AttemptState.FAILED, Verdict.FAIL, reason, "output_conflict")
-    except OSError as problem:
-        return (), desk.failure_of(claimed, problem)
-    except OutputError as problem:
-        cause = problem.__cause__
-        if cause is not None and is_full_error(cause):
-            return (), desk.failure_of(claimed, cause)
-        reason = shown(str(problem))
-        return (), Ending(
-            AttemptState.FAILED, Verdict.RETRY, reason, normalise(reason, claimed.key)
-        )
-    return outputs, ending
-
-
-class _GivenUp(Exception):
-    """The attempt is to end as `ending`, although it has something to publish."""
-
-    def __init__(self, ending: Ending) -> None:
-        super().__init__(ending.reason)
-        self.ending = ending
-
-
-def _wait_for_room(desk: Desk, claimed: Claimed, folder: str) -> None:
-    """There may be room in `folder` again.
-
-    The attempt has done its work: what it made waits in the scratch. StaleAttempt if the lease runs
-    out meanwhile; _GivenUp if the attempt or its worker is to stop.
-    """
-    desk.room.note(folder, "outputs")
-    while desk.room.is_full(folder):
-        if not desk.is_held():
-            raise StaleAttempt("the lease has run out; this attempt publishes nothing")
-        ending = desk.ended_by(claimed)
-        if ending is not None:
-            raise _GivenUp(ending)
-        time.sleep(ROOM_AGAIN_S)
-
-
 def _excused(running: Running, desk: Desk, ending: Ending, facts: Facts) -> Ending:
     """Return the ending; one that a full disk brought about does not count as a failure."""
     if ending.state is not AttemptState.FAILED or facts.stopped is not None:
@@ -243,22 +145,6 @@ def _excused(running: Running, desk: Desk, ending: Ending, facts: Facts) -> Endi
     if not desk.room.find(places) and not speaks_of_room(*said):
         return ending
     return desk.excused(running.claimed, ending)
-
-
-def _reserve(desk: Desk, claimed: Claimed, paths: Mapping[str, bool]) -> frozenset[str]:
-    """Return what the store says, asked again while it does not answer and the lease lasts.
-
-    The attempt has done its work: neither a full disk of the store nor a lock undoes that.
-    """
-    while True:
-        try:
-            return desk.reserve(claimed, paths)
-        except Unavailable:
-            if not desk.is_held():
-                raise StaleAttempt(
-                    "the lease has run out; this attempt publishes nothing"
-                ) from None
-            time.sleep(RESERVE_AGAIN_S)
 
 
 def _keep_streams(
@@ -341,15 +227,3 @@ def unstarted(claimed: Claimed, ending: Ending) -> Result:
         reason=ending.reason,
         cause=ending.cause,
     )
-
-
-def _failure_of(claimed: Claimed, problem: BaseException) -> Ending:
-    """Return the ending of an attempt that `problem` kept from starting or from being concluded."""
-    if isinstance(problem, OSError) and problem.strerror:
-        where = f" (`{os.fsdecode(problem.filename)}`)" if problem.filename else ""
-        reason = f"{problem.strerror}{where}"
-    else:
-        reason = str(problem) or type(problem).__name__
-    reason = shown(reason)
-    verdict = Verdict.FAIL if isinstance(problem, StokerError) else Verdict.RETRY
-    return Ending(AttemptState.FAILED, verdict, reason, normalise(reason, claimed.key))

@@ -17,7 +17,8 @@ from stoker.model.states import AttemptState
 from stoker.work import brand, contain, spawn, usage
 from stoker.work.checks import Ending, shown, too_much_memory
 from stoker.work.closing import Closing
-from stoker.work.conclude import Desk, Exit, unstarted
+from stoker.work.conclude import Exit, unstarted
+from stoker.work.desk import Desk
 from stoker.work.disk import DiskWatch
 from stoker.work.running import Running
 from stoker.work.slot import Place, Seat

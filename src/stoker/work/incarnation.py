@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
-from stoker.model.pipeline import Verdict
-from stoker.model.states import AttemptState
-from stoker.model.task import AttemptId, Claimed, WorkerId
+from stoker.model.task import Claimed, WorkerId
 from stoker.store import claim, finish, fleet, publications, reap
 from stoker.work import brand, contain, groups, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
-from stoker.work.conclude import Desk, unstarted
+from stoker.work.conclude import unstarted
+from stoker.work.desk import Desk
 from stoker.work.executor import Executor
 from stoker.work.lease import Lease
+from stoker.work.orders import CANCELLED, STOPPED, TAKEN, Orders
 from stoker.work.post import Post
 from stoker.work.preparation import Preparation
 from stoker.work.recipe import Recipe
@@ -41,10 +41,6 @@ PROMOTE_S = 0.5
 
 _log = logging.getLogger(__name__)
 
-_CANCELLED = Ending(AttemptState.CANCELLED, Verdict.FAIL, "cancelled", "cancelled")
-_TAKEN = Ending(AttemptState.CANCELLED, Verdict.FAIL, "the task was taken away", "taken away")
-STOPPED = Ending(AttemptState.CANCELLED, Verdict.LATER, "worker was stopped", "worker was stopped")
-
 
 class Incarnation:
     """What a worker's row in the store stands for: all that it holds. OSError if it has no place."""
@@ -52,7 +48,7 @@ class Incarnation:
     def __init__(self, post: Post, worker_id: WorkerId, watcher: Watcher, counts: Counts) -> None:
         self._post = post
         self._store = post.store
-        self.is_stopping = False
+        self.orders = Orders()
         self.id = worker_id
         boot, pid = boot_id(), os.getpid()
         started = process_start(pid) or 0
@@ -77,7 +73,8 @@ class Incarnation:
             post.room,
             self._reserve,
             lambda: self._lease.is_held,
-            self._why_ended,
+            self.orders.ended_by,
+            self.orders.broken_off_by,
         )
         self.executor = Executor(desk, watcher, slots=post.slots)
         self.executor.on_left = self._note_elapsed
@@ -94,7 +91,6 @@ class Incarnation:
         )
         self._recipes: dict[tuple[int, str], Recipe] = {}
         self._preparing: dict[tuple[int, str], tuple[Preparation, list[Running]]] = {}
-        self._given_up: dict[AttemptId, Ending] = {}
         self._is_paused = False  # while a disk is full
         self._told_trouble: str | None = None  # what the store has of it
         self._tick_s = self._memory_s = self._noted_s = 0.0
@@ -106,6 +102,11 @@ class Incarnation:
     def is_held(self) -> bool:
         """Whether the lease is."""
         return self._lease.is_held
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it is to end."""
+        return self.orders.is_stopping
 
     @property
     def is_idle(self) -> bool:
@@ -301,13 +302,13 @@ class Incarnation:
     def _take_orders(self) -> None:
         """What the store wants stopped, or gave to others, is stopped."""
         cancel, told = self._lease.take_orders()
-        stop = dict.fromkeys(cancel, _CANCELLED)
+        stop = dict.fromkeys(cancel, CANCELLED)
         if told is not None:
             serial, known = told
             held = [*self.executor.running.values(), *self.claims.queue]
             for running in held:
                 if running.serial <= serial and running.claimed.attempt not in known:
-                    stop[running.claimed.attempt] = _TAKEN
+                    stop[running.claimed.attempt] = TAKEN
         if not stop:
             return
         self.warmers.withdraw_all()
@@ -319,11 +320,7 @@ class Incarnation:
             if attempt in self.executor.running:
                 self.executor.stop(self.executor.running[attempt], ending)
             else:
-                self._given_up[attempt] = ending  # its process has ended; it may wait for room
-
-    def _why_ended(self, claimed: Claimed) -> Ending | None:
-        """Return why the attempt should wait for nothing any more, if it should not."""
-        return STOPPED if self.is_stopping else self._given_up.get(claimed.attempt)
+                self.orders.give_up(attempt, ending)
 
     def _mind_room(self) -> None:
         """Once a disk is full, others may have what has not begun."""
@@ -346,8 +343,9 @@ class Incarnation:
         self.claims.push(self.warmers.returned)
         self.warmers.returned.clear()
 
-    def give_back_queue(self) -> None:
-        """What is claimed and has not begun is ready again."""
+    def begin_to_stop(self) -> None:
+        """Nothing is claimed any more, and what is claimed and has not begun is ready again."""
+        self.orders.stop()
         self._take_from_warmers()
         for preparation, waiting in self._preparing.values():
             preparation.kill()
@@ -356,7 +354,9 @@ class Incarnation:
         self.claims.give_back(self.claims.clear())
 
     def stop_all(self, ending: Ending, *, grace_s: float) -> None:
-        """Every running attempt ends."""
+        """Every running attempt ends, and without a grace so does publishing."""
+        if grace_s <= 0:
+            self.orders.break_off()
         for running in list(self.executor.running.values()):
             self.executor.stop(running, ending, grace_s=grace_s)
 

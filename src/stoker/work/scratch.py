@@ -335,16 +335,24 @@ class _Wipe:
             self._left.append(folder)
         return folders
 
+    def _is_here(self, folder: str) -> bool:
+        """Whether the folder exists, on this file system; another one's is left as it is."""
+        try:
+            is_here = os.lstat(folder).st_dev == self._device
+        except OSError:
+            return False
+        if not is_here:
+            self._left.append(folder)
+        return is_here
+
     def _flatten(self, folder: str) -> None:
         """Remove `folder`, a child of the top, after moving the folders in it up beside it."""
-        try:
-            if os.lstat(folder).st_dev != self._device:
-                self._left.append(folder)
-                return
-        except OSError:
+        if not self._is_here(folder):
             return
         _open_up(folder)
         for inner in self._remove_files(folder):
+            if not self._is_here(inner):
+                continue
             _open_up(inner)
             self._moved += 1
             try:

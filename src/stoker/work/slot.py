@@ -11,7 +11,7 @@ from contextlib import suppress
 from stoker.failpoints import hit
 from stoker.model.pipeline import Step
 from stoker.work.capture import StreamFile
-from stoker.work.publish import OUT
+from stoker.work.outputs import OUT
 from stoker.work.scratch import HIDDEN, WorkerFolder, is_pristine, make_scratch, wipe
 from stoker.work.spawn import Launcher
 

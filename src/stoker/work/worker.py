@@ -21,8 +21,9 @@ from stoker.model.settings import Settings
 from stoker.store import claim, fleet, reap
 from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn
-from stoker.work.incarnation import STOPPED, Incarnation
+from stoker.work.incarnation import Incarnation
 from stoker.work.lease import LEASE_S
+from stoker.work.orders import STOPPED
 from stoker.work.post import Post, own_host
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
@@ -316,8 +317,7 @@ class Worker:
         if not self._signals:
             return
         if not incarnation.is_stopping:
-            incarnation.is_stopping = True
-            incarnation.give_back_queue()
+            incarnation.begin_to_stop()
         if self._stop_s is None:
             self._stop_s = now_s
         if self._signals > 1:

@@ -8,54 +8,12 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from integration.work.bench import Bench
 from stoker.errors import OutputConflict, StaleAttempt
-from stoker.model.pipeline import Argv, Output, Step
-from stoker.work import publish as module
+from stoker.model.pipeline import Output
+from stoker.work import copying, placing
 from stoker.work.measure import measure
-from stoker.work.publish import OUT, OutputError, find_pieces, publish
-from stoker.work.scratch import HIDDEN, Owner, WorkerFolder, boot_id
-
-
-class Bench:
-    """A scratch, a folder for results, and a store that remembers who owns which path."""
-
-    def __init__(self, tmp_path: Path, results: Path) -> None:
-        self.scratch = tmp_path / "scratch"
-        self.scratch.mkdir()
-        self.results = results
-        owner = Owner(host="h", boot_id=boot_id(), pid=1, started=1, worker=1, store="s")
-        self.folder = WorkerFolder(str(tmp_path / "root"), owner)
-        self.owned: set[str] = set()
-        self.is_held = True
-
-    def out(self, name: str, target: str) -> Path:
-        path = self.scratch / OUT / name / Path(target).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def publish(self, *outputs: Output):
-        step = Step(name="s", action=Argv(words=("x",)), outputs=outputs)
-        targets = {
-            one.name: str(self.results / one.to) + ("/" if one.is_folder else "") for one in outputs
-        }
-        made = {
-            one.name: str(self.out(one.name, targets[one.name].rstrip("/")))
-            for one in outputs
-            if one.pick is None
-        }
-        pieces = find_pieces(step, scratch=str(self.scratch), made=made, targets=targets)
-        return publish(pieces, self.folder, reserve=self._reserve, is_ours=lambda: self.is_held)
-
-    def _reserve(self, paths):
-        for path, may_take in paths.items():
-            if path not in self.owned and not may_take:
-                raise OutputConflict(f"`{path}` exists and Stoker did not write it")
-        before = frozenset(path for path in paths if path in self.owned)
-        self.owned.update(paths)
-        return before
-
-    def hidden(self) -> list[Path]:
-        return list(self.results.rglob(f"{HIDDEN}*"))
+from stoker.work.outputs import OutputError
 
 
 @pytest.fixture(params=["rename", "copy", "no renameat2"])
@@ -68,7 +26,7 @@ def bench(request, tmp_path, monkeypatch):
             yield Bench(tmp_path, Path(name))
         return
     if request.param == "no renameat2":
-        monkeypatch.setattr(module, "_renameat2", _unknown)
+        monkeypatch.setattr(placing, "_renameat2", _unknown)
     results = tmp_path / "results"
     results.mkdir()
     yield Bench(tmp_path, results)
@@ -256,14 +214,14 @@ def test_a_place_where_nobody_may_write_is_named(tmp_path):
 
 
 def test_a_full_disk_leaves_no_half_of_an_output(tmp_path, monkeypatch):
-    def full(_source, target):
+    def full(_source, target, _permit):
         Path(target).write_bytes(b"hal")
         raise OSError(28, "No space left on device")
 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         bench = Bench(tmp_path, Path(name))
         bench.out("a", "a.txt").write_text("half of this")
-        monkeypatch.setattr(module.shutil, "copyfile", full)
+        monkeypatch.setattr(copying, "copy_file", full)
         with pytest.raises(OutputError, match="No space left on device"):
             bench.publish(Output(name="a", to="a.txt"))
         assert list(bench.results.iterdir()) == []

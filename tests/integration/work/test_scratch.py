@@ -134,6 +134,37 @@ def test_what_cannot_be_removed_is_told(tmp_path):
     assert wipe(str(top)) == []
 
 
+@pytest.mark.parametrize("inside", ["mounted", "deep/mounted", "very/deep/mounted"])
+def test_another_file_system_mounted_inside_is_left_alone_and_told(tmp_path, monkeypatch, inside):
+    """A mount looks like a folder of another device; this one is only said to be one."""
+    top = tmp_path / "top"
+    mounted = top / inside
+    (mounted / "sub").mkdir(parents=True)
+    (mounted / "sub" / "precious").write_text("keep")
+    mounted.chmod(0o500)
+    inode, lstat, rename = mounted.stat().st_ino, os.lstat, os.rename
+
+    def foreign(path, **more):
+        found = lstat(path, **more)
+        if found.st_ino != inode:
+            return found
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:]))
+
+    def refusing(source, target, **more):
+        if lstat(source).st_ino == inode:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), source)
+        rename(source, target, **more)
+
+    monkeypatch.setattr(scratch.os, "lstat", foreign)
+    monkeypatch.setattr(scratch.os, "rename", refusing)
+    left = wipe(str(top))
+    monkeypatch.undo()
+    (kept,) = top.rglob("precious")
+    assert kept.read_text() == "keep"
+    assert left == [str(kept.parent.parent)]
+    assert kept.parent.parent.stat().st_mode & 0o777 == 0o500
+
+
 def test_wiping_nothing_is_fine(tmp_path):
     assert wipe(str(tmp_path / "never")) == []
 

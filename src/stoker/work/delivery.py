@@ -1,0 +1,139 @@
+"""Owns the publishing of an attempt's outputs as a part of its end.
+
+It runs in a thread, under the limits of the attempt: its time limit, a person's order, the stop of
+its worker, the lease. A disk without room undoes nothing: outputs wait in the scratch until they can
+be published.
+"""
+
+import time
+from collections.abc import Mapping
+
+from stoker.errors import OutputConflict, StaleAttempt, Unavailable
+from stoker.model.pipeline import Verdict
+from stoker.model.states import AttemptState
+from stoker.model.task import Published
+from stoker.work.checks import Ending, normalise, shown
+from stoker.work.desk import Desk
+from stoker.work.outputs import OutputError, find_pieces
+from stoker.work.publish import publish
+from stoker.work.room import is_full_error
+from stoker.work.running import Running
+
+RESERVE_AGAIN_S = 0.5
+ROOM_AGAIN_S = 0.2
+
+
+def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Published, ...], Ending]:
+    """Return what was published, and the ending: failed, with the reason, if something was not.
+
+    StaleAttempt if the task has moved on.
+    """
+    claimed, seat = running.claimed, running.seat
+    delivery = _Delivery(running, desk)
+    try:
+        pieces = find_pieces(
+            running.recipe.step,
+            scratch=seat.scratch if seat is not None else "",
+            made=running.made,
+            targets=running.targets,
+            own=seat.beside if seat is not None else (),
+        )
+        outputs = publish(
+            pieces,
+            desk.folder,
+            own=seat.folders if seat is not None else (),
+            reserve=delivery.reserve,
+            permit=delivery.permit,
+            wait_for_room=delivery.wait_for_room,
+        )
+    except StaleAttempt:
+        raise
+    except _GivenUp as order:
+        return (), order.ending
+    except OutputConflict as conflict:
+        reason = shown(str(conflict))
+        return (), Ending(AttemptState.FAILED, Verdict.FAIL, reason, "output_conflict")
+    except OSError as problem:
+        return (), desk.failure_of(claimed, problem)
+    except OutputError as problem:
+        cause = problem.__cause__
+        if cause is not None and is_full_error(cause):
+            return (), desk.failure_of(claimed, cause)
+        reason = shown(str(problem))
+        return (), Ending(
+            AttemptState.FAILED, Verdict.RETRY, reason, normalise(reason, claimed.key)
+        )
+    return outputs, ending
+
+
+class _GivenUp(Exception):
+    """The attempt is to end as `ending`, although it has something to publish."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
+
+
+class _Delivery:
+    """One attempt's publishing: what it has to ask on its way.
+
+    What the command left of its time limit is there for publishing. Waiting for a disk or for the
+    store does not count.
+    """
+
+    def __init__(self, running: Running, desk: Desk) -> None:
+        self._running = running
+        self._desk = desk
+        self._until_s: float | None = None
+        if running.deadline_s is not None:
+            left_s = running.deadline_s - (running.ended_s or time.monotonic())
+            self._until_s = time.monotonic() + max(left_s, 0.0)
+
+    def permit(self) -> None:
+        """Publishing may go on; StaleAttempt or _GivenUp if it may not."""
+        self._check_lease()
+        ending = self._desk.broken_off_by(self._running.claimed)
+        if ending is not None:
+            raise _GivenUp(ending)
+        if self._until_s is not None and time.monotonic() > self._until_s:
+            limit_s = self._running.recipe.step.timeout_s
+            reason = f"it ran into its time limit of {limit_s:g} s while its outputs were published"
+            raise _GivenUp(
+                Ending(AttemptState.TIMED_OUT, Verdict.RETRY, reason, "time limit reached")
+            )
+
+    def wait_for_room(self, folder: str) -> None:
+        """There may be room in `folder` again.
+
+        The attempt has done its work: what it made waits in the scratch. StaleAttempt if the lease
+        runs out meanwhile; _GivenUp if the attempt or its worker is to stop.
+        """
+        room = self._desk.room
+        room.note(folder, "outputs")
+        while room.is_full(folder):
+            self._check_lease()
+            ending = self._desk.ended_by(self._running.claimed)
+            if ending is not None:
+                raise _GivenUp(ending)
+            self._wait(ROOM_AGAIN_S)
+
+    def reserve(self, paths: Mapping[str, bool]) -> frozenset[str]:
+        """Return what the store says, asked again while it does not answer and the lease lasts.
+
+        The attempt has done its work: neither a full disk of the store nor a lock undoes that.
+        """
+        while True:
+            try:
+                return self._desk.reserve(self._running.claimed, paths)
+            except Unavailable:
+                self._check_lease()
+                self._wait(RESERVE_AGAIN_S)
+
+    def _check_lease(self) -> None:
+        if not self._desk.is_held():
+            raise StaleAttempt("the lease has run out; this attempt publishes nothing more")
+
+    def _wait(self, pause_s: float) -> None:
+        time.sleep(pause_s)
+        if self._until_s is not None:
+            self._until_s += pause_s

@@ -1,0 +1,173 @@
+"""Owns the question of what there is to publish: the files and folders that an attempt left.
+
+Nothing is opened and nothing is changed here. An output that is itself a symbolic link stands for
+what it leads to in the scratch; one that leads elsewhere is refused, since it would publish a name
+for somebody else's file.
+"""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from glob import escape, glob
+
+from stoker.model.pipeline import Output, Step
+
+OUT = "out"  # the folder in the scratch for the paths that `{out.NAME}` gives
+
+
+class OutputError(Exception):
+    """An output is not as the step declares it, or cannot be put in place; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file or folder of an output: its path now, without links, and its published path.
+
+    `is_shared`: other pieces are made of the same files, so it has to be copied.
+    """
+
+    output: Output
+    source: str
+    target: str
+    is_shared: bool = False
+
+
+def find_pieces(
+    step: Step,
+    *,
+    scratch: str,
+    made: Mapping[str, str],
+    targets: Mapping[str, str],
+    own: Sequence[str] = (),
+) -> list[Piece]:
+    """Return what there is to publish. OutputError if a declared output is missing or ambiguous.
+
+    `made` gives the path that `{out.NAME}` had, `targets` the published path of each output, `own`
+    the attempt's folders beside its scratch.
+    """
+    pieces: list[Piece] = []
+    for output in step.outputs:
+        target = targets[output.name]
+        if output.pick is not None:
+            pieces += _picked(output, scratch, target)
+        elif os.path.lexists(made[output.name]):
+            pieces.append(Piece(output, made[output.name], target.rstrip("/")))
+        elif not output.optional:
+            raise OutputError(f"output `{output.name}` was not made (`{made[output.name]}`)")
+    folders = [os.path.realpath(folder) for folder in (scratch, *own)]
+    pieces = [_resolved(piece, folders) for piece in pieces]
+    _check_targets(pieces)
+    shared = _shared([piece.source for piece in pieces])
+    return [replace(piece, is_shared=piece.source in shared) for piece in pieces]
+
+
+def _picked(output: Output, scratch: str, target: str) -> list[Piece]:
+    pattern = output.pick or ""
+    found = sorted(glob(os.path.join(escape(scratch), pattern), recursive=True))
+    made = os.path.join(scratch, OUT)
+    inside = os.path.realpath(scratch)
+    found = [
+        path
+        for path in found
+        if is_inside(os.path.realpath(path), inside)
+        and path != made
+        and not path.startswith(made + "/")
+    ]
+    if not found:
+        if output.optional:
+            return []
+        raise OutputError(f"output `{output.name}` was not made (nothing matches `{pattern}`)")
+    if output.is_folder or target.endswith("/"):
+        names: dict[str, str] = {}
+        for path in found:
+            name = os.path.basename(path.rstrip("/"))
+            if name in names:
+                raise OutputError(
+                    f"output `{output.name}`: `{pattern}` matches two files named `{name}`"
+                )
+            names[name] = path
+        return [Piece(output, path, os.path.join(target, name)) for name, path in names.items()]
+    if len(found) > 1:
+        raise OutputError(
+            f"output `{output.name}`: `{pattern}` matches {len(found)} files and `to` names one; "
+            "end `to` with a slash to take all"
+        )
+    return [Piece(output, found[0], target)]
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether `path` is below `folder`, or below one of its subfolders; both without links."""
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+def _resolved(piece: Piece, folders: Sequence[str]) -> Piece:
+    """Return the piece with a source that is no link; OutputError if it is not the attempt's own."""
+    name, source = piece.output.name, os.path.realpath(piece.source)
+    if os.path.islink(piece.source):
+        is_own = any(is_inside(source, folder) for folder in folders)
+        if not (is_own and os.path.lexists(source)):
+            raise OutputError(
+                f"output `{name}` is a symbolic link that leads out of the scratch "
+                f"(`{piece.source}` to `{os.readlink(piece.source)}`)"
+            )
+    mode = os.lstat(source).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OutputError(
+            f"output `{name}` is neither a file nor a folder but {kind_of(mode)} (`{source}`)"
+        )
+    wants_folder = piece.output.is_folder and piece.output.pick is None
+    if wants_folder and not stat.S_ISDIR(mode):
+        raise OutputError(
+            f"output `{name}` is a file, and `to` ends with a slash, which names a folder"
+        )
+    return replace(piece, source=source)
+
+
+def kind_of(mode: int) -> str:
+    """Return what kind of file has this mode, in words."""
+    kinds = (
+        (stat.S_ISREG, "a file"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
+    return next((words for is_kind, words in kinds if is_kind(mode)), "a device")
+
+
+def _check_targets(pieces: Sequence[Piece]) -> None:
+    """No two pieces have one published path, or one inside the other's; OutputError otherwise."""
+    taken: dict[str, str] = {}
+    for piece in pieces:
+        other = taken.setdefault(piece.target, piece.output.name)
+        if other != piece.output.name:
+            raise OutputError(
+                f"outputs `{other}` and `{piece.output.name}` would both be `{piece.target}`"
+            )
+    for piece in pieces:
+        around = next((folder for folder in _parents(piece.target) if folder in taken), None)
+        if around is not None:
+            raise OutputError(
+                f"output `{piece.output.name}` would be inside output `{taken[around]}` "
+                f"(`{piece.target}`); publish them at separate paths"
+            )
+
+
+def _shared(sources: Sequence[str]) -> set[str]:
+    """Return the sources that are others too, or are inside others, or hold others."""
+    counts = Counter(sources)
+    shared = {source for source, count in counts.items() if count > 1}
+    for source in counts:
+        around = {folder for folder in _parents(source) if folder in counts}
+        if around:
+            shared |= {source, *around}
+    return shared
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Yield the folders around `path`, from the inside out."""
+    while (folder := os.path.dirname(path)) != path:
+        yield folder
+        path = folder
