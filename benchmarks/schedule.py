@@ -498,8 +498,10 @@ for pipeline in loaded.pipelines.values():
 items = (NewItem(key=f"k{n:07}", path=f"/d/{n}", size_bytes=n * 1000) for n in range(tasks))
 register.register(store, "p", items)
 began = time.perf_counter()
-with Janitor(store, scratch_root=leftovers.scratch_root(store, loaded.settings)):
-    Worker(store, loaded.settings, slots=2, drain=True).work()
+worker = Worker(store, loaded.settings, slots=2, drain=True)
+root = leftovers.scratch_root(store, loaded.settings)
+with Janitor(store, scratch_root=root, on_failure=worker.fail):
+    worker.work()
 took = time.perf_counter() - began
 print(tasks / took, spent[0] / took)
 """

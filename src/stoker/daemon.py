@@ -38,7 +38,7 @@ def serve(
 
     project.follow_file(on_apply=on_apply)
     worker = Worker(project.store, project.settings, slots=slots, on_event=on_event)
-    intake = Intake(str(project.file), on_taken=worker.hurry)
+    intake = Intake(str(project.file), on_taken=worker.hurry, on_failure=worker.fail)
     watch = FileWatch(project, on_apply, then=intake.restart)
     scratch_root = _scratch_root(project)
     janitor = Janitor(
@@ -46,6 +46,7 @@ def serve(
         scratch_root=scratch_root,
         also=watch.look,
         retention=project.settings.retention,
+        on_failure=worker.fail,
     )
     with janitor, intake:
         return worker.work()
@@ -96,6 +97,7 @@ def work(
         project.store,
         scratch_root=_scratch_root(project),
         retention=project.settings.retention,
+        on_failure=worker.fail,
     )
     with janitor:
         return worker.work()

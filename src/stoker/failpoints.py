@@ -6,7 +6,8 @@ one of
 
 - `kill`: the process ends at once by SIGKILL, as after a power cut;
 - `stop`: the process stops by SIGSTOP until someone continues it;
-- `raise`: an `OSError` with `ENOSPC` is raised, as on a full disk.
+- `raise`: an `OSError` with `ENOSPC` is raised, as on a full disk;
+- `hang`: the thread says so on standard error and waits for ever, as for a dead file server.
 
 `name=action@3` acts on the third hit only. Nothing outside tests sets the variable.
 """
@@ -16,6 +17,7 @@ import os
 import signal
 
 VARIABLE = "STOKER_FAILPOINTS"
+_ACTIONS = ("kill", "stop", "raise", "hang")
 
 
 def parse(text: str) -> dict[str, tuple[str, int]]:
@@ -24,8 +26,8 @@ def parse(text: str) -> dict[str, tuple[str, int]]:
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, action = entry.partition("=")
         action, _, count = action.partition("@")
-        if action not in ("kill", "stop", "raise"):
-            raise ValueError(f"failpoint `{entry}`: the action is `kill`, `stop` or `raise`")
+        if action not in _ACTIONS:
+            raise ValueError(f"failpoint `{entry}`: the action is one of {', '.join(_ACTIONS)}")
         armed[name] = (action, int(count or 1))
     return armed
 
@@ -49,4 +51,7 @@ def _act(name: str) -> None:
         return
     if action == "raise":
         raise OSError(errno.ENOSPC, f"failpoint `{name}`")
+    if action == "hang":
+        os.write(2, f"failpoint `{name}` hangs\n".encode())
+        os.read(os.pipe()[0], 1)
     os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)

@@ -217,7 +217,7 @@ def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
     from stoker.model import retry
     from stoker.project import janitor
-    from stoker.work import disk, executor, groups, incarnation, lease, room, worker
+    from stoker.work import disk, executor, groups, incarnation, lease, room, stopping, worker
 
     if TESTS not in sys.path:
         sys.path.insert(0, TESTS)
@@ -231,7 +231,7 @@ def _turn(knobs: Knobs) -> None:
     disk.LOOK_S = room.LOOK_S = knobs.disks_s
     incarnation.NOTE_AFTER_S = knobs.note_after_s
     executor.GRACE_S = knobs.grace_s
-    worker.PATIENCE_S = knobs.patience_s
+    stopping.PATIENCE_S = knobs.patience_s
     retry.APART_S = knobs.apart_s
     if not knobs.groups:
         groups.enter = lambda: False

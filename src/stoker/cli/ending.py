@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,25 @@ _BUG_REPORT = "this is a bug in Stoker; please report it with what follows"
 
 class ReaderGone(Exception):
     """Who read what the command prints has enough, as `head` has: an end like any other."""
+
+
+def let_second_interrupt_kill() -> None:
+    """The first Ctrl-C interrupts this process in order; a second one ends it, whatever holds it.
+
+    Python takes a signal only between two steps of its own, so it cannot act while a call hangs in
+    the kernel or in a library. The kernel can: it goes back to the default action after the first
+    signal, as signals did on System V.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    system_v = getattr(libc, "sysv_signal", None)  # of glibc
+    if system_v is None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    for function in (libc.signal, system_v):
+        function.restype, function.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    pythons_own = libc.signal(signal.SIGINT, None)
+    system_v(signal.SIGINT, pythons_own)
 
 
 def answered(call: Callable[[], Any], *, has_said: bool = False) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from stoker import __version__
-from stoker.cli.ending import ReaderGone, answered
+from stoker.cli.ending import ReaderGone, answered, let_second_interrupt_kill
 from stoker.cli.scope import Scope, project_option
 from stoker.errors import Bug
 
@@ -123,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     A third of a short command's time would go into looking for garbage among what is imported.
     """
     gc.set_threshold(ALLOCATIONS)
+    let_second_interrupt_kill()
     code = run(arguments)
     gc.freeze()  # what is there now goes with the process
     sys.exit(code)

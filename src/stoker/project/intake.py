@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from stoker.errors import Unavailable
-from stoker.work import contain
+from stoker.work import contain, threads
 from stoker.work.patience import Patience
 
 _END_S = 20.0  # that it gets to finish what it is registering
@@ -23,20 +23,28 @@ class Intake:
     """Runs the process that follows the sources of the project at `file`, until the block ends.
 
     It is started again when it dies. It hears of our end by its input, which only we hold open, so
-    that it ends with us whatever ends us. `on_taken` is called whenever there are new items.
+    that it ends with us whatever ends us. `on_taken` is called whenever there are new items,
+    `on_failure` when the thread that minds it cannot go on.
     """
 
-    def __init__(self, file: str, *, on_taken: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        file: str,
+        *,
+        on_taken: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
         self._file = file
         self._on_taken = on_taken
         self._outage = Patience()
+        self._on_failure = on_failure
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._mind, name="intake", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread = threads.start(self._mind, name="intake", on_failure=self._on_failure)
         return self
 
     def __exit__(
@@ -47,6 +55,8 @@ class Intake:
     ) -> None:
         self._over.set()
         self.restart()
+        if self._thread is None:
+            return
         self._thread.join(_END_S)
         with self._lock:
             if self._process is not None:

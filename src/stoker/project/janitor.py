@@ -13,7 +13,7 @@ from stoker.store import fold, ordering, prune, temporary
 from stoker.store.gone import begin_again_elsewhere
 from stoker.store.pruned import Pruned
 from stoker.store.reap import promote_due, reap
-from stoker.work import leftovers
+from stoker.work import leftovers, threads
 from stoker.work.patience import Patience
 from stoker.work.scratch import wipe
 
@@ -37,7 +37,8 @@ class Janitor:
     with its warden has left there, and running, is cleared by the others. What is older than
     `retention` says is forgotten, a little at each tick.
 
-    A store that does not answer is tried again with the next tick.
+    A store or a disk that does not answer is tried again with the next tick. `on_failure` hears of
+    whatever else ends the thread.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Janitor:
         tick_s: float = TICK_S,
         also: Callable[[], None] | None = None,
         retention: Retention | None = None,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._store = store
         self._retention = retention or Retention()
@@ -59,10 +61,11 @@ class Janitor:
         self._cleared_s = time.monotonic()
         self._outage = Patience()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="janitor", daemon=True)
+        self._on_failure = on_failure
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread = threads.start(self._loop, name="janitor", on_failure=self._on_failure)
         return self
 
     def __exit__(
@@ -72,7 +75,8 @@ class Janitor:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._try(lambda: remove_temporary(self._store))
 
     def _loop(self) -> None:

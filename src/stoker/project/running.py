@@ -119,7 +119,12 @@ def work_off(
         fold.fold(store)
         ordering.look_after(store, refresh_s=REORDER_S, at_once=True)
         worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)
-        with Janitor(store, scratch_root=scratch_root, retention=settings.retention):
+        with Janitor(
+            store,
+            scratch_root=scratch_root,
+            retention=settings.retention,
+            on_failure=worker.fail,
+        ):
             was_interrupted = worker.work().was_interrupted
     return summarise(
         store,

@@ -5,18 +5,24 @@ the main loop must not. What threads have concluded waits here for the main loop
 """
 
 import logging
+import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from stoker.errors import StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.task import Result
+from stoker.work import threads
 from stoker.work.capture import TEXT_BYTES
 from stoker.work.conclude import Exit, conclude, unstarted
 from stoker.work.desk import Desk
 from stoker.work.running import Running
 from stoker.work.scratch import is_pristine
 from stoker.work.watch import Watcher
+
+if TYPE_CHECKING:
+    import threading
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +36,9 @@ class Closing:
         self._watcher = watcher
         self._results = results
         self._most = 2 * slots + 2
-        self._pool = ThreadPoolExecutor(max(4, slots), "stoker-conclude")
+        self._most_threads = max(4, slots)
+        self._threads: list[threading.Thread] = []
+        self._todo: SimpleQueue[tuple[Running, Exit | None] | None] = SimpleQueue()
         self._concluded: deque[tuple[Running, Result | None, bool]] = deque()
 
     @property
@@ -72,15 +80,21 @@ class Closing:
 
     def _submit(self, running: Running, end: Exit | None) -> None:
         self.count += 1
-        self._pool.submit(self._work, running, end)
+        self._todo.put((running, end))
+        if len(self._threads) < min(self.count, self._most_threads):
+            self._threads.append(
+                threads.start(self._work, name="stoker-conclude", on_failure=self._desk.fail)
+            )
 
-    def _work(self, running: Running, end: Exit | None) -> None:
-        """Conclude in a thread, if that is still to be done, and clean the seat."""
-        result = None if end is None else self._conclude(running, end)
-        is_clean = running.seat is None or running.seat.clean(self._desk.folder)
-        hit("scratch_wiped")
-        self._concluded.append((running, result, is_clean))
-        self._watcher.wake()
+    def _work(self) -> None:
+        """Conclude what is still to be concluded, and clean the seats, until there is no more."""
+        while (given := self._todo.get()) is not None:
+            running, end = given
+            result = None if end is None else self._conclude(running, end)
+            is_clean = running.seat is None or running.seat.clean(self._desk.folder)
+            hit("scratch_wiped")
+            self._concluded.append((running, result, is_clean))
+            self._watcher.wake()
 
     def _conclude(self, running: Running, end: Exit) -> Result | None:
         """Return the result; None if the task has moved on to another attempt."""
@@ -105,6 +119,11 @@ class Closing:
                 self._results.append(result)
             running.release(running, is_clean)
 
-    def close(self) -> None:
-        """The threads have ended."""
-        self._pool.shutdown()
+    def close(self, *, within_s: float) -> bool:
+        """Whether the threads have ended; one that hangs is not waited for beyond the time."""
+        until_s = time.monotonic() + within_s
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)

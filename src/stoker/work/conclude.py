@@ -6,7 +6,6 @@ Called in the worker's main loop where nothing but a few system calls is to be d
 of its pool where files must be read, copied or removed. Nothing here starts or kills a process.
 """
 
-import json
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
+from stoker.work.answers import BadAnswer, read_reason, read_values
 from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
 from stoker.work.checks import Ending, Facts, classify, too_much_memory
 from stoker.work.delivery import deliver
@@ -25,10 +25,6 @@ from stoker.work.desk import Desk
 from stoker.work.disk import taken_bytes, too_much
 from stoker.work.room import is_full_error, speaks_of_room
 from stoker.work.running import Running
-from stoker.work.slot import Seat
-
-VALUES_BYTES = 64 * 1024
-REASON_BYTES = 4096
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,10 +56,10 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
     problem, values = end.problem, end.values
     stated = None
     if running.seat is not None and running.seat.is_answered:
-        stated = read_reason(running.seat)
         try:
+            stated = read_reason(running.seat)
             values = values or read_values(running.seat)
-        except ValueError as bad:
+        except BadAnswer as bad:
             problem = problem or str(bad)
     outputs: tuple[Published, ...] = ()
     facts = Facts(
@@ -172,48 +168,6 @@ def log_path(logs: str, claimed: Claimed, suffix: str) -> str:
     """Return where a stream that is too big for the store is kept: by the day of the claim."""
     day = time.strftime("%Y-%m-%d", time.gmtime(claimed.claimed_us / 1e6))
     return os.path.join(logs, day, f"{claimed.attempt.hex()}.{suffix}")
-
-
-def read_reason(seat: Seat) -> str | None:
-    """Return the first line that the attempt wrote into STOKER_REASON, if it did."""
-    content = _read_bounded(seat.reason, REASON_BYTES)
-    if not content:
-        return None
-    lines = content[:REASON_BYTES].decode("utf-8", "replace").split("\n")
-    return lines[0].strip() or None
-
-
-def read_values(seat: Seat) -> dict[str, Any]:
-    """Return what the attempt wrote into STOKER_VALUES; ValueError says what is wrong with it.
-
-    NaN and the infinities, which JSON does not have and some writers write, become null.
-    """
-    content = _read_bounded(seat.values, VALUES_BYTES)
-    if not content or not content.strip():
-        return {}
-    if len(content) > VALUES_BYTES:
-        raise ValueError(f"the file STOKER_VALUES has more than {VALUES_BYTES} bytes")
-    try:
-        values = json.loads(content, parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as problem:
-        raise ValueError(f"the file STOKER_VALUES is no JSON: {problem}") from problem
-    if not isinstance(values, dict):
-        raise ValueError("the file STOKER_VALUES holds no JSON object")  # noqa: TRY004 - as promised
-    return values
-
-
-def _read_bounded(path: str, limit: int) -> bytes:
-    """Return up to `limit + 1` bytes of a regular file; empty if there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, limit + 1)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
 
 
 def unstarted(claimed: Claimed, ending: Ending) -> Result:

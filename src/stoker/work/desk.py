@@ -30,6 +30,7 @@ class Desk:
     # Why an attempt is not to wait for anything, and why it is not even to go on, if it is not.
     ended_by: Callable[[Claimed], Ending | None]
     broken_off_by: Callable[[Claimed], Ending | None]
+    fail: Callable[[BaseException], None]  # the worker ends: one of its threads met this
 
     def failure_of(self, claimed: Claimed, problem: BaseException) -> Ending:
         """Return the ending of an attempt that `problem` kept from starting or from its end."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId
+from stoker.work import threads
 from stoker.work.checks import Ending
 
 LOOK_S = 1.0
@@ -43,8 +44,9 @@ def too_much(used_bytes: int, limit_bytes: int) -> Ending:
 class DiskWatch:
     """Looks at the folders of attempts every second. `wake` is called when one holds too much."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
         self._wake = wake
+        self._fail = fail
         self._watched: dict[AttemptId, tuple[Sequence[str], int]] = {}
         self._over: dict[AttemptId, Ending] = {}
         self._lock = threading.Lock()
@@ -56,8 +58,7 @@ class DiskWatch:
         with self._lock:
             self._watched[attempt] = (folders, limit_bytes)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._look, name="stoker-disk", daemon=True)
-            self._thread.start()
+            self._thread = threads.start(self._look, name="stoker-disk", on_failure=self._fail)
 
     def remove(self, attempt: AttemptId) -> None:
         """The attempt has ended."""

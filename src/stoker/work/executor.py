@@ -57,7 +57,7 @@ class Executor:
         self._brand = brand.read(os.getpid())
         self._strays = contain.Strays()
         self._peaks = usage.Peaks()
-        self._disks = DiskWatch(watcher.wake)
+        self._disks = DiskWatch(watcher.wake, desk.fail)
         self._sweeping: list[tuple[Running, Exit, float]] = []
         self._ended: list[tuple[Running, Exit]] = []
 
@@ -327,13 +327,18 @@ class Executor:
             if used > limit:
                 self.stop(running, too_much_memory(used, limit), grace_s=0.0)
 
-    def close(self) -> None:
-        """Threads have ended and descriptors are given back; nothing is in hand any more."""
-        self._closing.close()
+    def close(self, *, within_s: float) -> bool:
+        """Whether all threads have ended; descriptors are given back.
+
+        A thread that hangs longer, with a file system that does not answer, is left behind.
+        """
+        if not self._closing.close(within_s=within_s):
+            return False
         self._disks.close()
         for place in self._places:
             place.close()
         self._strays.close()
+        return True
 
 
 def seat_outputs(running: Running, seat: Seat, desk: Desk) -> None:

@@ -24,7 +24,7 @@ from stoker.work.executor import Executor
 from stoker.work.lease import Lease
 from stoker.work.orders import CANCELLED, STOPPED, TAKEN, Orders
 from stoker.work.post import Post
-from stoker.work.preparation import Preparation
+from stoker.work.preparation import Preparations
 from stoker.work.recipe import Recipe
 from stoker.work.reports import BATCH, BATCH_WARM, Counts, Reports
 from stoker.work.running import Running
@@ -38,6 +38,7 @@ NOTE_AFTER_S = 1.0  # an attempt that runs for longer shows its pid in the store
 WAIT_MOST_S = 1.0
 REAP_S = 5.0
 PROMOTE_S = 0.5
+END_S = 5.0  # that processes and threads get to end with their incarnation
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Incarnation:
         brand.put(brand.of_worker(self._mark))
         self._folder = WorkerFolder(post.scratch_root, owner)
         warden.note_folder(self._folder.path)
-        self._lease = Lease(post.store, self.id, watcher.wake, lease_s=post.lease_s)
+        self._lease = Lease(post.store, self.id, watcher.wake, post.fail, lease_s=post.lease_s)
         logs = str(post.store.folder / "logs")
         desk = Desk(
             self._folder,
@@ -75,6 +76,7 @@ class Incarnation:
             lambda: self._lease.is_held,
             self.orders.ended_by,
             self.orders.broken_off_by,
+            post.fail,
         )
         self.executor = Executor(desk, watcher, slots=post.slots)
         self.executor.on_left = self._note_elapsed
@@ -90,7 +92,7 @@ class Incarnation:
             post.store, self.executor.results, counts, on_recorded=self.claims.settle
         )
         self._recipes: dict[tuple[int, str], Recipe] = {}
-        self._preparing: dict[tuple[int, str], tuple[Preparation, list[Running]]] = {}
+        self._preparing = Preparations(self.executor)
         self._is_paused = False  # while a disk is full
         self._told_trouble: str | None = None  # what the store has of it
         self._tick_s = self._memory_s = self._noted_s = 0.0
@@ -174,7 +176,7 @@ class Incarnation:
             running = claims.queue[0]
             recipe = running.recipe
             if recipe.prepared is None:
-                self._prepare(claims.pop())
+                self._preparing.add(claims.pop())
             elif self._fits(running):
                 claims.pop()
                 if not executor.is_needless(running):
@@ -198,19 +200,6 @@ class Incarnation:
             executor.cpus_used + claimed.cpus <= self._post.slots
             and memory <= self._post.memory_bytes
         )
-
-    def _prepare(self, running: Running) -> None:
-        """The task waits for its step's `prepare`, which runs now."""
-        recipe = running.recipe
-        if recipe.key not in self._preparing:
-            folder = os.path.join(self._folder.path, f"prepare-{running.serial}")
-            try:
-                preparation = Preparation(recipe, self.executor, folder)
-            except OSError as problem:
-                self.executor.fail(running, problem)
-                return
-            self._preparing[recipe.key] = (preparation, [])
-        self._preparing[recipe.key][1].append(running)
 
     def _recipe_of(self, claimed: Claimed) -> Recipe:
         key = (claimed.version_id, claimed.step)
@@ -244,11 +233,7 @@ class Incarnation:
                 running.place.stdout.bound()
                 running.place.stderr.bound()
         self._lease.be_brisk(wanted=is_brisk)
-        for key, (preparation, waiting) in list(self._preparing.items()):
-            preparation.hold_limit()
-            if preparation.is_over:
-                del self._preparing[key]
-                self.claims.push_back(waiting)
+        self.claims.push_back(self._preparing.take_ended())
         self._tell_trouble()
         self.look_around()
         if now_s >= self._memory_s:
@@ -347,10 +332,7 @@ class Incarnation:
         """Nothing is claimed any more, and what is claimed and has not begun is ready again."""
         self.orders.stop()
         self._take_from_warmers()
-        for preparation, waiting in self._preparing.values():
-            preparation.kill()
-            self.claims.push(waiting)
-            waiting.clear()
+        self.claims.push(self._preparing.end())
         self.claims.give_back(self.claims.clear())
 
     def stop_all(self, ending: Ending, *, grace_s: float) -> None:
@@ -362,14 +344,20 @@ class Incarnation:
 
     # ----------------------------------------------------------------------------------------- end
 
-    def end(self, *, is_lost: bool) -> None:
+    def end(self, *, is_lost: bool, within_s: float = END_S) -> None:
         """Nothing of this incarnation is left: no process, no folder, no right.
 
-        If its lease was lost nothing is recorded any more; otherwise the store is told.
+        If its lease was lost nothing is recorded any more; otherwise the store is told. What hangs
+        for longer than `within_s` is left behind, its folder included: the next worker clears it.
         """
         self._lease.end()
-        self._kill_what_is_left()
-        self.executor.close()
+        self._kill_what_is_left(within_s)
+        if not self.executor.close(within_s=within_s):
+            _log.warning(
+                "what an attempt made could not be read or removed in time, and is left",
+                extra={"event": "scratch_left", "path": self._folder.path},
+            )
+            return
         left = self._folder.remove()
         if left:
             _log.warning(
@@ -379,16 +367,15 @@ class Incarnation:
             with suppress(StaleAttempt, StokerError):
                 fleet.retire(self._store, self.id)
 
-    def _kill_what_is_left(self) -> None:
-        for preparation, _ in self._preparing.values():
-            preparation.kill()
+    def _kill_what_is_left(self, within_s: float) -> None:
+        self._preparing.end()
         self.stop_all(STOPPED, grace_s=0.0)
         self.warmers.dismiss_all()
-        until_s = time.monotonic() + 5.0
+        until_s = time.monotonic() + within_s
         while not self._is_all_gone() and time.monotonic() < until_s:
             self.executor.poll(0.01)
             self.executor.conclude()
-            if time.monotonic() > until_s - 4.0:
+            if time.monotonic() > until_s - 0.8 * within_s:
                 for pid in list(self.executor.own):
                     contain.kill_tree(pid, signal.SIGKILL)
 

@@ -15,6 +15,7 @@ from stoker.errors import StaleAttempt, StokerError
 from stoker.model.task import AttemptId, WorkerId
 from stoker.store import fleet
 from stoker.store.unit import Store
+from stoker.work import threads
 
 LEASE_S = 20.0
 RENEW_S = 5.0
@@ -31,15 +32,22 @@ def boot_clock_s() -> float:
 
 
 class Lease:
-    """One incarnation's lease. `wake` is called from the thread when there is something to look at.
+    """One incarnation's lease.
 
+    `wake` is called from the thread when there is something to look at, `fail` when it cannot go on.
     `serial` is set by the worker: the number of its claims so far. `told` and `told_serial` are the
     attempts that the store believed to be this worker's after that many claims, so that an attempt
     missing there has been taken away.
     """
 
     def __init__(
-        self, store: Store, worker_id: WorkerId, wake: Callable[[], None], *, lease_s: float
+        self,
+        store: Store,
+        worker_id: WorkerId,
+        wake: Callable[[], None],
+        fail: Callable[[BaseException], None],
+        *,
+        lease_s: float,
     ) -> None:
         self._store = store
         self._worker_id = worker_id
@@ -54,10 +62,8 @@ class Lease:
         self._told: tuple[int, frozenset[AttemptId]] | None = None
         self.serial = 0
         self._is_brisk = False
-        self._thread = threading.Thread(target=self._beat, name="stoker-lease", daemon=True)
-        self._thread.start()
-        self._guard = threading.Thread(target=self._watch, name="stoker-lease-guard", daemon=True)
-        self._guard.start()
+        self._thread = threads.start(self._beat, name="stoker-lease", on_failure=fail)
+        self._guard = threads.start(self._watch, name="stoker-lease-guard", on_failure=fail)
 
     @property
     def is_held(self) -> bool:
@@ -88,7 +94,8 @@ class Lease:
         return orders, told
 
     def end(self) -> None:
-        """No more renewals; returns when the thread has stopped, or at once if a call hangs."""
+        """No more renewals, and no right; returns when the threads have stopped, or soon if they hang."""
+        self._is_dead = True  # for threads that are left behind with something to publish
         self._stop.set()
         self._bell.set()
         self._thread.join(timeout=2.0)

@@ -1,6 +1,7 @@
 """Where a worker works: what stays the same while it is declared dead and begins anew."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stoker.model.settings import Settings
@@ -38,6 +39,7 @@ class Post:
     tags: tuple[str, ...]
     scratch_root: str
     room: Room
+    fail: Callable[[BaseException], None]  # the worker ends: one of its threads met this
     lease_s: float = LEASE_S
 
     def enlist(self) -> WorkerId:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stoker.work import contain
+from stoker.work.answers import BadAnswer, read_regular
 from stoker.work.room import is_full_error, speaks_of_room
 from stoker.work.slot import Place
 from stoker.work.spawn import encode_env
@@ -13,9 +14,55 @@ from stoker.work.spawn import encode_env
 if TYPE_CHECKING:
     from stoker.work.executor import Executor
     from stoker.work.recipe import Recipe
+    from stoker.work.running import Running
 
 LIMIT_S = 600.0
+_DUMP_BYTES = 16 * 1024 * 1024  # more than a kernel gives to a process
 _DUMPED = ("_", "SHLVL", "PWD", "OLDPWD", "STOKER_DUMP")
+
+
+class Preparations:
+    """The preparations under way, and the attempts that wait for each."""
+
+    def __init__(self, executor: "Executor") -> None:
+        self._executor = executor
+        self._under_way: dict[tuple[int, str], tuple[Preparation, list[Running]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._under_way)
+
+    def add(self, running: "Running") -> None:
+        """The attempt waits for its step's `prepare`, which runs now."""
+        recipe = running.recipe
+        if recipe.key not in self._under_way:
+            name = f"prepare-{running.serial}"
+            folder = os.path.join(self._executor.desk.folder.path, name)
+            try:
+                preparation = Preparation(recipe, self._executor, folder)
+            except OSError as problem:
+                self._executor.fail(running, problem)
+                return
+            self._under_way[recipe.key] = (preparation, [])
+        self._under_way[recipe.key][1].append(running)
+
+    def take_ended(self) -> list["Running"]:
+        """Return the attempts whose preparation is over; one that takes too long is ended."""
+        freed: list[Running] = []
+        for key, (preparation, waiting) in list(self._under_way.items()):
+            preparation.hold_limit()
+            if preparation.is_over:
+                del self._under_way[key]
+                freed += waiting
+        return freed
+
+    def end(self) -> list["Running"]:
+        """Return all that waits; every preparation is killed."""
+        freed: list[Running] = []
+        for preparation, waiting in self._under_way.values():
+            preparation.kill()
+            freed += waiting
+            waiting.clear()
+        return freed
 
 
 class Preparation:
@@ -78,18 +125,21 @@ class Preparation:
         desk = self._executor.desk
         if problem is None:
             try:
-                with open(self._dump, "rb") as file:
-                    entries = file.read().split(b"\0")
-            except OSError:
-                problem = "prepare failed: it left no environment"
-            else:
-                pairs = (os.fsdecode(entry).partition("=") for entry in entries if entry)
-                self.recipe.prepared = {
-                    name: value for name, _, value in pairs if name not in _DUMPED
-                }
+                self.recipe.prepared = _environment_in(self._dump)
+            except BadAnswer as bad:
+                problem = f"prepare failed: its environment {bad}"
         if is_full and desk.room.excuses(self.recipe.key):
             desk.room.note(desk.folder.path)
         elif problem is not None:
             self.recipe.broken, self.recipe.prepared = problem, {}
         self._place.seat.clean(desk.folder)
         self._place.close()
+
+
+def _environment_in(path: str) -> dict[str, str]:
+    """Return the environment that `env -0` wrote; BadAnswer if it did not."""
+    content = read_regular(path, _DUMP_BYTES)
+    if content is None:
+        raise BadAnswer("was not written")
+    pairs = (os.fsdecode(entry).partition("=") for entry in content.split(b"\0") if entry)
+    return {name: value for name, _, value in pairs if name not in _DUMPED}

@@ -14,6 +14,7 @@ from typing import Any
 
 from stoker.model.pipeline import Python
 from stoker.model.task import Claimed
+from stoker.work.answers import BadAnswer, read_regular
 from stoker.work.capture import NOTHING, Captured
 from stoker.work.conclude import Exit
 from stoker.work.recipe import WarmKey
@@ -191,10 +192,9 @@ def _captured(found: str | list[int], path: str) -> Captured:
         return Captured(len(data), data) if data else NOTHING
     size, head, tail = found
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_regular(path, head + tail) or b""
         os.unlink(path)
-    except OSError:
+    except (BadAnswer, OSError):
         return Captured(size, b"", size)
     return Captured(size, content[:head], size - head - tail, content[head:])
 

@@ -18,6 +18,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Self
 
+from stoker.work import threads
+
 LOOK_S = 1.0
 RESERVE_BYTES = 64 * 1024 * 1024  # to be left free, so that results and leases can be written
 RESERVE_FILES = 1_000
@@ -99,30 +101,37 @@ class Room:
     """The places that a worker writes to. `trouble` says why nothing is claimed, if that is so.
 
     `places` are folders by what they are for. `wake` is called from the thread when `trouble` has
-    changed. All methods may be called from any thread.
+    changed, `fail` when it cannot go on. All methods may be called from any thread.
     """
 
-    def __init__(self, places: Mapping[str, str], wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        places: Mapping[str, str],
+        wake: Callable[[], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
         self.trouble: str | None = None
         self._places = dict(places)
         self._wake = wake
+        self._fail = fail
         self._full: dict[str, tuple[str, float]] = {}  # by folder: what for, not before when
         self._said_of: frozenset[str] = frozenset()  # the folders in `trouble`
         self._excused: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="stoker-room", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """From now on somebody looks."""
         self._look()
-        self._thread.start()
+        self._thread = threads.start(self._watch, name="stoker-room", on_failure=self._fail)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Nobody looks any more; a file system that hangs is not waited for."""
         self._over.set()
-        self._thread.join(timeout=2.0)
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
 
     def is_full(self, folder: str) -> bool:
         """Whether the folder was found full and has no room since."""

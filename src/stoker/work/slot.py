@@ -6,7 +6,6 @@ which spares most of the file system's work. A place whose scratch cannot be wip
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Step
@@ -28,6 +27,7 @@ class Seat:
         self.is_ready = False  # the scratch was found empty since its last attempt
         self.is_used = False  # there is more to clean than the scratch
         os.mkdir(folder, 0o700)
+        self._identity = _identity(folder)
 
     def make_ready(self) -> None:
         """The scratch is there and empty. OSError if it cannot be."""
@@ -68,18 +68,32 @@ class Seat:
         return self.is_used
 
     def clean(self, folder: WorkerFolder) -> bool:
-        """Whether nothing of the attempt is left, so that the next may sit here."""
+        """Whether nothing of the attempt is left, so that the next may sit here.
+
+        An attempt can put anything into these folders, and anything in their place. A seat whose own
+        folder was replaced is given up: nothing below that path is known to be ours.
+        """
         left: list[str] = []
         for path in self.beside:
             left += wipe(path)
             folder.forget_elsewhere()
         self.beside.clear()
+        if _identity(self.folder) != self._identity:
+            return False
         for path in (self.values, self.reason):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            left += wipe(path)
         if not is_pristine(self.scratch):
             left += wipe(self.scratch)
         return not left
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """Return what tells this folder from one put in its place; None if it is gone."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Place:

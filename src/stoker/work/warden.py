@@ -11,6 +11,10 @@ warden starts others, less and less often, until one can, or a signal comes.
 
 If the warden itself is killed, the worker hears of it and stops in order. If both are, the next
 worker on this host finds what they left by its marks and its group.
+
+A second order to stop always ends both. The worker may be held in a call that nothing can interrupt,
+such as a read from a file server that does not answer; the warden, which does no such thing itself,
+then kills it, and leaves the cleaning to the next worker.
 """
 
 import logging
@@ -27,10 +31,14 @@ from stoker.failpoints import hit
 from stoker.work import contain, groups
 from stoker.work.patience import Patience
 from stoker.work.scratch import remove_worker_folder
+from stoker.work.signals import Signals
 
 MOST_DEATHS = 5  # within
 DEATHS_WINDOW_S = 60.0  # before the warden gives up
 EXIT_GAVE_UP = 70
+EXIT_INTERRUPTED = 130
+LAST_S = 8.0  # that a worker gets after a second order; it needs less unless something holds it
+_LEAVE_S = 12.0  # that its end, and that of what it left, may take once it was killed
 _SWEEP_LIMIT_S = 10.0
 _LOOK_S = 0.1  # for signals, while it waits for the store
 _NO_STORE = "the worker cannot begin again, as the store does not answer"
@@ -63,9 +71,10 @@ class _Warden:
     def __init__(self, work: Callable[[bool], int]) -> None:
         self._work = work
         self._worker = 0
-        self._stops = 0
+        self._orders = Signals()
         self._stop_number = 0
         self._was_killed = False  # a worker before this one
+        self._is_cut_off = False  # after a second order the worker did not end by itself
         self._deaths: list[float] = []
         self._notes = (-1, -1)
         self._left: list[str] = []  # folders of killed workers, which a successor clears if it can
@@ -84,25 +93,28 @@ class _Warden:
         try:
             while True:
                 self._start(before)
-                status = self._wait()
-                code = os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(self._wait())
+                ended, self._worker = self._worker, 0
                 hit("warden.worker_ended")
-                worker, self._worker = self._worker, 0
-                groups.kill(worker)
+                groups.kill(ended)
                 hit("warden.group_killed")
                 self._sweep(spared)
                 hit("warden.swept")
                 folders = self._noted_folders()
                 if code < 0:
                     self._left += folders
+                    if self._is_cut_off:
+                        return EXIT_INTERRUPTED
                     if not self._may_start_again(-code):
-                        return 128 - code if self._stops else EXIT_GAVE_UP
+                        return 128 - code if self._orders.count else EXIT_GAVE_UP
                 elif folders or not self._was_killed or code != Unavailable.exit_code:
                     return code
                 elif not self._wait_for_store():
                     return 128 + self._stop_number
         finally:
-            self._remove_folders()
+            if not self._is_cut_off:  # whatever held the worker may hold us too
+                self._remove_folders()
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
             self._close_notes()
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -115,7 +127,7 @@ class _Warden:
         sys.stdout.flush()
         sys.stderr.flush()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # or one might go to nobody
-        missed = self._stops
+        missed = self._orders.count
         self._worker = os.fork()
         if self._worker == 0:
             code = EXIT_GAVE_UP
@@ -154,11 +166,23 @@ class _Warden:
 
     def _pass_on(self, number: int, _frame: object) -> None:
         """A signal to the warden is one to the worker; from a terminal it has come there already."""
-        self._stops += 1
         self._stop_number = number
+        if self._orders.add_signal() and self._orders.count == 2:
+            signal.signal(signal.SIGALRM, self._cut_off)
+            signal.setitimer(signal.ITIMER_REAL, LAST_S)
         if self._worker and not (number == signal.SIGINT and _is_shared_with(self._worker)):
             with suppress(ProcessLookupError):
                 os.kill(self._worker, number)
+
+    def _cut_off(self, _number: int, _frame: object) -> None:
+        """The worker is killed; where even that does not end it, the warden ends without it."""
+        if self._is_cut_off:
+            os._exit(EXIT_INTERRUPTED)
+        self._is_cut_off = True
+        signal.setitimer(signal.ITIMER_REAL, _LEAVE_S)
+        if self._worker:
+            with suppress(ProcessLookupError):
+                os.kill(self._worker, signal.SIGKILL)
 
     def _wait(self) -> int:
         """Return how the worker ended; whatever else becomes our child meanwhile is reaped."""
@@ -186,7 +210,7 @@ class _Warden:
 
     def _may_start_again(self, number: int) -> bool:
         """Whether a worker that was killed is to be started again, and the log says so."""
-        if self._stops:
+        if self._orders.count:
             return False
         now_s = time.monotonic()
         self._deaths = [at_s for at_s in self._deaths if now_s - at_s < DEATHS_WINDOW_S]
@@ -208,9 +232,9 @@ class _Warden:
             _log.warning("%s; it is tried again", _NO_STORE, extra={"event": "store_away"})
         self._has_said = True
         until_s = time.monotonic() + self._outage.next_pause_s()
-        while not self._stops and time.monotonic() < until_s:
+        while not self._orders.count and time.monotonic() < until_s:
             time.sleep(_LOOK_S)
-        return not self._stops
+        return not self._orders.count
 
     def _noted_folders(self) -> list[str]:
         """Return the folders that the worker had; none if it never began to work."""

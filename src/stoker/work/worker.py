@@ -21,20 +21,19 @@ from stoker.model.settings import Settings
 from stoker.store import claim, fleet, reap
 from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn
-from stoker.work.incarnation import Incarnation
+from stoker.work.incarnation import END_S, Incarnation
 from stoker.work.lease import LEASE_S
 from stoker.work.orders import STOPPED
 from stoker.work.post import Post, own_host
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
 from stoker.work.room import Room, existing, is_full_error
+from stoker.work.stopping import Stopping
 from stoker.work.watch import Watcher
 
 if TYPE_CHECKING:
     from stoker.model.task import WorkerId
 
-PATIENCE_S = 10.0  # that running attempts get to end by themselves once the worker is to stop
-SAME_ORDER_S = 0.3  # signals closer together than this are one order
 EVENT_S = 0.1
 SWITCH_S = 0.0005  # that another thread may go on with Python while the loop has something to do
 LOOK_S = 0.5  # between looks at what is left, for a worker that drains
@@ -72,6 +71,7 @@ class Worker:
             TIME_S.check("time_limit_s", time_limit_s)
         own, root = own_host(settings, store.host), leftovers.scratch_root(store, settings)
         self._watcher = Watcher()
+        self._stopping = Stopping(self._watcher.wake, time_limit_s=time_limit_s)
         self._post = Post(
             store=store,
             store_id=leftovers.store_id(store),
@@ -82,22 +82,17 @@ class Worker:
             memory_bytes=own.memory_bytes or 0,
             tags=tuple(sorted(own.tags or ())) if tags is None else tuple(tags),
             scratch_root=root,
-            room=Room(_places(store, root), self._watcher.wake),
+            room=Room(_places(store, root), self._watcher.wake, self.fail),
+            fail=self.fail,
             lease_s=lease_s,
         )
         self._store = store
         self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
         self._is_draining = drain
-        self._time_limit_s = time_limit_s
-        self._is_time_up = False  # which counts as one signal
         self._on_event = on_event
         self._counts = Counts()
         self._has_news = False
-        self._signals = 0
-        self._signalled_s = 0.0
         self._began_s = time.monotonic()
-        self._stop_s: float | None = None
-        self._is_hurried = False
         self._trouble = ""
         self._event_s = self._look_s = self._due_s = 0.0
         self._rate_from = (self._began_s, 0)
@@ -105,8 +100,11 @@ class Worker:
 
     def stop(self) -> None:
         """Stop as on a signal: the first time in order, the second at once. From any thread."""
-        self._signals += 1
-        self._watcher.wake()
+        self._stopping.order()
+
+    def fail(self, problem: BaseException) -> None:
+        """Stop in order, and have `work` raise Bug: one of the worker's threads has failed so."""
+        self._stopping.fail(problem)
 
     def hurry(self) -> None:
         """There may be something new: the next claim need not wait. From any thread."""
@@ -114,12 +112,16 @@ class Worker:
         self._watcher.wake()
 
     def work(self) -> Summary:
-        """Work until the end that was asked for; return what was done. Nothing is left running."""
+        """Work until the end that was asked for; return what was done. Nothing is left running.
+
+        Bug if one of the worker's threads has failed; its attempts have been stopped and recorded.
+        """
         self._check_scratch()
         with self._inheritance_and_signals(), self._post.room:
             leftovers.clear(self._store, self._post.scratch_root)
             while not self._live_once():
                 pass
+        self._stopping.raise_failure()
         self._watcher.close()
         counts = self._counts
         return Summary(
@@ -129,7 +131,7 @@ class Worker:
             cancelled=counts.cancelled,
             stale=counts.stale,
             elapsed_s=time.monotonic() - self._began_s,
-            was_interrupted=self._signals > self._is_time_up,
+            was_interrupted=self._stopping.was_asked,
         )
 
     # ------------------------------------------------------------------------------ beginning, end
@@ -164,7 +166,7 @@ class Worker:
         sys.setswitchinterval(SWITCH_S)
         before: dict[signal.Signals, Any] = {}
         for number in numbers:
-            before[number] = signal.signal(number, self._on_signal)
+            before[number] = signal.signal(number, self._stopping.on_signal)
         descriptor = signal.set_wakeup_fd(self._watcher.wake_descriptor, warn_on_full_buffer=False)
         try:
             yield
@@ -174,13 +176,6 @@ class Worker:
             signal.set_wakeup_fd(descriptor)
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def _on_signal(self, _number: int, _frame: object) -> None:
-        """One order may come as several signals: from a terminal, a warden, a service manager."""
-        now_s = time.monotonic()
-        if now_s - self._signalled_s > SAME_ORDER_S:
-            self._signals += 1
-            self._signalled_s = now_s
 
     def _check_scratch(self) -> None:
         """UserError where no scratch can be made, with what to do about it."""
@@ -208,19 +203,22 @@ class Worker:
             return self._wait_to_join(str(problem))
         if incarnation is None:
             return self._wait_to_join(self._post.room.trouble or "its scratch is full")
-        incarnation.executor.stopped_by = lambda: STOPPED if self._signals else None
+        incarnation.executor.stopped_by = lambda: STOPPED if self._stopping.is_ordered else None
         is_lost = True
         try:
             is_lost = not self._loop(incarnation)
         except StaleAttempt:
             is_lost = True
         finally:
-            incarnation.end(is_lost=is_lost)
+            incarnation.end(is_lost=is_lost, within_s=1.0 if self._stopping.is_overdue else END_S)
             if is_lost:
-                _log.warning("the lease was lost; beginning anew", extra={"event": "lease_lost"})
+                if not self._stopping.is_overdue:
+                    _log.warning(
+                        "the lease was lost; beginning anew", extra={"event": "lease_lost"}
+                    )
                 with suppress(Unavailable):  # all it ran is dead: nobody needs to wait
                     reap.reap(self._store, dead_workers=[incarnation.id])
-        return not is_lost and not incarnation.claims.is_doubtful
+        return self._stopping.is_overdue or not (is_lost or incarnation.claims.is_doubtful)
 
     def _begin(self) -> Incarnation | None:
         """Return a new incarnation; None while its scratch is full, which the store is told."""
@@ -243,7 +241,7 @@ class Worker:
 
     def _wait_to_join(self, trouble: str) -> bool:
         """Say why there is no incarnation, wait a moment; return whether the worker is to end."""
-        if self._signals:
+        if self._stopping.is_ordered:
             with suppress(Unavailable):
                 if self._enlisted is not None:
                     fleet.retire(self._store, self._enlisted)
@@ -272,11 +270,11 @@ class Worker:
         return False
 
     def _loop(self, incarnation: Incarnation) -> bool:
-        """Return whether it ended in order: True; False if the lease was lost."""
+        """Return whether it ended in order: False if the lease was lost, or a last order cut it off."""
         while True:
-            if not incarnation.is_held:
+            if not incarnation.is_held or self._stopping.is_overdue:
                 return False
-            self._mind_stop(incarnation)
+            self._stopping.hold(incarnation)
             if self._has_news:
                 self._has_news = False
                 incarnation.claims.hurry()
@@ -286,7 +284,7 @@ class Worker:
                 return True
 
     def _wait_most_s(self) -> float:
-        return 0.05 if self._stop_s is not None else EVENT_S if self._on_event else 1.0
+        return 0.05 if self._stopping.is_under_way else EVENT_S if self._on_event else 1.0
 
     def _is_over(self, incarnation: Incarnation) -> bool:
         """Whether an incarnation that has nothing in hand has nothing to come either."""
@@ -304,27 +302,6 @@ class Worker:
                 # not in another worker's hands just then.
                 return not left.ready or incarnation.claims.have_nothing_to_come()
         return False
-
-    # ------------------------------------------------------------------------------------- stopping
-
-    def _mind_stop(self, incarnation: Incarnation) -> None:
-        """What signals and the time limit ask for is under way."""
-        now_s = time.monotonic()
-        limit_s = self._time_limit_s
-        if limit_s is not None and now_s - self._began_s >= limit_s and not self._signals:
-            self._signals += 1
-            self._is_time_up, self._time_limit_s = True, None
-        if not self._signals:
-            return
-        if not incarnation.is_stopping:
-            incarnation.begin_to_stop()
-        if self._stop_s is None:
-            self._stop_s = now_s
-        if self._signals > 1:
-            incarnation.stop_all(STOPPED, grace_s=0.0)
-        elif now_s - self._stop_s >= PATIENCE_S and not self._is_hurried:
-            self._is_hurried = True
-            incarnation.stop_all(STOPPED, grace_s=5.0)
 
     # ------------------------------------------------------------------------------------- watching
 

@@ -47,7 +47,11 @@ def test_the_janitor_says_once_that_it_has_to_wait_and_ends_in_order(rig, away, 
     away(fold, "fold", 3)
     ticks = []
     tidy = janitor.Janitor(
-        rig.store, scratch_root=str(rig.folder / "s"), tick_s=0.01, also=lambda: ticks.append(1)
+        rig.store,
+        scratch_root=str(rig.folder / "s"),
+        tick_s=0.01,
+        also=lambda: ticks.append(1),
+        on_failure=pytest.fail,
     )
     with tidy:
         wait_until(lambda: ticks, "it tidies again")
@@ -84,7 +88,7 @@ def test_the_intake_waits_for_the_store_and_says_so_once(rig, away, caplog, monk
     codes = iter([5, 5, 5])
     monkeypatch.setattr(intake, "_command", lambda _file: words(next(codes, 0)))
     taken = []
-    with intake.Intake("file", on_taken=lambda: taken.append(1)):
+    with intake.Intake("file", on_taken=lambda: taken.append(1), on_failure=pytest.fail):
         wait_until(lambda: taken, "it takes in")
     assert starts == [5, 5, 5, 0]
     assert len(warnings(caplog)) == 1
@@ -93,7 +97,7 @@ def test_the_intake_waits_for_the_store_and_says_so_once(rig, away, caplog, monk
 
 def test_the_intake_is_tried_again_where_no_process_can_be_started(away, caplog, monkeypatch):
     monkeypatch.setattr(intake, "_command", lambda _file: ["/no/such/program"])
-    with intake.Intake("file", on_taken=list):
+    with intake.Intake("file", on_taken=list, on_failure=pytest.fail):
         wait_until(lambda: warnings(caplog), "it is said")
     assert "cannot be started" in warnings(caplog)[0]
 

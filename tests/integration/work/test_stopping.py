@@ -11,8 +11,7 @@ from integration.work.rig import freeze, wait_until, worker_command
 from stoker.model.selection import Selection
 from stoker.store import control, fleet
 from stoker.store.who import Who
-from stoker.work import executor, lease
-from stoker.work import worker as module
+from stoker.work import executor, lease, signals, stopping
 from stoker.work.scratch import process_start
 
 ME = Who("tester")
@@ -84,7 +83,7 @@ def test_an_attempt_that_was_cut_off_is_ready_again_without_using_up_a_retry(lon
     process = start(slots=1)
     wait_until(lambda: is_running(long), "the attempt runs")
     process.send_signal(signal.SIGINT)
-    time.sleep(2 * module.SAME_ORDER_S)  # what comes at once counts as one
+    time.sleep(2 * signals.SAME_ORDER_S)  # what comes at once counts as one
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, (out, err)
@@ -99,16 +98,18 @@ def test_an_attempt_that_was_cut_off_is_ready_again_without_using_up_a_retry(lon
 
 
 def test_patience_ends_and_the_attempt_with_it(long, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(stopping, "PATIENCE_S", 0.3)
     worker = long.worker(slots=1)
-    worker._on_event = lambda _event: is_running(long) and not worker._signals and worker.stop()
+    worker._on_event = lambda _event: (
+        is_running(long) and not worker._stopping.is_ordered and worker.stop()
+    )
     assert worker.work().was_interrupted
     assert set(long.task_states().values()) == {"ready"}
     assert long.leftovers() == []
 
 
 def test_a_time_limit_stops_in_order(long, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(stopping, "PATIENCE_S", 0.1)
     assert not long.worker(slots=1, time_limit_s=0.5).work().was_interrupted
     assert set(long.task_states().values()) == {"ready"}
     assert long.leftovers() == []
@@ -236,7 +237,7 @@ def test_a_lease_that_was_seen_to_be_lost_does_not_come_back(long, monkeypatch):
         boot_id="b", lease_s=20.0,
     )  # fmt: skip
     renewed = []
-    held = lease.Lease(long.store, worker_id, lambda: renewed.append(1), lease_s=20.0)
+    held = lease.Lease(long.store, worker_id, lambda: renewed.append(1), pytest.fail, lease_s=20.0)
     try:
         assert held.is_held
         clock[0] += 17.0  # as if a call had hung for so long

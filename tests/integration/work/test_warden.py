@@ -30,7 +30,7 @@ GO_WHEN_STOPPING = WORK.replace(
     """
 go = Path(sys.argv[1], "go")
 worker = Worker(store, loaded.settings, **options)
-worker._on_event = lambda _event, worker=worker, go=go: worker._signals and go.touch()
+worker._on_event = lambda _event, worker=worker, go=go: worker._stopping.is_ordered and go.touch()
 print(worker.work(), flush=True)
 """,
 )

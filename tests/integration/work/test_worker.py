@@ -102,7 +102,11 @@ def test_values_reach_the_next_step(rig):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("no json", "no JSON"), ("[1]", "no JSON object"), (f'{{"a": "{"x" * 70_000}"}}', "65536")],
+    [
+        ("no json", "not JSON"),
+        ("[1]", "not contain a JSON object"),
+        (f'{{"a": "{"x" * 70_000}"}}', "65536"),
+    ],
     ids=["text", "list", "long"],
 )
 def test_values_that_are_none_fail_the_attempt(rig, text, says):

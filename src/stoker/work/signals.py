@@ -1,0 +1,30 @@
+"""Owns the counting of orders to stop, for a worker and for its warden.
+
+One order may come as several signals: a terminal, a service manager and a warden may each pass it on.
+"""
+
+import math
+import time
+
+SAME_ORDER_S = 0.3  # signals closer together than this are one order
+
+
+class Signals:
+    """How many orders to stop have come."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._signalled_s = -math.inf
+
+    def add(self) -> None:
+        """One more order has come."""
+        self.count += 1
+
+    def add_signal(self) -> bool:
+        """Whether the signal that has just come is an order of its own, which is counted then."""
+        now_s = time.monotonic()
+        if now_s - self._signalled_s <= SAME_ORDER_S:
+            return False
+        self._signalled_s = now_s
+        self.count += 1
+        return True
