@@ -11,6 +11,7 @@
     │   └── VersionConflict     another host or path set the pipeline last
     ├── Unavailable        5    the store or a service does not answer; trying again is right
     ├── Refused            6    Stoker could, and will not, because a promise would break
+    │   └── StoreGone           the store was moved, deleted or replaced while it was open
     └── Bug               70    an invariant of Stoker's own does not hold
 
 A message names the thing in backticks, says what is wrong, and what to do. The command line turns
@@ -79,6 +80,10 @@ class Refused(StokerError):
     """Stoker will not do this, because it would break a promise. The message names the remedy."""
 
     exit_code = 6
+
+
+class StoreGone(Refused):
+    """The store that this process opened was moved, deleted or replaced: it records nothing more."""
 
 
 class Bug(StokerError):

@@ -21,8 +21,9 @@ def check(scope: Scope, as_json: bool) -> int:
     """Say everything that is wrong with `stoker.toml`.
 
     Every problem is told at once, with its line, also those of included files. Ends with 2 if there
-    is one. Warnings are about what may be missing on this host only, such as a python module, and about
-    an output that every item would publish at the same path.
+    is one. Warnings are about what may be missing on this host only, such as a python module, about
+    an output that every item would publish at the same path, and about what others can read: a
+    password in the file, a `.stoker` that is open to them.
     """
     try:
         project = scope.project(is_quiet=True)
@@ -56,9 +57,10 @@ def _tell(problems: "Sequence[object]", warnings: list[str], *, as_json: bool) -
 
 def _warnings(project: "Project") -> list[str]:
     """What the file may not be able to do on this host."""
+    from stoker.project.privacy import left_open
     from stoker.spec.modules import check_python
 
-    found = []
+    found = [f"{what}: {remedy}" for what, remedy in left_open(project.settings)]
     for pipeline in project.pipelines.values():
         found += [f"pipeline `{pipeline.name}`: {message}" for message in check_python(pipeline)]
         for step in pipeline.steps:

@@ -102,6 +102,7 @@ class Settings:
     folder: str
     store_url: str
     store_password_file: str | None = None
+    store_access: str = "private"  # or `group`: who may read and write what is in `.stoker`
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     pools: tuple[Pool, ...] = ()
     shares: Shares = field(default_factory=Shares)

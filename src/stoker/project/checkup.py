@@ -44,6 +44,7 @@ def check_up(project: "Opened") -> list[Finding]:
         _store_place,
         _room,
         _rights,
+        _privacy,
         _clock,
         _database,
         _extent,
@@ -148,6 +149,16 @@ def _rights(project: "Opened") -> Iterator[Finding]:
             text=f"{'may' if may else 'may not'} write the {name} in {folder}",
             do=None if may else "let this account write there, or set another place",
         )
+
+
+def _privacy(project: "Opened") -> Iterator[Finding]:
+    from stoker.project.privacy import left_open
+
+    found = left_open(project.settings)
+    for text, remedy in found:
+        yield Finding(check="privacy", state="warn", text=text, do=remedy)
+    if not found:
+        yield Finding(check="privacy", state="ok", text="nobody else can get at the record")
 
 
 def _clock(project: "Opened") -> Iterator[Finding]:

@@ -61,7 +61,12 @@ class Keeping(Opened):
         folder = f"{self.settings.folder}/.stoker"
         with (
             self._bare() as source,
-            bare(target_url, folder=folder, password_file=password_file) as target,
+            bare(
+                target_url,
+                folder=folder,
+                password_file=password_file,
+                access=self.settings.store_access,
+            ) as target,
         ):
             return move(source, target, named=target_url, on_table=on_table, dry_run=dry_run)
 
@@ -102,5 +107,6 @@ class Keeping(Opened):
             self.settings.store_url,
             folder=f"{self.settings.folder}/.stoker",
             password_file=self.settings.store_password_file,
+            access=self.settings.store_access,
         ) as found:
             yield found

@@ -82,13 +82,15 @@ class Opened:
             if self._store is None:
                 found = None if create else stated_in(self.file)
                 if found is None:
-                    found = Address(self.settings.store_url, self.settings.store_password_file)
+                    own = self.settings
+                    found = Address(own.store_url, own.store_password_file, own.store_access)
                 self._store = open_store(
                     found.url,
                     site_name=self.settings.name if create else "",
                     create=create,
                     folder=f"{self.file.parent}/.stoker",
                     password_file=found.password_file,
+                    access=found.access,
                 )
             return self._store
 

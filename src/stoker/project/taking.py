@@ -20,6 +20,7 @@ from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
 from stoker.intake.taking import Taker
 from stoker.project.project import open_project
+from stoker.work import contain
 
 if TYPE_CHECKING:
     from stoker.project.project import Project
@@ -42,6 +43,7 @@ def main() -> int:
 
 
 def _follow_all() -> None:
+    contain.close_to_others()  # it has what secrets the service was given
     over = Over()
     with open_project(sys.argv[1]) as project:
         takers = takers_of(project, on_taken=_tell, over=over)

@@ -19,10 +19,11 @@ _DEFAULT = "sqlite:///.stoker/stoker.db"
 
 
 class Address(NamedTuple):
-    """Where a project's store lies, and the file with its password."""
+    """Where a project's store lies, the file with its password, and who may work on it."""
 
     url: str
     password_file: str | None = None
+    access: str = "private"
 
 
 class BadAddress(UserError):
@@ -60,20 +61,28 @@ def stated_in(file: Path) -> Address | None:
     try:
         text = file.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
         said = tomllib.loads(text).get("store", {}) if _OF_THE_STORE.search(text) else {}
-        if not said.keys() <= {"url", "password_file"}:
+        if not said.keys() <= {"url", "password_file", "access"}:
             return None
         folder, password = str(file.parent), said.get("password_file")
         url = store_url(said.get("url", _DEFAULT), folder)
-        return Address(url, None if password is None else absolute(password, folder))
+        access = said.get("access", "private")
+        if access not in ("private", "group"):
+            return None
+        return Address(url, None if password is None else absolute(password, folder), access)
     except (OSError, ValueError, RecursionError, AttributeError, TypeError, BadAddress):
         return None
 
 
+def password_in(url: str) -> str | None:
+    """Return the password that the URL itself holds; None for none, and for `${NAME}`."""
+    found = _PASSWORD.match(url.partition("://")[2])
+    password = (found["password"] or found["other"]) if found else None
+    return None if not password or _REFERENCE.fullmatch(password) else password
+
+
 def refuse_password(url: str) -> None:
     """Raise BadAddress where a password stands in the URL itself: all may read a command line."""
-    found = _PASSWORD.match(url.partition("://")[2])
-    password = (found["password"] or found["other"] or "") if found else ""
-    if password and not _REFERENCE.fullmatch(password):
+    if password_in(url):
         raise BadAddress(
             "there is a password in the URL, and everybody on this machine can see the arguments of "
             "commands",

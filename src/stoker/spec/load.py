@@ -276,6 +276,7 @@ def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
         folder=folder,
         store_url=_store_url(table.store.url, main, folder),
         store_password_file=None if password is None else absolute(password, folder),
+        store_access=table.store.access,
         worker=WorkerSettings(**_host(table.worker, folder), hosts=hosts),
         pools=_pools(table, main),
         retention=_retention(table.retention),

@@ -222,6 +222,11 @@ class StoreTable(Table):
         default=None,
         description="a file whose first line is the password to the database; others may not read it",
     )
+    access: Literal["private", "group"] = Field(
+        default="private",
+        description="who may read and write what is in `.stoker`: its owner alone, or the group of the "
+        "project's folder too",
+    )
 
 
 class ItemAges(ShortTable):

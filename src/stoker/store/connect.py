@@ -12,6 +12,7 @@ from sqlalchemy import select
 from stoker.errors import Refused
 from stoker.store import schema, tables
 from stoker.store.dialects import dialect_for
+from stoker.store.rights import ACCESS
 from stoker.store.unit import Store, as_a_whole
 
 OWN_SITE = 1
@@ -24,15 +25,17 @@ def open_store(
     create: bool = True,
     folder: str | None = None,
     password_file: str | None = None,
+    access: str = "private",
 ) -> Store:
     """Return the store at `url`, made or brought to this release's schema if need be.
 
     NotFound where there is none and `create` is false. Refused where the file belongs to another
     host, or was written by a later release. `folder` is where this host keeps logs and scratch of a
-    store on a server.
+    store on a server. `access` says who may read and write what is made here: `private` or `group`.
     """
-    store = Store(url, dialect_for(url), folder=folder, password_file=password_file)
+    store = _store(url, folder=folder, password_file=password_file, access=access)
     try:
+        store.rights.take_effect(store.folder)
         schema.bring_up(store, create=create)
         _identify(store, site_name)
     except BaseException:
@@ -43,17 +46,26 @@ def open_store(
 
 @contextmanager
 def bare(
-    url: str, *, folder: str | None = None, password_file: str | None = None
+    url: str,
+    *,
+    folder: str | None = None,
+    password_file: str | None = None,
+    access: str = "private",
 ) -> Iterator[Store]:
     """Yield the store at `url` as it is, for the verbs that make, change and move stores themselves.
 
     Neither its schema nor whose it is has been looked at, and nothing has been made.
     """
-    store = Store(url, dialect_for(url), folder=folder, password_file=password_file)
+    store = _store(url, folder=folder, password_file=password_file, access=access)
     try:
         yield store
     finally:
         store.close()
+
+
+def _store(url: str, *, folder: str | None, password_file: str | None, access: str) -> Store:
+    rights = ACCESS[access]
+    return Store(url, dialect_for(url), folder=folder, password_file=password_file, rights=rights)
 
 
 @contextmanager
@@ -116,8 +128,10 @@ def _identify(store: Store, site_name: str) -> None:
                     )
                 )
                 unit.execute(tables.head.insert().values(origin=OWN_SITE, epoch=1, seq=0))
+            uid = unit.execute(select(own.c.uid).where(own.c.id == OWN_SITE)).scalar_one()
+        store.identity.uid = uid
         return
-    store.epoch = row.epoch
+    store.epoch, store.identity.uid = row.epoch, row.uid
     if row.set_aside is not None:
         raise Refused(aside(store, row.set_aside))
     refuse_foreign(store, row.machine)

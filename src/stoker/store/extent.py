@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stoker.store import copying, fold
+from stoker.store import copying
+from stoker.store.freshness import catch_up
 from stoker.store.tables import metadata
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Extent:
 
 def extent(store: "Store", *, scratch: str) -> Extent:
     """Return how much room everything takes; it reads the whole of an SQLite file."""
-    fold.fold(store, limit_s=1.0)
+    catch_up(store, fold_s=1.0)
     with store.reading() as unit:
         sizes = store.dialect.room(unit.cursor)
         rows = copying.count_rows(unit)

@@ -46,7 +46,7 @@ def take_over(url: str) -> str:
     """
     store = Store(url, dialect_for(url))
     try:
-        schema.bring_up(store)
+        schema.bring_up(store, create=False)
         with store.writing(alone=True) as unit:
             own = tables.site
             unit.execute(update(own).where(own.c.id == OWN_SITE).values(machine=machine()))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from stoker.errors import Unavailable
 from stoker.model.item import NewItem
 from stoker.model.selection import Selection
 from stoker.model.states import ItemState
-from stoker.store import fold, tables
 from stoker.store import selection as selections
+from stoker.store import tables
+from stoker.store.freshness import catch_up
 from stoker.store.paging import pages
 from stoker.store.picking import pick_items
 from stoker.store.rows import FailureRow
@@ -87,11 +87,8 @@ def _may_be_any(store: "Store") -> bool:
 
     Not every database has an index of these, and looking through all items would take seconds.
     """
-    try:
-        if not fold.fold(store, limit_s=FOLD_LIMIT_S):
-            return True
-    except Unavailable:
-        return True  # it cannot be written just now
+    if not catch_up(store, fold_s=FOLD_LIMIT_S):
+        return True
     of = tables.item_tally
     query = select(of.c.n).where(of.c.state == ItemState.QUARANTINED.value, of.c.n > 0).limit(1)
     with store.reading() as unit:

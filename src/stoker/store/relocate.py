@@ -31,6 +31,7 @@ from stoker.store.copying import Content, OnTable
 from stoker.store.journal import Entry, append, last_seq, to_json
 from stoker.store.moments import moment
 from stoker.store.reap import reap
+from stoker.store.rights import PRIVATE
 from stoker.store.unit import Store, Unit
 
 _SITE = tables.site
@@ -110,6 +111,7 @@ def back_up(
             return Relocated(to=str(path), tables=copying.count_rows(unit))
     making = path.absolute().with_name(f".{path.name}.part")
     making.unlink(missing_ok=True)
+    PRIVATE.make_file(making)
     try:
         is_copied = source.dialect.copy_file(source.connection(), making)
         with bare(f"sqlite:///{making}") as target:
@@ -119,7 +121,6 @@ def back_up(
                     contents = copying.copy_rows(unit, target, on_table=on_table)
                 copying.compare(target, contents)
             counts = _put_by(target)
-        os.chmod(making, 0o600)
         os.rename(making, path)
     finally:
         making.unlink(missing_ok=True)

@@ -7,18 +7,17 @@ as with ten. Lists are read in pages: a listing of millions needs the memory of 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, select
 
-from stoker.errors import Unavailable
 from stoker.model.estimate import Fit
 from stoker.model.forecast import Forecast
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import estimates, fold, remaining, tables
+from stoker.store import estimates, remaining, tables
 from stoker.store import selection as selections
+from stoker.store.freshness import catch_up
 from stoker.store.moments import moment
 from stoker.store.paging import pages
 from stoker.store.picking import pick_items, pick_tasks
@@ -43,9 +42,7 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
 
     A store that cannot be written just now tells what it was last told.
     """
-    with suppress(Unavailable):
-        fold.fold(store, limit_s=FOLD_LIMIT_S)
-        estimates.catch_up(store, limit_s=LEARN_LIMIT_S)
+    catch_up(store, fold_s=FOLD_LIMIT_S, learn_s=LEARN_LIMIT_S)
     with store.reading() as unit:
         if pipeline is not None:
             selections.check(unit, Selection(pipeline=pipeline))
@@ -73,7 +70,7 @@ def workers(store: "Store", *, everyone: bool = False) -> list[WorkerRow]:
 
 def items(store: "Store", selection: Selection) -> Iterator[ItemRow]:
     """Yield the selected items in the order in which they were registered."""
-    fold.fold(store, limit_s=FOLD_LIMIT_S)
+    catch_up(store, fold_s=FOLD_LIMIT_S)
     with store.reading() as unit:
         selections.check(unit, selection)
         picked = pick_items(unit, selection)

@@ -123,6 +123,7 @@ def migrate(store: "Store") -> None:
     """Bring the schema to this release's; nothing happens where another process has just done so."""
     from alembic import command
 
+    store.dialect.make(store.rights)
     with _one_at_a_time, translated(store.dialect), _configured(store) as config:
         command.upgrade(config, "head")
 

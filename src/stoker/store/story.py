@@ -8,10 +8,11 @@ from sqlalchemy import and_, select, text
 
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection
-from stoker.store import estimates, fold, remaining, tables
+from stoker.store import estimates, remaining, tables
 from stoker.store import selection as selections
 from stoker.store.attempts import attempts_of_item
 from stoker.store.dialects.constructs import seldom_key
+from stoker.store.freshness import catch_up
 from stoker.store.ids import digest_of, text_of
 from stoker.store.journal import SELDOM
 from stoker.store.moments import moment
@@ -79,8 +80,7 @@ def _near(unit: Unit, key: str) -> str:
 
 def story(store: "Store", key: str, *, pipeline: str | None = None) -> Story:
     """Return everything that is known of an item, in order."""
-    fold.fold(store, limit_s=10.0)
-    estimates.catch_up(store, limit_s=LEARN_LIMIT_S)
+    catch_up(store, fold_s=10.0, learn_s=LEARN_LIMIT_S)
     with store.reading() as unit:
         item = find_item(unit, key, pipeline=pipeline)
         query = selections.task_query(Selection(), *TASK).where(_T.c.item_id == item.id)

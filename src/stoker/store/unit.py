@@ -24,6 +24,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.store.dialects import BrokenOff, Dialect
+from stoker.store.identity import Identity
+from stoker.store.rights import PRIVATE, Rights
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
@@ -156,14 +158,18 @@ def translated(dialect: Dialect) -> Iterator[None]:
 
 @contextmanager
 def transaction(
-    store: "Store", *, writes: bool, dry_run: bool = False, alone: bool = False
+    store: "Store",
+    *,
+    writes: bool,
+    dry_run: bool = False,
+    alone: bool = False,
 ) -> Iterator[Unit]:
     """Yield a unit; commit when the block ends, roll back when it raises, translating errors.
 
     With `dry_run` roll back in any case; with `alone` no other transaction writes meanwhile. After
     an outage the next transaction has a new connection.
     """
-    with translated(store.dialect):
+    with store.identity.watched(), translated(store.dialect):
         unit = _begin(store, writes=writes, alone=alone)
         try:
             yield unit
@@ -171,9 +177,13 @@ def transaction(
                 hit("transaction.before_commit")
             if dry_run:
                 store.forget()
-            unit.cursor.execute("ROLLBACK" if dry_run else "COMMIT")
-            if writes:
+            if dry_run:
+                unit.cursor.execute("ROLLBACK")
+            elif writes:
+                unit.cursor.execute("COMMIT")
                 hit("transaction.committed")
+            else:
+                store.dialect.end_read(unit.cursor)
         except BaseException:
             if writes:
                 store.forget()
@@ -195,9 +205,11 @@ def _begin(store: "Store", *, writes: bool, alone: bool) -> Unit:
         cursor = driver.cursor()
         try:
             if writes:
-                now_us = store.dialect.begin_write(cursor, alone=alone)
+                now_us = store.dialect.begin_write(cursor, alone=alone, waits=store.waits)
             else:
                 now_us = store.dialect.begin_read(cursor)
+            if is_new:
+                store.identity.check(cursor)
         except BaseException as error:
             is_usable = _abandon(store, cursor)
             if is_usable or is_new or not isinstance(error, store.dialect.driver_errors):
@@ -255,6 +267,7 @@ class Store:
         *,
         folder: str | None = None,
         password_file: str | None = None,
+        rights: Rights = PRIVATE,
     ) -> None:
         self.dialect = dialect
         self.engine = dialect.engine(url, password_file=password_file)
@@ -262,6 +275,8 @@ class Store:
         self.versions: dict[VersionId, Pipeline] = {}
         self.catalog: Catalog | None = None
         self.epoch = 1
+        self.identity = Identity(self.url)
+        self.rights = rights
         self.host = socket.gethostname()
         self._folder = Path(folder or ".stoker").absolute()
         self._local = threading.local()
@@ -282,6 +297,20 @@ class Store:
         transaction writes meanwhile: for the rare changes that concern every task.
         """
         return transaction(self, writes=True, dry_run=dry_run, alone=alone)
+
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """In the block this thread waits only a moment for the right to write; then Unavailable."""
+        self._local.waits = False
+        try:
+            yield
+        finally:
+            self._local.waits = True
+
+    @property
+    def waits(self) -> bool:
+        """Whether this thread waits for others who write, as it does by default."""
+        return getattr(self._local, "waits", True)
 
     def reading(self) -> AbstractContextManager[Unit]:
         """A transaction that reads one state of the store."""
@@ -306,7 +335,10 @@ class Store:
         """Close every connection that any thread opened. The store cannot be used afterwards."""
         with self._lock:
             for connection in self._connections:
-                _close(connection)
+                if self.identity.gone is None:
+                    _close(connection)
+                else:
+                    self.dialect.keep_open(connection.connection.driver_connection)
             self._connections.clear()
         self.engine.dispose()
 

@@ -99,5 +99,6 @@ def _put_by(store: Store, backup: Path) -> None:
         return
     making = backup.with_name(f".{backup.name}.part")
     making.unlink(missing_ok=True)
+    store.rights.make_file(making)
     store.dialect.copy_file(store.connection(), making)
     making.rename(backup)

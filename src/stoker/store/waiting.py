@@ -8,8 +8,9 @@ from sqlalchemy import select
 from stoker.model.rank import priority_of
 from stoker.model.sharing import Sharing
 from stoker.model.simulate import Fleet
-from stoker.store import estimates, fold, remaining, tables
+from stoker.store import estimates, remaining, tables
 from stoker.store.catalog import catalog
+from stoker.store.freshness import catch_up
 from stoker.store.sharing import from_file, newest_sharing
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class Waiting:
         self._sharing = Sharing()
         if store is None:
             return
-        fold.fold(store)
-        estimates.catch_up(store, limit_s=10.0)
+        catch_up(store, fold_s=60.0, learn_s=10.0)
         with store.reading() as unit:
             steps = catalog(unit).steps
             for step, found in estimates.fits(unit).items():

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from stoker.model.task import EMPTY_STREAM, Stream
+from stoker.store.rights import PRIVATE, Rights
 
 KEPT_BYTES = 10 * 1024 * 1024  # of one stream: half from its beginning, half from its end
 TEXT_BYTES = 8 * 1024  # up to this size a stream is kept in the store, as text
@@ -42,13 +43,15 @@ NOTHING = Captured()
 class StreamFile:
     """One stream of one place. `descriptor` is what the attempt gets."""
 
-    def __init__(self, path: str, *, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self, path: str, *, kept_bytes: int = KEPT_BYTES, rights: Rights = PRIVATE
+    ) -> None:
         self._path = path
         self._half = kept_bytes // 2
         self._punched_to = 0
         self._cut = 0  # bytes removed by truncation, where holes cannot be punched
-        self.descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
+        self.descriptor = rights.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         )
 
     @property
@@ -123,7 +126,7 @@ def _punch(descriptor: int, start: int, size: int) -> bool:
     return bool(result == 0)
 
 
-def keep(captured: Captured, path: str) -> Stream:
+def keep(captured: Captured, path: str, *, rights: Rights = PRIVATE) -> Stream:
     """Return the stream's record; a big one lies in a file at `path` from now on.
 
     The file is written beside and renamed, so that a log is whole or absent. OSError if there is no
@@ -134,10 +137,10 @@ def keep(captured: Captured, path: str) -> Stream:
     truncated = captured.left_out > 0
     if captured.size_bytes <= TEXT_BYTES and not truncated:
         return Stream(size_bytes=captured.size_bytes, text=captured.text)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    rights.make_folder(os.path.dirname(path))
     hidden = path + ".part"
     try:
-        with open(hidden, "wb") as file:
+        with open(hidden, "wb", opener=rights.open) as file:
             file.write(captured.text)
         os.replace(hidden, path)
     except OSError:

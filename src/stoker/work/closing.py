@@ -18,7 +18,6 @@ from stoker.work.capture import TEXT_BYTES
 from stoker.work.conclude import Exit, conclude, unstarted
 from stoker.work.desk import Desk
 from stoker.work.running import Running
-from stoker.work.scratch import is_pristine
 from stoker.work.watch import Watcher
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Closing:
     def _is_tidy(self, running: Running) -> bool:
         """Whether the attempt left nothing in its seat, so that it serves again as it is."""
         seat = running.seat
-        if seat is None or seat.is_used or not is_pristine(seat.scratch):
+        if seat is None or seat.is_used or not seat.is_pristine:
             return False
         seat.is_ready = True
         return True

@@ -154,7 +154,7 @@ def _keep_streams(
             continue
         path = log_path(desk.logs, claimed, suffix)
         try:
-            kept.append(keep(captured, path))
+            kept.append(keep(captured, path, rights=desk.rights))
             hit("log_kept")
         except OSError as problem:
             if is_full_error(problem):

@@ -23,6 +23,7 @@ from stoker.work.scratch import Owner, process_start
 MARK = "STOKER_WORKER"  # in the environment of everything a worker starts
 ATTEMPT = "STOKER_ATTEMPT"
 _PR_SET_PDEATHSIG = 1
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +43,17 @@ def become_subreaper(*, wanted: bool = True) -> bool:
 def die_with_parent(number: int) -> None:
     """From now on the caller gets signal `number` when the thread that started it ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def close_to_others(*, wanted: bool = True) -> bool:
+    """No other process of an ordinary account can read this one's memory, environment or files.
+
+    Neither can the tasks, which run under the same account and lack the secrets in it. What is
+    forked from here is closed too; what is executed is open again. Return whether it was before.
+    """
+    was_closed: bool = _libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 1
+    _libc.prctl(_PR_SET_DUMPABLE, int(not wanted), 0, 0, 0)
+    return was_closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from stoker.errors import StokerError
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Claimed
+from stoker.store.rights import Rights
 from stoker.work.checks import Ending, normalise, shown
 from stoker.work.room import Room, existing, is_full_error
 from stoker.work.scratch import WorkerFolder
@@ -24,6 +25,7 @@ class Desk:
 
     folder: WorkerFolder
     logs: str
+    rights: Rights  # of the logs
     room: Room
     reserve: Callable[[Claimed, Mapping[str, bool]], frozenset[str]]
     is_held: Callable[[], bool]  # whether the worker's lease is

@@ -135,7 +135,8 @@ class Executor:
         if self._places:
             return self._places.pop()
         self._made += 1
-        return Place(os.path.join(self.desk.folder.path, str(self._made)))
+        folder = self.desk.folder
+        return Place(os.path.join(folder.path, str(self._made)), rights=folder.rights)
 
     def _give_place(self, running: Running, is_clean: bool) -> None:  # noqa: FBT001 - a callback
         place = running.place

@@ -64,13 +64,14 @@ class Incarnation:
         )
         self._mark = str(contain.mark_of(owner))
         brand.put(brand.of_worker(self._mark))
-        self._folder = WorkerFolder(post.scratch_root, owner)
+        self._folder = WorkerFolder(post.scratch_root, owner, rights=post.scratch_rights)
         warden.note_folder(self._folder.path)
         self._lease = Lease(post.store, self.id, watcher.wake, post.fail, lease_s=post.lease_s)
         logs = str(post.store.folder / "logs")
         desk = Desk(
             self._folder,
             logs,
+            post.store.rights,
             post.room,
             self._reserve,
             lambda: self._lease.is_held,

@@ -8,6 +8,7 @@ from stoker.model.settings import Settings
 from stoker.model.simulate import Host
 from stoker.model.task import WorkerId
 from stoker.store import fleet
+from stoker.store.rights import PRIVATE, Rights
 from stoker.store.unit import Store
 from stoker.work import usage
 from stoker.work.lease import LEASE_S
@@ -41,6 +42,12 @@ class Post:
     room: Room
     fail: Callable[[BaseException], None]  # the worker ends: one of its threads met this
     lease_s: float = LEASE_S
+
+    @property
+    def scratch_rights(self) -> Rights:
+        """The store's for scratch that is in its folder; elsewhere nobody else has a part in it."""
+        is_inside = self.scratch_root.startswith(f"{self.store.folder}/")
+        return self.store.rights if is_inside else PRIVATE
 
     def enlist(self) -> WorkerId:
         """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""

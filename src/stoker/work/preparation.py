@@ -72,7 +72,7 @@ class Preparation:
         self.recipe = recipe
         self.is_over = False
         self._executor = executor
-        self._place = Place(folder)
+        self._place = Place(folder)  # private: the environment that it dumps may hold secrets
         self._dump = os.path.join(folder, "environment")
         self._until_s = time.monotonic() + LIMIT_S
         self._pid = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from stoker.model.pipeline import Python
 from stoker.model.task import Claimed
+from stoker.store.rights import PRIVATE, Rights
 from stoker.work.answers import BadAnswer, read_regular
 from stoker.work.capture import NOTHING, Captured
 from stoker.work.conclude import Exit
@@ -66,9 +67,9 @@ class WarmProcess:
     The worker starts and reaps the process; this class only talks with it.
     """
 
-    def __init__(self, key: WarmKey, folder: str) -> None:
+    def __init__(self, key: WarmKey, folder: str, *, rights: Rights = PRIVATE) -> None:
         self.key = key
-        self.place = Place(folder)
+        self.place = Place(folder, rights=rights)
         self.held: dict[int, Running] = {}  # by serial, in the order in which they begin
         self.free_seats: list[Seat] = []
         self.idle_since_s = 0.0
@@ -102,7 +103,8 @@ class WarmProcess:
         if self.free_seats:
             return self.free_seats.pop()
         self._seats += 1
-        return Seat(os.path.join(self.place.seat.folder, str(self._seats)))
+        seat = self.place.seat
+        return Seat(os.path.join(seat.folder, str(self._seats)), rights=seat.rights)
 
     def send(self, message: Mapping[str, Any], running: Running) -> bool:
         """Whether the process has this task before it; False if it holds enough already."""

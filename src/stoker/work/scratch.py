@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stoker.failpoints import hit
+from stoker.store.rights import PRIVATE, Rights
 
 HIDDEN = ".stoker-"  # begins the name of everything that a worker makes beside an output
 _OWNER = "owner"
@@ -76,19 +77,19 @@ def process_start(pid: int) -> int | None:
 class WorkerFolder:
     """The folder of one worker. Made with its owner file before anything else is put into it."""
 
-    def __init__(self, root: str, owner: Owner) -> None:
+    def __init__(self, root: str, owner: Owner, *, rights: Rights = PRIVATE) -> None:
         self.path = os.path.join(root, f"{owner.host}-{owner.worker}")
-        os.makedirs(root, exist_ok=True)
+        self.rights = rights
+        rights.make_folder(root)
         passing = os.path.join(root, _passing_name(owner))
-        os.mkdir(passing, 0o700)
+        rights.make_inner_folder(passing)
         hit("folder_made")
         self._elsewhere = -1
         try:
-            _write(os.path.join(passing, _OWNER), json.dumps(asdict(owner)).encode())
-            self._elsewhere = os.open(
+            _write(os.path.join(passing, _OWNER), json.dumps(asdict(owner)).encode(), rights)
+            self._elsewhere = rights.open(
                 os.path.join(passing, _ELSEWHERE),
                 os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-                0o600,
             )
             os.rename(passing, self.path)
         except OSError:
@@ -169,7 +170,8 @@ def dead_folders(
 
     Of a folder of another boot, which may be an earlier one, or that of another machine or container
     of the same name, `is_gone` says whether its worker, by its number, is known to be dead. Folders
-    of other hosts (the root may be shared) and other stores are not ours to judge.
+    of other hosts (the root may be shared) and other stores are not ours to judge, nor are those of
+    other accounts, whose processes we could not end.
     """
     try:
         names = os.listdir(root)
@@ -180,8 +182,18 @@ def dead_folders(
         owner = _passing_owner(name) or read_owner(folder)
         if owner is None or owner.host != host or owner.store != store:
             continue
+        if not _is_ours(folder):
+            continue
         if is_gone(owner.worker) if owner.boot_id != boot else not owner.is_alive:
             yield folder, owner
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether this account could also end what was started there."""
+    try:
+        return os.geteuid() in (0, os.lstat(folder).st_uid)
+    except OSError:
+        return False
 
 
 def clear_dead(
@@ -226,8 +238,8 @@ def _pass_away(folder: str) -> str:
     return folder
 
 
-def _write(path: str, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+def _write(path: str, content: bytes, rights: Rights) -> None:
+    descriptor = rights.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
     try:
         os.write(descriptor, content)
         os.fsync(descriptor)
@@ -235,25 +247,24 @@ def _write(path: str, content: bytes) -> None:
         os.close(descriptor)
 
 
-def make_scratch(path: str) -> None:
-    """There is an empty, private folder at `path`, whatever was there before."""
-    if is_pristine(path):
+def make_scratch(path: str, *, rights: Rights = PRIVATE) -> None:
+    """There is an empty folder with these rights at `path`, whatever was there before."""
+    if is_pristine(path, rights=rights):
         return
     left = wipe(path)
     if left:
         raise OSError(f"scratch `{left[0]}` of an earlier attempt cannot be removed")
-    os.mkdir(path, 0o700)
-    os.chmod(path, 0o700)  # whatever the umask
+    rights.make_inner_folder(path)
     hit("scratch_made")
 
 
-def is_pristine(path: str) -> bool:
+def is_pristine(path: str, *, rights: Rights = PRIVATE) -> bool:
     """Whether `path` is an empty folder as `make_scratch` leaves it, fit for the next attempt."""
     try:
         found = os.lstat(path)
         return (
             stat.S_ISDIR(found.st_mode)
-            and stat.S_IMODE(found.st_mode) == 0o700
+            and stat.S_IMODE(found.st_mode) == rights.folder_mode
             and found.st_uid == os.geteuid()
             and not os.listdir(path)
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Step
+from stoker.store.rights import PRIVATE, Rights
 from stoker.work.capture import StreamFile
 from stoker.work.outputs import OUT
 from stoker.work.scratch import HIDDEN, WorkerFolder, is_pristine, make_scratch, wipe
@@ -18,21 +19,22 @@ from stoker.work.spawn import Launcher
 class Seat:
     """The folders of one attempt: its scratch, and beside it the files in which it may answer."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, rights: Rights = PRIVATE) -> None:
         self.folder = folder
+        self.rights = rights
         self.scratch = os.path.join(folder, "scratch")
         self.values = os.path.join(folder, "values")
         self.reason = os.path.join(folder, "reason")
         self.beside: list[str] = []  # hidden folders on the targets' file systems
         self.is_ready = False  # the scratch was found empty since its last attempt
         self.is_used = False  # there is more to clean than the scratch
-        os.mkdir(folder, 0o700)
+        rights.make_inner_folder(folder)
         self._identity = _identity(folder)
 
     def make_ready(self) -> None:
         """The scratch is there and empty. OSError if it cannot be."""
         if not self.is_ready:
-            make_scratch(self.scratch)
+            make_scratch(self.scratch, rights=self.rights)
         self.is_ready = self.is_used = False
 
     def make_outputs(
@@ -61,6 +63,11 @@ class Seat:
         return [self.scratch, *self.beside]
 
     @property
+    def is_pristine(self) -> bool:
+        """Whether the scratch is empty and has the rights it was made with."""
+        return is_pristine(self.scratch, rights=self.rights)
+
+    @property
     def is_answered(self) -> bool:
         """Whether the attempt wrote values or a reason."""
         if os.path.lexists(self.values) or os.path.lexists(self.reason):
@@ -82,7 +89,7 @@ class Seat:
             return False
         for path in (self.values, self.reason):
             left += wipe(path)
-        if not is_pristine(self.scratch):
+        if not self.is_pristine:
             left += wipe(self.scratch)
         return not left
 
@@ -99,10 +106,10 @@ def _identity(folder: str) -> tuple[int, int] | None:
 class Place:
     """Room for one attempt that is a process of its own."""
 
-    def __init__(self, folder: str) -> None:
-        self.seat = Seat(folder)
-        self.stdout = StreamFile(os.path.join(folder, "stdout"))
-        self.stderr = StreamFile(os.path.join(folder, "stderr"))
+    def __init__(self, folder: str, *, rights: Rights = PRIVATE) -> None:
+        self.seat = Seat(folder, rights=rights)
+        self.stdout = StreamFile(os.path.join(folder, "stdout"), rights=rights)
+        self.stderr = StreamFile(os.path.join(folder, "stderr"), rights=rights)
         self.launcher = Launcher()
 
     def close(self) -> None:

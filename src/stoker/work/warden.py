@@ -83,6 +83,7 @@ class _Warden:
 
     def watch(self) -> int:
         """Start the worker, and again when it is killed; return the code to end with."""
+        was_closed = contain.close_to_others()
         was_subreaper = contain.become_subreaper()
         spared = frozenset(contain.children(os.getpid()))
         before = {
@@ -119,6 +120,7 @@ class _Warden:
             for number, handler in before.items():
                 signal.signal(number, handler)
             contain.become_subreaper(wanted=was_subreaper)
+            contain.close_to_others(wanted=was_closed)
 
     def _start(self, handlers: Mapping[signal.Signals, Any]) -> None:
         self._close_notes()

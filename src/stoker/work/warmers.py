@@ -118,8 +118,9 @@ class Warmers:
                 return warm
             self._dismiss(warm)
         self._made += 1
-        folder = os.path.join(self._executor.desk.folder.path, f"warm-{self._made}")
-        warm = WarmProcess(key, folder)
+        own = self._executor.desk.folder
+        folder = os.path.join(own.path, f"warm-{self._made}")
+        warm = WarmProcess(key, folder, rights=own.rights)
         recipe = running.recipe
         try:
             warm.start(encode_env(recipe.warm_environment), recipe.path)

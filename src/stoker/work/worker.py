@@ -141,10 +141,23 @@ class Worker:
         """Children inherit nothing by chance, and signals to this process stop it in order."""
         was_subreaper = contain.become_subreaper()
         try:
-            with brand.worn(), self._signals_taken():
+            with brand.worn(), self._umask(), self._signals_taken():
                 yield
         finally:
             contain.become_subreaper(wanted=was_subreaper)
+
+    @contextmanager
+    def _umask(self) -> Iterator[None]:
+        """The group gets all rights to what attempts make, if the project is the group's."""
+        if not self._store.rights.is_shared:
+            yield
+            return
+        before = os.umask(0)
+        os.umask(before & ~0o070)
+        try:
+            yield
+        finally:
+            os.umask(before)
 
     @contextmanager
     def _signals_taken(self) -> Iterator[None]:
@@ -181,7 +194,7 @@ class Worker:
         """UserError where no scratch can be made, with what to do about it."""
         root = self._post.scratch_root
         try:
-            os.makedirs(root, exist_ok=True)
+            self._post.scratch_rights.make_folder(root)
         except OSError as problem:
             if is_full_error(problem):
                 return  # it waits until there is room

@@ -69,7 +69,9 @@ class Lab:
         self._streams = folder.parent / f"{folder.name}-streams"
         self._streams.mkdir()
 
-    def __call__(self, *arguments, given=None, code=0, cwd=None, **environment) -> Ended:
+    def __call__(
+        self, *arguments, given=None, code=0, cwd=None, account=None, umask=0o022, **environment
+    ) -> Ended:
         """Run `stoker` with these arguments, and hold that it ends with `code`."""
         paths = [self._streams / name for name in ("in", "out", "err")]
         paths[0].write_bytes(given or b"")
@@ -81,6 +83,8 @@ class Lab:
             given=paths[0],
             out=paths[1],
             err=paths[2],
+            account=account,
+            umask=umask,
         )
         ended = Ended(found, *(os.fsdecode(path.read_bytes()) for path in paths[1:]))
         assert ended.code == code, f"{ended.code}\n{ended.out}\n{ended.err}"

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 
@@ -21,13 +22,20 @@ class Forker:
         )
         self._lock = threading.Lock()
 
-    def run(self, arguments, *, folder, environment, given, out, err) -> int:
-        """Return the exit code of `stoker` with these arguments; paths for its three streams."""
+    def run(
+        self, arguments, *, folder, environment, given, out, err, account=None, umask=0o022
+    ) -> int:
+        """Return the exit code of `stoker` with these arguments; paths for its three streams.
+
+        `account`: a user's number and those of its groups, of which the first is its own.
+        """
         request = {
             "arguments": [os.fsdecode(argument) for argument in arguments],
             "folder": str(folder),
             "environment": environment,
             "streams": [str(given), str(out), str(err)],
+            "account": account,
+            "umask": umask,
         }
         with self._lock:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -50,10 +58,13 @@ def serve() -> None:
     import stoker.spec.build
     import stoker.spec.check
     import stoker.work.worker
+    from stoker.store.connect import open_store
 
     for module in pkgutil.walk_packages(stoker.__path__, "stoker."):
         if not any(part in module.name for part in (".migrations", ".warm", "__main__")):
             __import__(module.name)
+    with tempfile.TemporaryDirectory() as folder:  # what makes a store is loaded then, too
+        open_store(f"sqlite:///{folder}/stoker.db").close()
     for line in sys.stdin.buffer:
         pid = os.fork()
         if pid == 0:
@@ -78,6 +89,12 @@ def _be_stoker(request) -> int:
     for number, (path, mode) in enumerate(zip(request["streams"], modes, strict=True)):
         os.dup2(os.open(path, mode, 0o600), number)
     sys.stdin = os.fdopen(0, "r")
+    os.umask(request["umask"])
+    if request["account"] is not None:
+        uid, *groups = request["account"]
+        os.setgroups(groups)
+        os.setgid(groups[0])
+        os.setuid(uid)
     sys.argv = ["stoker", *request["arguments"]]
     code = run()
     sys.stdout.flush()

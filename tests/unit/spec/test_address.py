@@ -80,7 +80,7 @@ def test_where_the_store_lies_is_told_without_the_pipelines(tmp_path, text, url,
     (tmp_path / "stoker.toml").write_text(text)
     where = {"folder": tmp_path}
     password = None if password_file is None else password_file.format(**where)
-    assert stated_in(tmp_path / "stoker.toml") == (url.format(**where), password)
+    assert stated_in(tmp_path / "stoker.toml") == (url.format(**where), password, "private")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,16 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 
 from stoker.errors import StokerError, Unavailable
+from stoker.store.rights import Rights
 
 SHUT = "stoker_moved"  # the name of what keeps a store from being written to
 WAS_MOVED = (
     "the store was moved away while this was under way, and nothing was recorded; "
     "`stoker status` says where it is now"
+)
+IS_EMPTY = (
+    "the store's tables were deleted, or its database was replaced by an empty one ({}); restore it, or "
+    "begin again with a new store"
 )
 
 
@@ -38,6 +43,10 @@ class Dialect(Protocol):
         """Return an engine on an existing or new database; Refused where a promise would break."""
         ...
 
+    def make(self, rights: Rights) -> None:
+        """There is something to connect to, if it is this host that makes it, with these rights."""
+        ...
+
     def exists(self, engine: Engine) -> bool:
         """Whether there is anything to connect to; makes nothing."""
         ...
@@ -46,15 +55,20 @@ class Dialect(Protocol):
         """Return where the store lies on this host's disk; None for one on a server."""
         ...
 
-    def begin_write(self, cursor: Any, *, alone: bool) -> int:
+    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:
         """Begin a transaction that is going to write; return the store's clock in microseconds.
 
-        One that is to be `alone` waits until no other writes, and others wait for it.
+        One that is to be `alone` waits until no other writes, and others wait for it. With `waits`
+        false it gives up after a moment if somebody holds the lock, as an error of the driver.
         """
         ...
 
     def begin_read(self, cursor: Any) -> int:
         """Begin a transaction that sees one state of the store and writes nothing; the clock."""
+        ...
+
+    def end_read(self, cursor: Any) -> None:
+        """End a transaction that has read; an error if it may not have seen one state of the store."""
         ...
 
     def sever(self, driver: Any) -> None:
@@ -119,6 +133,10 @@ class Dialect(Protocol):
 
     def quick_check(self, connection: Connection) -> list[str]:
         """Return what the database itself finds wrong with its files."""
+        ...
+
+    def keep_open(self, driver: Any) -> None:
+        """The connection of a store that is gone is not closed, where that would do harm."""
         ...
 
     def checkpoint(self, connection: Connection) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import pymysql
 from sqlalchemy import Connection, Engine, event
 
-from stoker.errors import Bug, Refused, StokerError, Unavailable, UserError
+from stoker.errors import Bug, Refused, StokerError, StoreGone, Unavailable, UserError
 from stoker.store.dialects import server
-from stoker.store.dialects.dialect import WAS_MOVED, BrokenOff
+from stoker.store.dialects.dialect import IS_EMPTY, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
+from stoker.store.rights import Rights
 
 _CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
 # The row of this site is what all that writes locks, shared except for who is alone.
@@ -35,6 +36,7 @@ _MEANINGS: tuple[tuple[frozenset[int], type[StokerError], str], ...] = (
     (frozenset({1044, 1045, 1049, 1142, 1698}), UserError, REFUSES),
     (frozenset(_GONE | _FULL), Unavailable, DOWN),
 )
+_NO_TABLE = 1146
 _BY_KEY = "STRAIGHT_JOIN {} FORCE INDEX (PRIMARY)"
 _PIECE = 500  # rows that one statement updates
 
@@ -66,6 +68,9 @@ class MariadbDialect:
         event.listen(engine, "connect", _configure)
         return engine
 
+    def make(self, rights: Rights) -> None:
+        """The server's administrator makes databases."""
+
     def exists(self, engine: Engine) -> bool:  # noqa: ARG002 - SQLite asks it
         """The database is there, or connecting to it tells."""
         return True
@@ -73,10 +78,10 @@ class MariadbDialect:
     def folder(self, engine: Engine) -> None:
         """On the server."""
 
-    def begin_write(self, cursor: Any, *, alone: bool) -> int:
+    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:
         """Begin, and ask the clock while taking the lock that keeps who is alone apart."""
         cursor.execute("START TRANSACTION")
-        cursor.execute(_WRITE_ALONE if alone else _WRITE)
+        cursor.execute((_WRITE_ALONE if alone else _WRITE) + ("" if waits else " NOWAIT"))
         return _clock(cursor)
 
     def begin_read(self, cursor: Any) -> int:
@@ -85,6 +90,10 @@ class MariadbDialect:
         cursor.execute("START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT")
         cursor.execute(f"SELECT {_CLOCK}")
         return _clock(cursor)
+
+    def end_read(self, cursor: Any) -> None:
+        """The snapshot is given up."""
+        cursor.execute("COMMIT")
 
     def sever(self, driver: Any) -> None:
         """Shut its socket down."""
@@ -150,6 +159,8 @@ class MariadbDialect:
         for codes, kind, meaning in _MEANINGS:
             if code in codes:
                 return kind(f"{meaning} ({words})")
+        if code == _NO_TABLE:
+            return StoreGone(IS_EMPTY.format(words))
         return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
 
     def shut(self, cursor: Any) -> None:
@@ -193,6 +204,9 @@ class MariadbDialect:
     def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
         """The server looks after its files."""
         return []
+
+    def keep_open(self, driver: Any) -> None:
+        """Closing does no harm."""
 
     def checkpoint(self, connection: Connection) -> None:
         """The server does its own."""

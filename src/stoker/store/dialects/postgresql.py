@@ -9,10 +9,11 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 
-from stoker.errors import Bug, Refused, StokerError, Unavailable, UserError
+from stoker.errors import Bug, Refused, StokerError, StoreGone, Unavailable, UserError
 from stoker.store.dialects import server
-from stoker.store.dialects.dialect import SHUT, WAS_MOVED, BrokenOff
+from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
+from stoker.store.rights import Rights
 
 _LOCK = 0x53544F4B45  # the advisory lock of all that writes, shared except for who is alone
 _CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -21,6 +22,7 @@ _WRITE = (
     f"SELECT pg_advisory_xact_lock_shared({_LOCK}), {_CLOCK}"
 )
 _WRITE_ALONE = _WRITE.replace("_shared", "")
+_AT_ONCE = "; SET LOCAL lock_timeout = '200ms'; "  # for who can do without the lock
 _READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT NULL, {_CLOCK}"
 
 # By SQLSTATE, whole or its class: the first that holds. 23505: a rival inserted the same; look again.
@@ -30,6 +32,7 @@ _MEANINGS: tuple[tuple[frozenset[str], type[StokerError], str], ...] = (
     (frozenset({"28", "3D", "42501"}), UserError, REFUSES),
     (frozenset({"08", "53", "55", "57", "58", "25006", "25P03"}), Unavailable, DOWN),
 )
+_NO_TABLE = "42P01"
 
 
 class PostgresqlDialect:
@@ -60,6 +63,9 @@ class PostgresqlDialect:
         event.listen(engine, "connect", _configure)
         return engine
 
+    def make(self, rights: Rights) -> None:
+        """The server's administrator makes databases."""
+
     def exists(self, engine: Engine) -> bool:  # noqa: ARG002 - SQLite asks it
         """The database is there, or connecting to it tells."""
         return True
@@ -67,13 +73,18 @@ class PostgresqlDialect:
     def folder(self, engine: Engine) -> None:
         """On the server."""
 
-    def begin_write(self, cursor: Any, *, alone: bool) -> int:
+    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:
         """Begin and ask the clock in one exchange, under the lock that keeps who is alone apart."""
-        return _begin(cursor, _WRITE_ALONE if alone else _WRITE)
+        text = _WRITE_ALONE if alone else _WRITE
+        return _begin(cursor, text if waits else text.replace("; ", _AT_ONCE))
 
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""
         return _begin(cursor, _READ)
+
+    def end_read(self, cursor: Any) -> None:
+        """The snapshot is given up."""
+        cursor.execute("COMMIT")
 
     def sever(self, driver: Any) -> None:
         """Shut its socket down."""
@@ -132,7 +143,7 @@ class PostgresqlDialect:
         for codes, kind, meaning in _MEANINGS:
             if {code, code[:2]} & codes:
                 return kind(f"{meaning} ({words})")
-        return None
+        return StoreGone(IS_EMPTY.format(words)) if code == _NO_TABLE else None
 
     def shut(self, cursor: Any) -> None:
         """Every change is written in the journal; a constraint refuses its new rows."""
@@ -181,13 +192,17 @@ class PostgresqlDialect:
         """The server looks after its files."""
         return []
 
+    def keep_open(self, driver: Any) -> None:
+        """Closing does no harm."""
+
     def checkpoint(self, connection: Connection) -> None:
         """The server does its own."""
 
 
 def _begin(cursor: Any, text: str) -> int:
     cursor.execute(text, prepare=False)  # two statements in one text cannot be prepared
-    cursor.nextset()
+    while cursor.nextset():
+        pass
     return int(cursor.fetchone()[1])
 
 

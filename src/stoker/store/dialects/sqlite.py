@@ -11,11 +11,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 
-from stoker.errors import Refused, StokerError, Unavailable
-from stoker.store.dialects.dialect import SHUT, WAS_MOVED
+from stoker.errors import Refused, StokerError, StoreGone, Unavailable
+from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED
 from stoker.store.dialects.holder import stopped_holder
+from stoker.store.dialects.sqlite_file import CHANGED, SqliteFile, never_close, read_only
+from stoker.store.rights import Rights
 
 BUSY_TIMEOUT_MS = 30_000
+GLANCE_MS = 200  # that somebody waits for the write lock who can do without it
 CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
 MOUNTS = Path("/proc/mounts")
 GIVE_BACK_PAGES = 2_000  # 8 MB: some 10 ms
@@ -38,10 +41,15 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
     ),
     (("full",), Unavailable, "the store cannot grow ({}); make room on its disk"),
     (
-        ("readonly", "unable to open"),
+        ("unable to open",),
         Unavailable,
-        "the store cannot be opened for writing ({}); check its rights",
+        (
+            "the store cannot be opened ({}): check the rights of its file, of its `-wal` and "
+            "`-shm`, and of its folder"
+        ),
     ),
+    (("no such table",), StoreGone, IS_EMPTY),
+    ((CHANGED,), Unavailable, "{}; try again"),
     (
         ("disk I/O", "malformed", "not a database"),
         Unavailable,
@@ -59,42 +67,60 @@ class SqliteDialect:
     locks_rows = False
     is_one_host = True
     transactional_ddl = True
-    _database = Path()
+    _file = SqliteFile(Path())
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002 - a file has none
-        """Return an engine on the file in `url`, whose folder is made if it is missing."""
+        """Return an engine on the file in `url`, which `make` makes."""
         database = make_url(url).database
         if not database or database == ":memory:":
             raise Refused(f"`{url}` names no file; a store in memory would lose everything")
-        self._database = Path(database)
-        refuse_network(self._database)
+        file = self._file = SqliteFile(Path(database))
+        refuse_network(file.path)
         engine = create_engine(
             url,
             poolclass=NullPool,  # `Store` keeps one connection a thread
-            connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+            creator=lambda: file.connect(BUSY_TIMEOUT_MS / 1000),
         )
-        event.listen(engine, "do_connect", _make_folder)
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _leave_to_store)
         return engine
 
-    def exists(self, engine: Engine) -> bool:
-        """Whether the file is there."""
-        return _file(engine).exists()
+    def make(self, rights: Rights) -> None:
+        """The file, and the folder for it."""
+        self._file.make(rights)
 
-    def folder(self, engine: Engine) -> Path:
+    def exists(self, engine: Engine) -> bool:  # noqa: ARG002 - servers are asked by it
+        """Whether the file exists."""
+        return self._file.exists()
+
+    def folder(self, engine: Engine) -> Path:  # noqa: ARG002 - as above
         """The folder of the file."""
-        return _file(engine).absolute().parent
+        return self._file.path.absolute().parent
 
-    def begin_write(self, cursor: Any, *, alone: bool) -> int:  # noqa: ARG002 - it always is
+    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:  # noqa: ARG002 - it always is
         """Take the one write lock at once, so that no transaction fails half-way for it."""
-        cursor.execute("BEGIN IMMEDIATE")
+        self._file.check()
+        if waits:
+            cursor.execute("BEGIN IMMEDIATE")
+        else:
+            cursor.execute(f"PRAGMA busy_timeout = {GLANCE_MS}")
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         return time.time_ns() // 1000
 
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot; writers go on beside it."""
+        self._file.check()
+        self._file.check_frozen(cursor.connection)
         cursor.execute("BEGIN DEFERRED")
         return time.time_ns() // 1000
+
+    def end_read(self, cursor: Any) -> None:
+        """A file that is read without a lock may have been changed meanwhile."""
+        cursor.execute("COMMIT")
+        self._file.check_frozen(cursor.connection)
 
     def sever(self, driver: Any) -> None:
         """Nothing far away answers here."""
@@ -103,6 +129,10 @@ class SqliteDialect:
         """SQLite has rolled back by itself where the disk was full."""
         if cursor.connection.in_transaction:
             cursor.execute("ROLLBACK")
+        try:
+            self._file.check_frozen(cursor.connection)
+        except (OSError, sqlite3.Error):
+            return False
         return True
 
     def lock_schema(self, cursor: Any) -> None:
@@ -131,9 +161,11 @@ class SqliteDialect:
         if not isinstance(original, sqlite3.Error):
             return None
         words = str(original)
+        if "readonly" in words:
+            return Refused(read_only(self._file.path))
         for said, kind, meaning in _MEANINGS:
             if any(one in words for one in said):
-                holder = stopped_holder(self._database) if "locked" in said else None
+                holder = stopped_holder(self._file.path) if "locked" in said else None
                 return kind(holder or meaning.format(words))
         return None
 
@@ -188,6 +220,10 @@ class SqliteDialect:
         rows = connection.exec_driver_sql("PRAGMA quick_check(5)").fetchall()
         return [str(row[0]) for row in rows if row[0] != "ok"]
 
+    def keep_open(self, driver: Any) -> None:
+        """Closing it could harm the file that has taken the place of its own."""
+        never_close(driver)
+
     def checkpoint(self, connection: Connection) -> None:
         """Move what the write-ahead log holds into the file, without waiting for anyone."""
         connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
@@ -195,14 +231,6 @@ class SqliteDialect:
 
 def _pragma(connection: Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-
-
-def _file(engine: Engine) -> Path:
-    return Path(str(engine.url.database))
-
-
-def _make_folder(_dialect: object, _record: object, arguments: list[str], _more: object) -> None:
-    Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
