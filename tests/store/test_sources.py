@@ -1,10 +1,13 @@
 """What sources remember, and items in quarantine, on every database."""
 
+import json
+
 import pytest
 from sqlalchemy import select
 
 from stoker.errors import NotFound
 from stoker.model.item import NewItem
+from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.selection import Selection
 from stoker.store import control, fold, quarantine, reports, sources, tables
 from stoker.store.register import register
@@ -86,6 +89,42 @@ def test_what_is_known_of_items_is_their_fingerprint(store, source):
     register(store, "line", [item("a"), item("ä b", "2:2")])
     found = sources.fingerprints(store, source.pipeline_id, ["a", "ä b", "c"])
     assert found == {"a": "1:1", "ä b": "2:2"}
+
+
+def said(gain, *, by_person=False, content="1:1"):
+    """An item with a parameter; by a person, or by a folder for which it is the default."""
+    mark = mark_of({"gain": 1})
+    saying = Saying(settings={"gain": 1}) if by_person else NOTHING
+    return item("a", f"{content}{mark}", params={"gain": gain}, mark=mark, saying=saying)
+
+
+def test_what_a_person_set_stands_and_the_journal_knows_it(rig, store, source):
+    steps = [
+        (said(1), (1, 0, 0), 1),
+        (said(42, by_person=True), (0, 0, 1), 42),
+        (said(1), (0, 1, 0), 42),
+        (said(42, by_person=True), (0, 1, 0), 42),
+        (said(1, content="2:2"), (0, 0, 1), 42),
+        (said(1, by_person=True, content="2:2"), (0, 0, 1), 1),
+        (said(1, content="2:2"), (0, 1, 0), 1),
+    ]
+    for one, counts, gain in steps:
+        done = register(store, "line", [one])
+        assert (done.registered, done.known, done.changed) == counts
+        with store.reading() as unit:
+            found = unit.execute(select(tables.item.c.params)).scalar_one()
+        assert json.loads(found) == {"gain": gain}
+        rig.check()
+
+
+def test_a_value_that_a_person_gives_again_is_noted_and_nothing_is_done_anew(rig, store, source):
+    register(store, "line", [said(1)])
+    assert register(store, "line", [said(1, by_person=True)]).known == 1
+    later = mark_of({"gain": 2})
+    other = item("a", f"1:1{later}", params={"gain": 2}, mark=later)
+    assert register(store, "line", [other]).known == 1
+    assert "touch" in rig.events()
+    rig.check()
 
 
 def test_items_of_a_limited_source_count_until_they_are_at_an_end(rig, store, source):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from stoker.errors import Unavailable
-from stoker.intake.groups import fingerprint_of
-from stoker.intake.listing import mark_of, measure_folder
+from stoker.intake.groups import fingerprint_of, is_of_parts
+from stoker.intake.listing import measure_folder
+from stoker.model.saying import has_content
 from stoker.store import sources
 
 if TYPE_CHECKING:
@@ -119,27 +120,24 @@ class _Leisure:
 
 def _as_taken(pipeline: "Pipeline", one: sources.Unread) -> list[str]:
     """Return where the item's files are, or its folder is; nothing if they are not as they were."""
-    if ":" not in one.fingerprint:
+    if is_of_parts(one.fingerprint):
         return _parts_as_taken(pipeline, one)
-    mark = _fingerprint_at(one.path)
-    is_same = one.fingerprint == mark or one.fingerprint.startswith(f"{mark}:")
-    return [one.path] if is_same else []
+    return [one.path] if has_content(one.fingerprint, _content_at(one.path)) else []
 
 
 def _parts_as_taken(pipeline: "Pipeline", one: sources.Unread) -> list[str]:
     """Return where the parts of an item are, by whichever source it is of that they are like."""
-    mark = mark_of(one.params)
     for source in pipeline.sources:
         paths = [str(one.meta[name]) for name in source.parts if name in one.meta]
         if paths and os.path.realpath(paths[0]) == one.path:
-            parts = [(os.path.realpath(path), _fingerprint_at(path) + mark) for path in paths]
-            if fingerprint_of(parts) == one.fingerprint:
+            parts = [(os.path.realpath(path), _content_at(path)) for path in paths]
+            if has_content(one.fingerprint, fingerprint_of(parts)):
                 return paths
     return []
 
 
-def _fingerprint_at(path: str) -> str:
-    """Return the fingerprint of what is there, as a listing makes it of no parameters."""
+def _content_at(path: str) -> str:
+    """Return what a listing makes of what is there, whatever the parameters."""
     found = os.stat(path)
     if not stat.S_ISDIR(found.st_mode):
         return f"{found.st_size}:{found.st_mtime_ns}"

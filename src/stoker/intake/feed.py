@@ -171,6 +171,7 @@ class FeedSource:
             self._given(document),
             where=f"document `{name}`",
             folder=self._pipeline.folder,
+            columns=[param.name for param in self._pipeline.params],
         )
         return replace(item, meta=self._meta(name, document))
 

@@ -14,6 +14,7 @@ from stoker.intake.source import Refusal
 from stoker.model.item import NewItem, key_from_name
 from stoker.model.source import FIELD, Source
 
+_OF_PARTS = "parts-"
 PART = "part"  # the field that tells the files of one item apart
 
 
@@ -59,9 +60,14 @@ class Fields:
 
 
 def fingerprint_of(parts: Iterable[tuple[str, str]]) -> str:
-    """Return the fingerprint of an item of several parts, of their true paths and fingerprints."""
-    marks = "|".join(f"{path}:{fingerprint}" for path, fingerprint in parts)
-    return xxhash.xxh3_128_hexdigest(os.fsencode(marks))
+    """Return the content of an item of several parts, of their true paths and their contents."""
+    marks = "|".join(f"{path}:{content}" for path, content in parts)
+    return _OF_PARTS + xxhash.xxh3_128_hexdigest(os.fsencode(marks))
+
+
+def is_of_parts(fingerprint: str) -> bool:
+    """Whether it is the fingerprint of an item of several parts, and not of one file or folder."""
+    return fingerprint.startswith(_OF_PARTS)
 
 
 class Grouping:
@@ -120,7 +126,8 @@ class Grouping:
             first,
             size_bytes=sum(one.size_bytes or 0 for one in made),
             mtime_us=max(one.mtime_us or 0 for one in made),
-            fingerprint=fingerprint_of((item.path or "", item.fingerprint) for item in made),
+            fingerprint=fingerprint_of((item.path or "", item.content) for item in made)
+            + first.mark,
         )
         missing = [f"`{name}`" for name in self._parts if name not in names]
         lack = f"its part {' and '.join(missing)} is not there" if missing else None

@@ -4,28 +4,37 @@ What cannot be taken is told to `refuse`, with the thing, the rule and the remed
 on. Nothing here writes anything.
 """
 
-import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
-
-import xxhash
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from stoker.errors import UserError
 from stoker.intake.patterns import PathFilter
 from stoker.intake.reach import check_reach
 from stoker.model.item import NewItem, is_plain_key, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.spec.keys import absolute_path, key_for_path, key_from_template
 from stoker.spec.params import check_params
 
 PLAIN_NAME_LIMIT = 300  # characters up to which a key cannot be too long in bytes
 _CACHED_FOLDERS = 10_000
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
-_NOTHING: Mapping[str, Any] = {}
+_NO_META: Mapping[str, Any] = {}
 
 Refuse = Callable[[str], None]
+
+
+class Values(NamedTuple):
+    """The parameters of an item, what stands for them in its fingerprint, and what was said of them."""
+
+    params: Mapping[str, Any]
+    mark: str
+    saying: Saying = NOTHING
+
+
+_NO_VALUES = Values({}, "")
 
 
 class Listing:
@@ -49,8 +58,7 @@ class Listing:
         self.given = dict(given or {})
         self._project_folder = project_folder
         self._is_plain = pipeline.key is None
-        self._params: dict[str, Any] | None = None
-        self._mark = ""
+        self._values: Values | None = None
         self._folders: dict[str, tuple[str, str] | None] = {}
         self._filter = PathFilter(pipeline, project_folder)
 
@@ -87,39 +95,67 @@ class Listing:
         except ValueError:
             self.refuse(f"{name!r} has a NUL byte, which no path can have")
 
-    def row(self, key: str, given: Mapping[str, object], *, where: str, folder: str) -> NewItem:
-        """Return the item of a table's row; UserError or OSError if it cannot be taken."""
-        params = self._checked({**self.given, **given}, where=where)
-        mark = mark_of(params)
+    def row(
+        self,
+        key: str,
+        given: Mapping[str, object],
+        *,
+        where: str,
+        folder: str,
+        columns: Collection[str] = (),
+    ) -> NewItem:
+        """Return the item of a table's row; UserError or OSError if it cannot be taken.
+
+        The row has a say in the parameters `columns`, those that it leaves empty too.
+        """
+        values = self._checked(given, columns=columns, where=where)
         if self.pipeline.items is ItemKind.RECORDS:
-            return self._record(key, params, mark)
+            return self._record(key, values)
         path = os.path.join(folder, key)
         if self.pipeline.items is ItemKind.FOLDERS:
-            return self._folder_item(path, params, mark)
-        return self._file(path, _look(path), params, mark)
+            return self._folder_item(path, values)
+        return self._file(path, _look(path), values)
 
-    def _checked(self, given: Mapping[str, object], *, where: str) -> dict[str, Any]:
-        if not given and not self.pipeline.params:
-            return {}
-        return check_params(self.pipeline.params, given, where=where)
+    def _checked(
+        self, given: Mapping[str, object], *, columns: Collection[str] = (), where: str
+    ) -> "Values":
+        """Return the parameters of an item: what is `given` for it, else what is for all of them."""
+        declared = self.pipeline.params
+        if not (declared or given or self.given):
+            return _NO_VALUES
+        params = check_params(declared, {**self.given, **given}, where=where)
+        otherwise = {one.name: one.default for one in declared}
+        settings = {name: otherwise[name] for name in self.given if name not in given}
+        mark = mark_of({**params, **settings})
+        if not settings and not columns:
+            return Values(params, mark)
+        return Values(params, mark, Saying(settings=settings, columns=columns, values=tuple(given)))
 
     # ----------------------------------------------------------------------------------- records
 
     def _records(self, texts: Iterable[str]) -> Iterator[NewItem]:
         """Yield a record for each text; there may be millions, and nothing but the text to read."""
-        params, mark, priority = self._params or {}, self._mark, self.priority
+        values, priority = self._be_checked(), self.priority
+        params, mark, saying = values
         for text in texts:
             if self._is_plain and is_plain_key(text):
-                yield NewItem(key=text, params=params, fingerprint=mark, priority=priority)
+                yield NewItem(
+                    key=text,
+                    params=params,
+                    fingerprint=mark,
+                    mark=mark,
+                    saying=saying,
+                    priority=priority,
+                )
                 continue
             try:
-                record = self._record(text, params, mark)
+                record = self._record(text, values)
             except UserError as error:
                 self.refuse(str(error))
             else:
                 yield record
 
-    def _record(self, text: str, params: Mapping[str, Any], mark: str) -> NewItem:
+    def _record(self, text: str, values: "Values") -> NewItem:
         if not text and self._is_plain:
             raise UserError(
                 f"a record of `{self.pipeline.name}` needs a key: write it after the pipeline's "
@@ -129,24 +165,29 @@ class Listing:
             key = key_of(text)
         else:
             default_key = key_from_name(text)
-            key = key_from_template(self.pipeline, default_key=default_key, params=params)
-        return NewItem(key=key, params=params, fingerprint=mark, priority=self.priority)
+            key = key_from_template(self.pipeline, default_key=default_key, params=values.params)
+        return NewItem(
+            key=key,
+            params=values.params,
+            fingerprint=values.mark,
+            mark=values.mark,
+            saying=values.saying,
+            priority=self.priority,
+        )
 
     # ------------------------------------------------------------------------------------- files
 
     def _files(self, path: str) -> Iterator[NewItem]:
         """Yield the file at `path`, or the files below it if it is a folder."""
-        params, mark = self._params or {}, self._mark
         found = _look(path)
         if stat.S_ISDIR(found.st_mode):
             check_reach(path, self._project_folder)
             yield from self.files_below(path)
             return
-        yield self._file(path, found, params, mark)
+        yield self._file(path, found, self._be_checked())
 
     def files_below(self, folder: str) -> Iterator[NewItem]:
         """Yield the files below a folder that the pipeline takes; one without any is refused."""
-        self._be_checked()
         taken = 0
         for inner in self._filter.below(folder, self.refuse):
             taken += 1
@@ -155,7 +196,7 @@ class Listing:
             self.refuse(f"`{folder}` holds no file that pipeline `{self.pipeline.name}` takes")
 
     def _single_file(self, path: str) -> Iterator[NewItem]:
-        yield self._file(path, _look(path), self._params or {}, self._mark)
+        yield self._file(path, _look(path), self._be_checked())
 
     def file_at(
         self,
@@ -169,22 +210,19 @@ class Listing:
 
         With `own_name` its default key ends with that instead of the file's name.
         """
-        self._be_checked()
-        return self._item_of(path, found, self._params or {}, self._mark, meta or {}, own_name)
+        return self._item_of(path, found, self._be_checked(), meta or {}, own_name)
 
     def folder_at(self, path: str, *, meta: Mapping[str, Any]) -> NewItem:
         """Return the item that the folder at `path` is; UserError or OSError if it cannot be one."""
-        self._be_checked()
-        return self._folder_item(path, self._params or {}, self._mark, meta)
+        return self._folder_item(path, self._be_checked(), meta)
 
-    def _be_checked(self) -> None:
-        if self._params is None:
-            self._params = self._checked(self.given, where="these items")
-            self._mark = mark_of(self._params)
+    def _be_checked(self) -> "Values":
+        """Return the parameters of all items that have none of their own; UserError if wrong."""
+        if self._values is None:
+            self._values = self._checked({}, where="these items")
+        return self._values
 
-    def _file(
-        self, path: str, found: os.stat_result, params: Mapping[str, Any], mark: str
-    ) -> NewItem:
+    def _file(self, path: str, found: os.stat_result, values: "Values") -> NewItem:
         if stat.S_ISDIR(found.st_mode):
             raise UserError(
                 f"`{path}` is a folder; the items of pipeline `{self.pipeline.name}` are files: name "
@@ -197,15 +235,14 @@ class Listing:
             )
         if not os.access(path, os.R_OK):
             raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
-        return self._item_of(path, found, params, mark)
+        return self._item_of(path, found, values)
 
     def _item_of(
         self,
         path: str,
         found: os.stat_result,
-        params: Mapping[str, Any],
-        mark: str,
-        meta: Mapping[str, Any] = _NOTHING,
+        values: "Values",
+        meta: Mapping[str, Any] = _NO_META,
         own_name: str | None = None,
     ) -> NewItem:
         default, real = self._key_and_path(path)
@@ -213,25 +250,23 @@ class Listing:
             default = "/".join([*default.split("/")[:-1], own_name])
         mtime_ns = found.st_mtime_ns
         return NewItem(
-            key=default if self._is_plain else self._own_key(default, real, params, meta),
+            key=default if self._is_plain else self._own_key(default, real, values.params, meta),
             path=real,
-            params=params,
+            params=values.params,
             meta=meta,
             size_bytes=found.st_size,
             mtime_us=_moment(mtime_ns),
-            fingerprint=f"{found.st_size}:{mtime_ns}{mark}",
+            fingerprint=f"{found.st_size}:{mtime_ns}{values.mark}",
+            mark=values.mark,
+            saying=values.saying,
             priority=self.priority,
         )
 
     def _folder_items(self, path: str) -> Iterator[NewItem]:
-        yield self._folder_item(path, self._params or {}, self._mark)
+        yield self._folder_item(path, self._be_checked())
 
     def _folder_item(
-        self,
-        path: str,
-        params: Mapping[str, Any],
-        mark: str,
-        meta: Mapping[str, Any] = _NOTHING,
+        self, path: str, values: "Values", meta: Mapping[str, Any] = _NO_META
     ) -> NewItem:
         found = _look(path)
         if not stat.S_ISDIR(found.st_mode):
@@ -245,13 +280,15 @@ class Listing:
         default, real = self._key_and_path(path.rstrip("/") or "/")
         size_bytes, mtime_ns, files = measure_folder(real)
         return NewItem(
-            key=default if self._is_plain else self._own_key(default, real, params, meta),
+            key=default if self._is_plain else self._own_key(default, real, values.params, meta),
             path=real,
-            params=params,
+            params=values.params,
             meta=meta,
             size_bytes=size_bytes,
             mtime_us=_moment(mtime_ns),
-            fingerprint=f"{size_bytes}:{mtime_ns}:{files}{mark}",
+            fingerprint=f"{size_bytes}:{mtime_ns}:{files}{values.mark}",
+            mark=values.mark,
+            saying=values.saying,
             priority=self.priority,
         )
 
@@ -304,14 +341,6 @@ def _look(path: str) -> os.stat_result:
 def _moment(mtime_ns: int) -> int:
     """Return microseconds of a year that a calendar has: times of files can be set to anything."""
     return max(_FIRST_US, min(mtime_ns // 1000, _LAST_US))
-
-
-def mark_of(params: Mapping[str, Any]) -> str:
-    """Return what tells these parameters from others; nothing for none."""
-    if not params:
-        return ""
-    text = json.dumps(params, sort_keys=True, separators=(",", ":"))
-    return f":{xxhash.xxh3_64_hexdigest(text.encode())}"
 
 
 def measure_folder(path: str) -> tuple[int, int, int]:

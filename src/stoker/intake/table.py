@@ -59,6 +59,7 @@ class Table:
         self._columns = [
             (number, title) for number, title in enumerate(self._titles) if title in self._params
         ]
+        self._told = tuple(title for _, title in self._columns)
         self._lines: dict[int, tuple[int, int]] = {}  # of each key, by digest: line and content
 
     def items(self) -> Iterator[tuple[int, NewItem]]:
@@ -78,7 +79,9 @@ class Table:
         where = f"`{self._name}`, line {line}"
         try:
             self._check_texts(cells)
-            return self._listing.row(key, given, where=where, folder=self._folder)
+            return self._listing.row(
+                key, given, where=where, folder=self._folder, columns=self._told
+            )
         except _BadCell as bad:
             self._refuse(line, str(bad), bad.title)
         except UserError as error:

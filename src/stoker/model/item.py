@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stoker.errors import UserError
+from stoker.model.saying import NOTHING, Said, Saying, mark_of, merged
 
 KEY_LIMIT_BYTES = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NOTHING_KNOWN: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +19,8 @@ class NewItem:
 
     `path` is absolute as the system decodes it (surrogate escapes stand for bytes that are no
     UTF-8); None for a record. `fingerprint` tells new content from known. One with a `reason` cannot
-    be taken, and is registered in quarantine; the reason says why.
+    be taken, and is registered in quarantine; the reason says why. `mark` is the end of the
+    fingerprint that stands for parameters; `saying` is what was said about them, `said` what the record keeps of it.
     """
 
     key: str
@@ -30,6 +33,24 @@ class NewItem:
     priority: int = 0
     reason: str | None = None
     checksum: str | None = None
+    mark: str = ""
+    saying: Saying = NOTHING
+    said: Said = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """What tells this content from another, whatever the parameters."""
+        return self.fingerprint.removesuffix(self.mark)
+
+    def standing(
+        self, params: Mapping[str, Any] = _NOTHING_KNOWN, said: Said = _NOTHING_KNOWN
+    ) -> "NewItem":
+        """Return the item with the parameters that stand, where these were known of it, as `said`."""
+        stand, now = merged(self.params, self.saying, known_params=params, known_said=said)
+        if stand == self.params and now == self.said:
+            return self
+        mark = mark_of(stand, now)
+        return replace(self, params=stand, said=now, fingerprint=self.content + mark, mark=mark)
 
 
 def key_from_name(name: str) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import UserError
 from stoker.intake.admission import Admission
+from stoker.intake.groups import is_of_parts
 from stoker.intake.listing import Listing
 from stoker.model.pipeline import ItemKind
+from stoker.model.saying import NOTHING
 from stoker.store.quarantine import Quarantined, is_about, quarantined
 from stoker.store.redo import Changed
 from stoker.store.register import register
@@ -80,12 +82,12 @@ def _as_they_are(
         except OSError as error:
             yield replace(item, reason=f"it cannot be read: {error.strerror}")
             continue
-        if stat.S_ISREG(found.st_mode) and _is_of_one_file(item):
+        if stat.S_ISREG(found.st_mode) and not is_of_parts(item.fingerprint):
             listing = Listing(
                 pipeline, project_folder=folder, refuse=lambda _message: None, given=item.params
             )
             now = listing.file_at(item.path, found, meta=item.meta)
-            yield replace(now, key=item.key, priority=item.priority)
+            yield replace(now, key=item.key, priority=item.priority, saying=NOTHING)
         else:
             yield item
 
@@ -98,8 +100,3 @@ def _record(pipeline: "Pipeline", item: "NewItem", folder: str) -> "NewItem":
     except UserError as error:
         return replace(item, reason=str(error).removeprefix(f"`{item.key}`: "))
     return replace(now, key=item.key, meta=item.meta, priority=item.priority)
-
-
-def _is_of_one_file(item: "NewItem") -> bool:
-    """Whether its fingerprint is a file's: size and time, not the sum of a group's."""
-    return ":" in item.fingerprint

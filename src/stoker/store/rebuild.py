@@ -132,6 +132,7 @@ def snapshot(
         picture.items[row.pipeline, row.key] = {
             "path": os.fsdecode(row.path) if row.path is not None else None,
             "params": json.loads(row.params),
+            "said": json.loads(row.said or "{}"),
             "meta": json.loads(row.meta),
             "size_bytes": row.size_bytes,
             "mtime_us": row.mtime_us,
@@ -240,6 +241,7 @@ def _register(
     picture.items[row.pipeline, row.key] = {
         "path": data.get("path"),
         "params": data.get("params", {}),
+        "said": data.get("said", {}),
         "meta": data.get("meta", {}),
         "size_bytes": data.get("size_bytes"),
         "mtime_us": data.get("mtime_us"),

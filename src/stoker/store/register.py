@@ -11,14 +11,15 @@ from sqlalchemy import select, update
 from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange
+from stoker.model.saying import NOTHING
 from stoker.model.states import ItemState
 from stoker.store import tables
 from stoker.store.apply import admit_item
 from stoker.store.arrivals import create_tasks
 from stoker.store.catalog import catalog, pipeline_of
+from stoker.store.contents import as_changed, as_it_stands, columns_of
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.locks import lock_tasks_of
 from stoker.store.redo import redo_item
 from stoker.store.registered import EXAMPLES, Registered
 from stoker.store.steps import StepEntry
@@ -42,7 +43,7 @@ _OTHER_KEY = Prepared(
 )
 _ITEM_FIELDS = (
     "id", "pipeline_id", "key", "state", "generation", "home_site", "path", "path_digest", "params",
-    "meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
+    "said", "meta", "size_bytes", "mtime_us", "fingerprint", "priority", "by_user", "registered_us",
     "reason", "checksum", "source_id",
 )  # fmt: skip
 
@@ -158,15 +159,8 @@ def _meet_quarantined(
     done: Registered,
 ) -> None:
     """Deal with an item that is in quarantine: it is taken now, or stays for another reason."""
-    values = {
-        "params": to_json(item.params),
-        "meta": to_json(item.meta),
-        "size_bytes": item.size_bytes,
-        "mtime_us": item.mtime_us,
-        "fingerprint": item.fingerprint,
-        "checksum": item.checksum,
-        "reason": item.reason,
-    }
+    item = as_it_stands(unit, item, item_id)
+    values = {**columns_of(item), "reason": item.reason}
     unit.execute(update(_I).where(_I.c.id == item_id).values(**values))
     quarantined = ItemState.QUARANTINED.value
     if item.reason is not None:
@@ -194,9 +188,9 @@ def _meet_known(
     elif _bytes(item.path) != path:
         done.conflict(_two_paths(item, os.fsdecode(path) if path is not None else None))
     elif (
-        item.fingerprint == fingerprint
-        or on_change is OnChange.IGNORE
-        or (item.checksum is not None and _touch(unit, item, item_id))
+        on_change is OnChange.IGNORE
+        or (item.fingerprint == fingerprint and not item.saying.settings)
+        or (changed := as_changed(unit, item, item_id)) is None
     ):
         done.known += 1
     elif on_change is OnChange.FAIL:
@@ -204,45 +198,12 @@ def _meet_known(
             f"`{item.key}` is known with other content and `on_change` is `fail`; "
             "`stoker rerun` does it anew, or give the new content a key of its own"
         )
-    elif item.fingerprint == _fingerprint(unit, item_id):
-        done.known += 1  # another process took the change in meanwhile
     else:
-        unit.execute(
-            update(_I)
-            .where(_I.c.id == item_id)
-            .values(
-                params=to_json(item.params),
-                meta=to_json(item.meta),
-                size_bytes=item.size_bytes,
-                mtime_us=item.mtime_us,
-                fingerprint=item.fingerprint,
-                checksum=item.checksum,
-                generation=_I.c.generation + 1,
-            )
-        )
+        item = changed
+        values = {**columns_of(item), "generation": _I.c.generation + 1}
+        unit.execute(update(_I).where(_I.c.id == item_id).values(**values))
         redo_item(unit, item_id, _data(item), reason="its content changed")
         done.changed += 1
-
-
-def _touch(unit: Unit, item: NewItem, item_id: int) -> bool:
-    """Whether the item has just the content that is known, and another time, which is noted."""
-    query = select(_I.c.checksum, _I.c.size_bytes, _I.c.generation, _P.c.name)
-    query = query.join(_P, _P.c.id == _I.c.pipeline_id).where(_I.c.id == item_id)
-    row = unit.execute(query.with_for_update()).one()
-    if (row.checksum, row.size_bytes) != (item.checksum, item.size_bytes):
-        return False
-    values = {"fingerprint": item.fingerprint, "mtime_us": item.mtime_us}
-    unit.execute(update(_I).where(_I.c.id == item_id).values(**values))
-    data = to_json(values)
-    append(unit, [Entry("touch", row.name, item.key, generation=row.generation, data=data)])
-    return True
-
-
-def _fingerprint(unit: Unit, item_id: int) -> str:
-    """Return the item's fingerprint, which nobody else changes until the transaction ends."""
-    lock_tasks_of(unit, [item_id])
-    query = select(_I.c.fingerprint).where(_I.c.id == item_id).with_for_update()
-    return str(unit.execute(query).scalar_one())
 
 
 def _without_other_keys(
@@ -286,6 +247,7 @@ def _insert(
     came: Origin,
 ) -> None:
     """New items are there with a task for each step; without steps, in quarantine."""
+    items = [item.standing() if item.saying is not NOTHING else item for item in items]
     first = unit.store.dialect.reserve_item_ids(unit.cursor, len(items))
     now, by_user, source_id = unit.now_us, came.by_user, came.source_id
     state = (ItemState.WAITING if steps else ItemState.QUARANTINED).value
@@ -296,6 +258,7 @@ def _insert(
             item_id, pipeline_id, item.key, state, 1, 1, path,
             None if path is None else digest_of(path),
             to_json(item.params) if item.params else "{}",
+            to_json(item.said) if item.said else None,
             to_json(item.meta) if item.meta else "{}",
             item.size_bytes, item.mtime_us, item.fingerprint, item.priority, by_user, now,
             item.reason, item.checksum, source_id,
@@ -325,6 +288,8 @@ def _data(item: NewItem) -> str:
         data["path"] = item.path
     if item.params:
         data["params"] = dict(item.params)
+    if item.said:
+        data["said"] = dict(item.said)
     if item.meta:
         data["meta"] = dict(item.meta)
     if item.size_bytes is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import and_, delete, func, insert, select, update
 
 from stoker.errors import NotFound
 from stoker.failpoints import hit
+from stoker.model.saying import has_content, merged
 from stoker.model.states import ItemState
 from stoker.store import tables
 from stoker.store.catalog import catalog
@@ -180,15 +181,18 @@ def fingerprints(store: "Store", pipeline_id: int, keys: Sequence[str]) -> dict[
 
 
 def may_be_touched(store: "Store", pipeline_id: int, item: "NewItem") -> bool:
-    """Whether the item is known with a checksum, this size and these parameters."""
-    query = select(_I.c.size_bytes, _I.c.checksum, _I.c.params)
+    """Whether the item is known with a checksum, this size and these parameters, and another time."""
+    query = select(_I.c.size_bytes, _I.c.checksum, _I.c.params, _I.c.said, _I.c.fingerprint)
     with store.reading() as unit:
         row = unit.execute(
             query.where(_I.c.pipeline_id == pipeline_id, _I.c.key == item.key)
         ).one_or_none()
-    if row is None or row.checksum is None:
+    if row is None or row.checksum is None or has_content(row.fingerprint, item.content):
         return False
-    return (row.size_bytes, row.params) == (item.size_bytes, to_json(item.params))
+    params = json.loads(row.params)
+    said = json.loads(row.said or "{}")
+    stand, _ = merged(item.params, item.saying, known_params=params, known_said=said)
+    return bool(row.size_bytes == item.size_bytes and stand == params)
 
 
 class Unread(NamedTuple):
@@ -197,14 +201,13 @@ class Unread(NamedTuple):
     id: int
     path: str
     fingerprint: str
-    params: Mapping[str, Any]
     meta: Mapping[str, Any]
 
 
 def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
     """Return some items of files or folders that have no checksum, with ids after the one given."""
     query = (
-        select(_I.c.id, _I.c.path, _I.c.fingerprint, _I.c.params, _I.c.meta)
+        select(_I.c.id, _I.c.path, _I.c.fingerprint, _I.c.meta)
         .join(_P, _P.c.id == _I.c.pipeline_id)
         .where(_P.c.name == pipeline, _I.c.id > after, _I.c.path.is_not(None))
         .where(_I.c.checksum.is_(None), _I.c.reason.is_(None))
@@ -217,7 +220,6 @@ def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
             row.id,
             os.fsdecode(row.path),
             row.fingerprint,
-            json.loads(row.params),
             json.loads(row.meta),
         )
         for row in rows

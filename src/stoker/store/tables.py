@@ -176,6 +176,9 @@ item = Table(
     Column("path", Bytes, doc="the true path, as bytes"),
     Column("path_digest", Id16, doc="of the path, which may be too long for an index"),
     Column("params", Json, nullable=False),
+    Column(
+        "said", Json, doc="parameters with a value by somebody, and what a person's is instead of"
+    ),
     Column("meta", Json, nullable=False),
     Column("size_bytes", Big),
     Column("mtime_us", Big),

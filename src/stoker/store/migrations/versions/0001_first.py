@@ -406,6 +406,7 @@ def upgrade() -> None:
         sa.Column("path", BYTES, nullable=True),
         sa.Column("path_digest", ID16, nullable=True),
         sa.Column("params", LONG, nullable=False),
+        sa.Column("said", LONG, nullable=True),
         sa.Column("meta", LONG, nullable=False),
         sa.Column("size_bytes", BIG, nullable=True),
         sa.Column("mtime_us", BIG, nullable=True),
