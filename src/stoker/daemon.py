@@ -45,7 +45,6 @@ def serve(
         project.store,
         scratch_root=scratch_root,
         also=watch.look,
-        retention=project.settings.retention,
         on_failure=worker.fail,
     )
     with janitor, intake:
@@ -64,7 +63,7 @@ def serve_once(
     """
     project.follow_file(on_apply=on_apply)
     taken = project.take_sources(on_wait=on_wait)
-    tidy_once(project.store, project.settings.retention)
+    tidy_once(project.store)
     for pipeline in project.pipelines.values():
         write_progress(project.store, pipeline)
     return taken
@@ -96,7 +95,6 @@ def work(
     janitor = Janitor(
         project.store,
         scratch_root=_scratch_root(project),
-        retention=project.settings.retention,
         on_failure=worker.fail,
     )
     with janitor:

@@ -66,6 +66,8 @@ def tell_applied(change: "Applied") -> None:
             say(f"pool `{pool.pool}`: other slots, hours or rate{gone}")
     if change.shares:
         say("`[shares]`: the slots are divided as the file says now")
+    for table in change.terms:
+        say(f"`[{table}]`: holds for all workers from their next claim on")
 
 
 def _tell_version(one: "VersionChange") -> None:

@@ -108,3 +108,9 @@ class Settings:
     shares: Shares = field(default_factory=Shares)
     retention: Retention = field(default_factory=Retention)
     secrets: tuple[str, ...] = ()  # environment variables kept from steps that do not ask for them
+    own_secrets: tuple[str, ...] = ()  # those in the store's address, which may differ by host
+
+    @property
+    def all_secrets(self) -> tuple[str, ...]:
+        """Return the names of all secrets that this file knows of."""
+        return (*self.secrets, *self.own_secrets)

@@ -1,23 +1,34 @@
-"""What workers share: pools as they are to be now, and between whom slots are divided."""
+"""The settings of a store that hold for all its workers: pools, shares, secrets and retention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from stoker.model.settings import Pool
+from stoker.model.settings import Pool, Retention
 from stoker.model.shares import Shares
+from stoker.model.task import Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """The pools as the file last said, what a person has set since, and the shares.
+    """The pools as the file last said, what a person has set since, the shares, and the terms.
 
     `by_hand` has the slots of those pools whose number was set by `stoker pool set`; it holds until
-    the file says something else of the pool.
+    the file says something else of the pool. `secrets` are names of variables; `set_by` is the host
+    and the file that set them and the retention.
     """
 
     declared: Mapping[str, Pool] = field(default_factory=dict)
     by_hand: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shares: Shares = field(default_factory=Shares)
+    secrets: tuple[str, ...] = ()
+    retention: Retention = field(default_factory=Retention)
+    set_by: str = ""
+
+    @property
+    def terms(self) -> Terms:
+        """Return what every attempt depends on that is claimed now."""
+        devices = tuple(name for name, pool in sorted(self.declared.items()) if pool.kind == "gpu")
+        return Terms(secrets=self.secrets, devices=devices)
 
     def pool(self, name: str) -> Pool | None:
         """Return the pool as it is to be now; None if there is none of that name."""

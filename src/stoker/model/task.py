@@ -24,6 +24,18 @@ class Produced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the store's settings said at a claim of everything that an attempt gets to see.
+
+    `secrets` are the names of variables that only steps which list them get; `devices` are the pools
+    whose slots are devices.
+    """
+
+    secrets: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A task that a worker holds, with all it needs to start an attempt without asking again."""
 
@@ -45,6 +57,7 @@ class Claimed:
     slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by pool
     produced: Mapping[str, Produced] = field(default_factory=dict)  # by predecessor step
     claimed_us: int = 0
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from stoker.store import fold, ordering, prune, temporary
 from stoker.store.gone import begin_again_elsewhere
 from stoker.store.pruned import Pruned
 from stoker.store.reap import promote_due, reap
+from stoker.store.terms import retention_of
 from stoker.work import leftovers, threads
 from stoker.work.patience import Patience
 from stoker.work.scratch import wipe
@@ -34,8 +35,8 @@ class Janitor:
     """Tidies every few seconds until the block ends; `also` is called with each tick.
 
     `scratch_root` is where the workers of this host have their scratch: what one that died together
-    with its warden has left there, and running, is cleared by the others. What is older than
-    `retention` says is forgotten, a little at each tick.
+    with its warden has left there, and running, is cleared by the others. What is older than the
+    store's retention says is forgotten, a little at each tick.
 
     A store or a disk that does not answer is tried again with the next tick. `on_failure` hears of
     whatever else ends the thread.
@@ -48,11 +49,10 @@ class Janitor:
         scratch_root: str,
         tick_s: float = TICK_S,
         also: Callable[[], None] | None = None,
-        retention: Retention | None = None,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._store = store
-        self._retention = retention or Retention()
+        self._retention = Retention()
         self._pruning: Iterator[None] | None = None
         self._prune_from_s = time.monotonic()
         self._tick_s = tick_s
@@ -108,8 +108,11 @@ class Janitor:
             self._also()
 
     def _prune(self) -> None:
-        """Forget a little of what is too old; from the beginning every hour."""
+        """Forget a little of what is too old; from the beginning every hour, or by a new retention."""
         now_s = time.monotonic()
+        retention = retention_of(self._store)
+        if retention != self._retention:
+            self._retention, self._pruning, self._prune_from_s = retention, None, now_s
         if self._retention.is_nothing or now_s < self._prune_from_s:
             return
         if self._pruning is None:
@@ -126,10 +129,10 @@ class Janitor:
             self._cleared_s = time.monotonic()
 
 
-def tidy_once(store: "Store", retention: Retention) -> None:
+def tidy_once(store: "Store") -> None:
     """What dead workers held is ready again, what is due is, counts are right, no waste is left.
 
-    What is older than `retention` says is forgotten.
+    What is older than the store's retention says is forgotten.
     """
     reap(store)
     promote_due(store)
@@ -137,6 +140,7 @@ def tidy_once(store: "Store", retention: Retention) -> None:
     remove_temporary(store)
     fold.fold(store)
     ordering.look_after(store, at_once=True)
+    retention = retention_of(store)
     if not retention.is_nothing:
         prune.prune(store, retention)
     store.checkpoint()

@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What taking over the file changed: versions of pipelines, pools, and the fair shares."""
+    """What taking over the file changed: versions of pipelines, and settings for all workers."""
 
     versions: tuple["VersionChange", ...]
     pools: tuple["PoolChange", ...]
     shares: bool = False
+    terms: tuple[str, ...] = ()  # which of `secrets` and `retention`
 
     @property
     def is_nothing(self) -> bool:
         """Whether the store had all of it already."""
         is_new = any(change.is_new for change in self.versions)
-        return not (self.pools or self.shares or is_new)
+        return not (self.pools or self.shares or self.terms or is_new)
 
 
 OnApply = Callable[[Applied], None]
@@ -85,9 +86,18 @@ class Project(Reading, Changing, Keeping):
     ) -> Applied:
         from stoker.store.pools import set_pools, set_shares
         from stoker.store.register import user
+        from stoker.store.terms import set_terms
         from stoker.store.versions import apply_version
         from stoker.store.who import Who
 
+        terms = set_terms(  # first: no step of a new version may see what is a secret from now on
+            store,
+            secrets=self.settings.secrets,
+            retention=self.settings.retention,
+            set_by=f"{store.host}:{self.file}",
+            take_over=take_over,
+            dry_run=dry_run,
+        )
         versions = tuple(
             apply_version(
                 store,
@@ -102,7 +112,7 @@ class Project(Reading, Changing, Keeping):
         )
         pools = set_pools(store, self.settings.pools, dry_run=dry_run)
         shares = set_shares(store, self.settings.shares, dry_run=dry_run)
-        return Applied(versions=versions, pools=tuple(pools), shares=shares)
+        return Applied(versions=versions, pools=tuple(pools), shares=shares, terms=terms)
 
     def follow_file(
         self,

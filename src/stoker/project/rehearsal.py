@@ -93,7 +93,7 @@ def rehearse(
         claimed,
         scratch=scratch,
         base=base,
-        secrets=settings.secrets,
+        secrets=settings.all_secrets,
         step=step,
         values_file=os.path.join(parent, "values"),
         reason_file=os.path.join(parent, "reason"),

@@ -122,7 +122,6 @@ def work_off(
         with Janitor(
             store,
             scratch_root=scratch_root,
-            retention=settings.retention,
             on_failure=worker.fail,
         ):
             was_interrupted = worker.work().was_interrupted

@@ -70,7 +70,7 @@ def load_project(file: Path) -> Loaded:
 
     table = validate(main.raw, ProjectFile, main.findings)
     settings = _settings(table, main, str(file.parent))
-    shared = _Shared(_pool_sizes(table, main.raw), settings.secrets, str(file.parent))
+    shared = _Shared(_pool_sizes(table, main.raw), settings.all_secrets, str(file.parent))
     pipelines = shared.build(table, main, str(file.parent))
     loading = _Including(shared, pipelines, dict.fromkeys(table.pipelines, file.stem))
     for pattern in table.include:
@@ -280,7 +280,8 @@ def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
         worker=WorkerSettings(**_host(table.worker, folder), hosts=hosts),
         pools=_pools(table, main),
         retention=_retention(table.retention),
-        secrets=(*table.secrets.names, *_SECRET.findall(table.store.url)),
+        secrets=tuple(table.secrets.names),
+        own_secrets=tuple(_SECRET.findall(table.store.url)),
     )
 
 

@@ -17,7 +17,7 @@ from stoker.failpoints import hit
 from stoker.model.pipeline import Pipeline
 from stoker.model.shares import Ledger
 from stoker.model.states import TaskState
-from stoker.model.task import Claimed, ItemId, Produced, TaskId, VersionId, WorkerId
+from stoker.model.task import Claimed, ItemId, Produced, TaskId, Terms, VersionId, WorkerId
 from stoker.model.transitions import CLAIM
 from stoker.store import catalog as catalogs
 from stoker.store import tables
@@ -92,7 +92,8 @@ def claim(
         if not taken:
             return []
         produced = _produced(unit, known, taken)
-        claimed = [_claimed(unit, known, one, produced) for one in taken]
+        terms = known.sharing.terms
+        claimed = [_claimed(unit, known, one, produced, terms) for one in taken]
         _write(unit, worker_id, claimed)
         hit("claim.before_commit")
     if ledger is not None:
@@ -205,6 +206,7 @@ def _claimed(
     known: Catalog,
     taken: Taken,
     produced: Mapping[int, Mapping[str, Produced]],
+    terms: Terms,
 ) -> Claimed:
     _, task_id, item_id, number, tries, key, path, params, meta, generation = taken.row
     entry = taken.lane.entry
@@ -229,6 +231,7 @@ def _claimed(
         slots=taken.slots,
         produced={name: of_item[name] for name in names if name in of_item},
         claimed_us=unit.now_us,
+        terms=terms,
     )
 
 

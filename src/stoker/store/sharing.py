@@ -1,4 +1,4 @@
-"""What the store says of sharing: its pools, and between whom slots are divided.
+"""The store's settings for all its workers: pools, shares, names of secrets, retention.
 
 A row of `sharing` holds all of it, and the newest row is what counts. The slots themselves are rows
 of `slot`; `store/pools.py` brings them to what stands here.
@@ -6,13 +6,13 @@ of `slot`; `store/pools.py` brings them to what stands here.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import insert, select
 
 from stoker.model.hours import Hours
-from stoker.model.settings import Pool
+from stoker.model.settings import Pool, Retention
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.sharing import Sharing
 from stoker.store import tables
@@ -55,6 +55,9 @@ def _dump(sharing: Sharing) -> dict[str, Any]:
             "weights": dict(sharing.shares.weights),
             "files": dict(sharing.shares.files),
         },
+        "secrets": list(sharing.secrets),
+        "retention": asdict(sharing.retention),
+        "set_by": sharing.set_by,
     }
 
 
@@ -79,6 +82,9 @@ def _load(data: Mapping[str, Any]) -> Sharing:
             weights=shares["weights"],
             files=shares["files"],
         ),
+        secrets=tuple(data["secrets"]),
+        retention=Retention(**data["retention"]),
+        set_by=data["set_by"],
     )
 
 

@@ -160,7 +160,7 @@ sharing = Table(
     "sharing",
     metadata,
     Column("id", Integer, primary_key=True, doc="the highest holds"),
-    Column("data", Json, nullable=False, doc="the pools and shares, as JSON"),
+    Column("data", Json, nullable=False, doc="pools, shares, names of secrets, retention, as JSON"),
     Column("at_us", Big, nullable=False),
 )
 

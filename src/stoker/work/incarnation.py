@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
-from stoker.model.task import Claimed, WorkerId
+from stoker.model.task import Claimed, Terms, WorkerId
 from stoker.store import claim, finish, fleet, publications, reap
 from stoker.work import brand, contain, groups, warden
 from stoker.work.checks import Ending
@@ -92,7 +92,7 @@ class Incarnation:
         self.reports = Reports(
             post.store, self.executor.results, counts, on_recorded=self.claims.settle
         )
-        self._recipes: dict[tuple[int, str], Recipe] = {}
+        self._recipes: dict[tuple[int, str, Terms], Recipe] = {}
         self._preparing = Preparations(self.executor)
         self._is_paused = False  # while a disk is full
         self._told_trouble: str | None = None  # what the store has of it
@@ -203,12 +203,11 @@ class Incarnation:
         )
 
     def _recipe_of(self, claimed: Claimed) -> Recipe:
-        key = (claimed.version_id, claimed.step)
+        key = (claimed.version_id, claimed.step, claimed.terms)
         recipe = self._recipes.get(key)
         if recipe is None:
             pipeline = claim.pipeline_of(self._store, claimed.version_id)
-            step = pipeline.step(claimed.step)
-            recipe = Recipe(pipeline, claimed.version_id, step, self._post.settings, self._mark)
+            recipe = Recipe(pipeline, claimed, self._post.settings.own_secrets, self._mark)
             self._recipes[key] = recipe
         return recipe
 

@@ -7,12 +7,11 @@ the kernel once.
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from stoker.model.pipeline import Pipeline, Python, Step
-from stoker.model.settings import Settings
-from stoker.model.task import Claimed, VersionId
+from stoker.model.pipeline import Pipeline, Python
+from stoker.model.task import Claimed
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
 from stoker.spec.template import compile_step
@@ -33,29 +32,31 @@ class WarmKey(NamedTuple):
     folder: str  # of the pipeline: first on `sys.path`
     interpreter: str
     prepare: str | None
+    secrets: tuple[str, ...]  # which its environment does not have
 
 
 class Recipe:
-    """A step of one version, ready to be carried out by this worker.
+    """A step of one version on the terms of the store, ready to be carried out by this worker.
 
     `prepared` is the environment after the step's `prepare`; the worker sets it before the first
     attempt, and `broken` instead when `prepare` failed.
     """
 
     def __init__(
-        self, pipeline: Pipeline, version: VersionId, step: Step, settings: Settings, mark: str
+        self, pipeline: Pipeline, first: Claimed, own_secrets: Sequence[str], mark: str
     ) -> None:
+        step = pipeline.step(first.step)
         self.pipeline = pipeline
-        self.version = version
+        self.version = first.version_id
         self.step = step
         self.plan = compile_step(pipeline, step)
         self.condition = None if step.when is None else Condition(step.when)
         self.is_python = isinstance(step.action, Python)
-        self.key = (version, step.name)
+        self.key = (first.version_id, step.name)
         self.prepared: Mapping[str, str] | None = None if step.prepare else os.environ
         self.broken: str | None = None
-        self._settings = settings
-        self._gpu_pools = tuple(pool.name for pool in settings.pools if pool.kind == "gpu")
+        self._secrets = tuple(sorted({*first.terms.secrets, *own_secrets}))
+        self._gpu_pools = first.terms.devices
         self._mark = mark
         self._shared: dict[str, str] | None = None
         self._encoded: list[bytes] = []
@@ -67,7 +68,7 @@ class Recipe:
     def shared(self) -> dict[str, str]:
         """The environment that all attempts share: the worker's, less secrets and less our own."""
         if self._shared is None:
-            hidden = set(self._settings.secrets) - set(self.step.secrets)
+            hidden = set(self._secrets) - set(self.step.secrets)
             hidden |= self.step.env.keys()
             base = os.environ if self.prepared is None else self.prepared
             shared = {
@@ -139,7 +140,7 @@ class Recipe:
     def warm_environment(self) -> dict[str, str]:
         """The environment of a warm process: it serves several steps, so it has no secrets."""
         base = os.environ if self.prepared is None else self.prepared
-        hidden = set(self._settings.secrets)
+        hidden = set(self._secrets)
         shared = {
             name: value for name, value in base_environment(base).items() if name not in hidden
         }
@@ -172,7 +173,11 @@ class Recipe:
         action = self.step.action
         interpreter = action.interpreter if isinstance(action, Python) else None
         return WarmKey(
-            self.version, self.pipeline.folder, interpreter or sys.executable, self.step.prepare
+            self.version,
+            self.pipeline.folder,
+            interpreter or sys.executable,
+            self.step.prepare,
+            self._secrets,
         )
 
 

@@ -69,6 +69,9 @@ def test_apply_shows_what_it_changes_first(run):
     assert "changed: `text`" in dry
     run("apply")
     assert "nothing changes" in run("apply").err
+    file.write_text(file.read_text() + '[secrets]\nnames = ["TOKEN"]\n')
+    assert "`[secrets]`: holds for all workers" in run("apply").err
+    assert "nothing changes" in run("apply", "--dry-run").err
     assert run("status", "--json").json["pipelines"]["count"]["outdated"] == 2
     run("rerun", "--outdated")
     run("run", code=1)

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from stoker.model.item import NewItem
 from stoker.model.states import AttemptState, TaskState
 from stoker.spec.load import load_project
-from stoker.store import register, tables, versions
+from stoker.store import pools, register, tables, terms, versions
 from stoker.store.connect import open_store
 from stoker.store.unit import Store
 from stoker.work import contain
@@ -122,6 +122,11 @@ class Rig:
             self.store = open_store(self.settings.store_url)
         for pipeline in loaded.pipelines.values():
             versions.apply_version(self.store, pipeline, host="h", path=str(self.folder))
+        said = self.settings
+        pools.set_pools(self.store, said.pools)
+        terms.set_terms(
+            self.store, secrets=said.secrets, retention=said.retention, set_by=f"h:{self.folder}"
+        )
 
     def push(self, *keys: str, **more: Any) -> None:
         register.register(self.store, "p", [NewItem(key=key, **more) for key in keys])

@@ -3,8 +3,7 @@
 import pytest
 
 from stoker.model.pipeline import Argv, Pipeline, Step
-from stoker.model.settings import Settings
-from stoker.model.task import Claimed
+from stoker.model.task import Claimed, Terms
 from stoker.work.recipe import Recipe
 from stoker.work.slot import Seat
 
@@ -33,8 +32,9 @@ def claimed(n: int, **more) -> Claimed:
 @pytest.fixture
 def recipe():
     step = Step(name="s", action=Argv(words=("true",)))
-    settings = Settings(name="x", folder="/x", store_url="sqlite://", secrets=("SECRET",))
-    return Recipe(Pipeline(name="p", folder="/x", steps=(step,)), 1, step, settings, "mark")
+    pipeline = Pipeline(name="p", folder="/x", steps=(step,))
+    first = claimed(1, terms=Terms(secrets=("SECRET",), devices=("gpu",)))
+    return Recipe(pipeline, first, ("ADDRESS",), "mark")
 
 
 CLAIMS = [
@@ -50,6 +50,7 @@ CLAIMS = [
 
 def test_what_is_kept_gives_the_same_environment_as_making_it_anew(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "x")
+    monkeypatch.setenv("ADDRESS", "x")
     seats = [Seat(str(tmp_path / name)) for name in ("a", "b")]
     for n, more in enumerate(CLAIMS * 2):
         for seat in seats:
@@ -64,7 +65,10 @@ def test_what_is_kept_gives_the_same_environment_as_making_it_anew(recipe, tmp_p
                 name.encode(): value.encode("utf-8", "surrogateescape")
                 for name, value in expected.items()
             }
-            assert b"SECRET" not in found
+            assert not {b"SECRET", b"ADDRESS"} & found.keys()
+            assert found[b"CUDA_VISIBLE_DEVICES"] == b",".join(
+                slot.encode() for slot in one.slots.get("gpu", ())
+            )
 
 
 def test_a_nul_in_the_environment_is_refused(recipe, tmp_path):

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from integration.work.rig import wait_until
+from integration.work.rig import wait_until, worker_command
 from stoker.store import claim, finish, fleet, pools
 from stoker.work import contain, room, worker
 from stoker.work.pyfunc import WarmProcess
@@ -606,6 +606,48 @@ def test_no_secret_reaches_a_step_that_does_not_ask_for_it(rig, monkeypatch):
     rig.work()
     ends = {seen.step: seen.stdout for seen in rig.all_attempts()}
     assert ends == {"one": b"none plain\n", "two": b"secret\n"}
+
+
+def test_a_running_worker_heeds_new_secrets_and_new_devices(rig, monkeypatch):
+    """In commands, and in warm functions, whose process had the variable before."""
+    monkeypatch.setenv("TOKEN_A", "value")
+    steps = """
+        [pipelines.p.steps.one]
+        prepare = 'export AT_FIRST="${TOKEN_A-none}"'
+        run = 'echo "${TOKEN_A-none} $AT_FIRST ${CUDA_VISIBLE_DEVICES-unset}"'
+        pools = { gpu = 1 }
+        [pipelines.p.steps.warm]
+        python = "look:see"
+        [pipelines.p.steps.asks]
+        run = 'echo "${TOKEN_A-none}"'
+    """
+    (rig.folder / "look.py").write_text(
+        "import os\ndef see(task):\n    print(os.environ.get('TOKEN_A', 'none'))\n"
+    )
+    secret = '[pools]\ngpu = { slots = ["7"], kind = "gpu" }\n[secrets]\nnames = ["TOKEN_A"]'
+    rig.write(steps, extra='[pools]\ngpu = { slots = ["7"] }')
+    rig.push("before")
+    worker = subprocess.Popen(worker_command(rig))
+    try:
+        wait_until(lambda: len(done(rig)) == 3, "the worker works")
+        rig.write(steps, extra=secret)
+        rig.push("secret")
+        wait_until(lambda: len(done(rig)) == 6, "it goes on")
+        rig.write(steps + '\nsecrets = ["TOKEN_A"]', extra=secret)
+        rig.push("listed")
+        wait_until(lambda: len(done(rig)) == 9, "it goes on")
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert {key: seen.stdout.decode().strip() for key, seen in done(rig).items()} == {
+        "before/one": "value value unset", "before/warm": "value", "before/asks": "value",
+        "secret/one": "none none 7", "secret/warm": "none", "secret/asks": "none",
+        "listed/one": "none none 7", "listed/warm": "none", "listed/asks": "value",
+    }  # fmt: skip
+
+
+def done(rig):
+    return {f"{one.key}/{one.step}": one for one in rig.all_attempts() if one.state == "succeeded"}
 
 
 def test_a_worker_never_runs_more_at_once_than_it_has_slots(rig):
