@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from stoker.model.strict_json import read_json
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _UNITS = ("B", "K", "M", "G", "T", "P")
@@ -65,8 +67,12 @@ def json_line(value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """Return compact JSON of dataclasses, times and plain values."""
-    return _encode(plain(value))
+    """Return compact JSON of dataclasses, times and plain values; null for a number like NaN."""
+    found = plain(value)
+    try:
+        return _encode(found)
+    except ValueError:  # a number that JSON does not have
+        return _encode(read_json(json.dumps(found, default=plain)))
 
 
 def plain(value: Any) -> Any:
@@ -83,7 +89,9 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=plain).encode  # made once, not for a line
+_encode = json.JSONEncoder(
+    separators=(",", ":"), default=plain, allow_nan=False
+).encode  # made once, not for a line
 
 
 def rfc3339(at: datetime) -> str:

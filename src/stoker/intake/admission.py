@@ -5,8 +5,6 @@ out with its `reason`, and is registered in quarantine.
 """
 
 import hashlib
-import json
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -21,11 +19,11 @@ from stoker.intake.names import companion_of, values_of
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Rules
+from stoker.model.strict_json import read_json
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HEX = re.compile(r"[0-9a-fA-F]{16,128}")
 _BLOCK = 1 << 20
-_SHOWN = 40  # characters of a number that is none
 _NO_SUMS: Mapping[str, str | None] = {}
 _BY_DIGITS: Mapping[int, Callable[[], Any]] = {
     16: xxhash.xxh3_64,
@@ -107,9 +105,9 @@ def _filled(word: str, item: NewItem, path: str) -> str:
 
 
 def _meta_of(text: str) -> Mapping[str, Any]:
-    """Return the object that `text` is as JSON, without what is null in it."""
+    """Return the object that `text` is as JSON, without what is null in it, as NaN is."""
     try:
-        found = json.loads(text, parse_constant=_no_number, parse_float=_number)
+        found = read_json(text)
     except (ValueError, RecursionError) as error:
         raise Unfit(f"`extract` gave no JSON: {error}") from None
     if not isinstance(found, dict):
@@ -120,17 +118,6 @@ def _meta_of(text: str) -> Mapping[str, Any]:
                 f"`extract` gave `{name}`; names in `meta` have lower-case letters, digits and `_`"
             )
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _number(word: str) -> float:
-    found = float(word)
-    if math.isinf(found):
-        raise ValueError(f"`{word[:_SHOWN]}` is too large a number")
-    return found
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"`{word}` is no number of JSON")
 
 
 def _check_magic(rules: Rules, path: str) -> None:

@@ -16,6 +16,7 @@ import httpx
 
 from stoker.errors import UserError
 from stoker.intake.source import Over
+from stoker.model.strict_json import read_json
 
 HEARTBEAT_S = 1.0  # in which the server says that it is there, and we look whether to go on waiting
 BACK_OFF_S = (1.0, 60.0)  # after the first failure; at most
@@ -160,7 +161,7 @@ class Couch:
             answer = self._open().request(method, path, params=params, json=content)
             answer.raise_for_status()
         try:
-            return answer.json()
+            return read_json(answer.content)
         except ValueError:
             raise self._no_couch() from None
 

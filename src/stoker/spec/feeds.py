@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -74,7 +75,7 @@ def _check_url(url: str, path: Path, findings: Findings) -> None:
 
 
 def _check_selector(selector: Any, path: Path, findings: Findings) -> None:
-    """Tell which operators of the selector are not known."""
+    """Tell what of the selector is not known, or cannot be in a document."""
     if isinstance(selector, list):
         for index, part in enumerate(selector):
             _check_selector(part, (*path, index), findings)
@@ -86,6 +87,11 @@ def _check_selector(selector: Any, path: Path, findings: Findings) -> None:
             if name == "$regex" and not _is_expression(value):
                 findings.add((*path, name), "this is no regular expression")
             _check_selector(value, (*path, name), findings)
+    elif not isinstance(selector, str | int | float) or (
+        isinstance(selector, float) and not math.isfinite(selector)
+    ):
+        message = f"`{selector}` is not a value of JSON, so that no document has it"
+        findings.add(path, message, "write a text, a finite number, `true` or `false`")
 
 
 def _is_expression(value: Any) -> bool:

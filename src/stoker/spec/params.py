@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import UserError
 from stoker.model.bounds import INTEGER
 from stoker.model.pipeline import ParamType
+from stoker.model.strict_json import read_json
 from stoker.spec.locations import absolute
 from stoker.spec.problems import suggest
 
@@ -116,8 +117,8 @@ def _as_elements(value: object) -> list[object]:
     text = value.strip()
     if text.startswith("["):
         try:
-            made = json.loads(text)
-        except ValueError:
+            made = read_json(text)
+        except (ValueError, RecursionError):
             made = None
         if isinstance(made, list):
             return made

@@ -38,7 +38,9 @@ SELDOM = " AND ".join(
 _J = tables.journal
 _ORDER = ("origin", "epoch", "at_us", "v", *Entry._fields)
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: a third of the time
+_encode = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False
+).encode  # made once: a third of the time
 
 
 def to_json(value: Mapping[str, Any]) -> str:

@@ -4,11 +4,11 @@ An attempt can put anything at such a path. Only a regular file is ever opened, 
 and no more of it is read than was asked for, so that reading can neither hang nor have effects.
 """
 
-import json
 import os
 import stat
 from typing import Any
 
+from stoker.model.strict_json import read_json
 from stoker.work.slot import Seat
 
 VALUES_BYTES = 64 * 1024
@@ -69,7 +69,7 @@ def read_reason(seat: Seat) -> str | None:
 def read_values(seat: Seat) -> dict[str, Any]:
     """Return what the attempt wrote into STOKER_VALUES. BadAnswer says what is wrong with it.
 
-    NaN and the infinities, which JSON does not have and some writers write, become null.
+    Numbers that JSON does not have, as NaN, become null.
     """
     try:
         content = read_regular(seat.values, VALUES_BYTES)
@@ -80,7 +80,7 @@ def read_values(seat: Seat) -> dict[str, Any]:
     if len(content) > VALUES_BYTES:
         raise BadAnswer(f"the file STOKER_VALUES has more than {VALUES_BYTES} bytes")
     try:
-        values = json.loads(content, parse_constant=lambda _: None)
+        values = read_json(content)
     except (ValueError, RecursionError) as problem:
         raise BadAnswer(f"the file STOKER_VALUES is not JSON: {problem}") from problem
     if not isinstance(values, dict):

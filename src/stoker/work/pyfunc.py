@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stoker.model.pipeline import Python
+from stoker.model.strict_json import read_json
 from stoker.model.task import Claimed
 from stoker.store.rights import PRIVATE, Rights
 from stoker.work.answers import BadAnswer, read_regular
@@ -162,7 +163,7 @@ class WarmProcess:
             exit_code=answer["exit"],
             error=answer["error"],
             problem=answer["problem"],
-            values=json.loads(values) if values else {},
+            values=read_json(values) if values else {},
             started_us=int(answer["started"] * 1e6),
             ended_us=int(answer["ended"] * 1e6),
             user_us=int(answer["user"] * 1e6),

@@ -110,8 +110,6 @@ def test_a_function_reads_headers_in_one_process_and_a_bad_one_is_quarantined(ya
         ("no json", "gave no JSON"),
         ("[1]", "no object"),
         ('{"RunType": 1}', "lower-case"),
-        ('{"x": NaN}', "gave no JSON"),
-        ('{"x": 1e999}', "too large"),
         ("[" * 50_000, "gave no JSON"),
     ],
 )
