@@ -99,9 +99,8 @@ def tell_troubles(done: "Registered") -> int:
     """Say what could not be taken; return the exit code."""
     for message in done.messages:
         say(message)
-    more = done.conflicts + done.refused + done.quarantined - len(done.messages)
-    if more > 0:
-        say(f"… and {more:,} more")
+    if done.untold:
+        say(f"… and {done.untold:,} more")
     if done.conflicts:
         return Conflict.exit_code
     return UserError.exit_code if done.refused else 0

@@ -168,9 +168,8 @@ class Taker:
     def _conclude(self, known: KnownSource, done: Registered, trouble: str | None) -> None:
         told = [trouble] if trouble else []
         told += done.messages
-        more = done.conflicts + done.refused - len(done.messages)
-        if more > 0:
-            told.append(f"… and {more:,} more")
+        if done.untold:
+            told.append(f"… and {done.untold:,} more")
         conclude(
             self._store,
             known,

@@ -66,6 +66,7 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
         done = taker.take()
         total.registered += done.registered
         total.changed += done.changed
+        total.noted += done.noted
         total.quarantined += done.quarantined
         total.messages += [text for text in done.messages if text not in total.messages]
         is_last = not taker.source.pending or time.monotonic() >= until_s

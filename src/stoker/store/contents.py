@@ -3,16 +3,19 @@
 import json
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, or_, select, update
 
 from stoker.model.item import NewItem
 from stoker.model.saying import has_content
 from stoker.store import tables
+from stoker.store.adopt import ADOPTED
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_tasks_of
 from stoker.store.unit import Unit
 
-_I, _P = tables.item, tables.pipeline
+_I, _P, _A = tables.item, tables.pipeline, tables.attempt
+_T, _S = tables.task, tables.step
+_COARSE_US = 10_000  # that the clock of files may be behind, which moves in ticks
 
 
 def columns_of(item: NewItem) -> dict[str, Any]:
@@ -56,6 +59,32 @@ def as_changed(unit: Unit, item: NewItem, item_id: int) -> NewItem | None:
     return None
 
 
+def changed_by_own_step(unit: Unit, item: NewItem, item_id: int) -> str | None:
+    """Return the step of a known item that changed its content while it ran; None if none did.
+
+    The new content is the known one then, and nothing is redone: a step that writes to its own input
+    would run for ever. Attempts that still run count, and those that failed. Parameters that are new
+    are no step's doing.
+    """
+    if item.mtime_us is None:
+        return None
+    known = _known(unit, item_id)
+    stands = _standing(item, known)
+    if stands.params != json.loads(known.params):
+        return None
+    began = func.coalesce(_A.c.started_us, _A.c.claimed_us)
+    within = (
+        began <= item.mtime_us + _COARSE_US,
+        or_(_A.c.ended_us.is_(None), _A.c.ended_us >= item.mtime_us),
+    )
+    query = select(_S.c.name).join(_T, _T.c.step_id == _S.c.id).join(_A, _A.c.task_id == _T.c.id)
+    query = query.where(_T.c.item_id == item_id, _A.c.kind != ADOPTED, *within)
+    step: str | None = unit.execute(query.order_by(began.desc()).limit(1)).scalar()
+    if step is not None:
+        _note(unit, item_id, known, stands)
+    return step
+
+
 def _known(unit: Unit, item_id: int) -> Any:
     """Return what is known of the item, which nobody else changes until the transaction ends."""
     lock_tasks_of(unit, [item_id])
@@ -70,9 +99,11 @@ def _standing(item: NewItem, known: Any) -> NewItem:
 
 
 def _note(unit: Unit, item_id: int, known: Any, item: NewItem) -> None:
-    """The item has this time and these words about its parameters; nothing is done anew."""
-    values = {"fingerprint": item.fingerprint, "mtime_us": item.mtime_us}
-    columns = {**values, "said": columns_of(item)["said"]}
+    """The item has this content, and these words about its parameters; nothing is redone."""
+    same = ("fingerprint", "mtime_us", "size_bytes")
+    columns = {name: value for name, value in columns_of(item).items() if name in {*same, "said"}}
+    if not has_content(known.fingerprint, item.content):
+        columns["checksum"] = item.checksum
     unit.execute(update(_I).where(_I.c.id == item_id).values(**columns))
-    data = to_json({**values, "said": dict(item.said)})
+    data = to_json({**{name: columns[name] for name in same}, "said": dict(item.said)})
     append(unit, [Entry("touch", known.name, known.key, generation=known.generation, data=data)])

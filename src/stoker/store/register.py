@@ -17,7 +17,12 @@ from stoker.store import tables
 from stoker.store.apply import admit_item
 from stoker.store.arrivals import create_tasks
 from stoker.store.catalog import catalog, pipeline_of
-from stoker.store.contents import as_changed, as_it_stands, columns_of
+from stoker.store.contents import (
+    as_changed,
+    as_it_stands,
+    changed_by_own_step,
+    columns_of,
+)
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.redo import redo_item
@@ -183,16 +188,21 @@ def _meet_known(
     done: Registered,
 ) -> None:
     """Deal with an item whose key is in the store already."""
-    if item.reason is not None and item.fingerprint != fingerprint:
-        done.refuse(f"the new content of `{item.key}` cannot be taken: {item.reason}")
-    elif _bytes(item.path) != path:
+    if _bytes(item.path) != path:
         done.conflict(_two_paths(item, os.fsdecode(path) if path is not None else None))
     elif (
-        on_change is OnChange.IGNORE
+        (on_change is OnChange.IGNORE and item.reason is None)
         or (item.fingerprint == fingerprint and not item.saying.settings)
         or (changed := as_changed(unit, item, item_id)) is None
     ):
         done.known += 1
+    elif (step := changed_by_own_step(unit, item, item_id)) is not None:
+        done.note(
+            f"`{item.key}` was changed while its step `{step}` ran; the new content counts as known, "
+            "and nothing runs again (`stoker rerun` does that)"
+        )
+    elif item.reason is not None:
+        done.refuse(f"the new content of `{item.key}` cannot be taken: {item.reason}")
     elif on_change is OnChange.FAIL:
         done.conflict(
             f"`{item.key}` is known with other content and `on_change` is `fail`; "

@@ -19,6 +19,7 @@ class Registered:
 
     registered: int = 0
     known: int = 0
+    noted: int = 0  # of the known ones, those whose own step changed them
     changed: int = 0
     quarantined: int = 0
     conflicts: int = 0
@@ -40,7 +41,19 @@ class Registered:
     @property
     def is_news(self) -> bool:
         """Whether there was anything but what was known."""
-        return bool(self.touched or self.conflicts or self.refused)
+        return bool(self.touched or self.conflicts or self.refused or self.noted)
+
+    @property
+    def untold(self) -> int:
+        """How many there are of which no message was kept."""
+        told = self.conflicts + self.refused + self.quarantined + self.noted
+        return max(0, told - len(self.messages))
+
+    def note(self, message: str) -> None:
+        """Count a known item of which there is something to say."""
+        self.known += 1
+        self.noted += 1
+        self.say(message)
 
     def refuse(self, message: str) -> None:
         """Count an item that could not be taken, for this reason."""
@@ -61,6 +74,7 @@ class Registered:
         """Count what another transaction did too."""
         self.registered += other.registered
         self.known += other.known
+        self.noted += other.noted
         self.is_full = self.is_full or other.is_full
         self.changed += other.changed
         self.quarantined += other.quarantined
