@@ -36,7 +36,7 @@ from stoker.work.worker import Worker
 
 folder, tasks, slots = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
-def work():
+def work(_has_said=False):
     loaded = load_project(folder / "stoker.toml")
     store = open_store(loaded.settings.store_url)
     for pipeline in loaded.pipelines.values():

@@ -16,15 +16,17 @@ from stoker.model.pipeline import Python
 from stoker.model.strict_json import read_json
 from stoker.model.task import Claimed
 from stoker.store.rights import PRIVATE, Rights
-from stoker.work.answers import BadAnswer, read_regular
-from stoker.work.capture import NOTHING, Captured
+from stoker.work.answers import VALUES_BYTES, BadAnswer, read_regular
+from stoker.work.capture import KEPT_BYTES, NOTHING, Captured
 from stoker.work.conclude import Exit
 from stoker.work.recipe import WarmKey
 from stoker.work.running import Running
 from stoker.work.slot import Place, Seat
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "warm.py")
+REPLY_BYTES = 16 * 1024 * 1024  # of an answer that comes by a file
 _SOCKET_BYTES = 60_000  # of one message; a longer one goes by a file
+_MOST = 2**53  # of any number that comes from a warm process
 
 
 def call_message(
@@ -77,6 +79,8 @@ class WarmProcess:
         self.pid = 0
         self.is_leaving = False
         self.has_answered = False
+        self.problem: str | None = None  # why it is to be ended, and its call with it
+        self.kill_s: float | None = None  # when it is killed, unless it has ended by itself
         self._seats = 0
         self._ours, self._its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.setblocking(False)  # noqa: FBT003 - the socket takes it by position only
@@ -123,18 +127,42 @@ class WarmProcess:
         return True
 
     def receive(self) -> list[tuple[Running, Exit]]:
-        """Return the calls that have ended since, oldest first."""
+        """Return the calls that have ended since, oldest first.
+
+        What the process says is not trusted. After an answer that makes no sense, `problem` says
+        what is wrong with it, and nothing more is listened to.
+        """
         ended: list[tuple[Running, Exit]] = []
-        while True:
+        while self.problem is None:
             try:
                 data = self._ours.recv(1 << 20)
             except OSError:  # nothing there, or hung up
-                return ended
+                break
             if not data:
-                return ended
-            answer = json.loads(data)
-            running = self.held.pop(answer["id"])
-            ended.append((running, self._exit(answer, running)))
+                break
+            try:
+                ended.append(self._take_answer(data))
+            except (Malformed, BadAnswer) as problem:
+                self.problem = f"its process gave an answer that makes no sense ({problem})"
+                self.is_leaving = True
+        return ended
+
+    def _take_answer(self, data: bytes) -> tuple[Running, Exit]:
+        """Return the call that has ended, which is held no more; Malformed if this is no answer to it."""
+        running = self.current
+        if running is None:
+            raise Malformed("nothing was asked")
+        answer = _Answer.parse(data)
+        if answer.integer("id") != running.serial:
+            raise Malformed("it answers something else")
+        path = answer.text("file")
+        if path is not None and running.seat is not None:
+            answer = _Answer.parse(
+                read_regular(os.path.join(running.seat.folder, "reply"), REPLY_BYTES) or b""
+            )
+        end = self._exit(answer, running)
+        del self.held[running.serial]
+        return running, end
 
     @property
     def current(self) -> Running | None:
@@ -151,27 +179,29 @@ class WarmProcess:
                 return taken
             taken.append(self.held.pop(json.loads(data)["id"]))
 
-    def _exit(self, answer: Mapping[str, Any], running: Running) -> Exit:
-        self.has_answered = True
-        self.is_leaving |= bool(answer.get("leave"))
-        for path in answer.get("files", ()):
-            self._files.setdefault(path, _modified_ns(path))
+    def _exit(self, answer: "_Answer", running: Running) -> Exit:
         folder = running.seat.folder if running.seat is not None else ""
-        text = answer["text"] or ("", "")
-        values = answer.get("values")
-        return Exit(
-            exit_code=answer["exit"],
-            error=answer["error"],
-            problem=answer["problem"],
-            values=read_json(values) if values else {},
-            started_us=int(answer["started"] * 1e6),
-            ended_us=int(answer["ended"] * 1e6),
-            user_us=int(answer["user"] * 1e6),
-            system_us=int(answer["system"] * 1e6),
-            max_rss_bytes=answer["rss"],
-            stdout=_captured(text[0], os.path.join(folder, "stdout")),
-            stderr=_captured(text[1], os.path.join(folder, "stderr")),
+        stdout, stderr = answer.streams(folder)
+        started_us = answer.micros("started")
+        end = Exit(
+            exit_code=answer.integer("exit"),
+            error=answer.text("error"),
+            problem=answer.text("problem"),
+            values=answer.values(),
+            started_us=started_us,
+            ended_us=max(started_us, answer.micros("ended")),
+            user_us=answer.micros("user"),
+            system_us=answer.micros("system"),
+            max_rss_bytes=answer.integer("rss") or 0,
+            stdout=stdout,
+            stderr=stderr,
         )
+        files = answer.files()
+        self.has_answered = True
+        self.is_leaving |= answer.is_last
+        for path in files:
+            self._files.setdefault(path, _modified_ns(path))
+        return end
 
     def is_outdated(self) -> bool:
         """Whether a module that it imported from the pipeline's folder was changed since."""
@@ -188,18 +218,101 @@ class WarmProcess:
         self.place.close()
 
 
-def _captured(found: str | list[int], path: str) -> Captured:
+class Malformed(Exception):
+    """What came from a warm process is not the answer that it should be."""
+
+
+class _Answer:
+    """One answer of a process that runs foreign code: each field is what it is said to be."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    @classmethod
+    def parse(cls, data: bytes) -> "_Answer":
+        """Return the answer; Malformed if it is not a JSON object."""
+        try:
+            fields = read_json(data)
+        except (ValueError, RecursionError) as problem:
+            raise Malformed("it is not JSON") from problem
+        if not isinstance(fields, dict):
+            raise Malformed("it is not a JSON object")
+        return cls(fields)
+
+    def _of(self, name: str, kind: type | tuple[type, ...]) -> Any:
+        found = self._fields.get(name)
+        if found is not None and (not isinstance(found, kind) or isinstance(found, bool)):
+            raise Malformed(f"`{name}` is of type `{type(found).__name__}`")
+        return found
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the process ends after this."""
+        return bool(self._fields.get("leave"))
+
+    def text(self, name: str) -> str | None:
+        """Return a text, if there is one."""
+        found: str | None = self._of(name, str)
+        return found
+
+    def integer(self, name: str) -> int | None:
+        """Return a number that counts something, if there is one."""
+        found: int | None = self._of(name, int)
+        if found is not None and not 0 <= found <= _MOST:
+            raise Malformed(f"`{name}` is out of range")
+        return found
+
+    def micros(self, name: str) -> int:
+        """Return a time in seconds as microseconds."""
+        found = self._of(name, (int, float))
+        if found is None or not 0 <= found <= _MOST / 1e6:  # also of what is not a number
+            raise Malformed(f"`{name}` is not a time")
+        return int(found * 1e6)
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of the task."""
+        text = self.text("values")
+        if not text:
+            return {}
+        if len(text) > VALUES_BYTES:
+            raise Malformed("its values are too long")
+        return dict(_Answer.parse(text.encode("utf-8", "replace"))._fields)
+
+    def files(self) -> list[str]:
+        """Return the files of modules that it imported."""
+        found: list[Any] = self._of("files", list) or []
+        if not all(isinstance(path, str) and "\0" not in path for path in found):
+            raise Malformed("`files` are not paths")
+        return found
+
+    def streams(self, folder: str) -> tuple[Captured, Captured]:
+        """Return stdout and stderr."""
+        found: list[Any] = self._of("text", list) or ["", ""]
+        if len(found) != 2:
+            raise Malformed("`text` is not two streams")
+        return (
+            _captured(found[0], os.path.join(folder, "stdout")),
+            _captured(found[1], os.path.join(folder, "stderr")),
+        )
+
+
+def _captured(found: Any, path: str) -> Captured:
     """Return a stream from its text, or from the file with its two ends."""
     if isinstance(found, str):
-        data = found.encode("latin-1")
+        data = found.encode("latin-1", "replace")
         return Captured(len(data), data) if data else NOTHING
-    size, head, tail = found
+    sizes = found if isinstance(found, list) else []
+    if len(sizes) != 3 or not all(isinstance(size, int) and size >= 0 for size in sizes):
+        raise Malformed("`text` is not a stream")
+    size, head, tail = sizes
+    if not head + tail <= min(size, KEPT_BYTES):
+        raise Malformed("`text` is not a stream")
     try:
         content = read_regular(path, head + tail) or b""
         os.unlink(path)
     except (BadAnswer, OSError):
         return Captured(size, b"", size)
-    return Captured(size, content[:head], size - head - tail, content[head:])
+    return Captured(size, content[:head], size - head - tail, content[head : head + tail])
 
 
 def _modified_ns(path: str) -> int | None:

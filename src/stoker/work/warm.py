@@ -4,7 +4,8 @@ Run as a script by the step's own interpreter, which need not have Stoker, or an
 standard library of Python 3.8. It talks with its worker in messages of JSON over the socket that it
 finds as standard input: a task comes in, a reply goes out as soon as the task has ended, so that
 whatever kills this process costs no more than one task. It must never print to the user's streams
-except for a traceback, and never go on after a task that left processes.
+except for a traceback, and never go on after a task whose traces it cannot remove (`warm_state`).
+What it calls between two tasks it takes when it is loaded: a task may replace what is in modules.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import sys
 if __name__ == "__main__":
     sys.path.pop(0)  # the folder of this file, which is no place for the user's imports
 
-import fcntl
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -29,13 +30,30 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+
+def _load_beside(name: str) -> Any:
+    """Return our own module, loaded under a name by which no module of the user's can be meant."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"_stoker_{name}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"`{path}` cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_beside = _load_beside("warm_state")
+State, Streams, above = _beside.State, _beside.Streams, _beside.above
 Message = Any  # a dict; 3.8 cannot say of what
 
-TEXT_BYTES = 8192  # a longer stream goes to the worker in a file
-KEPT_BYTES = 10 * 1024 * 1024  # of one stream
-NAMES = {1: "stdout", 2: "stderr"}
+_dumps, _loads = json.JSONEncoder().encode, json.JSONDecoder().decode
+_time, _getpid, _getrusage, _chdir = time.time, os.getpid, resource.getrusage, os.chdir
+_exit, _pread, _open = os._exit, os.pread, open
+
+REPLY_BYTES = 60_000  # a longer reply goes to the worker in a file
+WORDS = 4000  # characters of an exception that go to the worker
 VALUES_BYTES = 65536
 
 
@@ -53,74 +71,21 @@ class Channel:
         data = self._socket.recv(1 << 20)
         if not data:
             return None
-        message = json.loads(data)
+        message = _loads(data.decode("ascii"))
         if "file" in message:  # too big for the socket
-            message = json.loads(Path(message["file"]).read_bytes())
+            with _open(message["file"], encoding="ascii") as file:
+                message = _loads(file.read())
         return message
 
-    def send(self, message: Message) -> None:
-        """Write a message, whole."""
-        self._socket.sendall(json.dumps(message).encode())
-
-
-class Streams:
-    """Stdout and stderr of the process, which are files that the worker made."""
-
-    def __init__(self) -> None:
-        self._kept = [(number, _above(number)) for number in (1, 2)]
-        self._own = (sys.stdout, sys.stderr)
-
-    def restore(self) -> None:
-        """Both are again what they were at the start, whatever a task did to them."""
-        sys.stdout, sys.stderr = self._own
-        for number, kept in self._kept:
-            try:
-                same = os.path.sameopenfile(number, kept)
-            except OSError:
-                same = False
-            if not same:
-                os.dup2(kept, number)
-
-    def collect(self, seat: str) -> Sequence[Any]:
-        """Return what was written, and empty the files: nothing, or an entry for each stream.
-
-        An entry is a short stream's text, or `[size, head, tail]`, with as many bytes from either
-        end in a file in the seat's folder.
-        """
-        for stream in (sys.stdout, sys.stderr, *self._own):
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        sizes = [os.fstat(kept).st_size for _, kept in self._kept]
-        if not any(sizes):
-            return ()
-        found: list[Any] = []
-        for (number, kept), size in zip(self._kept, sizes):  # noqa: B905 - 3.8 has no `strict`
-            if size > TEXT_BYTES:
-                found.append(_move(kept, size, os.path.join(seat, NAMES[number])))
-            else:
-                found.append(os.pread(kept, size, 0).decode("latin-1"))
-            if size:
-                os.ftruncate(kept, 0)
-        return found
-
-
-def _move(descriptor: int, size: int, path: str) -> list[int]:
-    """Write the stream's head and tail to `path`; return its size and theirs."""
-    half = KEPT_BYTES // 2
-    head = size if size <= KEPT_BYTES else half
-    tail = 0 if size <= KEPT_BYTES else half
-    with open(path, "wb") as file:
-        for start, length in ((0, head), (size - tail, tail)):
-            file.writelines(
-                os.pread(descriptor, min(length - offset, 1 << 20), start + offset)
-                for offset in range(0, length, 1 << 20)
-            )
-    return [size, head, tail]
-
-
-def _above(number: int) -> int:
-    """Return a copy of a descriptor that no child of ours inherits, out of the way of the user's."""
-    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100)
+    def send(self, message: Message, seat: str) -> None:
+        """Write a message, whole; a long one by way of a file in the seat's folder."""
+        data = _dumps(message).encode()
+        if len(data) > REPLY_BYTES:
+            path = os.path.join(seat, "reply")
+            with _open(path, "wb") as file:
+                file.write(data)
+            data = _dumps({"id": message["id"], "file": path}).encode()
+        self._socket.sendall(data)
 
 
 def _plain(value: Any) -> Any:
@@ -131,6 +96,10 @@ def _plain(value: Any) -> Any:
         if hasattr(value, name):
             return getattr(value, name)()
     raise TypeError(f"a value of type `{type(value).__name__}` cannot be written as JSON")
+
+
+_dumps_values = json.JSONEncoder(default=_plain).encode
+_loads_strict = json.JSONDecoder(parse_constant=lambda _: None).decode
 
 
 def _encode(values: Any) -> str | None:
@@ -145,9 +114,9 @@ def _encode(values: Any) -> str | None:
             f"it returned `{type(values).__name__}`; a dict of values or None is wanted"
         )
     try:
-        text = json.dumps(values, default=_plain)
+        text = _dumps_values(values)
         if "NaN" in text or "Infinity" in text:
-            text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+            text = _dumps(_loads_strict(text))
     except (TypeError, ValueError) as problem:
         raise ValuesError(f"its values are no JSON: {problem}") from problem
     if len(text) > VALUES_BYTES:
@@ -180,7 +149,7 @@ def _task(message: Message) -> SimpleNamespace:
 class Server:
     """Serves tasks until the worker goes away."""
 
-    def __init__(self, channel: Channel, streams: Streams, folder: str) -> None:
+    def __init__(self, channel: Channel, streams: Any, folder: str) -> None:
         self._channel = channel
         self._streams = streams
         self._folder = folder
@@ -190,43 +159,43 @@ class Server:
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._set: tuple[str, ...] = ()
         self._imported = 0
-        self._pid = os.getpid()
+        self._pid = _getpid()
         self._peak = Peak()
+        self._state = State()
 
     def serve(self) -> None:
         """Call the functions for all tasks that come, each in its own scratch."""
         message = self._channel.receive()
         while message is not None:
             reply = self._run(message)
-            is_last = _has_children()
+            is_last = not reply.pop("fit")
             if is_last:
                 reply["leave"] = True
-            self._channel.send(reply)
+            self._channel.send(reply, message["seat"])
             message = None if is_last else self._channel.receive()
 
     def _run(self, message: Message) -> Message:
         """Return the reply for one task."""
         self._streams.restore()
         self._enter(message)
-        reply = {"id": message["id"], "exit": None, "error": None, "problem": None}
+        reply: dict[str, Any] = {"id": message["id"], "exit": None, "error": None, "problem": None}
         before = _times()
-        reply["started"] = time.time()
+        reply["started"] = _time()
         try:
             function = self._function(message["function"])
             reply["values"] = _encode(function(_task(message)))
         except SystemExit as end:
             reply["exit"] = _exit_code(end.code)
         except ValuesError as problem:
-            reply["problem"] = str(problem)
+            reply["problem"] = str(problem)[:WORDS]
         except BaseException as problem:  # noqa: BLE001 - whatever the user's function raises
-            reply["error"] = "".join(
-                traceback.format_exception_only(type(problem), problem)
-            ).strip()
+            reply["error"] = _words_of(problem)
             _show(problem)
         finally:
-            if os.getpid() != self._pid:
-                os._exit(1)  # a process that the function forked came back from it
-        reply["ended"] = time.time()
+            if _getpid() != self._pid:
+                _exit(1)  # a process that the function forked came back from it
+        reply["fit"] = self._state.restore()
+        reply["ended"] = _time()
         after = _times()
         reply["user"] = after[0] - before[0]
         reply["system"] = after[1] - before[1]
@@ -252,7 +221,7 @@ class Server:
         self._set = tuple(environment)
         own, most = self._files
         resource.setrlimit(resource.RLIMIT_NOFILE, (message["open_files"] or own, most))
-        os.chdir(message["scratch"])
+        _chdir(message["scratch"])
 
     def _function(self, name: str) -> Callable[[Any], Any]:
         """Return the function `module:name`, imported once."""
@@ -262,11 +231,26 @@ class Server:
             for part in attribute.split("."):
                 found = getattr(found, part)
             self._functions[name] = found
+            self._state.remember()  # what the module set up is to stay
+            self._keep_environment()
         return self._functions[name]
+
+    def _keep_environment(self) -> None:
+        """The variables that an import has set stay; those of its task go with the task."""
+        of_task = {os.fsencode(name) for name in self._set}
+        kept = {name: value for name, value in _raw_environment().items() if name not in of_task}
+        kept.update({name: value for name, value in self._raw.items() if name in of_task})
+        self._raw = kept
+        self._environment = {os.fsdecode(name): os.fsdecode(kept[name]) for name in kept}
 
 
 class ValuesError(Exception):
     """What the function returned cannot be values."""
+
+
+def _words_of(problem: BaseException) -> str:
+    """Return the last line of the traceback, cut to a bearable length."""
+    return "".join(traceback.format_exception_only(type(problem), problem)).strip()[:WORDS]
 
 
 def _show(problem: BaseException) -> None:
@@ -294,8 +278,8 @@ def _raw_environment() -> dict[Any, Any]:
 
 def _times() -> tuple[float, float]:
     """Return user and system time of this process and its children."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = _getrusage(resource.RUSAGE_SELF)
+    children = _getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + children.ru_utime, own.ru_stime + children.ru_stime
 
 
@@ -316,7 +300,7 @@ class Peak:
         if most > now + most // 8 and self._reset is not None:
             with suppress(OSError):
                 os.write(self._reset, b"5")  # from here on the peak is counted from what is held
-        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        children = _getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         if children > self._most_of_children:
             self._most_of_children = children
             most = max(most, children)
@@ -327,7 +311,7 @@ class Peak:
         if self._status is None:
             return 0, 0
         try:
-            text = os.pread(self._status, 4096, 0)
+            text = _pread(self._status, 4096, 0)
         except OSError:  # a task closed what is not its own
             return 0, 0
         found = re.search(rb"VmHWM:\s*(\d+).*VmRSS:\s*(\d+)", text, re.DOTALL)
@@ -339,15 +323,6 @@ def _open_or_none(path: str, flags: int) -> int | None:
         return os.open(path, flags | os.O_CLOEXEC)
     except OSError:
         return None
-
-
-def _has_children() -> bool:
-    """Whether any process started by this one is left, running or not."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _files(folder: str) -> list[str]:
@@ -362,7 +337,7 @@ def _files(folder: str) -> list[str]:
 
 def main() -> None:
     """Take the socket from standard input, the folder from the command line, and serve."""
-    channel = Channel(_above(0))
+    channel = Channel(above(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -370,8 +345,7 @@ def main() -> None:
     sys.path.insert(0, folder)
     sys.argv = [""]
     Server(channel, Streams(), folder).serve()
-    sys.stdout.flush()
-    os._exit(0)
+    _exit(0)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ minute, when a module that it imported has changed on disk, and after a task tha
 """
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Python
+from stoker.work import contain
 from stoker.work.conclude import Exit, unstarted
 from stoker.work.executor import Executor, seat_outputs, warn_of_scratch
 from stoker.work.pyfunc import WarmProcess, call_message
@@ -25,6 +27,7 @@ IDLE_S = 60.0
 AHEAD = 16  # tasks that lie before a process beyond the one it works on
 AHEAD_S = 0.02  # and how long they may take together
 SLOW_S = 0.1  # a task that takes longer does not keep the next ones waiting for it
+_LEAVE_S = 5.0  # that a process gets which is to end by itself
 _LOOK_S = 1.0  # between looks at the files of imported modules
 
 
@@ -147,7 +150,9 @@ class Warmers:
             if running.claimed.attempt not in self._executor.running:
                 self._executor.enter(running, warm.pid)
             self._executor.leave(running, end)
-        if warm.is_leaving:
+        if warm.problem is not None:
+            self._give_up(warm)
+        elif warm.is_leaving:
             self._take_back(warm)
         current = warm.current
         if current is None:
@@ -155,6 +160,18 @@ class Warmers:
                 self._rest(warm)
         elif current.claimed.attempt not in self._executor.running:
             self._executor.enter(current, warm.pid)
+
+    def _give_up(self, warm: WarmProcess) -> None:
+        """A process that makes no sense is killed; what it has not begun is returned."""
+        if warm.pid in self._ending and warm.pid not in self._busy:
+            return
+        self._executor.watcher.forget_descriptor(warm.fileno())
+        self._take_back(warm)
+        idle = self._idle.get(warm.key, [])
+        if warm in idle:
+            idle.remove(warm)
+        self._ending[warm.pid] = warm
+        contain.kill_tree(warm.pid, signal.SIGKILL)
 
     def on_end(self, warm: WarmProcess) -> None:
         """The process is gone: the call it worked on has failed, what it had not begun goes back."""
@@ -174,22 +191,28 @@ class Warmers:
         if warm in idle:
             idle.remove(warm)
         if current is not None:
-            warm.held.clear()
+            warm.held.pop(current.serial, None)
             self._executor.settle(current, _last_words(warm, end))
             current.release = _forget
+        self._return(list(warm.held.values()))  # begun in a process that made no sense
+        warm.held.clear()
         warm.close()
 
     def _take_back(self, warm: WarmProcess) -> None:
         """What the process has not begun is returned, the first one too if it was not read yet."""
-        for running in warm.withdraw():
+        self._return(warm.withdraw())
+        if warm.current is None and warm.pid in self._busy:
+            self._rest(warm)
+
+    def _return(self, several: list[Running]) -> None:
+        """These attempts, which no process works on, are returned; or end, if they were stopped."""
+        for running in several:
             self._executor.retract(running)
             self._unseat(running)
             if running.stopped is None:
                 self.returned.append(running)
             else:
                 self._executor.results.append(unstarted(running.claimed, running.stopped))
-        if warm.current is None and warm.pid in self._busy:
-            self._rest(warm)
 
     def _unseat(self, running: Running) -> None:
         if running.seat is not None:
@@ -200,7 +223,7 @@ class Warmers:
         """The process has nothing to do."""
         self._busy.pop(warm.pid, None)
         if warm.is_leaving:
-            self._ending[warm.pid] = warm
+            self._see_off(warm)
             return
         warm.idle_since_s = time.monotonic()
         self._idle.setdefault(warm.key, []).append(warm)
@@ -208,9 +231,14 @@ class Warmers:
     def _dismiss(self, warm: WarmProcess) -> None:
         """The process ends by itself: it has lost its socket."""
         warm.is_leaving = True
-        self._ending[warm.pid] = warm
+        self._see_off(warm)
         self._executor.watcher.forget_descriptor(warm.fileno())
         warm.hang_up()
+
+    def _see_off(self, warm: WarmProcess) -> None:
+        """The process has to end by itself, and soon."""
+        warm.kill_s = time.monotonic() + _LEAVE_S
+        self._ending[warm.pid] = warm
 
     def tend(self) -> None:
         """Idle processes go, files stay bounded, and nothing waits behind a slow task."""
@@ -224,6 +252,9 @@ class Warmers:
             if index < surplus or now_s - warm.idle_since_s > IDLE_S:
                 self._idle[warm.key].remove(warm)
                 self._dismiss(warm)
+        for warm in self._ending.values():
+            if warm.kill_s is not None and now_s > warm.kill_s:
+                contain.kill_tree(warm.pid, signal.SIGKILL)
         for warm in list(self._busy.values()):
             warm.place.stdout.bound()
             warm.place.stderr.bound()
@@ -296,9 +327,11 @@ def _forget(running: Running, _is_clean: bool) -> None:  # noqa: FBT001 - a call
 
 def _last_words(warm: WarmProcess, end: Exit) -> Exit:
     """Return the end of the call that its process did not survive, with what it had written."""
-    problem = None
+    problem = warm.problem
     failure = None if warm.has_answered else warm.place.launcher.failure(end.exit_code)
-    if failure is not None:
+    if problem is not None:
+        end.exit_code = end.signal = None
+    elif failure is not None:
         problem = f"`{warm.key.interpreter}` could not be started: {failure.strerror}"
         end.exit_code = None
     elif end.exit_code == 0:
