@@ -12,6 +12,7 @@ from typing import Any
 
 from command_reference import command_reference
 from file_reference import file_reference
+from json_reference import json_reference, json_schemas
 from state_diagram import draw
 
 from stoker import errors
@@ -79,6 +80,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "states.md": state_tables,
     "errors.md": error_table,
     "commands.md": command_reference,
+    "json.md": json_reference,
+    "json-schemas.json": json_schemas,
     "stoker-toml.md": file_reference,
 }
 

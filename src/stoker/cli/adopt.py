@@ -51,15 +51,9 @@ def adopt(
             name, selection=chosen, reason=reason, dry_run=dry_run, on_apply=tell_applied
         )
     if as_json:
-        json_line(
-            {
-                "adopted": done.adopted,
-                "missing": done.missing,
-                "refused": done.refused,
-                "without": done.without,
-                "dry_run": dry_run,
-            }
-        )
+        from stoker.project.answers import AdoptAnswer
+
+        json_line(AdoptAnswer.of(done, dry_run=dry_run))
     else:
         _tell(done, dry_run=dry_run)
     for message in done.messages:

@@ -198,14 +198,9 @@ def _ask_which(project: "Project") -> list[Selection]:
 
 def _tell(done: "Changed", wanted: str, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        json_line(
-            {
-                "changed": done.changed,
-                "left": done.left,
-                "examples": done.examples,
-                "dry_run": dry_run,
-            }
-        )
+        from stoker.project.answers import ChangeAnswer
+
+        json_line(ChangeAnswer.of(done, dry_run=dry_run))
         return
     if not done.total:
         left = f" (selected: {counted(done.left)})" if done.left else ""

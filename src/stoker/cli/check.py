@@ -1,7 +1,7 @@
 """`stoker check`."""
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from stoker.cli.render import data, json_line, plural, say
 from stoker.cli.scope import Scope, command, json_option
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stoker.model.pipeline import Output, Step
     from stoker.project import Project
+    from stoker.spec.problems import Problem
 
 
 @command()
@@ -28,7 +29,7 @@ def check(scope: Scope, as_json: bool) -> int:
     try:
         project = scope.project(is_quiet=True)
     except SpecError as error:
-        return _tell(error.problems, [], as_json=as_json)
+        return _tell(cast("Sequence[Problem]", error.problems), [], as_json=as_json)
     warnings = _warnings(project)
     if project.loaded.problems or as_json:
         return _tell(project.loaded.problems, warnings, as_json=as_json)
@@ -43,9 +44,11 @@ def check(scope: Scope, as_json: bool) -> int:
     return 0
 
 
-def _tell(problems: "Sequence[object]", warnings: list[str], *, as_json: bool) -> int:
+def _tell(problems: "Sequence[Problem]", warnings: list[str], *, as_json: bool) -> int:
     if as_json:
-        json_line({"problems": problems, "warnings": warnings})
+        from stoker.project.answers import CheckAnswer
+
+        json_line(CheckAnswer(problems=problems, warnings=warnings))
     else:
         for warning in warnings:
             say(f"warning: {warning}")

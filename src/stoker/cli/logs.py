@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from stoker.project import Project
+    from stoker.project.answers import LogAnswer
     from stoker.store.attempts import StoredStream
     from stoker.store.rows import AttemptRow
 
@@ -61,7 +62,7 @@ def logs(  # noqa: PLR0917 - click hands options over by keyword
         found = project.show(key, pipeline=pipeline)
         chosen = _choose(found.attempts, found.item.item, step, attempt)
         if as_json:
-            json_line(_as_row(project, chosen, streams))
+            json_line(_as_answer(project, chosen, streams))
             return
         say(f"{chosen.step} #{chosen.number}, {chosen.state}, {chosen.id}")
         if chosen.state != "running":
@@ -85,13 +86,12 @@ def _choose(
     raise NotFound(f"`{key}` has no attempt{which}{f' of step `{step}`' if step else ''}")
 
 
-def _as_row(project: "Project", attempt: "AttemptRow", streams: list[str]) -> dict[str, object]:
-    """Return whose streams they are, and each with its text so far; None where it is not here."""
-    row: dict[str, object] = {
-        name: getattr(attempt, name)
-        for name in ("id", "pipeline", "item", "step", "number", "state", "host")
-    }
+def _as_answer(project: "Project", attempt: "AttemptRow", streams: list[str]) -> "LogAnswer":
+    """Return the attempt, and each stream with its text so far."""
+    from stoker.project.answers import LogAnswer, LogText
+
     live = live_streams(attempt) if attempt.state == "running" else {}
+    texts: dict[str, LogText] = {}
     for name, stream in project.streams(attempt.id).items():
         if name not in streams:
             continue
@@ -100,15 +100,24 @@ def _as_row(project: "Project", attempt: "AttemptRow", streams: list[str]) -> di
         if path is not None:
             with suppress(OSError):
                 text = Path(path).read_bytes()
-        size_bytes = len(text) if text is not None and name in live else stream.size_bytes
         is_empty = text is None and not stream.size_bytes and attempt.state != "running"
-        row[name] = {
-            "size_bytes": size_bytes,
-            "truncated": stream.truncated,
-            "path": stream.path,
-            "text": "" if is_empty else text and text.decode("utf-8", "replace"),
-        }
-    return row
+        texts[name] = LogText(
+            size_bytes=len(text) if text is not None and name in live else stream.size_bytes,
+            truncated=stream.truncated,
+            path=stream.path,
+            text="" if is_empty else None if text is None else text.decode("utf-8", "replace"),
+        )
+    return LogAnswer(
+        id=attempt.id,
+        pipeline=attempt.pipeline,
+        item=attempt.item,
+        step=attempt.step,
+        number=attempt.number,
+        state=attempt.state,
+        host=attempt.host,
+        stdout=texts.get("stdout"),
+        stderr=texts.get("stderr"),
+    )
 
 
 def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str], host: str | None) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli.render import data, human_time, json_line, plain, plural, say, table
+from stoker.cli.render import data, human_time, json_line, plural, say, table
 from stoker.cli.scope import (
     Scope,
     command,
@@ -105,7 +105,9 @@ def set_slots(
     with scope.reading() as project:
         change = project.set_pool(name, wanted, reason=reason, dry_run=dry_run)
     if as_json:
-        json_line({"dry_run": dry_run, "change": plain(change) if change else None})
+        from stoker.project.answers import PoolAnswer
+
+        json_line(PoolAnswer(dry_run=dry_run, change=change))
         return
     if change is None:
         say(f"nothing changes: pool `{name}` has these slots")

@@ -91,7 +91,9 @@ def prune(
             selection=selection, retention=retention, reason=reason, dry_run=dry_run
         )
     if as_json:
-        json_line({"dry_run": dry_run, **{n: getattr(done, n) for n in done.__slots__}})
+        from stoker.project.answers import PruneAnswer
+
+        json_line(PruneAnswer.of(done, dry_run=dry_run))
         return
     _show(done, is_narrow=not selection.is_everything, dry_run=dry_run)
 

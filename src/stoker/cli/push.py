@@ -61,21 +61,12 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
             on_apply=tell_applied,
         )
     if as_json:
-        json_line(as_counts(done))
+        from stoker.project.answers import PushAnswer
+
+        json_line(PushAnswer.of(done))
     else:
         data(in_words(done, dry_run=dry_run))
     return tell_troubles(done)
-
-
-def as_counts(done: "Registered") -> dict[str, int]:
-    """Return what the contract has of a push."""
-    return {
-        "registered": done.registered,
-        "known": done.known,
-        "changed": done.changed,
-        "conflicts": done.conflicts,
-        "refused": done.refused,
-    }
 
 
 def in_words(done: "Registered", *, dry_run: bool = False) -> str:

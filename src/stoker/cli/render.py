@@ -5,19 +5,16 @@ standard error through `say`. Nothing that came from outside can move the cursor
 are shown as escapes.
 """
 
-import dataclasses
-import functools
-import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
-from stoker.model.strict_json import read_json
+from stoker.model.encoding import as_text
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -62,41 +59,8 @@ def data(text: str = "") -> None:
 
 
 def json_line(value: Any) -> None:
-    """Print one value as one line of JSON; text that is no UTF-8 stays as escaped surrogates."""
-    sys.stdout.write(to_json(value) + "\n")
-
-
-def to_json(value: Any) -> str:
-    """Return compact JSON of dataclasses, times and plain values; null for a number like NaN."""
-    found = plain(value)
-    try:
-        return _encode(found)
-    except ValueError:  # a number that JSON does not have
-        return _encode(read_json(json.dumps(found, default=plain)))
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON can hold: dataclasses as objects, times as RFC 3339 in UTC."""
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: getattr(value, name) for name in _names(type(value))}
-    return value
-
-
-@functools.cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
-
-
-_encode = json.JSONEncoder(
-    separators=(",", ":"), default=plain, allow_nan=False
-).encode  # made once, not for a line
-
-
-def rfc3339(at: datetime) -> str:
-    """Return the time in UTC, to the microsecond."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """Print one value as one line of JSON, as `stoker.model.encoding` writes it."""
+    sys.stdout.write(as_text(value) + "\n")
 
 
 def visible(text: str) -> str:

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from stoker.store.registered import Registered
 
 _CAUSES = 3
-_FIELDS = (
-    *("items", "tasks", "done", "failed", "skipped", "cancelled", "held", "blocked", "ready"),
-    *("quarantined", "elapsed_s", "slots_busy", "worked_s", "equal_split_s"),
-)
 
 
 @command(is_guarded=True)
@@ -83,7 +79,9 @@ def run(
                 on_wait=tell_wait,
             )
         if as_json:
-            json_line({name: getattr(summary, name) for name in _FIELDS})
+            from stoker.project.answers import RunAnswer
+
+            json_line(RunAnswer.of(summary))
         else:
             data(in_a_sentence(summary))
             if summary.slots_busy is not None and summary.worked_s is not None:

@@ -17,11 +17,11 @@ from stoker.cli.render import (
     json_line,
     say,
     table,
-    to_json,
     visible,
 )
 from stoker.cli.scope import KEY, Scope, command, json_option
 from stoker.errors import NotFound, UserError
+from stoker.model.encoding import as_text
 
 if TYPE_CHECKING:
     from stoker.store.rows import AttemptRow, Happening, Story
@@ -111,7 +111,7 @@ def _tell(found: "Story", step: str | None) -> None:
         data("  " + human_eta(found.eta_s, found.eta_interval_s))
     for name, values in (("params", item.params), ("meta", item.meta)):
         if values:
-            data(f"  {name}: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in values.items()))
+            data(f"  {name}: " + ", ".join(f"{k}={visible(as_text(v))}" for k, v in values.items()))
     data()
     moments = [*_attempt_lines(found, step), *_happening_lines(found.happenings, step)]
     for at, text in sorted(moments, key=lambda one: one[0]):
@@ -148,7 +148,7 @@ def _about(one: "AttemptRow") -> Iterator[str]:
     for output in one.outputs:
         yield f"  {output.name}: {visible(output.path)} ({human_bytes(output.size_bytes)})"
     if one.values:
-        yield "  values: " + ", ".join(f"{k}={visible(to_json(v))}" for k, v in one.values.items())
+        yield "  values: " + ", ".join(f"{k}={visible(as_text(v))}" for k, v in one.values.items())
 
 
 def _how_it_went(one: "AttemptRow") -> str:

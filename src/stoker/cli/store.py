@@ -10,7 +10,6 @@ from stoker.cli.render import (
     data,
     human_bytes,
     json_line,
-    plain,
     plural,
     say,
     table,
@@ -74,7 +73,9 @@ def upgrade(scope: Scope, dry_run: bool, yes: bool, as_json: bool) -> None:
     with scope.project() as project:
         plan = project.upgrade_store(dry_run=True)
         if as_json and (dry_run or not plan.steps):
-            json_line({"dry_run": dry_run, **plain(plan)})
+            from stoker.project.answers import UpgradeAnswer
+
+            json_line(UpgradeAnswer.of(plan, dry_run=dry_run))
             return
         if not plan.steps:
             data(f"nothing to do: the store is of schema {plan.before}, as this release needs it")
@@ -91,7 +92,9 @@ def upgrade(scope: Scope, dry_run: bool, yes: bool, as_json: bool) -> None:
         _ask(yes=yes, question="Go on?", what="upgrade the store")
         done = project.upgrade_store()
     if as_json:
-        json_line({"dry_run": False, **plain(done)})
+        from stoker.project.answers import UpgradeAnswer
+
+        json_line(UpgradeAnswer.of(done, dry_run=False))
         return
     data(f"the store is of schema {done.after} now")
 
@@ -241,7 +244,9 @@ def _progress(as_json: bool) -> "Callable[[str, int], None] | None":
 
 def _tell(done: "Relocated", word: str, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        json_line({"dry_run": dry_run, "rows": done.rows, **plain(done)})
+        from stoker.project.answers import CopyAnswer
+
+        json_line(CopyAnswer.of(done, dry_run=dry_run))
         return
     word = f"would be {word}" if dry_run else word
     tables = sum(1 for rows in done.tables.values() if rows)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
+from stoker.model.encoding import Answer
 
 if TYPE_CHECKING:
     from stoker.project.opened import Opened
@@ -27,7 +28,7 @@ MANY_LOGS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Answer):
     """What one check found. `state` is ok, warn or fail; `do` is what to do about it."""
 
     check: str

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stoker.intake.listing import Listing
 from stoker.intake.patterns import edited_files
 from stoker.intake.table import table_items
+from stoker.model.encoding import Answer
 from stoker.model.forecast import (
     Bulk,
     Open,
@@ -43,7 +44,7 @@ _NAME = tuple[str, str]  # of a step: its pipeline and its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Answer):
     """What would happen, in the order in which tasks would begin.
 
     `makespan_s` and `interval_s` are None where no step has a history: then only the order, by size,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stoker.model.encoding import Answer
 from stoker.store import copying
 from stoker.store.freshness import catch_up
 from stoker.store.tables import metadata
@@ -36,7 +37,7 @@ class TableSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
+class Extent(Answer):
     """How much room there is taken. `free_bytes` are within the store, for new rows.
 
     `logs` and `scratch` are of this host.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, or_, select
 
+from stoker.model.encoding import Answer
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import fold, rebuild, tables
 from stoker.store.ids import text_of
@@ -39,7 +40,7 @@ _OF_ITEM = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Answer):
     """One check: what it is called, the sentence that it holds, and where that is not true."""
 
     check: str

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from stoker.model.encoding import Answer
+
 Row = TypeVar("Row")
 
 
@@ -22,7 +24,7 @@ class Rows(list[Row], Generic[Row]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ItemRow:
+class ItemRow(Answer):
     """One item. `item` is its key."""
 
     pipeline: str
@@ -41,7 +43,7 @@ class ItemRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRow:
+class TaskRow(Answer):
     """One task. `attempts` counts them; `expected_s` is how long one may take, by size and history."""
 
     pipeline: str
@@ -56,7 +58,7 @@ class TaskRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamRow:
+class StreamRow(Answer):
     """What is kept of a stream; `path` is None where the text is in the store."""
 
     size_bytes: int
@@ -65,7 +67,7 @@ class StreamRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputRow:
+class OutputRow(Answer):
     """One published output."""
 
     name: str
@@ -75,7 +77,7 @@ class OutputRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRow:
+class AttemptRow(Answer):
     """One attempt; `item` is the key of its item, `worker` its worker's name."""
 
     id: str
@@ -115,7 +117,7 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineStatus:
+class PipelineStatus(Answer):
     """How many items and tasks of a pipeline stand where; every state is there, also with 0.
 
     `outdated` counts done tasks whose step has changed since. `eta_s` is None where nothing is left
@@ -132,7 +134,7 @@ class PipelineStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatus:
+class PoolStatus(Answer):
     """A pool's slots, and how many of them are held.
 
     `hosts` has both for each host, of a pool per host. `opens_at` is None within its hours.
@@ -145,7 +147,7 @@ class PoolStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRow:
+class WorkerRow(Answer):
     """One start of a worker. `running` counts the attempts it holds.
 
     `trouble` says in words why it claims nothing just now; None where it does.
@@ -164,7 +166,7 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceRow:
+class SourceRow(Answer):
     """How a source stands: when it was looked at, what it brought, what is not complete yet."""
 
     pipeline: str
@@ -179,7 +181,7 @@ class SourceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Answer):
     """The state of a project at one moment; `workers` are those alive.
 
     `trouble` says in words why the store itself cannot be written just now; None where it can.
@@ -193,7 +195,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlotRow:
+class SlotRow(Answer):
     """One slot of a pool, and which attempt holds it. A retired one is not given out again."""
 
     pool: str
@@ -208,7 +210,7 @@ class SlotRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailureRow:
+class FailureRow(Answer):
     """Failed tasks of one step with one cause. `examples` are a few keys, `reason` one of theirs.
 
     Without a step: items in quarantine, with the reason why as their cause.
@@ -225,7 +227,7 @@ class FailureRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Why:
+class Why(Answer):
     """Why a task is not running. `kind` is one word for programs, `text` a sentence for people."""
 
     pipeline: str
@@ -238,7 +240,7 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class Happening(Answer):
     """One thing that happened to an item or a task of it, by the journal."""
 
     at: datetime
@@ -250,7 +252,7 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class Story(Answer):
     """All of an item: itself, its tasks by the order of their steps, attempts and happenings.
 
     `eta_s` and `eta_interval_s` as in `PipelineStatus`, until its last task ends.

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from stoker.errors import NotFound
+from stoker.model.encoding import Answer
 from stoker.store import integrity, schema, tables
 from stoker.store.connect import OWN_SITE, refuse_foreign
 from stoker.store.schema import Revision
@@ -14,7 +15,7 @@ from stoker.store.unit import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(Answer):
     """A store that is there now; `is_new` if it was not before."""
 
     url: str

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from integration.cli.forker import Forker
+from integration.cli.schemas import validate_output
 
 STOKER = str(Path(sys.executable).with_name("stoker"))
 
@@ -89,6 +90,8 @@ class Lab:
         ended = Ended(found, *(os.fsdecode(path.read_bytes()) for path in paths[1:]))
         assert ended.code == code, f"{ended.code}\n{ended.out}\n{ended.err}"
         assert "Traceback" not in ended.err, ended.err
+        if "--json" in arguments and ended.out:
+            validate_output(arguments, ended.out)
         return ended
 
     def write(self, name, text="one\ntwo\n") -> Path:

@@ -375,7 +375,7 @@ def test_logs_as_json_hold_both_streams_with_their_text(run):
     assert kept["stderr"] == {"size_bytes": 0, "truncated": False, "path": None, "text": ""}
     failed = run("logs", "c.txt", "--stderr", "--json").json
     assert failed["stderr"]["text"] == "ValueError: line 7 is broken\n"
-    assert "stdout" not in failed
+    assert failed["stdout"] is None
     assert "leave `--json` out" in run("logs", "c.txt", "-f", "--json", code=2).err
 
 

@@ -1,8 +1,5 @@
 """How sizes, times, counts and hostile text look."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-
 import pytest
 
 from stoker.cli import render
@@ -24,25 +21,6 @@ def test_sizes(size, text):
 )  # fmt: skip
 def test_durations(seconds, text):
     assert render.human_seconds(seconds) == text
-
-
-def test_times_in_json_are_utc_to_the_microsecond():
-    at = datetime(2026, 11, 22, 4, 5, 6, 7, tzinfo=timezone(timedelta(hours=1)))
-    assert render.rfc3339(at) == "2026-11-22T03:05:06.000007Z"
-
-
-def test_dataclasses_and_odd_bytes_become_json():
-    @dataclass
-    class Row:
-        path: str
-        at: datetime
-        inner: tuple
-
-    row = Row("\udcff.dat", datetime(2026, 1, 1, tzinfo=UTC), (Row("x", None, ()),))
-    assert render.to_json(row) == (
-        '{"path":"\\udcff.dat","at":"2026-01-01T00:00:00.000000Z",'
-        '"inner":[{"path":"x","at":null,"inner":[]}]}'
-    )
 
 
 def test_nothing_from_outside_moves_the_cursor():

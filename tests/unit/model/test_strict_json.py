@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from stoker.cli.render import to_json
 from stoker.errors import UserError
 from stoker.intake.admission import _meta_of
+from stoker.model.encoding import as_text
 from stoker.model.pipeline import Param, ParamType
 from stoker.model.strict_json import read_json
 from stoker.spec.params import check_params
@@ -36,7 +36,7 @@ def test_what_json_has_no_number_for_is_null_everywhere(word, seat):
     assert read_values(seat) == strict
     assert _meta_of(text) == {name: value for name, value in strict.items() if name != "x"}
     loose = json.loads(text)
-    assert json.loads(_encode(loose)) == json.loads(to_json(loose)) == strict
+    assert json.loads(_encode(loose)) == json.loads(as_text(loose)) == strict
 
 
 @pytest.mark.parametrize("word", ODD)
