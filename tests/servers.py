@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -72,7 +72,7 @@ class Server:
             self.process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, **self._as_account(),
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call, which takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one call, which takes no lock
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while not self.is_up():
@@ -126,7 +126,8 @@ class Server:
         return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """The process about to start is killed with the thread that starts it."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -316,11 +317,15 @@ def require(kind: str) -> type[Postgresql] | type[Mariadb]:
     """The kind of server, if it is installed."""
     found = KINDS[kind]
     if not found.is_installed():
-        message = f"no {kind} server is installed: nothing was tested on it"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+        unavailable(f"no {kind} server is installed: nothing was tested on it")
     return found
+
+
+def unavailable(message: str) -> NoReturn:
+    """Skip the test, in CI fail it: a server that it needs is not installed."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
 
 
 def close_all() -> None:

@@ -31,13 +31,15 @@ def lab(tmp_path):
     return tmp_path
 
 
-def follow(page, folder, server=None, before=(), after=()):
-    """Do what the page says, with this server in place of its example; return what came otherwise."""
-    actions = [
-        *map(Command, before),
-        *transcript.read((PAGES / page).read_text()),
-        *map(Command, after),
-    ]
+def follow(page, folder, server=None, *, before=(), after=(), env=None):
+    """Do what the page says, with this server in place of its example; return what came otherwise.
+
+    `before` comes before its first command.
+    """
+    actions = transcript.read((PAGES / page).read_text())
+    first = next((n for n, one in enumerate(actions) if isinstance(one, Command)), 0)
+    actions[first:first] = map(Command, before)
+    actions += map(Command, after)
     assert any(isinstance(action, Command) for action in actions)
     if server is not None:
         where = server.with_password(PASSWORD).partition("PASSWORD@")[2]
@@ -45,7 +47,8 @@ def follow(page, folder, server=None, before=(), after=()):
             action.text = _there(action.text, where)
             if isinstance(action, Command):
                 action.shown = [_there(line, where) for line in action.shown]
-    problems = transcript.perform(actions, folder, environment(folder) | {"LAB_PASSWORD": PASSWORD})
+    variables = environment(folder) | {"LAB_PASSWORD": PASSWORD} | (env or {})
+    problems = transcript.perform(actions, folder, variables)
     for path in folder.rglob("*"):
         if path.is_file():
             assert PASSWORD.encode() not in path.read_bytes(), f"the password is in {path}"

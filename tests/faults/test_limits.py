@@ -10,7 +10,6 @@ import pytest
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import failures, reasons, tables
-from stoker.work import usage
 
 
 def attempts(site):
@@ -225,20 +224,3 @@ def test_a_worker_has_no_more_cpus_than_it_may_run_on():
     code = f"import os; os.sched_setaffinity(0, {{{one}}})\n{text}"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "1"
-
-
-@pytest.mark.parametrize("cpu", ["150000 100000", "50000 100000"])
-def test_a_worker_has_no_more_than_its_control_group(tmp_path, monkeypatch, cpu):
-    (tmp_path / "cpu.max").write_text(f"{cpu}\n")
-    (tmp_path / "memory.max").write_text(f"{1 << 29}\n")
-    monkeypatch.setattr(usage, "_group_files", lambda name: [str(tmp_path / name)])
-    assert usage.host_cpus() == 1
-    assert usage.host_memory_bytes() == 1 << 29
-
-
-def test_a_control_group_without_limits_takes_nothing_away(tmp_path, monkeypatch):
-    before = usage.host_cpus(), usage.host_memory_bytes()
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    monkeypatch.setattr(usage, "_group_files", lambda name: [str(tmp_path / name)])
-    assert (usage.host_cpus(), usage.host_memory_bytes()) == before

@@ -42,20 +42,25 @@ class Rig:
         return register.register(self.store, pipeline, items)
 
     def worker(
-        self, *, slots: int = 4, host: str = "host", lease_s: float = 60, tags: Sequence[str] = ()
+        self,
+        *,
+        slots: int = 4,
+        host: str = "host",
+        lease_s: float = 60,
+        tags: Sequence[str] = (),
+        **more,
     ) -> WorkerId:
+        usual = {"name": f"{host}-1", "cpus": 4, "memory_bytes": 1 << 33}
         return fleet.enlist(
             self.store,
             host=host,
-            name=f"{host}-1",
             pid=1,
             slots=slots,
-            cpus=4,
-            memory_bytes=1 << 33,
             scratch="/scratch",
             boot_id="boot",
             lease_s=lease_s,
             tags=tags,
+            **usual | more,
         )
 
     def claim(self, worker: WorkerId, limit: int = 1, cpus: int = 4, **more) -> list[Claimed]:

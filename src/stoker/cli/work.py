@@ -53,6 +53,9 @@ def work(
             f"{summary.done:,} done, {summary.failed:,} failed, {summary.skipped:,} skipped "
             f"in {human_seconds(summary.elapsed_s)}"
         )
+        if summary.crowded_s >= 1:
+            waited = human_seconds(summary.crowded_s)
+            say(f"for {waited} it began nothing: other workers filled the cpus that it may use")
         if busy is not None:
             say(last_word(busy.share, busy.worked_s, busy.equal_split_s))
         if summary.was_interrupted:

@@ -169,7 +169,7 @@ class Reading(Opened):
         line `NAME SLOTS [SPEED] [MEMORY] [TAG…]` each; by default the workers alive, else this host.
         """
         from stoker.project.planning import plan
-        from stoker.work.post import own_host
+        from stoker.work.post import own_place
 
         chosen = [self.pipeline(name) for name in ([pipeline] if pipeline else self.pipelines)]
         try:
@@ -184,7 +184,7 @@ class Reading(Opened):
             pools=self.settings.pools,
             shares=self.settings.shares,
             described=fleet,
-            own=own_host(self.settings, socket.gethostname()),
+            own=own_place(self.settings, socket.gethostname()).host,
         )
 
     def busy_since(self, since: "datetime", *, while_worked: bool = False) -> "Busy | None":

@@ -125,7 +125,7 @@ def _update(
 
 _OPEN_FIELDS = (
     "id", "task_id", "number", "kind", "worker_id", "generation", "version_id", "consumed",
-    "claimed_us", "cancel_requested",
+    "claimed_us", "cancel_requested", "batch_id",
 )  # fmt: skip
 _OPEN = Prepared(
     insert(_A).values(
@@ -139,10 +139,13 @@ def open_attempts(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> None:
     unit.run_many(
         _OPEN,
         [
-            {"state": AttemptState.RUNNING.value, "site": 1, "cancel_requested": False, **row}
+            {
+                "state": AttemptState.RUNNING.value, "site": 1, "cancel_requested": False,
+                "batch_id": None, **row,
+            }
             for row in rows
         ],
-    )
+    )  # fmt: skip
 
 
 _END_FIELDS = (

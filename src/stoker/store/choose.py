@@ -6,7 +6,7 @@ others have locked is passed over.
 **Large tasks.** Where the first task of a lane finds too few cpus, too little memory or too few
 slots, what comes after it goes ahead: idle cpus help nobody. But not for ever. Once it has been
 passed over for `PATIENCE_US`, what it needs is kept for it: every worker leaves it slots of its
-pools, and one host, the first to have too few cpus for it then, starts nothing that comes after it.
+pools, and one place, the first to have too few cpus for it then, starts nothing that comes after it.
 Running attempts end, so its turn comes.
 """
 
@@ -194,7 +194,7 @@ def _lanes(unit: Unit, known: Catalog, room: Room) -> list[Lane]:
             and (memory or 0) <= room.most_bytes
             and room.tags.issuperset(spec.needs)
         )
-        if is_ours or spec.pools or kept_by == room.host:
+        if is_ours or spec.pools or kept_by == room.place:
             fits = is_ours and cpus <= room.cpus and (memory or 0) <= room.memory_bytes
             found.append(
                 Lane(
@@ -289,15 +289,15 @@ class _Passing:
 
     def passes_over(self, lane: Lane) -> bool:
         """The lane's first task cannot begin; return whether nothing after it may either."""
-        now_us, host = self._unit.now_us, self._room.host
+        now_us, place = self._unit.now_us, self._room.place
         is_old = lane.passed_us is not None and now_us - lane.passed_us >= PATIENCE_US
         is_fresh = lane.seen_us is not None and now_us - lane.seen_us < FRESH_US
         keeper = lane.kept_by if is_fresh else None
         if lane.is_ours:
             is_fresh = True
             if is_old and not lane.fits:
-                keeper = keeper or host
-            elif keeper == host:
+                keeper = keeper or place
+            elif keeper == place:
                 keeper = None
             if now_us - (lane.seen_us or 0) >= _NOTE_US or keeper != lane.kept_by:
                 passed_us = now_us if lane.passed_us is None else lane.passed_us
@@ -306,7 +306,7 @@ class _Passing:
             return False
         if self._slots and lane.needs:
             self._slots.keep(lane.needs, is_here=lane.is_ours)
-        return keeper == host
+        return keeper == place
 
     def has_begun(self, lane: Lane) -> None:
         """A task of the lane is taken: its next one has not been passed over yet."""

@@ -7,7 +7,7 @@ at. Measured design: `docs/explanation/decisions/0003-the-stores-hot-path.md`.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,7 @@ def claim(
     memory_free_bytes: int | None = None,
     wants: Wants | None = None,
     ledger: Ledger | None = None,
+    on_crowded: Callable[[], None] = lambda: None,
 ) -> list[Claimed]:
     """Up to `limit` tasks are running, each with a new attempt of this worker; return them.
 
@@ -82,11 +83,14 @@ def claim(
     a priority by what each group has had of this worker, which its `ledger` knows. `cpus_free` bounds the needs of
     each single task, as more may be claimed than can start at once; what the host's other workers
     fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
-    and its memory, and ends the claim with the first that is not wanted. StaleAttempt if the worker was declared dead. If the process dies after the
+    and its memory, and ends the claim with the first that is not wanted. `on_crowded` is called where other workers
+    fill all cpus that this one has free. StaleAttempt if the worker was declared dead. If the process dies after the
     commit, the attempts are lost with the worker and the tasks become ready again.
     """
     with store.writing() as unit:
         free = room(unit, worker_id, cpus_free, memory_free_bytes)
+        if free.cpus <= 0 < cpus_free:
+            on_crowded()
         known = catalogs.catalog(unit, newest=free.newest)
         taken = take(unit, known, free, limit, wants, ledger) if free.cpus > 0 else []
         if not taken:
@@ -94,7 +98,7 @@ def claim(
         produced = _produced(unit, known, taken)
         terms = known.sharing.terms
         claimed = [_claimed(unit, known, one, produced, terms) for one in taken]
-        _write(unit, worker_id, claimed)
+        _write(unit, worker_id, free.batch_id, claimed)
         hit("claim.before_commit")
     if ledger is not None:
         for one in taken:
@@ -235,7 +239,7 @@ def _claimed(
     )
 
 
-def _write(unit: Unit, worker_id: int, claimed: Sequence[Claimed]) -> None:
+def _write(unit: Unit, worker_id: int, batch_id: str | None, claimed: Sequence[Claimed]) -> None:
     rows, moves = [], []
     for task in claimed:
         consumed = {
@@ -246,12 +250,15 @@ def _write(unit: Unit, worker_id: int, claimed: Sequence[Claimed]) -> None:
         data: dict[str, Any] = {"number": task.number, "host": unit.store.host}
         if consumed:
             data["consumed"] = consumed
+        if batch_id is not None:
+            data["batch_id"] = batch_id
         rows.append(
             {
                 "id": task.attempt, "task_id": task.task_id, "number": task.number, "kind": 0,
                 "worker_id": worker_id, "generation": task.generation,
                 "version_id": task.version_id,
                 "consumed": to_json(consumed) if consumed else None, "claimed_us": unit.now_us,
+                "batch_id": batch_id,
             }
         )  # fmt: skip
         columns = {"attempt": task.attempt, "worker_id": worker_id, "number": task.number}

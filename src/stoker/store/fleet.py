@@ -19,6 +19,7 @@ from stoker.store.unit import Prepared, as_a_whole, param
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
+MASK_DIGITS = 200  # of a hexadecimal mask: 800 cpus; on a larger host all count as shared
 _W, _A, _T = tables.worker, tables.attempt, tables.task
 _RENEW = Prepared(
     update(_W)
@@ -61,10 +62,15 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
     boot_id: str,
     lease_s: float,
     tags: Sequence[str] = (),
+    room_key: str = "",
+    cpu_mask: str = "",
+    batch_id: str | None = None,
 ) -> WorkerId:
     """A new worker is alive, with a lease of `lease_s` seconds from now; return its id.
 
-    Its host has its slots of the pools that are per host.
+    It shares cpus and memory with the workers of its host that have the same `room_key`, but cpus
+    only with those whose `cpu_mask` overlaps its own. Its host has its slots of the pools that are
+    per host.
     """
     with store.writing() as unit:
         worker_id = WorkerId(
@@ -79,6 +85,9 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
                     "memory_bytes": memory_bytes,
                     "scratch": os.fsencode(scratch),
                     "boot_id": boot_id,
+                    "room_key": room_key,
+                    "cpu_mask": cpu_mask if len(cpu_mask) <= MASK_DIGITS else "",
+                    "batch_id": batch_id,
                     "tags": json.dumps(sorted(set(tags))) if tags else None,
                     "started_us": unit.now_us,
                     "lease_until_us": unit.now_us + int(lease_s * 1_000_000),

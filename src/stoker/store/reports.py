@@ -301,4 +301,5 @@ def _workers(unit: Unit, *, only_alive: bool) -> Iterator[WorkerRow]:
             lease_until=moment(row.lease_until_us),
             ended_at=moment(row.ended_us),
             trouble=row.trouble if row.state == WorkerState.ALIVE else None,
+            batch_id=row.batch_id,
         )

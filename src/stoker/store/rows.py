@@ -150,6 +150,8 @@ class PoolStatus(Answer):
 class WorkerRow(Answer):
     """One start of a worker. `running` counts the attempts it holds.
 
+    `batch_id` is its batch job, as `CLUSTER:JOB.RESTART`.
+
     `trouble` says in words why it claims nothing just now; None where it does.
     """
 
@@ -163,6 +165,7 @@ class WorkerRow(Answer):
     lease_until: datetime
     ended_at: datetime | None
     trouble: str | None
+    batch_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

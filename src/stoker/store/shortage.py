@@ -1,7 +1,7 @@
 """Why a ready task is not running: what it needs that no worker, host or pool has to give just now."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -12,6 +12,7 @@ from stoker.store.choose import FRESH_US
 from stoker.store.dialects.constructs import by_index
 from stoker.store.gone import GONE_S
 from stoker.store.moments import moment
+from stoker.store.room import Left, held_by, left, place_of
 from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Unit
 
@@ -52,8 +53,8 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
         or needs.closed()
         or needs.out_of_turn({one.host for one in fitting})
         or needs.pool_full({one.host for one in fitting})
-        or needs.kept({one.host for one in fitting})
-        or needs.capacity(fitting, is_all=len(fitting) == len(alive))
+        or needs.kept({place_of(one.host, one.room_key) for one in fitting})
+        or needs.capacity(fitting, alive)
     )
 
 
@@ -127,7 +128,7 @@ class _Needs:
         most_bytes = max(one.memory_bytes for one in workers)
         if self._memory_bytes > most_bytes:
             need, most = self._memory_bytes / 2**30, most_bytes / 2**30
-            text = f"it needs {need:.1f}G of memory, and no worker's host has more than {most:.1f}G"
+            text = f"it needs {need:.1f}G of memory, and no worker has more than {most:.1f}G"
             return Said("no_worker_fits", text, f"{bigger} `memory`")
         tagged = [one for one in workers if self._tags <= _tags(one)]
         who = f"; of its tags {_names(tagged)}" if self._tags and tagged else ""
@@ -212,16 +213,16 @@ class _Needs:
                 return Said("pool_full", text, "wait, or `stoker pool` shows who holds what")
         return None
 
-    def kept(self, hosts: set[str]) -> Said | None:
-        """A larger task that was passed over for so long that a host keeps its cpus for it now."""
+    def kept(self, places: set[str]) -> Said | None:
+        """A larger task that was passed over for so long that a place keeps its cpus for it now."""
         fresh_us = self._unit.now_us - FRESH_US
         row = self._unit.execute(
             select(_S.c.name, _L.c.kept_by, _L.c.passed_us, _L.c.id)
             .join(_S, _S.c.id == _L.c.step_id)
-            .where(_L.c.kept_by.in_(hosts), _L.c.seen_us >= fresh_us)
+            .where(_L.c.kept_by.in_(places), _L.c.seen_us >= fresh_us)
             .limit(1)
         ).one_or_none()
-        if row is None or hosts - {row.kept_by}:
+        if row is None or places - {row.kept_by}:
             return None
         since = moment(row.passed_us).astimezone().strftime("%H:%M:%S")
         if row.id == self._row.lane:
@@ -230,26 +231,73 @@ class _Needs:
         text = f"`{row.kept_by}` keeps what becomes free for step `{row.name}`, passed over since {since}"
         return Said("kept", text, "wait: it goes on when that has begun")
 
-    def capacity(self, workers: Sequence[Any], *, is_all: bool) -> Said:
+    def capacity(self, workers: Sequence[Any], alive: Sequence[Any]) -> Said:
         """How busy the workers that fit are, and how much comes before it."""
-        ids = [one.id for one in workers]
-        running = self._unit.execute(
-            select(func.count()).where(
-                _A.c.state == AttemptState.RUNNING.value, _A.c.worker_id.in_(ids)
-            )
-        ).scalar_one()
-        lanes = self._unit.execute(select(_L.c.id)).scalars().all()  # named: ranges of an index
-        before = select(_T.c.id).where(_T.c.lane.in_(lanes), _T.c.okey < self._row.okey)
-        some = by_index(before, _T, "task_lane").limit(_COUNTED + 1).subquery()
-        ahead = self._unit.execute(select(func.count()).select_from(some)).scalar_one()
-        slots = sum(one.slots for one in workers)
-        if running < slots:
+        held = held_by(self._unit, [one.id for one in alive])
+        free = {one.id: left(one, alive, held) for one in workers}
+        if any(
+            one.cpus >= self._cpus and one.memory_bytes >= self._memory_bytes
+            for one in free.values()
+        ):
             return Said("next", "it is ready, and a worker with room takes it within seconds")
-        who = "" if is_all else f" of the workers that fit ({_names(workers)})"
-        text = f"all {slots} slots{who} are busy with {running} attempts"
+        slots = sum(one.slots for one in workers)
+        busy = sum(min(held.get(one.id, (0, 0))[0], one.slots) for one in workers)
+        if busy < slots:
+            text = self._crowded(workers, alive, free, held)
+        else:
+            who = (
+                ""
+                if len(workers) == len(alive)
+                else f" of the workers that fit ({_names(workers)})"
+            )
+            text = f"all {slots} slots{who} are busy with {self._running(workers)} attempts"
+        ahead = self._ahead()
         if ahead:
             many = f"{ahead:,}" if ahead <= _COUNTED else f"more than {_COUNTED:,}"
             text += f", and {many} tasks come before it"
         if self._known.sharing.shares.by is not None:
             text += f"; each {self._known.sharing.shares.by} gets its share"
         return Said("capacity", text)
+
+    def _crowded(
+        self,
+        workers: Sequence[Any],
+        alive: Sequence[Any],
+        free: Mapping[int, Left],
+        held: Mapping[int, tuple[int, int]],
+    ) -> str:
+        """Workers that fit have slots free, but not the cpus or the memory for it."""
+        first = max(workers, key=lambda one: one.slots - held.get(one.id, (0, 0))[0])
+        place = place_of(first.host, first.room_key)
+        others = [
+            one
+            for one in alive
+            if one.id != first.id and one.id in held and place_of(one.host, one.room_key) == place
+        ]
+        by = f", filled by {_names(others)}" if others else ""
+        if free[first.id].cpus < self._cpus:
+            has = _cpus_of(max(free[first.id].cpus, 0))
+            return f"it needs {_cpus_of(self._cpus)}; on `{place}` worker `{first.name}` has {has} left{by}"
+        gib = max(free[first.id].memory_bytes, 0) / 2**30
+        return (
+            f"it needs {self._memory_bytes / 2**30:.1f}G of memory; on `{place}` worker "
+            f"`{first.name}` has {gib:.1f}G left{by}"
+        )
+
+    def _running(self, workers: Sequence[Any]) -> int:
+        """How many attempts these workers hold."""
+        ids = [one.id for one in workers]
+        running = (_A.c.state == AttemptState.RUNNING.value) & _A.c.worker_id.in_(ids)
+        return int(self._unit.execute(select(func.count()).where(running)).scalar_one())
+
+    def _ahead(self) -> int:
+        """How many tasks come before it, counted so far as that matters."""
+        lanes = self._unit.execute(select(_L.c.id)).scalars().all()  # named: ranges of an index
+        before = select(_T.c.id).where(_T.c.lane.in_(lanes), _T.c.okey < self._row.okey)
+        some = by_index(before, _T, "task_lane").limit(_COUNTED + 1).subquery()
+        return int(self._unit.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def _cpus_of(n: int) -> str:
+    """Return `1 cpu`, `2 cpus`."""
+    return f"{n} cpu" if n == 1 else f"{n} cpus"

@@ -125,7 +125,7 @@ lane = Table(
     Column("host", Name, nullable=False, doc="which alone may claim from it; empty: any"),
     Column("passed_us", Big, doc="since when others have gone before its first task; NULL: not"),
     Column("seen_us", Big, doc="when a worker last had too little for its first task"),
-    Column("kept_by", Name, doc="the host that keeps what it frees for its first task"),
+    Column("kept_by", Name, doc="the place that keeps what it frees for its first task"),
     UniqueConstraint("step_id", "level", "share", "host"),
 )
 
@@ -322,8 +322,11 @@ worker = Table(
     Column("pid", Integer, nullable=False),
     Column("name", Name, nullable=False),
     Column("slots", Integer, nullable=False, doc="cpus it fills at most"),
-    Column("cpus", Integer, nullable=False, doc="of its host"),
-    Column("memory_bytes", Big, nullable=False, doc="of its host"),
+    Column("cpus", Integer, nullable=False, doc="of its host, or its part of it"),
+    Column("memory_bytes", Big, nullable=False, doc="of its host, or its part of it"),
+    Column("room_key", Name, nullable=False, doc="batch job or group whose room it shares; or ''"),
+    Column("cpu_mask", Name, nullable=False, doc="cpus it may run on, hexadecimal; empty: any"),
+    Column("batch_id", Name, doc="its batch job, as CLUSTER:JOB.RESTART"),
     Column("scratch", Bytes, nullable=False),
     Column("tags", Json, doc="what steps may need, as a JSON list"),
     Column("state", SmallInteger, nullable=False),

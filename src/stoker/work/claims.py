@@ -43,6 +43,8 @@ class Claims:
         self.serial = 0
         self.is_doubtful = False
         self.found_nothing = False  # in the latest claim
+        self.crowded_s = 0.0  # the time for which others filled all that it could have used
+        self._crowded_s = -PAUSE_MOST_S * 3
         self.trouble: str | None = None
         self.next_s = 0.0
         self._store = store
@@ -115,6 +117,7 @@ class Claims:
                 memory_free_bytes=self._memory_bytes - memory_used,
                 wants=self.appetite.portion(free, self._memory_bytes).wants,
                 ledger=self.ledger,
+                on_crowded=self._note_crowded,
             )
             hit("claimed")
             self._take(tasks)  # may ask for their pipelines
@@ -147,6 +150,13 @@ class Claims:
         if not is_over:
             self.hurry()
         return is_over
+
+    def _note_crowded(self) -> None:
+        """Other workers fill all cpus that this one has free: how long, its last words tell."""
+        now_s = time.monotonic()
+        if now_s - self._crowded_s <= 2 * PAUSE_MOST_S:
+            self.crowded_s += now_s - self._crowded_s
+        self._crowded_s = now_s
 
     def _wait(self) -> None:
         self.next_s = time.monotonic() + self._pause_s

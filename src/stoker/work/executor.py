@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 GRACE_S = 5.0  # between TERM and KILL
 _SWEEP_S = 0.005  # between looks at strays that do not die
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GIVE_UP_S = 10.0  # on strays that cannot be killed
 
 _log = logging.getLogger(__name__)
@@ -49,7 +48,6 @@ class Executor:
         self.watcher = watcher
         self.own: set[int] = set()  # the processes that were started here
         self.on_left: Callable[[Running], None] = lambda _: None
-        self.stopped_by: Callable[[], Ending | None] = lambda: None  # why all is to end, if it is
         self._closing = Closing(desk, watcher, self.results, slots=slots)
         self._places: list[Place] = []
         self._made = 0
@@ -227,9 +225,6 @@ class Executor:
         end = self.reap(running.pid)
         hit("exited")
         end.max_rss_bytes = end.max_rss_bytes or running.peak_bytes
-        if end.signal in _STOP_SIGNALS and running.stopped is None:
-            # Whoever stops the worker may reach its processes too: that is no failure of theirs.
-            running.stopped = self.stopped_by()
         if end.exit_code == 255 and running.place is not None:
             failure = running.place.launcher.failure(end.exit_code)
             if failure is not None:

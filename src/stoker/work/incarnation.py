@@ -20,6 +20,7 @@ from stoker.work.checks import Ending
 from stoker.work.claims import Claims
 from stoker.work.conclude import unstarted
 from stoker.work.desk import Desk
+from stoker.work.doubts import Doubts
 from stoker.work.executor import Executor
 from stoker.work.lease import Lease
 from stoker.work.orders import CANCELLED, STOPPED, TAKEN, Orders
@@ -89,9 +90,8 @@ class Incarnation:
             slots=post.slots,
             memory_bytes=post.memory_bytes,
         )
-        self.reports = Reports(
-            post.store, self.executor.results, counts, on_recorded=self.claims.settle
-        )
+        self._doubts = Doubts(is_batch_job=post.place.batch_id is not None)
+        self.reports = Reports(post.store, counts, on_recorded=self.claims.settle)
         self._recipes: dict[tuple[int, str, Terms], Recipe] = {}
         self._preparing = Preparations(self.executor)
         self._is_paused = False  # while a disk is full
@@ -119,6 +119,8 @@ class Incarnation:
             or self._preparing
             or self.executor.is_busy
             or self.executor.results
+            or self._doubts
+            or self.reports.results
             or self.warmers.returned
         )
 
@@ -128,6 +130,8 @@ class Incarnation:
         self._mind_room()
         self._dispatch()
         self.executor.conclude()
+        stopped = STOPPED if self.is_stopping else None
+        self.reports.results += self._doubts.sift(self.executor.results, stopped)
         self.reports.batch = BATCH if self.executor.has_commands else BATCH_WARM
         due_s = self.reports.due_s()
         is_due = due_s is not None and (due_s <= time.monotonic() or not self._is_working)
@@ -153,11 +157,9 @@ class Incarnation:
     def _wait_s(self, most_s: float) -> float:
         now_s = time.monotonic()
         due = now_s + min(most_s, WAIT_MOST_S)
-        flush_s, limit_s = self.reports.due_s(), self.executor.next_limit_s()
-        if flush_s is not None:
-            due = min(due, flush_s)
-        if limit_s is not None:
-            due = min(due, limit_s)
+        for at_s in (self.reports.due_s(), self._doubts.due_s(), self.executor.next_limit_s()):
+            if at_s is not None:
+                due = min(due, at_s)
         if self.executor.is_busy or self._preparing:
             due = min(due, self._tick_s)
         if self._may_claim and self.executor.cpus_used < self._post.slots:

@@ -1,7 +1,7 @@
 """Where a worker works: what stays the same while it is declared dead and begins anew."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stoker.model.settings import Settings
@@ -11,18 +11,63 @@ from stoker.store import fleet
 from stoker.store.rights import PRIVATE, Rights
 from stoker.store.unit import Store
 from stoker.work import usage
+from stoker.work.allocation import own_allocation
 from stoker.work.lease import LEASE_S
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id
 
 
-def own_host(settings: Settings, name: str) -> Host:
-    """Return what workers here may fill: what the settings say of the name, else what we are let."""
-    own = settings.worker.on(name)
-    return Host(
-        own.cpus or usage.host_cpus(),
-        memory_bytes=own.memory_bytes or usage.host_memory_bytes(),
-        tags=frozenset(own.tags or ()),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What workers here may fill, and with whom they share it.
+
+    Workers of one host and `room_key` share cpus and memory: those of a batch job, of a control group
+    with a quota, or, where it is empty, all others. `cpu_mask` is what they may run on.
+    """
+
+    cpus: int
+    slots: int  # what one worker fills by default
+    memory_bytes: int
+    tags: frozenset[str]
+    room_key: str
+    cpu_mask: str
+    batch_id: str | None
+
+    @property
+    def host(self) -> Host:
+        """The same, as plans want it."""
+        return Host(self.cpus, memory_bytes=self.memory_bytes, tags=self.tags)
+
+
+def own_place(settings: Settings, name: str, env: Mapping[str, str] = os.environ) -> Place:
+    """Return what workers here may fill: what the settings say of the host, else what they are let.
+
+    In a batch job no more than the job has been given.
+    """
+    own, given = settings.worker.on(name), own_allocation(env)
+    cpus = own.cpus or usage.host_cpus()
+    memory_bytes = own.memory_bytes or usage.host_memory_bytes()
+    tags = frozenset(own.tags or ())
+    mask = usage.cpu_mask()
+    if given is None:
+        return Place(
+            cpus=cpus,
+            slots=cpus,
+            memory_bytes=memory_bytes,
+            tags=tags,
+            room_key=usage.quota_group(),
+            cpu_mask=mask,
+            batch_id=None,
+        )
+    cpus = min(cpus, given.cpus or cpus)
+    return Place(
+        cpus=cpus,
+        slots=min(cpus, given.slots or cpus),
+        memory_bytes=min(memory_bytes, given.memory_bytes or memory_bytes),
+        tags=tags,
+        room_key=given.room_key,
+        cpu_mask=mask,
+        batch_id=given.batch_id,
     )
 
 
@@ -35,8 +80,7 @@ class Post:
     settings: Settings
     name: str
     slots: int
-    cpus: int
-    memory_bytes: int
+    place: Place
     tags: tuple[str, ...]
     scratch_root: str
     room: Room
@@ -49,6 +93,11 @@ class Post:
         is_inside = self.scratch_root.startswith(f"{self.store.folder}/")
         return self.store.rights if is_inside else PRIVATE
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of all attempts together."""
+        return self.place.memory_bytes
+
     def enlist(self) -> WorkerId:
         """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""
         return fleet.enlist(
@@ -57,8 +106,11 @@ class Post:
             name=self.name,
             pid=os.getpid(),
             slots=self.slots,
-            cpus=self.cpus,
-            memory_bytes=self.memory_bytes,
+            cpus=self.place.cpus,
+            memory_bytes=self.place.memory_bytes,
+            room_key=self.place.room_key,
+            cpu_mask=self.place.cpu_mask,
+            batch_id=self.place.batch_id,
             scratch=self.scratch_root,
             boot_id=boot_id(),
             lease_s=self.lease_s,

@@ -33,7 +33,8 @@ class Event:
 class Summary:
     """What a worker did, from its start to its end. `failed` counts attempts, not tasks.
 
-    `was_interrupted`: somebody stopped it before it was to end.
+    `was_interrupted`: somebody stopped it before it was to end. For `crowded_s` it could not begin
+    anything as other workers filled all cpus that it may use.
     """
 
     done: int = 0
@@ -42,4 +43,5 @@ class Summary:
     cancelled: int = 0
     stale: int = 0
     elapsed_s: float = 0.0
+    crowded_s: float = 0.0
     was_interrupted: bool = False

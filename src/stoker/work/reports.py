@@ -21,10 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 class Counts:
-    """How many attempts ended how, over the life of a worker."""
+    """How many attempts ended how, and for how long others filled its cpus, over a worker's life."""
 
     def __init__(self) -> None:
         self.done = self.failed = self.skipped = self.cancelled = self.stale = 0
+        self.crowded_s = 0.0
 
     def add(self, result: Result) -> None:
         """Count one recorded result."""
@@ -44,20 +45,19 @@ class Counts:
 
 
 class Reports:
-    """Delivers `results`, a list that others append to; `on_recorded` hears of each."""
+    """Delivers `results`, to which others append; `on_recorded` hears of each."""
 
     def __init__(
         self,
         store: Store,
-        results: list[Result],
         counts: Counts,
         *,
         on_recorded: Callable[[Result], None] = lambda _: None,
     ) -> None:
+        self.results: list[Result] = []
         self.trouble: str | None = None
         self.batch = BATCH
         self._store = store
-        self._results = results
         self._counts = counts
         self._on_recorded = on_recorded
         self._oldest_s: float | None = None
@@ -65,16 +65,16 @@ class Reports:
 
     def due_s(self) -> float | None:
         """Return when results should be delivered, by the monotonic clock; None without any."""
-        if not self._results:
+        if not self.results:
             return None
         if self._oldest_s is None:
             self._oldest_s = time.monotonic()
-        due = 0.0 if len(self._results) >= self.batch else self._oldest_s + DELAY_S
+        due = 0.0 if len(self.results) >= self.batch else self._oldest_s + DELAY_S
         return max(due, self._not_before_s)
 
     def flush(self) -> bool:
         """Whether the store has recorded all results there were, or they no longer counted."""
-        batch = self._results[:]
+        batch = self.results[:]
         if not batch or time.monotonic() < self._not_before_s:
             return not batch
         try:
@@ -87,7 +87,7 @@ class Reports:
             stale = self._one_by_one(batch)
         hit("recorded")
         self.trouble = None
-        del self._results[: len(batch)]
+        del self.results[: len(batch)]
         self._oldest_s = None
         for result in batch:
             self._on_recorded(result)

@@ -5,47 +5,36 @@ import resource
 from collections.abc import Sequence
 from contextlib import suppress
 
+from stoker.work.bounds import cpu_bound, memory_bound
 from stoker.work.contain import descendants
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_UNLIMITED = 1 << 60  # version 1 of cgroups says no limit by a huge number
 
 
 def host_cpus() -> int:
-    """Return how many cpus this process may use: of its affinity mask and of its control group."""
+    """Return how many cpus this process may use: of its affinity mask and of its control groups."""
     cpus = len(os.sched_getaffinity(0))
-    quota = _cgroup_value("cpu.max", "cpu/cpu.cfs_quota_us")
-    period = _cgroup_value("cpu.max", "cpu/cpu.cfs_period_us", field=1)
-    if quota is not None and period and quota > 0:
-        cpus = min(cpus, max(1, quota // period))
-    return cpus
+    bound = cpu_bound()
+    return cpus if bound is None else min(cpus, bound.n)
 
 
 def host_memory_bytes() -> int:
-    """Return how much memory attempts may use together: of the machine and of the control group."""
+    """Return how much memory attempts may use together: of the machine and of the control groups."""
     total = os.sysconf("SC_PHYS_PAGES") * _PAGE
-    limit = _cgroup_value("memory.max", "memory/memory.limit_in_bytes")
-    return total if limit is None or not 0 < limit < _UNLIMITED else min(total, limit)
+    bound = memory_bound()
+    return total if bound is None else min(total, bound.n)
 
 
-def _cgroup_value(unified: str, split: str, *, field: int = 0) -> int | None:
-    """Return a number of this process's control group, version 2 first; None if there is none."""
-    for path in (*_group_files(unified), f"/sys/fs/cgroup/{split}"):
-        with suppress(OSError, ValueError, IndexError), open(path, encoding="ascii") as file:
-            return int(file.read().split()[field])
-    return None
+def cpu_mask() -> str:
+    """Return the cpus that this process may run on, as the hexadecimal mask that `taskset` shows."""
+    return f"{sum(1 << cpu for cpu in os.sched_getaffinity(0)):x}"
 
 
-def _group_files(name: str) -> list[str]:
-    """Return where version 2 may have a file for this process: its group and all above it."""
-    found: list[str] = []
-    with suppress(OSError), open("/proc/self/cgroup", encoding="utf-8") as file:
-        for line in file:
-            number, _, group = line.strip().split(":", 2)
-            while number == "0" and group not in ("", "/"):
-                found.append(f"/sys/fs/cgroup{group}/{name}")
-                group = os.path.dirname(group)
-    return found
+def quota_group() -> str:
+    """Return what names the control group whose cpus this process shares; empty if none limits it."""
+    bound = cpu_bound()
+    is_limiting = bound is not None and bound.n < len(os.sched_getaffinity(0))
+    return f"cgroup:{bound.group}" if bound is not None and is_limiting else ""
 
 
 class Peaks:

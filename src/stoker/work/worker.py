@@ -23,8 +23,7 @@ from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn
 from stoker.work.incarnation import END_S, Incarnation
 from stoker.work.lease import LEASE_S
-from stoker.work.orders import STOPPED
-from stoker.work.post import Post, own_host
+from stoker.work.post import Post, own_place
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
 from stoker.work.room import Room, existing, is_full_error
@@ -69,7 +68,7 @@ class Worker:
             CPUS.check("slots", slots)
         if time_limit_s is not None:
             TIME_S.check("time_limit_s", time_limit_s)
-        own, root = own_host(settings, store.host), leftovers.scratch_root(store, settings)
+        place, root = own_place(settings, store.host), leftovers.scratch_root(store, settings)
         self._watcher = Watcher()
         self._stopping = Stopping(self._watcher.wake, time_limit_s=time_limit_s)
         self._post = Post(
@@ -77,10 +76,9 @@ class Worker:
             store_id=leftovers.store_id(store),
             settings=settings,
             name=name or f"{store.host}-{os.getpid()}",
-            slots=slots or own.slots,
-            cpus=own.slots,
-            memory_bytes=own.memory_bytes or 0,
-            tags=tuple(sorted(own.tags or ())) if tags is None else tuple(tags),
+            slots=slots or place.slots,
+            place=place,
+            tags=tuple(sorted(place.tags)) if tags is None else tuple(tags),
             scratch_root=root,
             room=Room(_places(store, root), self._watcher.wake, self.fail),
             fail=self.fail,
@@ -132,6 +130,7 @@ class Worker:
             stale=counts.stale,
             elapsed_s=time.monotonic() - self._began_s,
             was_interrupted=self._stopping.was_asked,
+            crowded_s=counts.crowded_s,
         )
 
     # ------------------------------------------------------------------------------ beginning, end
@@ -216,7 +215,6 @@ class Worker:
             return self._wait_to_join(str(problem))
         if incarnation is None:
             return self._wait_to_join(self._post.room.trouble or "its scratch is full")
-        incarnation.executor.stopped_by = lambda: STOPPED if self._stopping.is_ordered else None
         is_lost = True
         try:
             is_lost = not self._loop(incarnation)
@@ -224,6 +222,7 @@ class Worker:
             is_lost = True
         finally:
             incarnation.end(is_lost=is_lost, within_s=1.0 if self._stopping.is_overdue else END_S)
+            self._counts.crowded_s += incarnation.claims.crowded_s
             if is_lost:
                 if not self._stopping.is_overdue:
                     _log.warning(

@@ -301,14 +301,31 @@ def test_two_workers_share_the_work(rig, start):
     assert rig.leftovers() == []
 
 
-def test_who_stops_worker_and_command_together_fails_no_task(rig, start):
-    rig.write("[pipelines.p.steps.s]\nargv = ['sleep', '60']")
+@pytest.mark.parametrize(
+    "step",
+    [
+        "argv = ['sleep', '60']",
+        "run = 'sleep 60; true'",
+        "run = '''trap 'echo gave up >&2; exit 1' TERM; while :; do sleep 0.05; done'''",
+        "python = 'steps:f'",
+        "prepare = 'sleep 60'\nrun = 'true'",
+    ],
+    ids=["argv", "shell", "trap", "python", "prepare"],
+)
+def test_who_stops_the_commands_and_then_the_worker_fails_no_task(rig, start, step):
+    rig.write(f"[pipelines.p.steps.s]\n{step}")
+    (rig.folder / "steps.py").write_text("import time\n\ndef f(task):\n    time.sleep(60)\n")
     rig.push("k")
     worker = start(drain=True)
-    marked = wait_until(lambda: list(rig.marked()), "the command runs")
-    os.kill(worker.pid, signal.SIGTERM)
-    for pid, _ in marked:
+    wait_until(lambda: "running" in rig.task_states().values(), "it is claimed")
+    marked = wait_until(
+        lambda: [pid for pid, _ in rig.marked() if pid != worker.pid], "the command runs"
+    )
+    for pid in marked:
         os.kill(pid, signal.SIGTERM)
-    worker.communicate(timeout=30)
-    assert rig.task_states() == {"k/s": "ready"}
-    assert [one.state for one in rig.all_attempts()] == ["cancelled"]
+    time.sleep(0.1)  # as a batch system takes to come to the worker
+    os.kill(worker.pid, signal.SIGTERM)
+    _, err = worker.communicate(timeout=30)
+    assert rig.task_states() == {"k/s": "ready"}, err
+    assert {one.state for one in rig.all_attempts()} == {"cancelled"}
+    assert rig.leftovers() == []

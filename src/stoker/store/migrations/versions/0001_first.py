@@ -118,7 +118,7 @@ def _views(sql: _Sql) -> Iterator[tuple[str, str]]:
         "attempts",
         f"""
         SELECT {sql.id("a.id")} AS attempt, p.name AS pipeline, {sql.key("i.key")}, s.name AS step, a.number,
-            {_word("a.state", _ATTEMPT)} AS state, w.host, w.name AS worker, a.pid,
+            {_word("a.state", _ATTEMPT)} AS state, w.host, w.name AS worker, a.pid, a.batch_id,
             {sql.time("a.claimed_us")} AS claimed_at, {sql.time("a.started_us")} AS started_at,
             {sql.time("a.ended_us")} AS ended_at, a.exit_code, a.signal,
             a.user_us / 1000000.0 AS user_s, a.system_us / 1000000.0 AS system_s,
@@ -138,7 +138,7 @@ def _views(sql: _Sql) -> Iterator[tuple[str, str]]:
     yield (
         "workers",
         f"""
-        SELECT w.id, w.name, w.host, w.pid, {_word("w.state", _WORKER)} AS state, w.slots,
+        SELECT w.id, w.name, w.host, w.pid, {_word("w.state", _WORKER)} AS state, w.slots, w.batch_id,
             {sql.time("w.started_us")} AS started_at,
             {sql.time("w.lease_until_us")} AS lease_until, w.trouble
         FROM worker w""",
@@ -357,6 +357,9 @@ def upgrade() -> None:
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("cpus", sa.Integer(), nullable=False),
         sa.Column("memory_bytes", BIG, nullable=False),
+        sa.Column("room_key", sa.String(length=200), nullable=False),
+        sa.Column("cpu_mask", sa.String(length=200), nullable=False),
+        sa.Column("batch_id", sa.String(length=200), nullable=True),
         sa.Column("scratch", BYTES, nullable=False),
         sa.Column("tags", LONG, nullable=True),
         sa.Column("state", sa.SmallInteger(), nullable=False),
