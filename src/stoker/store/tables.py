@@ -11,7 +11,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Double,
     ForeignKey,
     Integer,
     SmallInteger,
@@ -21,10 +20,12 @@ from sqlalchemy import (
 )
 
 from stoker.model.bounds import PRIORITY
-from stoker.store import columns
+from stoker.store import columns, learned
 from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name
 
 metadata = columns.metadata
+tally, item_tally = learned.tally, learned.item_tally
+estimate, host_speed = learned.estimate, learned.host_speed
 
 site = Table(
     "site",
@@ -359,44 +360,10 @@ journal = Table(
     Column("data", Json),
 )
 
-estimate = Table(
-    "estimate",
-    metadata,
-    Column("step_id", ForeignKey("step.id"), primary_key=True),
-    Column("sample", Json, nullable=False, doc="sizes and durations of attempts, newest last"),
-    Column("fitted", Json, doc="what follows from them; NULL: no attempt has succeeded"),
-)
-
-host_speed = Table(
-    "host_speed",
-    metadata,
-    Column("host", Name, primary_key=True),
-    Column("factor", Double, nullable=False, doc="above 1: quicker than the others"),
-)
-
 waste = Table(
     "waste",
     metadata,
     Column("id", Big, primary_key=True),
     Column("host", Name, doc="where the file lies; NULL: nobody knows"),
     Column("path", Bytes, nullable=False, doc="a log that nothing speaks of, to be deleted"),
-)
-
-tally = Table(
-    "tally",
-    metadata,
-    Column("step_id", ForeignKey("step.id"), primary_key=True),
-    Column("state", SmallInteger, primary_key=True, doc="a task state"),
-    Column(
-        "body_id", Integer, primary_key=True, doc="for done tasks what they were done with; or 0"
-    ),
-    Column("n", Big, nullable=False),
-)
-
-item_tally = Table(
-    "item_tally",
-    metadata,
-    Column("pipeline_id", ForeignKey("pipeline.id"), primary_key=True),
-    Column("state", SmallInteger, primary_key=True, doc="an item state"),
-    Column("n", Big, nullable=False),
 )

@@ -1,0 +1,42 @@
+"""The tables of what is counted and learned: all of it can be computed again from the journal.
+
+`store/tables.py` defines all other tables and exports these too.
+"""
+
+from sqlalchemy import Column, Double, ForeignKey, Integer, SmallInteger, Table
+
+from stoker.store.columns import Big, Json, Name, metadata
+
+estimate = Table(
+    "estimate",
+    metadata,
+    Column("step_id", ForeignKey("step.id"), primary_key=True),
+    Column("sample", Json, nullable=False, doc="sizes and durations of attempts, newest last"),
+    Column("fitted", Json, doc="what follows from them; NULL: no attempt has succeeded"),
+)
+
+host_speed = Table(
+    "host_speed",
+    metadata,
+    Column("host", Name, primary_key=True),
+    Column("factor", Double, nullable=False, doc="above 1: quicker than the others"),
+)
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("step_id", ForeignKey("step.id"), primary_key=True),
+    Column("state", SmallInteger, primary_key=True, doc="a task state"),
+    Column(
+        "body_id", Integer, primary_key=True, doc="for done tasks what they were done with; or 0"
+    ),
+    Column("n", Big, nullable=False),
+)
+
+item_tally = Table(
+    "item_tally",
+    metadata,
+    Column("pipeline_id", ForeignKey("pipeline.id"), primary_key=True),
+    Column("state", SmallInteger, primary_key=True, doc="an item state"),
+    Column("n", Big, nullable=False),
+)
