@@ -12,7 +12,7 @@ from stoker.model.settings import Retention
 from stoker.store import fold, ordering, prune, temporary
 from stoker.store.gone import begin_again_elsewhere
 from stoker.store.pruned import Pruned
-from stoker.store.reap import promote_due, reap
+from stoker.store.reap import promote_all_due, reap
 from stoker.store.terms import retention_of
 from stoker.work import leftovers, threads
 from stoker.work.patience import Patience
@@ -135,7 +135,7 @@ def tidy_once(store: "Store") -> None:
     What is older than the store's retention says is forgotten.
     """
     reap(store)
-    promote_due(store)
+    promote_all_due(store)
     begin_again_elsewhere(store)
     remove_temporary(store)
     fold.fold(store)

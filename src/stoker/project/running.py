@@ -9,7 +9,7 @@ from stoker.project.janitor import Janitor
 from stoker.store import fold, ordering, reports
 from stoker.store.busy import Busy, busy_since, now_us
 from stoker.store.claim import Left, anything_left
-from stoker.store.reap import promote_due, reap
+from stoker.store.reap import promote_all_due, reap
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings
@@ -53,7 +53,7 @@ class RunSummary:
 def left_to_do(store: "Store") -> Left:
     """Return what is left, after taking back what dead workers held."""
     reap(store)
-    promote_due(store)
+    promote_all_due(store)
     return anything_left(store)
 
 

@@ -4,7 +4,7 @@ Verbs work through a selection in transactions of a thousand tasks, so that work
 a verb cut short has done whole tasks only, and the same call again does the rest.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 _T, _I, _S, _P, _A = tables.task, tables.item, tables.step, tables.pipeline, tables.attempt
+RERUN = 100  # tasks in a transaction that sets back what follows from them too
 _Choice = Callable[[Any, Catalog], tuple[Transition, dict[str, Any]] | None]
 _INTO_LANE = frozenset(
     one.name for one in transitions.TRANSITIONS if one.target is TaskState.READY
@@ -99,17 +100,28 @@ def rerun(
 
     With `outdated`, only done tasks whose step has changed since. A selected task that is running
     is left alone; a running follower is fenced off, and its worker stops it. One transaction for
-    every few hundred items.
+    every hundred tasks.
     """
     done = Changed()
     chosen = _rerun_filter(selection, outdated=outdated)
     for rows in _selected(store, selection):
-        done.add(_rerun_page(store, rows, chosen, who, dry_run=dry_run))
+        for some in _by_items(rows):
+            done.add(_rerun_some(store, some, chosen, who, dry_run=dry_run))
     return done
 
 
+def _by_items(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the tasks some at a time, those of an item that stand together in one piece."""
+    begin = 0
+    for at, row in enumerate(rows):
+        if at - begin >= RERUN and row.item_id != rows[at - 1].item_id:
+            yield rows[begin:at]
+            begin = at
+    yield rows[begin:]
+
+
 @as_a_whole
-def _rerun_page(
+def _rerun_some(
     store: "Store",
     rows: Sequence[Any],
     chosen: Callable[[Any, Catalog], bool],

@@ -24,7 +24,7 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-FOLD_ROWS = 5_000
+FOLD_ROWS = 2_000  # of the journal, or items, in a transaction
 _KEYS_AT_ONCE = 500
 _MANY = 10_000_000
 
@@ -46,7 +46,7 @@ _NUMBER_ALL = Prepared(
     .where(_J.c.id.between(param("lowest"), param("highest")))
     .values(seq=_J.c.id + param("offset"))
 )
-_HEAD = select(tables.head.c.seq).with_for_update()
+_HEAD = select(tables.head.c.seq, tables.head.c.swept).with_for_update()
 _TASKS_OF = Prepared(
     select(tables.item.c.id, tables.item.c.state, tables.task.c.state)
     .select_from(
@@ -73,33 +73,57 @@ def fold(store: "Store", *, limit_s: float = 60.0) -> bool:
         if not unit.run(_UNSEQUENCED, rows=1).fetchone():
             return True
     while True:
-        folded = _fold_once(store)
+        is_over = _fold_once(store)
         hit("folded")
-        if folded < FOLD_ROWS:
-            return True
-        if time.monotonic() >= until:
-            return False
+        if is_over or time.monotonic() >= until:
+            return is_over
 
 
 @as_a_whole
-def _fold_once(store: "Store") -> int:
+def _fold_once(store: "Store") -> bool:
     with store.writing() as unit:
-        folded = _fold_some(unit)
+        is_over = _fold_some(unit)
         hit("fold.before_commit")
-    return folded
+    return is_over
 
 
-def _fold_some(unit: Unit) -> int:
+def _fold_some(unit: Unit) -> bool:
+    """Fold some rows; return whether there are no more.
+
+    A row that concerns all items of a pipeline waits for its number until it is the first, and until
+    the items' states have followed it, some at a time: `head.swept` is the last of them.
+    """
     table = tables.head
     own = and_(table.c.origin == 1, table.c.epoch == unit.store.epoch)
-    seq = unit.execute(_HEAD.where(own)).scalar_one()
+    seq, swept = unit.execute(_HEAD.where(own)).one()
     rows = unit.run(_UNSEQUENCED, rows=FOLD_ROWS).fetchall()
     if not rows:
-        return 0
-    _number(unit, [row[0] for row in rows], first=seq + 1)
-    unit.execute(update(table).where(own).values(seq=seq + len(rows)))
-    _count(unit, rows)
-    return len(rows)
+        return True
+    of_some = next((at for at, row in enumerate(rows) if row[1] in _TOUCHES_ALL), len(rows))
+    if of_some == 0:
+        swept = _sweep(unit, rows[0][2], swept)
+        if swept is not None:
+            unit.execute(update(table).where(own).values(swept=swept))
+            return False
+    folded = rows[: max(of_some, 1)]
+    _number(unit, [row[0] for row in folded], first=seq + 1)
+    unit.execute(update(table).where(own).values(seq=seq + len(folded), swept=0))
+    _count(unit, folded)
+    return len(folded) == len(rows) < FOLD_ROWS
+
+
+def _sweep(unit: Unit, pipeline: str, after: int) -> int | None:
+    """Bring the next items of the pipeline up to their tasks; return the last, None at the end."""
+    item, known = tables.item, catalog(unit)
+    query = select(item.c.id, item.c.key, item.c.pipeline_id).where(item.c.id > after)
+    rows = unit.execute(query.order_by(item.c.id).limit(FOLD_ROWS)).fetchall()
+    own = known.pipeline_ids.get(pipeline)
+    moved: Counter[tuple[int, int]] = Counter()
+    keys = {row.key for row in rows if row.pipeline_id == own}
+    if keys:
+        _project_items(unit, known, {pipeline: keys}, moved)
+        _add(unit, tables.item_tally, ("pipeline_id", "state"), moved)
+    return rows[-1].id if len(rows) == FOLD_ROWS else None
 
 
 def _number(unit: Unit, ids: Sequence[int], *, first: int) -> None:
@@ -123,12 +147,13 @@ def _count(unit: Unit, rows: Sequence[Any]) -> None:
 class Changes:
     """What rows of the journal do to counts, and the keys of items, by pipeline, that they touch.
 
-    `tasks` by step, state and body; `items` by pipeline and state: those that came and went.
+    All items of the pipelines in `whole` are touched. `tasks` by step, state and body; `items` by pipeline and state: those that came and went.
     """
 
     tasks: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     items: Counter[tuple[int, int]] = field(default_factory=Counter)
     touched: dict[str, set[str]] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
 
     def move_items(self, pipeline_id: int, moves: Iterable[tuple[int | None, int]]) -> None:
         """So many items more, or fewer, are in these states; None is outside the store."""
@@ -162,7 +187,7 @@ def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
         if key is not None:
             found.touched.setdefault(pipeline, set()).add(key)
         elif event in _TOUCHES_ALL:
-            found.touched.setdefault(pipeline, set()).update(_all_keys(unit, pipeline))
+            found.whole.add(pipeline)
     for (event, pipeline, from_state, to_state), n in of_items.items():
         moves = _moves_of_items(event, from_state, to_state, n)
         if moves:  # others may be of no pipeline
@@ -179,14 +204,6 @@ def _moves_of_items(
     if event in ("register", "quarantine", "admit"):
         return ((from_state, -n), (to_state, n))
     return ()
-
-
-def _all_keys(unit: Unit, pipeline: str) -> Sequence[str]:
-    """Keys of all items of a pipeline: a new step may have undone them all."""
-    item, of = tables.item, tables.pipeline
-    query = select(item.c.key).join(of, of.c.id == item.c.pipeline_id)
-    keys: Sequence[str] = unit.execute(query.where(of.c.name == pipeline)).scalars().all()
-    return keys
 
 
 def _project_items(

@@ -230,7 +230,7 @@ def numbers(unit: Unit) -> Iterator[str]:
 
 def states_of_items(unit: Unit) -> Iterator[str]:
     """An item's state follows from its tasks' states."""
-    touched = fold.not_counted_yet(unit).touched
+    pending = fold.not_counted_yet(unit)
     of_task = case(
         {state.value: of_item.value for state, of_item in _OF_ITEM.items()},
         value=_T.c.state,
@@ -250,7 +250,7 @@ def states_of_items(unit: Unit) -> Iterator[str]:
         .having(_I.c.state != should)
     )
     for row in unit.execute(query):
-        if row.key not in touched.get(row.name, ()):
+        if row.name not in pending.whole and row.key not in pending.touched.get(row.name, ()):
             state, other = ItemState(row.state).word, ItemState(row.should).word
             yield f"item `{row.key}` of `{row.name}` is {state}; its tasks make it {other}"
 

@@ -15,13 +15,18 @@ from stoker.store.catalog import catalog
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
-from stoker.store.unit import Unit, as_a_whole
+from stoker.store.unit import Prepared, Unit, as_a_whole, param
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 _T, _I, _A, _W, _S = tables.task, tables.item, tables.attempt, tables.worker, tables.slot
-BATCH = 1_000
+BATCH = 1_000  # tasks, workers or slots in a transaction
+_PROMOTE = Prepared(
+    update(_T)
+    .where(_T.c.id == param("task_id_"))
+    .values(lane=param("lane"), not_before_us=param("not_before_us"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,9 @@ def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
     on this host any more) and do not get the rest of their lease. A worker that was only frozen
     finds out when it renews its lease or finishes an attempt: both are refused.
     """
-    workers = _declare_dead(store, dead_workers)
-    if workers:
+    workers = 0
+    while declared := _declare_dead(store, dead_workers):
+        workers += declared
         hit("declared_dead")
     attempts = 0
     while True:
@@ -50,7 +56,8 @@ def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
             break
     if attempts:
         hit("lost")
-    _free_orphaned_slots(store)
+    while _free_orphaned_slots(store):
+        hit("slots_freed")
     return Reaped(workers, attempts)
 
 
@@ -62,37 +69,50 @@ def _declare_dead(store: "Store", known: Sequence[int]) -> int:
         query = select(_W.c.id, _W.c.lease_until_us).where(
             _W.c.state == WorkerState.ALIVE.value, expired
         )
-        for row in unit.execute(query.order_by(_W.c.id)).fetchall():
+        for row in unit.execute(query.order_by(_W.c.id).limit(BATCH)).fetchall():
             workers += end_worker(
                 unit, row.id, WorkerState.DEAD, lease_before_us=row.lease_until_us + 1
             )
     return workers
 
 
+def promote_all_due(store: "Store") -> int:
+    """All tasks whose back-off is over may be claimed; return how many."""
+    total = 0
+    while promoted := promote_due(store):
+        total += promoted
+    return total
+
+
 @as_a_whole
 def promote_due(store: "Store") -> int:
-    """Tasks whose back-off is over may be claimed; return how many."""
+    """Tasks whose back-off is over may be claimed, up to a thousand; return how many were looked at.
+
+    Among those looked at, one that is held or cancelled only loses its time.
+    """
     with store.reading() as unit:
         due = _T.c.not_before_us <= unit.now_us
         if unit.execute(select(_T.c.id).where(due).limit(1)).first() is None:
             return 0
     with store.writing() as unit:
+        due = _T.c.not_before_us <= unit.now_us
+        query = select(_T.c.id).where(due).order_by(_T.c.not_before_us, _T.c.id).limit(BATCH)
+        ids = sorted(unit.execute(query).scalars())
+        lock_tasks(unit, ids)
         rows = unit.execute(
-            select(_T.c.id, _T.c.step_id, _T.c.level, _T.c.host, _I.c.by_user)
+            select(_T.c.id, _T.c.step_id, _T.c.state, _T.c.level, _T.c.host, _I.c.by_user)
             .join(_I, _I.c.id == _T.c.item_id)
-            .where(_T.c.not_before_us <= unit.now_us, _T.c.state == TaskState.READY.value)
+            .where(_T.c.id.in_(ids), due)
             .order_by(_T.c.id)
-            .with_for_update(of=_T)
         ).fetchall()
         known = catalog(unit)
+        changes = []
         for row in rows:
-            lane = lane_of(unit, known.steps[row.step_id], row.level, row.by_user, row.host)
-            unit.execute(update(_T).where(_T.c.id == row.id).values(lane=lane, not_before_us=None))
-        unit.execute(
-            update(_T)
-            .where(_T.c.not_before_us <= unit.now_us, _T.c.state != TaskState.READY.value)
-            .values(not_before_us=None)
-        )
+            lane = None
+            if row.state == TaskState.READY:
+                lane = lane_of(unit, known.steps[row.step_id], row.level, row.by_user, row.host)
+            changes.append({"task_id_": row.id, "lane": lane, "not_before_us": None})
+        unit.run_many(_PROMOTE, changes)
         hit("promote.before_commit")
     return len(rows)
 
@@ -187,8 +207,8 @@ def _reason(row: Any) -> str:
 
 
 @as_a_whole
-def _free_orphaned_slots(store: "Store") -> None:
-    """Slots of attempts that have ended, and whose worker cannot give them back, are free."""
+def _free_orphaned_slots(store: "Store") -> int:
+    """Some slots of attempts that have ended, and whose worker cannot give them back, are free."""
     orphaned = (
         select(_S.c.pool, _S.c.name, _S.c.attempt)
         .select_from(_S.join(_A, _A.c.id == _S.c.attempt).outerjoin(_W, _W.c.id == _A.c.worker_id))
@@ -199,9 +219,11 @@ def _free_orphaned_slots(store: "Store") -> None:
     )
     with store.reading() as unit:
         if unit.execute(orphaned.limit(1)).first() is None:
-            return
+            return 0
     with store.writing() as unit:
-        for row in unit.execute(orphaned).fetchall():
+        rows = unit.execute(orphaned.limit(BATCH)).fetchall()
+        for row in rows:
             where = and_(_S.c.pool == row.pool, _S.c.name == row.name, _S.c.attempt == row.attempt)
             unit.execute(update(_S).where(where).values(attempt=None))
         hit("free_slots.before_commit")
+    return len(rows)

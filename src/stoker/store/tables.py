@@ -46,6 +46,7 @@ head = Table(
     Column("origin", ForeignKey("site.id"), primary_key=True),
     Column("epoch", Integer, primary_key=True),
     Column("seq", Big, nullable=False, doc="the last number given or received; journal to here"),
+    Column("swept", Big, nullable=False, default=0, doc="last item that followed the next row"),
     Column("pruned", Big, nullable=False, default=0, doc="how many of these rows were pruned"),
     Column("learned", Big, nullable=False, default=0, doc="estimates know the journal to here"),
     Column("upkeep_us", Big, nullable=False, default=0, doc="when estimates were last tended"),

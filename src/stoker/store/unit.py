@@ -158,11 +158,7 @@ def translated(dialect: Dialect) -> Iterator[None]:
 
 @contextmanager
 def transaction(
-    store: "Store",
-    *,
-    writes: bool,
-    dry_run: bool = False,
-    alone: bool = False,
+    store: "Store", *, writes: bool, dry_run: bool = False, alone: bool = False
 ) -> Iterator[Unit]:
     """Yield a unit; commit when the block ends, roll back when it raises, translating errors.
 
@@ -170,14 +166,16 @@ def transaction(
     an outage the next transaction has a new connection.
     """
     with store.identity.watched(), translated(store.dialect):
+        if writes:
+            store.give_way()
         unit = _begin(store, writes=writes, alone=alone)
+        began_s = time.monotonic()
         try:
             yield unit
             if writes:
                 hit("transaction.before_commit")
             if dry_run:
                 store.forget()
-            if dry_run:
                 unit.cursor.execute("ROLLBACK")
             elif writes:
                 unit.cursor.execute("COMMIT")
@@ -190,6 +188,8 @@ def transaction(
             _abandon(store, unit.cursor)
             raise
         finally:
+            if writes:
+                store.note_held(time.monotonic() - began_s)
             with suppress(*store.dialect.driver_errors):
                 unit.cursor.close()
 
@@ -315,6 +315,17 @@ class Store:
     def reading(self) -> AbstractContextManager[Unit]:
         """A transaction that reads one state of the store."""
         return transaction(self, writes=False)
+
+    def give_way(self) -> None:
+        """Others that wait to write go first, where this thread's last transaction was a long one."""
+        held_s = getattr(self._local, "held_s", 0.0)
+        if held_s:
+            self._local.held_s = 0.0
+            self.dialect.give_way(held_s)
+
+    def note_held(self, held_s: float) -> None:
+        """A transaction of this thread has kept others from writing for so long."""
+        self._local.held_s = held_s
 
     def forget(self) -> None:
         """Drop what is known of pipelines: a transaction is about to be undone that may have told it."""

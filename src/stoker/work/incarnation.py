@@ -279,10 +279,11 @@ class Incarnation:
                     self.claims.hurry()
             if now_s < self._promoted_s:
                 return
-            self._promoted_s = now_s + PROMOTE_S
             due_us = fleet.next_due_us(self._store)
             if due_us is not None and due_us <= now_us and reap.promote_due(self._store):
-                self.claims.hurry()
+                self.claims.hurry()  # there may be more: the next turn sees to that
+            else:
+                self._promoted_s = now_s + PROMOTE_S
 
     # -------------------------------------------------------------------------------------- orders
 

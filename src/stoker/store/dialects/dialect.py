@@ -63,6 +63,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def give_way(self, held_s: float) -> None:
+        """Before another transaction that writes: the thread's last held its locks for so long."""
+        ...
+
     def begin_read(self, cursor: Any) -> int:
         """Begin a transaction that sees one state of the store and writes nothing; the clock."""
         ...

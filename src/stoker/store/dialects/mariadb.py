@@ -84,6 +84,9 @@ class MariadbDialect:
         cursor.execute((_WRITE_ALONE if alone else _WRITE) + ("" if waits else " NOWAIT"))
         return _clock(cursor)
 
+    def give_way(self, held_s: float) -> None:
+        """Locks are of rows, and the server has queues for them."""
+
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

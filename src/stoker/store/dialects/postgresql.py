@@ -78,6 +78,9 @@ class PostgresqlDialect:
         text = _WRITE_ALONE if alone else _WRITE
         return _begin(cursor, text if waits else text.replace("; ", _AT_ONCE))
 
+    def give_way(self, held_s: float) -> None:
+        """Locks are of rows, and the server has queues for them."""
+
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""
         return _begin(cursor, _READ)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 
 from stoker.errors import Refused, StokerError, StoreGone, Unavailable
+from stoker.store.dialects import turns
 from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED
 from stoker.store.dialects.holder import stopped_holder
 from stoker.store.dialects.sqlite_file import CHANGED, SqliteFile, never_close, read_only
@@ -100,15 +101,14 @@ class SqliteDialect:
     def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:  # noqa: ARG002 - it always is
         """Take the one write lock at once, so that no transaction fails half-way for it."""
         self._file.check()
-        if waits:
-            cursor.execute("BEGIN IMMEDIATE")
-        else:
-            cursor.execute(f"PRAGMA busy_timeout = {GLANCE_MS}")
-            try:
-                cursor.execute("BEGIN IMMEDIATE")
-            finally:
-                cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        limit_ms = BUSY_TIMEOUT_MS if waits else GLANCE_MS
+        turns.begin(cursor, self._file.path.parent, limit_s=limit_ms / 1000)
         return time.time_ns() // 1000
+
+    def give_way(self, held_s: float) -> None:
+        """There is one lock for all: whoever held it for long lets those who wait for it go first."""
+        if held_s > turns.LONG_S:
+            turns.give_way(self._file.path.parent)
 
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot; writers go on beside it."""

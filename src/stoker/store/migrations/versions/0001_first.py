@@ -391,6 +391,7 @@ def upgrade() -> None:
         sa.Column("origin", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("seq", BIG, nullable=False),
+        sa.Column("swept", BIG, nullable=False),
         sa.Column("pruned", BIG, nullable=False),
         sa.Column("learned", BIG, nullable=False),
         sa.Column("upkeep_us", BIG, nullable=False),

@@ -1,0 +1,244 @@
+"""However many rows a verb is about, each transaction changes few, so that a worker keeps its lease."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from stoker.errors import Unavailable
+from stoker.model.pipeline import Pipeline, Run, Step
+from stoker.model.selection import Selection
+from stoker.model.settings import Pool, Retention
+from stoker.model.states import TaskState
+from stoker.project import janitor
+from stoker.store import (
+    control,
+    fleet,
+    fold,
+    gone,
+    ordering,
+    pools,
+    prune,
+    reap,
+    tables,
+)
+from stoker.store.dialects import sqlite, turns
+from store.rig import ME, Rig
+
+N = 160
+FEW = 10  # rows in a transaction, in this test
+ROWS = 8 * FEW  # that one transaction may change: of each task its row, its journal, item and slot
+STEPS = (
+    Step(name="one", action=Run(text="true"), pools={"ram": 1}),
+    Step(name="two", action=Run(text="true"), after=("one",)),
+)
+
+
+@pytest.fixture
+def database():
+    return "sqlite"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Batches are small, so that a few hundred rows are many."""
+    from stoker.store import condense, forget, paging
+
+    for module, name in (
+        (reap, "BATCH"), (fold, "FOLD_ROWS"), (paging, "PAGE"), (control, "RERUN"),
+        (gone, "BATCH"), (ordering, "BATCH"), (forget, "WINDOW"), (condense, "WINDOW"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, FEW)
+
+
+@pytest.fixture
+def changed(store, monkeypatch):
+    """Rows that each transaction changed, as SQLite counts them."""
+    counts = []
+    begin = store.writing
+
+    @contextmanager
+    def writing(**more):
+        with begin(**more) as one:
+            driver = one.cursor.connection
+            before = driver.total_changes
+            yield one
+            counts.append(driver.total_changes - before)
+
+    monkeypatch.setattr(store, "writing", writing)
+    return counts
+
+
+@pytest.fixture
+def many(rig):
+    pools.set_pools(rig.store, [Pool(name="ram", slots=tuple(map(str, range(N))))])
+    rig.apply(Pipeline(name="line", folder="/project", steps=STEPS))
+    rig.push(*(f"k{number:04}" for number in range(N)))
+    fold.fold(rig.store)
+    rig.is_forged = False
+    return rig
+
+
+def all_tasks(rig: Rig, state: TaskState, **columns) -> None:
+    """Every task of the first step is in this state, without a word in the journal."""
+    rig.is_forged = True
+    task = tables.task
+    values = {"state": state.value, "lane": None} | columns
+    with rig.store.writing() as one:
+        step = one.execute(tables.step.select().where(tables.step.c.name == "one")).one()
+        one.execute(task.update().where(task.c.step_id == step.id).values(**values))
+
+
+def leave_back_off(rig):
+    all_tasks(rig, TaskState.READY, not_before_us=1)
+    yield
+    assert reap.promote_all_due(rig.store) == N
+
+
+def hold_over_back_off(rig):
+    all_tasks(rig, TaskState.HELD, not_before_us=1)
+    yield
+    assert reap.promote_all_due(rig.store) == N
+
+
+def lose(rig):
+    worker = rig.worker(slots=N)
+    for _ in range(0, N, FEW):
+        assert len(rig.claim(worker, FEW)) == FEW
+    yield
+    assert reap.reap(rig.store, dead_workers=[worker]).attempts == N
+
+
+def lose_workers(rig):
+    for number in range(N):
+        rig.lapse(rig.worker(host=f"h{number}"))
+    yield
+    assert reap.reap(rig.store).workers == N
+
+
+def free_slots(rig):
+    worker = rig.worker(slots=N)
+    for _ in range(0, N, FEW):
+        rig.claim(worker, FEW)
+    rig.is_forged = True
+    with rig.store.writing() as one:
+        one.execute(tables.attempt.update().values(state=5))
+        one.execute(tables.worker.update().values(state=1))
+    yield
+    reap.reap(rig.store)
+
+
+def retry(rig):
+    all_tasks(rig, TaskState.FAILED)
+    yield
+    assert control.retry(rig.store, Selection(), ME).total == N
+
+
+def cancel(rig):
+    yield
+    assert control.cancel(rig.store, Selection(), ME).total == 2 * N
+
+
+def hold(rig):
+    yield
+    assert control.hold(rig.store, Selection(), ME).total == 2 * N
+    assert control.release(rig.store, Selection(), ME).total == 2 * N
+
+
+def rerun(rig):
+    all_tasks(rig, TaskState.DONE)
+    yield
+    assert control.rerun(rig.store, Selection(steps=("one",)), ME).total >= N
+
+
+def fold_all(rig):
+    control.cancel(rig.store, Selection(), ME)
+    yield
+    assert fold.fold(rig.store)
+
+
+def fold_a_new_step(rig):
+    three = Step(name="three", action=Run(text="true"))
+    rig.apply(Pipeline(name="line", folder="/project", steps=(*STEPS, three)))
+    yield
+    assert fold.fold(rig.store)
+
+
+def reorder(rig):
+    rig.is_forged = True
+    with rig.store.writing() as one:
+        one.execute(tables.task.update().values(okey=1 << 40))
+    yield
+    ordering.look_after(rig.store, refresh_s=60, at_once=True)
+
+
+def begin_elsewhere(rig):
+    yield
+    gone.begin_again_elsewhere(rig.store)
+
+
+def forget(rig):
+    control.cancel(rig.store, Selection(), ME)
+    fold.fold(rig.store)
+    yield
+    kept = Retention(items={"cancelled": 0.0}, journal=0.0)
+    assert prune.prune(rig.store, kept).items == N
+
+
+def delete_temporary(rig):
+    yield
+    janitor.remove_temporary(rig.store)
+
+
+VERBS = (
+    leave_back_off, hold_over_back_off, lose, lose_workers, free_slots, retry, cancel, hold, rerun,
+    fold_all, fold_a_new_step, reorder, begin_elsewhere, forget, delete_temporary,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_no_transaction_changes_more_than_a_few_rows(many, verb, changed):
+    steps = verb(many)
+    next(steps)
+    changed.clear()
+    next(steps, None)
+    assert max(changed, default=0) <= ROWS
+    if not many.is_forged:
+        many.check()
+
+
+def test_who_waits_to_write_gets_in_between_the_transactions_of_a_long_verb(rig):
+    """SQLite by itself lets whoever comes again at once have the lock again and again."""
+    begun, over = threading.Event(), threading.Event()
+    waits = []
+
+    def beat():
+        worker = rig.worker()
+        begun.set()
+        while not over.is_set():
+            began = len(passed)
+            fleet.renew(rig.store, worker, lease_s=60)
+            waits.append(len(passed) - began)
+
+    passed = []
+    other = threading.Thread(target=beat)
+    other.start()
+    assert begun.wait(30)
+    for _ in range(12):
+        with rig.store.writing():
+            time.sleep(2 * turns.LONG_S)
+        passed.append(1)
+    over.set()
+    other.join(30)
+    assert len(waits) >= 5, "it was let in again and again"
+    assert sorted(waits)[-2] <= 2
+
+
+def test_a_writer_waits_for_the_lock_no_longer_than_it_should(rig, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
+    with rig.store.writing(), ThreadPoolExecutor(1) as pool:
+        late = pool.submit(rig.worker)
+        with pytest.raises(Unavailable, match="locked by another process"):
+            late.result(timeout=30)
