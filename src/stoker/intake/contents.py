@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from stoker.errors import Unavailable
-from stoker.intake.groups import fingerprint_of, is_of_parts
-from stoker.intake.listing import measure_folder
+from stoker.intake.fields import content_of, is_of_parts
+from stoker.intake.found import measure_folder
 from stoker.model.saying import has_content
 from stoker.store import sources
 
@@ -131,7 +131,7 @@ def _parts_as_taken(pipeline: "Pipeline", one: sources.Unread) -> list[str]:
         paths = [str(one.meta[name]) for name in source.parts if name in one.meta]
         if paths and os.path.realpath(paths[0]) == one.path:
             parts = [(os.path.realpath(path), _content_at(path)) for path in paths]
-            if has_content(one.fingerprint, fingerprint_of(parts)):
+            if has_content(one.fingerprint, content_of(parts)):
                 return paths
     return []
 
@@ -141,7 +141,7 @@ def _content_at(path: str) -> str:
     found = os.stat(path)
     if not stat.S_ISDIR(found.st_mode):
         return f"{found.st_size}:{found.st_mtime_ns}"
-    return ":".join(map(str, measure_folder(path)))
+    return measure_folder(path).content
 
 
 def _checksum_of(paths: "Sequence[str]", leisure: "_Leisure | None" = None) -> str:

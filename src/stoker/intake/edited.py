@@ -21,8 +21,9 @@ import xxhash
 from stoker.errors import UserError
 from stoker.intake import texts
 from stoker.intake.answer import SUFFIX, Answer, write_report
+from stoker.intake.found import check_is_file
 from stoker.intake.listed import listed_items
-from stoker.intake.listing import Listing, check_is_file
+from stoker.intake.listing import Listing
 from stoker.intake.patterns import edited_files
 from stoker.intake.settle import Look, look
 from stoker.intake.source import Find, Mark, Over, Refusal

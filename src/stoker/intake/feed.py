@@ -173,7 +173,7 @@ class FeedSource:
             folder=self._pipeline.folder,
             columns=[param.name for param in self._pipeline.params],
         )
-        return replace(item, meta=self._meta(name, document))
+        return replace(item, meta={**item.meta, **self._meta(name, document)})
 
     def _given(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters as the document has them."""

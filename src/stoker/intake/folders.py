@@ -15,7 +15,7 @@ from stoker.errors import UserError
 from stoker.intake.admission import Admission
 from stoker.intake.complete import Completeness
 from stoker.intake.contents import checksum_if_touched
-from stoker.intake.groups import Fields
+from stoker.intake.fields import Fields
 from stoker.intake.listing import Listing
 from stoker.intake.looks import FolderLooks, Settling, now_us
 from stoker.intake.names import Names

@@ -7,20 +7,23 @@ on. Nothing here writes anything.
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from stoker.errors import UserError
+from stoker.intake.fields import PART, Fields, found_parts, gathered, lack_of
+from stoker.intake.found import check_rights, found_at, kind_of, measure_folder, moment
 from stoker.intake.patterns import PathFilter
 from stoker.intake.reach import check_reach
 from stoker.model.item import NewItem, is_plain_key, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.saying import NOTHING, Saying, mark_of
-from stoker.spec.keys import absolute_path, key_for_path, key_from_template
+from stoker.model.source import Source
+from stoker.spec.keys import absolute_path, key_for_path, key_from_template, place_in_source
 from stoker.spec.params import check_params
 
 PLAIN_NAME_LIMIT = 300  # characters up to which a key cannot be too long in bytes
 _CACHED_FOLDERS = 10_000
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
 _NO_META: Mapping[str, Any] = {}
 
 Refuse = Callable[[str], None]
@@ -58,6 +61,7 @@ class Listing:
         self.given = dict(given or {})
         self._project_folder = project_folder
         self._is_plain = pipeline.key is None
+        self._has_fields = any(one.fields is not None for one in pipeline.sources)
         self._values: Values | None = None
         self._folders: dict[str, tuple[str, str] | None] = {}
         self._filter = PathFilter(pipeline, project_folder)
@@ -114,7 +118,7 @@ class Listing:
         path = os.path.join(folder, key)
         if self.pipeline.items is ItemKind.FOLDERS:
             return self._folder_item(path, values)
-        return self._file(path, _look(path), values)
+        return self._file(path, found_at(path), values)
 
     def _checked(
         self, given: Mapping[str, object], *, columns: Collection[str] = (), where: str
@@ -179,7 +183,7 @@ class Listing:
 
     def _files(self, path: str) -> Iterator[NewItem]:
         """Yield the file at `path`, or the files below it if it is a folder."""
-        found = _look(path)
+        found = found_at(path)
         if stat.S_ISDIR(found.st_mode):
             check_reach(path, self._project_folder)
             yield from self.files_below(path)
@@ -196,7 +200,7 @@ class Listing:
             self.refuse(f"`{folder}` holds no file that pipeline `{self.pipeline.name}` takes")
 
     def _single_file(self, path: str) -> Iterator[NewItem]:
-        yield self._file(path, _look(path), self._be_checked())
+        yield self._file(path, found_at(path), self._be_checked())
 
     def file_at(
         self,
@@ -233,9 +237,27 @@ class Listing:
                 f"`{path}` is neither a file nor a folder, but {kind_of(found.st_mode)}; "
                 f"the items of pipeline `{self.pipeline.name}` are files"
             )
-        if not os.access(path, os.R_OK):
-            raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
-        return self._item_of(path, found, values)
+        check_rights(path)
+        place = place_in_source(path, self.pipeline) if self._has_fields else None
+        if place is None or place[0].fields is None:
+            return self._item_of(path, found, values)
+        return self._named_file(path, found, values, *place)
+
+    def _named_file(
+        self, path: str, found: os.stat_result, values: "Values", source: Source, inside: str
+    ) -> NewItem:
+        """Return the item that a source with `fields` makes of a file: with all of its parts."""
+        fields = Fields(source)
+        named = fields.read(inside)
+        if not source.parts:
+            return self._item_of(path, found, values, named)
+        named.pop(PART)
+        folder = os.path.dirname(absolute_path(path))
+        parts = found_parts(fields, folder, named)
+        lack = lack_of(fields, parts)
+        if lack is not None:
+            raise UserError(f"`{path}`: {lack}")
+        return gathered(fields, folder, named, parts, partial(self._item_of, values=values))
 
     def _item_of(
         self,
@@ -245,9 +267,10 @@ class Listing:
         meta: Mapping[str, Any] = _NO_META,
         own_name: str | None = None,
     ) -> NewItem:
+        """Return the item of a file; its key ends with `own_name`, or is its folder if that is empty."""
         default, real = self._key_and_path(path)
         if own_name is not None:
-            default = "/".join([*default.split("/")[:-1], own_name])
+            default = "/".join(filter(None, (default.rpartition("/")[0], own_name)))
         mtime_ns = found.st_mtime_ns
         return NewItem(
             key=default if self._is_plain else self._own_key(default, real, values.params, meta),
@@ -255,7 +278,7 @@ class Listing:
             params=values.params,
             meta=meta,
             size_bytes=found.st_size,
-            mtime_us=_moment(mtime_ns),
+            mtime_us=moment(mtime_ns),
             fingerprint=f"{found.st_size}:{mtime_ns}{values.mark}",
             mark=values.mark,
             saying=values.saying,
@@ -266,27 +289,29 @@ class Listing:
         yield self._folder_item(path, self._be_checked())
 
     def _folder_item(
-        self, path: str, values: "Values", meta: Mapping[str, Any] = _NO_META
+        self, path: str, values: "Values", meta: Mapping[str, Any] | None = None
     ) -> NewItem:
-        found = _look(path)
+        found = found_at(path)
         if not stat.S_ISDIR(found.st_mode):
             raise UserError(
                 f"`{path}` is no folder; the items of pipeline `{self.pipeline.name}` are folders "
                 '(`items = "files"` takes files)'
             )
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
+        check_rights(path, is_folder=True)
+        if meta is None:
+            place = place_in_source(path, self.pipeline) if self._has_fields else None
+            meta = _NO_META if place is None else Fields(place[0]).read(place[1])
         check_reach(path, self._project_folder, with_project=True)
         default, real = self._key_and_path(path.rstrip("/") or "/")
-        size_bytes, mtime_ns, files = measure_folder(real)
+        measured = measure_folder(real)
         return NewItem(
             key=default if self._is_plain else self._own_key(default, real, values.params, meta),
             path=real,
             params=values.params,
             meta=meta,
-            size_bytes=size_bytes,
-            mtime_us=_moment(mtime_ns),
-            fingerprint=f"{size_bytes}:{mtime_ns}:{files}{values.mark}",
+            size_bytes=measured.size_bytes,
+            mtime_us=moment(measured.mtime_ns),
+            fingerprint=measured.content + values.mark,
             mark=values.mark,
             saying=values.saying,
             priority=self.priority,
@@ -324,62 +349,3 @@ class Listing:
             self._folders.clear()
         self._folders[folder] = shared
         return shared
-
-
-def _look(path: str) -> os.stat_result:
-    """Return what is at `path`, a link followed; UserError if nothing is."""
-    try:
-        return os.stat(path)
-    except FileNotFoundError:
-        if os.path.lexists(path):
-            raise UserError(f"`{path}` is a link to nothing; repair or remove it") from None
-        is_whole = path.startswith("/")
-        here = "" if is_whole else f"; paths are relative to where you are, `{os.getcwd()}`"
-        raise UserError(f"`{path}` is not there{here}") from None
-
-
-def _moment(mtime_ns: int) -> int:
-    """Return microseconds of a year that a calendar has: times of files can be set to anything."""
-    return max(_FIRST_US, min(mtime_ns // 1000, _LAST_US))
-
-
-def measure_folder(path: str) -> tuple[int, int, int]:
-    """Return total size, newest modification and number of the files in a folder."""
-    total, newest, files = 0, os.stat(path).st_mtime_ns, 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            found = os.lstat(os.path.join(folder, name))
-            total += found.st_size
-            newest = max(newest, found.st_mtime_ns)
-            files += 1
-    return total, newest, files
-
-
-def check_is_file(path: str) -> None:
-    """Raise UserError if something else than a file is there: a named pipe is never opened."""
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else kind_of(mode)
-        raise UserError(f"`{path}` is not a file, but {kind}; put a file there, or another path")
-
-
-_KINDS = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
-
-def kind_of(mode: int) -> str:
-    """Return what something is that is neither a file nor a folder, in words."""
-    return next((word for is_kind, word in _KINDS if is_kind(mode)), "something else")
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())

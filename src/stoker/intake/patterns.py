@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from stoker.intake.answer import SUFFIX
+from stoker.intake.fields import Fields
 from stoker.model.globs import matches
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source
@@ -54,6 +55,7 @@ class PathFilter:
         inside = os.path.relpath(real, os.path.realpath(source.folder or ""))
         start = "" if inside == "." else inside + "/"
         pattern, exclude = source.glob, source.exclude
+        fields = Fields(source)
 
         def is_taken(name: str) -> bool:
             path = start + name
@@ -61,6 +63,7 @@ class PathFilter:
                 name not in own
                 and matches(path, pattern)
                 and not any(matches(path, one) for one in exclude)
+                and fields.of(path) is not None
             )
 
         return is_taken

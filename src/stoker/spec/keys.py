@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stoker.model.pipeline import Pipeline
+    from stoker.model.source import Source
 
 
 def key_for_path(path: str, *, pipeline: Pipeline, project_folder: str) -> str:
@@ -27,15 +28,23 @@ def key_for_path(path: str, *, pipeline: Pipeline, project_folder: str) -> str:
     A link that is the item itself keeps its own name; links in the folders before it do not matter:
     a path lies in a folder if it does so as written, or once both are resolved.
     """
+    within = place_in_source(path, pipeline)
+    if within is not None:
+        return key_of(within[1])
     written = absolute_path(path)
-    folders = [source.folder for source in pipeline.sources if source.folder is not None]
-    folders.sort(key=len, reverse=True)
-    for candidates in (folders, [project_folder]):
-        for folder in candidates:
-            inside = _relative(written, folder)
-            if inside is not None:
-                return key_of(inside)
-    return key_of(written.lstrip("/"))
+    inside = _relative(written, project_folder)
+    return key_of(written.lstrip("/") if inside is None else inside)
+
+
+def place_in_source(path: str, pipeline: Pipeline) -> tuple[Source, str] | None:
+    """Return the innermost source in whose folder the path is, and the path there; None if none."""
+    written = absolute_path(path)
+    folders = [(one.folder, one) for one in pipeline.sources if one.folder is not None]
+    for folder, source in sorted(folders, key=lambda pair: len(pair[0]), reverse=True):
+        inside = _relative(written, folder)
+        if inside is not None:
+            return source, inside
+    return None
 
 
 def absolute_path(path: str) -> str:

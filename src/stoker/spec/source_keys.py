@@ -45,7 +45,9 @@ class SourceTable(Table):
         description="names of files, by glob, that list which others in their folder are complete",
     )
     fields: str | None = Field(
-        default=None, description="how names are made, as `{run}_{part}.fastq`; kept in `meta`"
+        default=None,
+        description="how names are made, as `{run}_{part}.fastq`, or with a slash the paths in the "
+        "folder; chooses the files, and is kept in `meta`",
     )
     parts: Parts = Field(default={})
     overdue: Annotated[Time, Field(gt=0)] = 86_400.0

@@ -136,33 +136,46 @@ def _command(table: SourceTable, path: Path, findings: Findings) -> Command | No
 
 
 def _check_names(table: SourceTable, items: str, path: Path, findings: Findings) -> None:
-    """Tell what is wrong with the keys that speak of files' names."""
+    """Report what is wrong with the keys that describe names of files."""
     for index, suffix in enumerate(table.temporary):
         if not suffix or "/" in suffix:
             findings.add((*path, "temporary", index), "a suffix is the end of a name: `.part`")
-    for key in ("manifest", "fields"):
-        if (getattr(table, key) or "").startswith("/"):
-            findings.add((*path, key), f"`{key}` is a pattern for names, not a path")
+    if (table.manifest or "").startswith("/"):
+        findings.add((*path, "manifest"), "`manifest` is a pattern for names, not a path")
     if table.complete_when is not None:
         _check_companion(table.complete_when, (*path, "complete_when"), findings)
-    names = FIELD.findall(table.fields or "")
-    if table.fields is not None and not names:
-        message = "`fields` names no field"
-        findings.add((*path, "fields"), message, "write for example `{run}_{part}.fastq`")
-    elif len(set(names)) < len(names):
-        findings.add((*path, "fields"), "a field stands there twice")
+    if table.fields is not None:
+        _check_fields(table.fields, items, (*path, "fields"), findings)
     if table.parts:
-        _check_parts(table.parts, names, items, (*path, "parts"), findings)
+        _check_parts(table.parts, table.fields or "", items, path, findings)
+
+
+def _check_fields(fields: str, items: str, path: Path, findings: Findings) -> None:
+    names = FIELD.findall(fields)
+    if fields.startswith("/"):
+        message = "`fields` is a pattern for paths in the source's folder, not an absolute path"
+        findings.add(path, message)
+    elif not names:
+        findings.add(path, "`fields` names no field", "write for example `{run}_{part}.fastq`")
+    elif len(set(names)) < len(names):
+        findings.add(path, "a field stands there twice")
+    elif items == "folders" and "/" in fields:
+        message = "each folder directly in the source's is an item, so `fields` has no slash"
+        findings.add(path, message, "write a pattern for the folders' names")
 
 
 def _check_parts(
-    parts: Mapping[str, str], names: list[str], items: str, path: Path, findings: Findings
+    parts: Mapping[str, str], fields: str, items: str, of_source: Path, findings: Findings
 ) -> None:
+    names, path = FIELD.findall(fields), (*of_source, "parts")
     if items == "folders":
         findings.add(path, "an item of this pipeline is a folder; `parts` are files")
     elif "part" not in names or len(names) < 2:
         message = "with `parts`, `fields` has `{part}` and what the parts have in common"
         findings.add(path, message, 'write `fields = "{run}_{part}.fastq"`')
+    elif "{part}" in fields.rpartition("/")[0]:
+        message = "the parts of an item are in one folder, so `{part}` is in the file's name"
+        findings.add((*of_source, "fields"), message, "write `{part}` after the last slash")
     elif len(set(parts.values())) < len(parts):
         findings.add(path, "two parts are written alike")
     elif clash := sorted(set(parts) & set(names)):

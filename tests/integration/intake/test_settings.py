@@ -17,6 +17,7 @@ run = "true"
 FOLDER = '[pipelines.p]\n[pipelines.p.sources.s]\nfolder = "data"\nsettle = "0s"\n'
 PLACES = {
     "folder": FOLDER,
+    "parts": f'{FOLDER}fields = "{{run}}_{{part}}.dat"\nparts = ["a"]\n',
     "folders": FOLDER.replace("[pipelines.p]\n", '[pipelines.p]\nitems = "folders"\n', 1),
     "list": FOLDER.replace('folder = "data"', 'list = "names"'),
     "table": FOLDER.replace('folder = "data"', 'table = "t.csv"'),
