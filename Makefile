@@ -27,6 +27,7 @@ demo: $(demo)/.ready ## run the seismology example on the recordings that ObsPy 
 .PHONY: test
 test: $(dev)/.ready ## run all tests
 	@requirements/servers
+	@requirements/shells
 	$(dev)/bin/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 .PHONY: explore

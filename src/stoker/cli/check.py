@@ -23,8 +23,9 @@ def check(scope: Scope, as_json: bool) -> int:
 
     Every problem is told at once, with its line, also those of included files. Ends with 2 if there
     is one. Warnings are about what may be missing on this host only, such as a python module, about
-    an output that every item would publish at the same path, and about what others can read: a
-    password in the file, a `.stoker` that is open to them.
+    an output that every item would publish at the same path, about values that may become code, a
+    name or an option of the command that gets them, and about what others can read: a password in
+    the file, a `.stoker` that is open to them.
     """
     try:
         project = scope.project(is_quiet=True)
@@ -59,14 +60,19 @@ def _tell(problems: "Sequence[Problem]", warnings: list[str], *, as_json: bool) 
 
 
 def _warnings(project: "Project") -> list[str]:
-    """What the file may not be able to do on this host."""
+    """What the file may not be able to do on this host, and where values or others may do harm."""
     from stoker.project.privacy import left_open
+    from stoker.spec.cautions import find_cautions
     from stoker.spec.modules import check_python
 
     found = [f"{what}: {remedy}" for what, remedy in left_open(project.settings)]
     for pipeline in project.pipelines.values():
         found += [f"pipeline `{pipeline.name}`: {message}" for message in check_python(pipeline)]
         for step in pipeline.steps:
+            found += [
+                f"pipeline `{pipeline.name}`: step `{step.name}`: {caution}"
+                for caution in find_cautions(pipeline, step)
+            ]
             program = _missing_program(step)
             if program is not None:
                 found.append(

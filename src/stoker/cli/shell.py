@@ -43,10 +43,10 @@ def shell(scope: Scope, key: str, step: str, pipeline: str | None, line: str | N
                 where = made if made is not None else "what it makes here"
                 say(f"output {name}: {visible(where)} (published at {visible(target)})")
             rc = Path(root, "rc")
-            rc.write_text(_rc(rehearsal.step.prepare), encoding="utf-8")
+            rc.write_bytes(os.fsencode(f"{rehearsal.setting}\nPS1='(stoker) \\w\\$ '\n"))
             words = ["-c", f'. "$STOKER_RC"\n{line}'] if line else ["--rcfile", str(rc), "-i"]
             environment = {
-                **rehearsal.env,
+                **rehearsal.before,
                 "STOKER_COMMAND": str(script),
                 "STOKER_RC": str(rc),
             }
@@ -56,7 +56,3 @@ def shell(scope: Scope, key: str, step: str, pipeline: str | None, line: str | N
             return done.returncode if done.returncode >= 0 else 128 - done.returncode
         finally:
             shutil.rmtree(root, ignore_errors=True)
-
-
-def _rc(prepare: str | None) -> str:
-    return f"{prepare or ''}\nPS1='(stoker) \\w\\$ '\n"

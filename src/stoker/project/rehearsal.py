@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Rehearsal:
     """What it takes to do an attempt by hand.
 
-    `env` is the whole environment, `own` what Stoker and the step set of it. `outputs` maps each
+    `before` is the environment in which `prepare` runs, without any value of the attempt; `own` is
+    what Stoker and the step set after it. `outputs` maps each
     output's name to where the tool writes it (None: picked up after the end) and where it would be
     published. `script` is the command as bash text, `python` steps included.
     """
@@ -30,7 +31,7 @@ class Rehearsal:
     step: Step
     folder: str
     scratch: str
-    env: Mapping[str, str]
+    before: Mapping[str, str]
     own: Mapping[str, str]
     outputs: Mapping[str, tuple[str | None, str]]
     script: str
@@ -42,8 +43,14 @@ class Rehearsal:
             if made is not None:
                 os.makedirs(os.path.dirname(made), exist_ok=True)
 
+    @property
+    def setting(self) -> str:
+        """Bash text that does `prepare` and then sets what the attempt has of its own."""
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.own.items()]
+        return "\n".join([self.step.prepare or "", *exports]).strip("\n")
+
     def as_text(self) -> str:
-        """Return a bash script that does it all: folders, environment, `prepare`, the command."""
+        """Return a bash script that does it all: folders, `prepare`, environment, the command."""
         lines = [
             f"# step {self.step.name} of {_on_one_line(self.claimed.key)}, as Stoker runs it",
             f"mkdir -p {shlex.quote(self.scratch)} && cd {shlex.quote(self.scratch)}",
@@ -51,10 +58,7 @@ class Rehearsal:
         folders = [os.path.dirname(made) for made, _ in self.outputs.values() if made is not None]
         if folders:
             lines.append(shlex.join(["mkdir", "-p", *dict.fromkeys(folders)]))
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in self.own.items()]
-        if self.step.prepare:
-            lines.append(self.step.prepare)
-        lines.append(self.script)
+        lines += [self.setting, self.script]
         for name, (made, target) in self.outputs.items():
             where = _on_one_line(made) if made is not None else "what matches its pattern here"
             lines.append(f"# output {name}: {where} would be published at {_on_one_line(target)}")
@@ -106,7 +110,7 @@ def rehearse(
         step=step,
         folder=pipeline.folder,
         scratch=scratch,
-        env=env,
+        before={name: value for name, value in base.items() if name in env},
         own={name: value for name, value in env.items() if base.get(name) != value},
         outputs=outputs,
         script=(

@@ -2,9 +2,8 @@
 
 A value is never spliced into the text. It is given to bash as a positional argument, taken into a
 variable by a first line that we write, and the text gets a reference to that variable, quoted as
-its place needs. So a wrong guess about a place could at worst split a word; what would run a value
-as code are the places where bash itself does that with a variable's content (arithmetic,
-subscripts, `eval` and its like), and those are refused, by `spec.placement`.
+its place needs. So a wrong guess about a place could at worst split a word. Bash itself runs the
+content of a variable in some constructs; `spec.evaluation` says what values may contain there.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stoker.errors import UserError
-from stoker.spec.arithmetic import first_doubt
-from stoker.spec.placement import find_form
-from stoker.spec.places import Form, Misplaced, Spot
+from stoker.spec.placement import find_place, first_doubt
+from stoker.spec.places import Form, Misplaced, Placed, Spot
 from stoker.spec.values import Arity
 
 if TYPE_CHECKING:
@@ -44,12 +42,19 @@ class Script:
     """A shell text in which every value is a variable.
 
     Its arguments are the `scalars`, then for each of `lists` the number of its words and the words.
+    `prelude` takes them apart; `body` is the author's text with references to the variables.
     """
 
-    text: str
+    prelude: str
+    body: str
     scalars: tuple[Callable[[Context], str], ...]
     lists: tuple[Slot, ...]
     troubles: tuple[Trouble, ...]
+
+    @property
+    def text(self) -> str:
+        """What bash is given."""
+        return self.prelude + self.body
 
     @property
     def values(self) -> int:
@@ -60,30 +65,31 @@ class Script:
 def place_values(parts: Sequence[str | Slot]) -> Script:
     """Return the script for a compiled `run` text; its `troubles` say what cannot be done."""
     slots = [part for part in parts if not isinstance(part, str)]
-    if not slots:
-        return Script("".join(map(str, parts)), (), (), ())
     literal = "".join(part for part in parts if isinstance(part, str))
+    if not slots:
+        return Script("", literal, (), (), ())
     if PREFIX in literal:
         hint = "name it differently"
         message = f"variables that begin with `{PREFIX}` are Stoker's own"
-        return Script(literal, (), (), (Trouble(slots[0].offset, message, hint),))
-    text, spots = _stand_in(parts)
-    root = _parser().parse(text).root_node
+        return Script("", literal, (), (), (Trouble(slots[0].offset, message, hint),))
+    text, spots = stand_in(parts)
+    root = parse(text)
     broken = first_doubt(root)
     if broken is not None:
-        return Script(text.decode("utf-8", "surrogatepass"), (), (), (_unreadable(broken, slots),))
-    forms: list[Form] = []
+        readable = text.decode("utf-8", "surrogatepass")
+        return Script("", readable, (), (), (_unreadable(broken, slots),))
+    places: list[Placed] = []
     troubles: list[Trouble] = []
     for slot, spot in zip(slots, spots, strict=True):
         try:
-            forms.append(find_form(root, spot))
+            places.append(find_place(root, spot))
         except Misplaced as misplaced:
-            forms.append(Form.WORD)
+            places.append(Placed(Form.WORD))
             troubles.append(Trouble(slot.offset, misplaced.message, misplaced.hint))
-    return _assemble(parts, forms, troubles)
+    return _assemble(parts, places, troubles)
 
 
-def _stand_in(parts: Sequence[str | Slot]) -> tuple[bytes, list[Spot]]:
+def stand_in(parts: Sequence[str | Slot]) -> tuple[bytes, list[Spot]]:
     """Return the text with a plain word for each placeholder, and where those words are."""
     text = b""
     spots: list[Spot] = []
@@ -100,7 +106,6 @@ def _stand_in(parts: Sequence[str | Slot]) -> tuple[bytes, list[Spot]]:
                 name=part.reference.name,
                 arity=Arity.ONE if joined else part.reference.arity,
                 is_integer=part.reference.is_integer and not joined,
-                is_absolute=part.reference.is_absolute and not joined,
             )
         )
         text += word
@@ -124,39 +129,36 @@ _REFERENCES = {
     Form.INNER: "${{{0}}}",
     Form.WORDS: '${{{0}[@]+"${{{0}[@]}}"}}',
     Form.NUMBER: "{0}",
-    Form.INTEGER: '"${{{0}}}"',
-    Form.PROGRAM: '"${{{0}}}"',
 }
 
 
 def _assemble(
-    parts: Sequence[str | Slot], forms: Sequence[Form], troubles: list[Trouble]
+    parts: Sequence[str | Slot], places: Sequence[Placed], troubles: list[Trouble]
 ) -> Script:
     """Return the script: a first part that takes the arguments apart, then the text."""
-    scalars: dict[tuple[str, str | None, Form], str] = {}
+    scalars: dict[tuple[str, str | None, bool], str] = {}
     lists: dict[str, tuple[str, Slot]] = {}
     getters: list[Callable[[Context], str]] = []
     body = ""
-    remaining = iter(forms)
+    remaining = iter(places)
     for part in parts:
         if isinstance(part, str):
             body += part
             continue
-        form = next(remaining)
-        if form is Form.WORDS:
+        place = next(remaining)
+        if place.form is Form.WORDS:
             fresh = (f"{PREFIX}list_{len(lists) + 1}", part)
             variable = lists.setdefault(part.reference.name, fresh)[0]
         else:
-            guard = form if form in _GUARDS else Form.WORD
-            known = (part.reference.name, part.separator, guard)
+            known = (part.reference.name, part.separator, place.is_operand)
             if known not in scalars:
                 scalars[known] = f"{PREFIX}{len(scalars) + 1}"
-                getters.append(_guarded(part, guard))
+                getters.append(_integer(part) if place.is_operand else part.text)
             variable = scalars[known]
-        body += _REFERENCES[form].format(variable)
+        body += _REFERENCES[place.form].format(variable)
     prelude = _prelude(list(scalars.values()), [variable for variable, _ in lists.values()])
     slots = tuple(slot for _, slot in lists.values())
-    return Script(prelude + body, tuple(getters), slots, tuple(troubles))
+    return Script(prelude, body, tuple(getters), slots, tuple(troubles))
 
 
 def _prelude(scalars: Sequence[str], lists: Sequence[str]) -> str:
@@ -172,34 +174,27 @@ def _prelude(scalars: Sequence[str], lists: Sequence[str]) -> str:
     return prelude
 
 
-def _guarded(slot: Slot, form: Form) -> Callable[[Context], str]:
-    check = _GUARDS.get(form)
-    if check is None:
-        return slot.text
-
+def _integer(slot: Slot) -> Callable[[Context], str]:
     def get(context: Context) -> str:
         text = slot.text(context)
-        check(slot.reference.name, text)
+        if not re.fullmatch(r"-?[0-9]+", text):
+            name = slot.reference.name
+            raise UserError(
+                f"`{{{name}}}` stands where bash calculates and is no integer: {text!r}"
+            )
         return text
 
     return get
 
 
-def _check_number(name: str, text: str) -> None:
-    if not re.fullmatch(r"-?[0-9]+", text):
-        raise UserError(f"`{{{name}}}` stands where bash calculates and is no integer: {text!r}")
+# `${x:$n}`, `${x: -$n}` and `${x:0:$n}`, over which the grammar stumbles.
+_OFFSET = re.compile(rb"(\$\{[\w@]+(?:\[[^\]\n]*\])?:(?:[^}:\n\"'$]*:)? ?)(-?\$)(?=\w)")
 
 
-def _check_program(name: str, text: str) -> None:
-    if not text.startswith("/"):
-        raise UserError(f"`{{{name}}}` stands as a program and is no absolute path: {text!r}")
-
-
-_GUARDS = {
-    Form.NUMBER: _check_number,
-    Form.INTEGER: _check_number,
-    Form.PROGRAM: _check_program,
-}
+def parse(text: bytes) -> Node:
+    """Return the syntax tree of a shell text, in which an offset `$n` appears as a plain name."""
+    plain = _OFFSET.sub(lambda found: found[1] + b"_" * len(found[2]), text)
+    return _parser().parse(plain).root_node
 
 
 def _parser() -> Parser:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import UserError
 from stoker.model.pipeline import Argv, Python, Run
 from stoker.spec import targets
+from stoker.spec.evaluation import PROMPTS, SHELLS, START_FILES
+from stoker.spec.guard import Guard
 from stoker.spec.names import BadName, Place, resolve
 from stoker.spec.parts import Literal, parse
 from stoker.spec.values import Arity, Slot, is_empty, to_words
@@ -24,19 +26,25 @@ if TYPE_CHECKING:
     from stoker.spec.values import Context
 
 # Variables through which a program or a shell would run what they hold.
-_CODE_VARIABLES = frozenset(
+CODE_VARIABLES = frozenset(
     [
-        "BASH_ENV",
-        "ENV",
-        "PS0",
-        "PS1",
-        "PS2",
-        "PS4",
-        "PROMPT_COMMAND",
+        *PROMPTS,
+        *START_FILES,
         "LD_PRELOAD",
         "LD_AUDIT",
         "PERL5OPT",
+        "PERL5DB",
         "PYTHONSTARTUP",
+        "PYTHONBREAKPOINT",
+        "RUBYOPT",
+        "NODE_OPTIONS",
+        "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "R_PROFILE",
+        "R_PROFILE_USER",
+        "GIT_SSH_COMMAND",
+        "RSYNC_RSH",
+        "LESSOPEN",
     ]
 )
 
@@ -99,7 +107,9 @@ class Text:
 class StepPlan:
     """A step, ready to make its command and its targets for one attempt after another."""
 
-    __slots__ = ("_base", "_constant", "_env", "_folder", "_targets", "_words", "needs_produced")
+    __slots__ = (
+        "_base", "_constant", "_env", "_folder", "_guard", "_targets", "_words", "needs_produced",
+    )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline, step: Step, compiler: Compiler) -> None:
         self._folder = pipeline.folder
@@ -110,6 +120,8 @@ class StepPlan:
             for output in step.outputs
         ]
         compiler.check_env(self._env)
+        start_files = [name for name in START_FILES if name in step.env]
+        self._guard = Guard(step.name, compiler.shell_texts, compiler.slots, start_files)
         self.needs_produced = (
             compiler.uses_produced
             or isinstance(step.action, Python)
@@ -127,6 +139,7 @@ class StepPlan:
 
     def command(self, context: Context) -> Command:
         """Return what to start for this attempt; UserError where a value cannot be given."""
+        self._guard.check(context)
         if self._constant is not None:
             return self._constant
         argv = list(self._base)
@@ -157,6 +170,8 @@ class Compiler:
     def __init__(self, pipeline: Pipeline, step: Step) -> None:
         self.findings: list[Finding] = []
         self.uses_produced = False
+        self.slots: list[Slot] = []  # of the command and of `env`
+        self.shell_texts: dict[str, str] = {}  # as bash gets them, by the keys that hold them
         self._pipeline = pipeline
         self._step = step
 
@@ -177,6 +192,8 @@ class Compiler:
             self.uses_produced |= reference.step is not None
             parts.append(Slot(reference, part.separator, part.offset))
         text = Text(tuple(parts))
+        if place is Place.COMMAND:
+            self.slots.extend(text.slots)
         if text.alone is None or place is not Place.COMMAND or path[0] == "env":
             self._check_lists(path, template, text)
         return text
@@ -185,18 +202,17 @@ class Compiler:
         self, action: Run | Argv | Python
     ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
         """Return the words of the command that never change, and what makes the ones after them."""
-        match action:
-            case Run():
-                return self._run(action)
-            case Argv():
-                return self._argv(action)
-            case Python():
-                return (), ()
+        if isinstance(action, Python):
+            return (), ()
+        made = self._run(action) if isinstance(action, Run) else self._argv(action)
+        if self.shell_texts and self._step.prepare:
+            self.shell_texts["prepare"] = self._step.prepare
+        return made
 
     def check_env(self, env: Mapping[str, Text]) -> None:
         """Find variables of `env` through which a value would become code."""
         for name, text in env.items():
-            if name in _CODE_VARIABLES and text.slots:
+            if name in CODE_VARIABLES and text.slots:
                 message = f"`{name}` is run as code by what it is given to, so it takes no value"
                 self.find(("env", name), text.slots[0].offset, message, "", "")
 
@@ -220,16 +236,25 @@ class Compiler:
     ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
         base: list[str] = []
         words: list[Callable[[Context], Sequence[str]]] = []
+        all_texts: list[Text] = []
         for index, word in enumerate(action.words):
             if isinstance(word, str):
-                made = _make_word(self.text(("argv", index), word))
+                texts = [self.text(("argv", index), word)]
+                made = _make_word(texts[0])
             else:
                 texts = [self.text(("argv", index, at), text) for at, text in enumerate(word)]
                 made = _make_group(texts)
+            all_texts += texts
             if not words and isinstance(made, tuple):
                 base.extend(made)
             else:
                 words.append(_always(made) if isinstance(made, tuple) else made)
+        written = [
+            "".join(part if isinstance(part, str) else "$x" for part in text.parts)
+            for text in all_texts
+        ]
+        if any(word.rpartition("/")[2] in SHELLS for word in written):
+            self.shell_texts["argv"] = "\n".join(written)
         return tuple(base), tuple(words)
 
     def _run(
@@ -239,6 +264,7 @@ class Compiler:
 
         text = self.text(("run",), action.text)
         script = place_values(text.parts)
+        self.shell_texts["run"] = script.body
         for trouble in script.troubles:
             message, hint, doubt = trouble.message, trouble.hint, trouble.is_doubt
             found = Finding(("run",), trouble.offset, message, hint, action.text, is_doubt=doubt)

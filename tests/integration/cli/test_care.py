@@ -120,6 +120,79 @@ def test_check_warns_of_outputs_that_only_one_item_can_have(lab):
     assert "output `one` has one path for all items" in warning
 
 
+def test_check_warns_of_values_that_may_become_code_or_options(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p.steps.s]
+        run = '''
+        x={key}
+        eval "tool $x"
+        rm -f {name}
+        '''
+        [pipelines.p.steps.t]
+        argv = ["tool", "{key}"]
+        """,
+    )
+    ended = lab("check")
+    assert "no problems" in ended.err
+    told = [line for line in ended.err.splitlines() if "as code" in line or "option" in line]
+    assert len(told) == 3
+    assert "step `s`: line 2 of `run`: `eval` runs `tool $x` as code" in told[0]
+    assert "step `s`: line 3 of `run`: `{name}` may begin with `-`, which `rm`" in told[1]
+    assert "step `t`: `{key}` may begin with `-`, which `tool`" in told[2]
+
+
+def test_a_name_that_bash_would_run_fails_before_anything_starts(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p]
+        items = "records"
+        [pipelines.p.steps.s]
+        run = 'count() { local n=$1; echo $((n + 1)); }; touch ran; count {key} > {out.o}'
+        outputs.o = "results/{key}"
+        retries = 3
+        """,
+    )
+    assert "no problems" in lab("check").err
+    bad = f"BASH_VERSINFO[$(touch {lab.folder}/pwned)]"
+    lab("push", "p", bad, "7")
+    ended = lab("run", code=1)
+    (failed,) = [row for row in lab("attempts", "--json").rows if row["state"] == "failed"]
+    assert failed["reason"].startswith(
+        "`{key}` contains `$`, and `run` of step `s` has `((`, with which bash may run such a value"
+    )
+    assert "parameter of type `integer`" in failed["reason"]
+    assert (failed["started_at"], failed["number"]) == (None, 1)
+    assert not (lab.folder / "pwned").exists()
+    assert "1 failed" in ended.out + ended.err
+    by_hand = lab("shell", "--command", "true", "--pipeline", "p", "--", bad, "s", code=2)
+    assert "`{key}` contains `$`" in by_hand.err
+
+
+def test_prepare_gets_no_value_by_hand_either(lab):
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p]
+        items = "records"
+        [pipelines.p.params]
+        n = { type = "string" }
+        [pipelines.p.steps.s]
+        prepare = 'export SEEN="<${STOKER_PARAM_N:-}>"; export STOKER_PARAM_N=other'
+        argv = ["printenv", "SEEN", "STOKER_PARAM_N"]
+        """,
+    )
+    lab("push", "p", "k", "--set", "n=$(id)")
+    lab("run")
+    assert lab("logs", "k").out.split() == ["<>", "$(id)"]
+    assert lab("shell", "k", "s", "--command", 'bash "$STOKER_COMMAND"').out == "<>\n$(id)\n"
+    script = lab("show", "k", "--as-command").out
+    done = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=True)
+    assert done.stdout == "<>\n$(id)\n"
+
+
 def test_a_project_is_begun_where_its_store_can_lie(lab):
     good = lab.folder / 'it\'s "one" ü\n#?%41'
     lab("init", str(good))

@@ -16,7 +16,7 @@ from stoker.model.pipeline import (
 )
 from stoker.model.task import AttemptId, Produced
 from stoker.spec.parts import Literal, Placeholder, parse
-from stoker.spec.template import compile_step, find_mistakes
+from stoker.spec.template import CODE_VARIABLES, compile_step, find_mistakes
 from unit.spec.shell_cases import context_of, pipeline_of
 
 
@@ -270,7 +270,20 @@ def test_record_has_no_path():
     )
 
 
-@pytest.mark.parametrize("name", ["BASH_ENV", "ENV", "PS4", "LD_PRELOAD"])
+def test_the_variables_that_are_run_are_all_there():
+    """Dropping one from the list drops it from the test below as well."""
+    of_bash = "BASH_ENV ENV PS0 PS1 PS2 PS3 PS4 PROMPT_COMMAND"
+    of_the_loader = "LD_PRELOAD LD_AUDIT"
+    of_languages = (
+        "PERL5OPT PERL5DB PYTHONSTARTUP PYTHONBREAKPOINT RUBYOPT NODE_OPTIONS JAVA_TOOL_OPTIONS "
+        "JDK_JAVA_OPTIONS R_PROFILE R_PROFILE_USER"
+    )
+    of_programs = "GIT_SSH_COMMAND RSYNC_RSH LESSOPEN"
+    names = f"{of_bash} {of_the_loader} {of_languages} {of_programs}".split()
+    assert sorted(CODE_VARIABLES) == sorted(names)
+
+
+@pytest.mark.parametrize("name", sorted(CODE_VARIABLES))
 def test_values_do_not_go_into_variables_that_are_run(name):
     assert "run as code" in mistakes(env={name: "{params.x}"})[0].message
     assert mistakes(env={name: "/lib/x"}) == []
