@@ -12,6 +12,7 @@ from stoker.store import fold
 from stoker.store.register import CHUNK, register
 from stoker.store.registered import Registered
 from stoker.store.sources import KnownSource, advance, conclude, find_source, open_items
+from stoker.store.unhurried import if_free
 
 if TYPE_CHECKING:
     from stoker.model.item import NewItem
@@ -143,7 +144,9 @@ class Taker:
                     # A folder with something that could not be taken is read, and told of, again.
                     is_clear = not (since.conflicts or since.refused)
                     folders = find.folders if is_clear else ()
-                    advance(self._store, known, cursor=find.cursor, folders=folders)
+                    # Where all was known, looking again costs less than waiting for the store's lock.
+                    with if_free(self._store, wanted=not since.touched):
+                        advance(self._store, known, cursor=find.cursor, folders=folders)
                     hit("source.advanced")
                     since = Registered(most=_MOST_TOLD)
                 elif isinstance(find, Refusal):

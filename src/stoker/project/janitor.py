@@ -14,6 +14,7 @@ from stoker.store.gone import begin_again_elsewhere
 from stoker.store.pruned import Pruned
 from stoker.store.reap import promote_all_due, reap
 from stoker.store.terms import retention_of
+from stoker.store.unhurried import if_free
 from stoker.work import leftovers, threads
 from stoker.work.patience import Patience
 from stoker.work.scratch import wipe
@@ -139,7 +140,8 @@ def tidy_once(store: "Store") -> None:
     begin_again_elsewhere(store)
     remove_temporary(store)
     fold.fold(store)
-    ordering.look_after(store, at_once=True)
+    with if_free(store):
+        ordering.look_after(store, at_once=True)
     retention = retention_of(store)
     if not retention.is_nothing:
         prune.prune(store, retention)

@@ -15,6 +15,7 @@ from stoker.store.catalog import catalog
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
+from stoker.store.reading_first import reading_first
 from stoker.store.unit import Prepared, Unit, as_a_whole, param
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:
     return Reaped(workers, attempts)
 
 
-@as_a_whole
+@reading_first
 def _declare_dead(store: "Store", known: Sequence[int]) -> int:
     workers = 0
     with store.writing() as unit:
@@ -117,7 +118,7 @@ def promote_due(store: "Store") -> int:
     return len(rows)
 
 
-@as_a_whole
+@reading_first
 def _lose_once(store: "Store") -> int:
     with store.writing() as unit:
         lost = _lose_some(unit)
@@ -206,7 +207,7 @@ def _reason(row: Any) -> str:
     return f"its worker `{row.name}` on `{row.host}` died or lost its lease"
 
 
-@as_a_whole
+@reading_first
 def _free_orphaned_slots(store: "Store") -> int:
     """Some slots of attempts that have ended, and whose worker cannot give them back, are free."""
     orphaned = (
@@ -217,9 +218,6 @@ def _free_orphaned_slots(store: "Store") -> int:
             or_(_W.c.id.is_(None), _W.c.state != WorkerState.ALIVE.value),
         )
     )
-    with store.reading() as unit:
-        if unit.execute(orphaned.limit(1)).first() is None:
-            return 0
     with store.writing() as unit:
         rows = unit.execute(orphaned.limit(BATCH)).fetchall()
         for row in rows:

@@ -25,6 +25,7 @@ from stoker.store.contents import (
 )
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
+from stoker.store.reading_first import reading_first
 from stoker.store.redo import redo_item
 from stoker.store.registered import EXAMPLES, Registered
 from stoker.store.steps import StepEntry
@@ -75,6 +76,7 @@ def register(
     done = done if done is not None else Registered()
     came = Origin(by_user or user(), reason, source_id, done.most)
     chunk: dict[str, NewItem] = {}
+    verb = _look_at_chunk  # what is known takes no lock; where there is news, there is more of it
     for item in items:
         if item.key in chunk:
             if chunk[item.key].path == item.path:
@@ -84,10 +86,12 @@ def register(
             continue
         chunk[item.key] = item
         if len(chunk) >= CHUNK:
-            done.add(_register_chunk(store, pipeline, chunk, came, dry_run=dry_run))
+            some = verb(store, pipeline, chunk, came, dry_run=dry_run)
+            verb = _register_chunk if some.opened else _look_at_chunk
+            done.add(some)
             chunk = {}
     if chunk:
-        done.add(_register_chunk(store, pipeline, chunk, came, dry_run=dry_run))
+        done.add(verb(store, pipeline, chunk, came, dry_run=dry_run))
     return done
 
 
@@ -145,6 +149,9 @@ def _register_chunk(
         done.registered += len(good)
         _note(unit, pipeline, [*touched, *(item.key for item in fresh)], came)
     return done
+
+
+_look_at_chunk = reading_first(_register_chunk)
 
 
 def _note(unit: Unit, pipeline: str, keys: Sequence[str], came: Origin) -> None:
@@ -258,6 +265,7 @@ def _insert(
 ) -> None:
     """New items are there with a task for each step; without steps, in quarantine."""
     items = [item.standing() if item.saying is not NOTHING else item for item in items]
+    unit.check_lock()
     first = unit.store.dialect.reserve_item_ids(unit.cursor, len(items))
     now, by_user, source_id = unit.now_us, came.by_user, came.source_id
     state = (ItemState.WAITING if steps else ItemState.QUARANTINED).value

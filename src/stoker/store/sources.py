@@ -21,7 +21,9 @@ from stoker.store.catalog import catalog
 from stoker.store.ids import digest_of
 from stoker.store.journal import to_json
 from stoker.store.moments import moment
+from stoker.store.reading_first import reading_first
 from stoker.store.rows import SourceRow
+from stoker.store.unhurried import if_free
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def _begin(store: "Store", pipeline: str, name: str, kind: str) -> KnownSource:
     return KnownSource(id=source_id, pipeline_id=pipeline_id, cursor={})
 
 
-@as_a_whole
+@reading_first
 def advance(
     store: "Store",
     source: KnownSource,
@@ -99,29 +101,44 @@ def advance(
 ) -> None:
     """The next look begins at `cursor`, and passes over `folders` while their stamps hold.
 
-    What they have passed is registered already. With neither, nothing is written.
+    What they have passed is registered already. Only what is new is written.
     """
     if cursor is None and not folders:
         return
     with store.writing() as unit:
         if cursor is not None:
-            values = {"cursor": to_json(cursor)}
-            unit.execute(update(_S).where(_S.c.id == source.id).values(**values))
+            text = to_json(cursor)
+            is_it = _S.c.id == source.id
+            if unit.execute(select(_S.c.cursor).where(is_it)).scalar() != text:
+                unit.execute(update(_S).where(is_it).values(cursor=text))
         for at in range(0, len(folders), _PAGE):
-            digests = [digest_of(path) for path, _ in folders[at : at + _PAGE]]
-            where = and_(_F.c.source_id == source.id, _F.c.digest.in_(digests))
-            unit.execute(delete(_F).where(where))
-        rows = [
-            {"source_id": source.id, "digest": digest_of(path), "path": path, "stamp": stamp}
-            for path, stamp in folders
-            if stamp is not None
-        ]
-        if rows:
-            unit.execute(insert(_F), rows)
+            _note_folders(unit, source, folders[at : at + _PAGE])
         hit("source.before_commit")
 
 
-@as_a_whole
+def _note_folders(unit: Unit, source: KnownSource, folders: Sequence[Folder]) -> None:
+    """These folders have these stamps; those without one are to be read again."""
+    given = {digest_of(path): (path, stamp) for path, stamp in folders}
+    where = and_(_F.c.source_id == source.id, _F.c.digest.in_(given))
+    rows = unit.execute(select(_F.c.digest, _F.c.stamp).where(where))
+    known = {bytes(row.digest): row.stamp for row in rows}
+    news = {
+        digest: (path, stamp)
+        for digest, (path, stamp) in given.items()
+        if known.get(digest) != stamp
+    }
+    old = [digest for digest in news if digest in known]
+    if old:
+        unit.execute(delete(_F).where(_F.c.source_id == source.id, _F.c.digest.in_(old)))
+    rows = [
+        {"source_id": source.id, "digest": digest, "path": path, "stamp": stamp}
+        for digest, (path, stamp) in news.items()
+        if stamp is not None
+    ]
+    if rows:
+        unit.execute(insert(_F), rows)
+
+
 def conclude(
     store: "Store",
     source: KnownSource,
@@ -131,13 +148,38 @@ def conclude(
     pending_for_s: float | None,
     trouble: str | None,
 ) -> None:
-    """A look has ended: how many items it brought, how much was not complete, what went wrong."""
+    """A look has ended: how many items it brought, how much was not complete, what went wrong.
+
+    If all that is new is when it looked, it does not wait for somebody who has locked the store.
+    """
+    trouble = None if trouble is None else trouble[:_TROUBLE_LIMIT]
+    is_news = bool(taken or pending) or _told(store, source) != (0, trouble)
+    with if_free(store, wanted=not is_news):
+        _conclude(store, source, taken, pending, pending_for_s, trouble)
+
+
+def _told(store: "Store", source: KnownSource) -> tuple[int, str | None]:
+    """Return what the source's last look left over, and what went wrong in it."""
+    with store.reading() as unit:
+        found = unit.execute(select(_S.c.pending, _S.c.trouble).where(_S.c.id == source.id))
+        return tuple(found.one())
+
+
+@as_a_whole
+def _conclude(
+    store: "Store",
+    source: KnownSource,
+    taken: int,
+    pending: int,
+    pending_for_s: float | None,
+    trouble: str | None,
+) -> None:
     with store.writing() as unit:
         since = None if pending_for_s is None else unit.now_us - int(pending_for_s * 1e6)
         values: dict[str, Any] = {
             "pending": pending,
             "pending_us": since,
-            "trouble": None if trouble is None else trouble[:_TROUBLE_LIMIT],
+            "trouble": trouble,
             "looked_us": unit.now_us,
         }
         if taken:

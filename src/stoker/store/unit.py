@@ -8,7 +8,6 @@ SQLAlchemy Core, compiled once for the dialect, and then executed as text on the
 import functools
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -23,8 +22,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from stoker.errors import Bug
 from stoker.failpoints import hit
+from stoker.store.changes import NeedsLock, is_change
+from stoker.store.connections import Connections
 from stoker.store.dialects import BrokenOff, Dialect
-from stoker.store.identity import Identity
 from stoker.store.rights import PRIVATE, Rights
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Prepared:
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
+        self.is_change = is_change(statement)
         self._compiled: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {}
 
     def compiled(self, store: "Store") -> tuple[str, tuple[str, ...], dict[str, Any]]:
@@ -93,9 +94,12 @@ class Unit:
     before the commit.
     """
 
-    __slots__ = ("connection", "cursor", "lanes", "now_us", "store")
+    __slots__ = ("connection", "cursor", "is_reading", "lanes", "now_us", "store")
 
-    def __init__(self, store: "Store", connection: Connection, cursor: Any, now_us: int) -> None:
+    def __init__(
+        self, store: "Store", connection: Connection, cursor: Any, now_us: int, *, is_reading: bool
+    ) -> None:
+        self.is_reading = is_reading
         self.store = store
         self.connection = connection
         self.cursor = cursor
@@ -104,6 +108,8 @@ class Unit:
 
     def run(self, statement: Prepared, **values: Any) -> Any:
         """Execute once; return the driver's cursor, for its rows or its row count."""
+        if statement.is_change:
+            self.check_lock()
         text, arguments = statement.arguments(self.store, values)
         self.cursor.execute(text, arguments)
         return self.cursor
@@ -112,6 +118,7 @@ class Unit:
         """Execute once for each row; return how many rows of the table were touched."""
         if not rows:
             return 0
+        self.check_lock()
         text, names, constants = statement.compiled(self.store)
         if constants:
             rows = [{**constants, **row} for row in rows]
@@ -125,6 +132,7 @@ class Unit:
         Of many rows, columns without a value in any of them are left out: drivers take long over each
         None, up to a quarter of the time where items have no files.
         """
+        self.check_lock()
         if len(rows) >= _MANY:
             columns = list(zip(*rows, strict=True))
             given = [column.count(None) < len(rows) for column in columns]
@@ -140,7 +148,14 @@ class Unit:
 
     def execute(self, statement: Any, values: Any = None) -> Any:
         """Execute a Core statement through SQLAlchemy; for what does not run once a task."""
+        if self.is_reading and is_change(statement):
+            raise NeedsLock
         return self.connection.execute(statement, values)
+
+    def check_lock(self) -> None:
+        """NeedsLock in a transaction that only reads; called before anything is changed."""
+        if self.is_reading:
+            raise NeedsLock
 
 
 @contextmanager
@@ -215,7 +230,7 @@ def _begin(store: "Store", *, writes: bool, alone: bool) -> Unit:
             if is_usable or is_new or not isinstance(error, store.dialect.driver_errors):
                 raise
         else:
-            return Unit(store, connection, cursor, now_us)
+            return Unit(store, connection, cursor, now_us, is_reading=not writes)
 
 
 def _abandon(store: "Store", cursor: Any) -> bool:
@@ -254,7 +269,7 @@ def param_list(name: str) -> Any:
     return bindparam(name, expanding=True, required=True)
 
 
-class Store:
+class Store(Connections):
     """One open store. Threads may share it: each gets a connection of its own.
 
     `versions` caches pipelines by version id; versions never change, so neither does an entry.
@@ -269,19 +284,13 @@ class Store:
         password_file: str | None = None,
         rights: Rights = PRIVATE,
     ) -> None:
-        self.dialect = dialect
-        self.engine = dialect.engine(url, password_file=password_file)
-        self.url = self.engine.url.render_as_string(hide_password=True)
+        super().__init__(dialect, dialect.engine(url, password_file=password_file))
         self.versions: dict[VersionId, Pipeline] = {}
         self.catalog: Catalog | None = None
         self.epoch = 1
-        self.identity = Identity(self.url)
         self.rights = rights
         self.host = socket.gethostname()
         self._folder = Path(folder or ".stoker").absolute()
-        self._local = threading.local()
-        self._connections: list[Connection] = []
-        self._lock = threading.Lock()
 
     @property
     def folder(self) -> Path:
@@ -296,7 +305,17 @@ class Store:
         With `dry_run` nothing, but the block sees what would have been. With `alone` no other
         transaction writes meanwhile: for the rare changes that concern every task.
         """
-        return transaction(self, writes=True, dry_run=dry_run, alone=alone)
+        writes = not getattr(self._local, "only_reads", False)
+        return transaction(self, writes=writes, dry_run=dry_run, alone=alone)
+
+    @contextmanager
+    def reading_only(self) -> Iterator[None]:
+        """In the block this thread's transactions raise NeedsLock before they change anything."""
+        self._local.only_reads = True
+        try:
+            yield
+        finally:
+            self._local.only_reads = False
 
     @contextmanager
     def without_waiting(self) -> Iterator[None]:
@@ -341,58 +360,3 @@ class Store:
         """Let a little of the store's free room go back to the disk; return whether there is more."""
         with translated(self.dialect):
             return self.dialect.give_back(self.connection())
-
-    def close(self) -> None:
-        """Close every connection that any thread opened. The store cannot be used afterwards."""
-        with self._lock:
-            for connection in self._connections:
-                if self.identity.gone is None:
-                    _close(connection)
-                else:
-                    self.dialect.keep_open(connection.connection.driver_connection)
-            self._connections.clear()
-        self.engine.dispose()
-
-    @property
-    def has_connection(self) -> bool:
-        """Whether this thread has a connection already."""
-        return getattr(self._local, "connection", None) is not None
-
-    def connection(self) -> Connection:
-        """Return this thread's connection, opening it if need be."""
-        found: Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = self.engine.connect()
-            self._local.connection = found
-            with self._lock:
-                self._connections.append(found)
-        return found
-
-    def break_off(self) -> None:
-        """Whoever waits for the database, in any thread, waits no longer: Unavailable.
-
-        For a server that has gone silent. Where nobody waits, the next transaction finds out, and
-        has a new connection. A local file has no such waits.
-        """
-        with self._lock:
-            for connection in self._connections:
-                with suppress(SQLAlchemyError, *self.dialect.driver_errors):
-                    self.dialect.sever(connection.connection.driver_connection)
-
-    def discard_connection(self) -> None:
-        """Close this thread's connection, which is of no use any more; the next will be a new one."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            return
-        self._local.connection = None
-        with self._lock:
-            if connection in self._connections:
-                self._connections.remove(connection)
-        _close(connection)
-
-
-def _close(connection: Connection) -> None:
-    """Close a connection that may have died already."""
-    with suppress(SQLAlchemyError):
-        connection.invalidate()
-        connection.close()

@@ -14,8 +14,9 @@ from stoker.store import tables
 from stoker.store.aftermath import TaskChanges
 from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
+from stoker.store.reading_first import reading_first
 from stoker.store.steps import StepEntry
-from stoker.store.unit import Unit, as_a_whole
+from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -35,7 +36,7 @@ class VersionChange:
     set_before: str | None = None  # `host:path` that set the version before
 
 
-@as_a_whole
+@reading_first
 def apply_version(
     store: "Store",
     pipeline: Pipeline,
