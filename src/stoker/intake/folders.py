@@ -5,6 +5,7 @@ on two looks. So each look measures every folder that is an item, known ones too
 added to them.
 """
 
+import math
 import os
 import time
 from collections.abc import Generator, Mapping
@@ -106,6 +107,9 @@ class FoldersSource:
             self.pending_for_s = max(0.0, (now_us() - self._looks.oldest_us()) / 1e6)
             if self.pending_for_s >= self._declared.overdue_s:
                 self.trouble = "\n".join([overdue_in_words(self.pending_for_s), *lacking[:_SHOWN]])
+            elif not self._is_staying and math.isinf(self._looks.due_us):
+                self.pending = 0  # what is left lacks something that no waiting brings
+                self.trouble = "\n".join(lacking[:_SHOWN])
         self._pace.end()
 
     def _moved(self) -> set[str]:
@@ -139,7 +143,7 @@ class FoldersSource:
             if not (is_settled or name in moved):
                 continue
             path = f"{self._root}/{name}"
-            lack = self._completeness.lack(path)
+            lack = self._completeness.lack(path) or self._names.unfinished_in(path)
             if lack is None and not self._is_as_seen(path, item):
                 continue  # what completes it came after it was measured
             if lack is None:

@@ -10,6 +10,9 @@ from stoker.model.source import Source
 from stoker.spec.names import split_suffix
 
 OWN_FILES = frozenset({"stoker.toml"})
+_OF_COPY = re.compile(
+    r"\..+\.(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{5,}"
+)  # as rsync names it: `.b.fq.X7s8dQ`
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 
 
@@ -47,6 +50,15 @@ class Names:
             )
 
         return takes
+
+    def unfinished_in(self, folder: str) -> str | None:
+        """Return in words a name in a folder, at any depth, under which something is still written."""
+        for at, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                if name.endswith(self._temporary) or _OF_COPY.fullmatch(name):
+                    inside = os.path.relpath(os.path.join(at, name), folder)
+                    return f"`{inside}` in it has the name of a file that is still being written"
+        return None
 
     def belongs(self, name: str) -> bool:
         """Whether a file of that name says something about others: a companion or a manifest."""

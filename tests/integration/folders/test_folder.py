@@ -16,6 +16,7 @@ from stoker.intake.contents import Contents
 from stoker.intake.looks import FolderLooks
 from stoker.intake.reading import FolderReader
 from stoker.intake.source import Over
+from stoker.model.source import TEMPORARY
 from stoker.project.sources import take_sources
 from stoker.store import rebuild, sources
 
@@ -369,6 +370,42 @@ def test_a_folder_is_an_item(yard):
     yard.take_until(lambda: yard.keys() == ["run1"])
     (yard.incoming / "run1" / "b").write_text("b")
     yard.take_until(lambda: yard.rows()["run1"].generation == 2)
+
+
+UNFINISHED = [f"b.fq{suffix}" for suffix in TEMPORARY]
+
+
+@pytest.mark.parametrize(
+    "name", [*UNFINISHED, ".b.fq.X7s8d", ".b.fq.abcdeF", "deep/b.fq.part", "d.tmp/b"]
+)
+def test_a_folder_with_a_temporary_name_in_it_is_not_complete(yard, name):
+    yard.declare(f"{QUICK}\noverdue = '0.01s'", 'items = "folders"')
+    unfinished = yard.incoming / "run1" / name
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_text("half")
+    yard.take_until(lambda: "is still being written" in (yard.source.trouble or ""))
+    assert yard.keys() == []
+    top = yard.incoming / "run1" / name.split("/")[0] if "d.tmp" in name else unfinished
+    top.rename(yard.incoming / "run1" / "b")
+    yard.take_until(lambda: yard.keys() == ["run1"])
+
+
+@pytest.mark.parametrize(
+    "name", ["b.fq", ".hidden", ".config.json", ".b.fastq", "part", "x.temporary"]
+)
+def test_other_hidden_names_in_a_folder_keep_nothing_back(yard, name):
+    yard.declare(QUICK, 'items = "folders"')
+    (yard.incoming / "run1").mkdir()
+    (yard.incoming / "run1" / name).write_text("x")
+    yard.take_until(lambda: yard.keys() == ["run1"])
+
+
+def test_a_run_does_not_wait_for_a_folder_that_holds_a_temporary_name(yard):
+    yard.declare('settle = "0.05s"', 'items = "folders"')
+    (yard.incoming / "run1").mkdir()
+    (yard.incoming / "run1" / "b.part").write_text("half")
+    (done,) = yard.project.take_sources()
+    assert any("`b.part` in it has the name" in message for message in done.messages)
 
 
 def test_a_folder_renamed_into_place_is_an_item_at_once(yard):
