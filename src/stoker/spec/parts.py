@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stoker.model.pipeline import Argv, Run
+from stoker.model.pipeline import Argv, Python, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stoker.model.pipeline import Step
+    from stoker.model.pipeline import Pipeline, Step
 
 _NAME = r"[A-Za-z_]\w*(?:\.\w+)*(?::[^{}\n]{1,8})?"
 _PLACEHOLDER = re.compile(
@@ -69,10 +69,31 @@ def predecessors(texts: Sequence[str]) -> tuple[str, ...]:
 
 def step_texts(step: Step) -> list[str]:
     """Return all templates of a step."""
-    texts = [*step.env.values(), *(output.to for output in step.outputs)]
+    return [*command_texts(step), *(output.to for output in step.outputs)]
+
+
+def command_texts(step: Step) -> list[str]:
+    """Return the templates of a step's command and of its environment."""
+    texts = list(step.env.values())
     if isinstance(step.action, Run):
         texts.append(step.action.text)
     elif isinstance(step.action, Argv):
         for word in step.action.words:
             texts.extend([word] if isinstance(word, str) else word)
     return texts
+
+
+def files_used(pipeline: Pipeline, step: Step) -> tuple[str, ...]:
+    """Return which files of an item the step's command names: `item`, and parts as `meta.r1`.
+
+    A shell text or a command uses the item where it holds `{item}` or `STOKER_ITEM`. What a Python
+    function opens is not known: it is taken to use the item if no step comes before its own.
+    """
+    if isinstance(step.action, Python):
+        return () if step.after else ("item",)
+    of_parts = {f"meta.{part}" for source in pipeline.sources for part in source.parts}
+    texts = command_texts(step)
+    found = {"item"} if any("STOKER_ITEM" in text for text in texts) else set()
+    for text in texts:
+        found |= {part.name for part in parse(text) if isinstance(part, Placeholder)}
+    return tuple(sorted(found & {"item", *of_parts}))

@@ -124,8 +124,9 @@ class Executor:
             if not holds:
                 reason = f"`when` is false: {recipe.step.when}"
                 return Ending(AttemptState.CANCELLED, Verdict.SKIP, reason, "`when` is false")
-        if claimed.path is not None and not os.path.lexists(claimed.path):
-            reason = f"the item's file `{shown(claimed.path)}` is gone"
+        missing = recipe.missing_file(claimed)
+        if missing is not None:
+            reason = f"the item's file `{shown(missing)}` is gone"
             return Ending(AttemptState.FAILED, Verdict.RETRY, reason, "the item's file is gone")
         return None
 

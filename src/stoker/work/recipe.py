@@ -14,6 +14,7 @@ from stoker.model.pipeline import Pipeline, Python
 from stoker.model.task import Claimed
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
+from stoker.spec.parts import files_used
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.work.checks import shown
@@ -51,6 +52,7 @@ class Recipe:
         self.step = step
         self.plan = compile_step(pipeline, step)
         self.condition = None if step.when is None else Condition(step.when)
+        self._files = files_used(pipeline, step)
         self.is_python = isinstance(step.action, Python)
         self.key = (first.version_id, step.name)
         self.prepared: Mapping[str, str] | None = None if step.prepare else os.environ
@@ -63,6 +65,14 @@ class Recipe:
         self._argv: list[bytes] | None = None
         self._kept: dict[tuple[str, int, int | None], list[bytes]] = {}
         self._shown = ""
+
+    def missing_file(self, claimed: Claimed) -> str | None:
+        """Return a file of the item that the command names and that is not there; None if none is."""
+        for name in self._files:
+            path = claimed.path if name == "item" else claimed.meta.get(name.removeprefix("meta."))
+            if isinstance(path, str) and not os.path.lexists(path):
+                return path
+        return None
 
     @property
     def shared(self) -> dict[str, str]:

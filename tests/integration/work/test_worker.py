@@ -132,12 +132,33 @@ def test_a_condition_that_cannot_be_decided_fails_and_says_so(rig):
 
 
 def test_a_missing_file_fails_before_anything_starts(rig):
-    rig.write('[pipelines.p.steps.s]\nrun = "true"', items="files")
+    rig.write('[pipelines.p.steps.s]\nrun = "cat {item}"', items="files")
     rig.push_file(rig.folder / "gone", "k")
     rig.work()
     seen = rig.attempts()["k"]
     assert (seen.state, seen.row.pid) == ("failed", None)
     assert seen.reason == f"the item's file `{rig.folder}/gone` is gone"
+
+
+def test_steps_that_do_not_name_the_item_run_when_its_file_is_gone(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.first]
+        run = "echo $(basename {key}) > {out.n}"
+        outputs.n = "results/{key}.n"
+        [pipelines.p.steps.second]
+        argv = ["cat", "{in.first.n}"]
+        [pipelines.p.steps.by_name]
+        run = 'cat "$STOKER_ITEM"'
+        after = ["second"]
+        """,
+        items="files",
+    )
+    rig.push_file(rig.folder / "gone", "k")
+    rig.work()
+    assert rig.task_states() == {"k/first": "done", "k/second": "done", "k/by_name": "failed"}
+    failed = next(one for one in rig.attempts().values() if one.step == "by_name")
+    assert "is gone" in failed.reason
 
 
 @pytest.mark.parametrize(
