@@ -72,6 +72,15 @@ def tell_applied(change: "Applied") -> None:
 
 def _tell_version(one: "VersionChange") -> None:
     say(f"pipeline `{one.pipeline}`: version {one.number}")
+    if one.renamed_from is not None:
+        say(f"  it was `{one.renamed_from}`; its items, tasks, history and outputs carry over")
+    for old, new in one.steps_renamed.items():
+        say(f"  step `{new}` was `{old}`; its tasks, history and outputs carry over")
+    for step in one.renamed_too_late:
+        say(
+            f"  step `{step}` has tasks of its own, so that nothing carries over to it; "
+            f"`stoker adopt {one.pipeline} --step {step}` takes over outputs that exist"
+        )
     for step, n in one.tasks_created.items():
         say(f"  new step `{step}`: {plural(n, 'task')} to do")
     for step, n in one.tasks_cancelled.items():

@@ -147,6 +147,7 @@ class Step:
     exits: Mapping[int, Verdict] = field(default_factory=dict)
     error_markers: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    renamed_from: str | None = None  # the step whose tasks, history and outputs are its own
 
     def output(self, name: str) -> Output:
         """Return the output of that name; KeyError if there is none."""
@@ -176,6 +177,7 @@ class Pipeline:
     sources: tuple[Source, ...] = ()
     extract: str | tuple[str, ...] | None = None  # `module:function`, or the words of a command
     rules: Rules = field(default_factory=Rules)
+    renamed_from: str | None = None  # the pipeline whose items are its own
 
     def step(self, name: str) -> Step:
         """Return the step of that name; KeyError if there is none."""

@@ -81,6 +81,7 @@ class Builder:
                 findings=self._findings,
             ),
             steps=sort_steps(steps, self._path, self._findings),
+            renamed_from=table.renamed_from,
         )
 
     def _param(self, name: str, table: ParamTable) -> Param:
@@ -179,6 +180,7 @@ class Builder:
             exits=self._exits(self._own_or_default(path, "exits"), merged.exits),
             error_markers=tuple(merged.error_markers),
             causes=tuple(Cause(match=c.match, say=c.say, do=c.do) for c in merged.causes),
+            renamed_from=table.renamed_from,
         )
         implied = predecessors([*step_texts(step), *_templates_of_values(step)])
         others = [other for other in implied if other in pipeline.steps and other != name]

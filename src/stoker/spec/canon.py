@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import Bug
@@ -17,11 +19,15 @@ from stoker.model.pipeline import Pipeline
 from stoker.spec.revive import revive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import TypeAdapter
 
     from stoker.model.pipeline import Step
 
 _STEP_BODY = ("name", "action", "prepare", "outputs", "env", "when", "exits", "error_markers")
+_IN_STEP = re.compile(r"(\{in\.)([a-z][a-z0-9_]*)(?=\.)")  # as templates name an earlier step
+_OF_STEP = re.compile(r"(\bvalues\.)([a-z][a-z0-9_]*)")  # as conditions do
 
 
 def dump_pipeline(pipeline: Pipeline) -> str:
@@ -60,11 +66,24 @@ def interface_hash(pipeline: Pipeline) -> str:
     )
 
 
-def body_hash(step: Step) -> str:
-    """Return the hash of what decides on the results of a step."""
+def body_hash(step: Step, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the hash of what decides on the results of a step.
+
+    `names` are steps that have another name, old to new: the hash is that of the step after it.
+    """
     whole = asdict(step)
     kind = type(step.action).__name__
-    return _hash({"kind": kind, **{name: whole[name] for name in _STEP_BODY}})
+    body = {"kind": kind, **{name: whole[name] for name in _STEP_BODY}}
+    if not names:
+        return _hash(body)
+
+    def renamed(found: re.Match[str]) -> str:
+        return found[1] + names.get(found[2], found[2])
+
+    body["name"] = names.get(step.name, step.name)
+    if step.when is not None:
+        body["when"] = _OF_STEP.sub(renamed, step.when)
+    return _hash_of_text(_IN_STEP.sub(renamed, _dump(body)))
 
 
 def pipeline_body_hash(pipeline: Pipeline) -> str:
@@ -73,7 +92,11 @@ def pipeline_body_hash(pipeline: Pipeline) -> str:
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(_dump(value).encode("ascii")).hexdigest()[:16]
+    return _hash_of_text(_dump(value))
+
+
+def _hash_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
 def _dump(value: Any) -> str:

@@ -33,6 +33,7 @@ def check_pipeline(
     """
     path: Path = ("pipelines", pipeline.name)
     _check_key(pipeline, path, findings)
+    _check_renames(pipeline, path, findings)
     for step in pipeline.steps:
         place = (*path, "steps", step.name)
         _check_templates(pipeline, step, place, findings)
@@ -44,6 +45,22 @@ def check_pipeline(
         _check_patterns(step, place, findings)
         _check_prepare(pipeline, step, place, findings)
         _check_outputs(step, place, findings)
+
+
+def _check_renames(pipeline: Pipeline, path: Path, findings: Findings) -> None:
+    steps = {step.name: step for step in pipeline.steps}
+    first: dict[str, str] = {}
+    for name, step in steps.items():
+        old = step.renamed_from
+        if old is None:
+            continue
+        other = first.setdefault(old, name)
+        place = (*path, "steps", name, "renamed_from")
+        if other != name:
+            findings.add(place, f"`{other}` and `{name}` are both renamed from `{old}`")
+        elif old in steps and steps[old].renamed_from is None:
+            message = f"`{name}` is renamed from `{old}`, which is still a step of this pipeline"
+            findings.add(place, message, "take `renamed_from` out, or rename that one too")
 
 
 def _check_key(pipeline: Pipeline, path: Path, findings: Findings) -> None:

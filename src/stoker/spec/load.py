@@ -189,6 +189,12 @@ class _Shared:
             built = Builder(name, folder, of_pipeline, file.findings).build(pipeline)
             check_sources(built, self._project_folder, file.findings)
             check_pipeline(built, file.findings, pools=self._pools, secrets=self._secrets)
+            if built.renamed_from in table.pipelines:
+                place = ("pipelines", name, "renamed_from")
+                message = (
+                    f"`{name}` is renamed from `{built.renamed_from}`, which is still a pipeline"
+                )
+                file.findings.add(place, message, "take one of the two out")
             pipelines[name] = built
         return pipelines
 

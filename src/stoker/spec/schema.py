@@ -170,6 +170,10 @@ class StepTable(DefaultsTable):
     outputs: dict[Name, Annotated[OutputTable, BeforeValidator(_long_output)]] = Field(
         default={}, description="what it writes, and where that is published"
     )
+    renamed_from: Name | None = Field(
+        default=None,
+        description="what the step was called before: its tasks, history and outputs carry over",
+    )
 
 
 class PipelineTable(Table):
@@ -198,6 +202,11 @@ class PipelineTable(Table):
     )
     defaults: DefaultsTable = DefaultsTable()
     steps: dict[Name, StepTable] = Field(default={}, description="the steps")
+    renamed_from: Name | None = Field(
+        default=None,
+        description="what the pipeline was called before: its items and all that is known of them "
+        "carry over",
+    )
 
 
 class ProjectTable(Table):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import insert, select, update
 
 from stoker.errors import Bug
 from stoker.failpoints import hit
@@ -25,6 +25,7 @@ from stoker.store.following import Of, pass_over, unblocked
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
+from stoker.store.renaming import name_then, names_since
 from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
@@ -219,11 +220,15 @@ def _body(unit: Unit, known: Catalog, entry: StepEntry, version_id: int) -> tupl
     """The body of the step that the attempt ran: that of the version current at its claim."""
     if version_id == known.current[entry.pipeline]:
         return entry.body_id, entry.body_hash
-    pipeline = pipeline_of(unit, VersionId(version_id))
-    body_hash = canon.body_hash(pipeline.step(entry.name))
+    names = names_since(unit, VersionId(version_id), entry.pipeline)
+    step = pipeline_of(unit, VersionId(version_id)).step(name_then(names, entry.name))
     table = tables.body
-    where = and_(table.c.step_id == entry.id, table.c.hash == body_hash)
-    return int(unit.execute(select(table.c.id).where(where)).scalar_one()), body_hash
+    hashes = {canon.body_hash(step), *(canon.body_hash(step, later) for later in names)}
+    query = select(table.c.id, table.c.hash).where(table.c.step_id == entry.id)
+    row = unit.execute(query.where(table.c.hash.in_(sorted(hashes)))).first()
+    if row is None:
+        raise Bug(f"the body of step `{entry.name}` in version {version_id} is not in the store")
+    return int(row.id), str(row.hash)
 
 
 def _columns(result: Result) -> dict[str, Any]:

@@ -87,6 +87,12 @@ def _fold_once(store: "Store") -> bool:
     return is_over
 
 
+def fold_all(unit: Unit) -> None:
+    """Fold what is committed and what this transaction has written, as part of it."""
+    while not _fold_some(unit):
+        pass
+
+
 def _fold_some(unit: Unit) -> bool:
     """Fold some rows; return whether there are no more.
 

@@ -211,8 +211,19 @@ def _set_version(
 ) -> None:
     pipeline = canon.load_pipeline(data["spec"])
     pipelines[row.pipeline] = pipeline
+    if "renamed" in data:
+        _rename_steps(picture, row.pipeline, data["renamed"])
     for name, key in [found for found in picture.items if found[0] == row.pipeline]:
         _add_tasks(picture, pipeline, name, key)
+
+
+def _rename_steps(picture: Picture, pipeline: str, names: Mapping[str, str]) -> None:
+    def renamed(key: TaskKey) -> TaskKey:
+        return (*key[:2], names.get(key[2], key[2])) if key[0] == pipeline else key
+
+    picture.tasks = {renamed(key): task for key, task in picture.tasks.items()}
+    for attempt in picture.attempts.values():
+        attempt["task"] = renamed(attempt["task"])
 
 
 def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> None:
@@ -267,7 +278,8 @@ def _take_told(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
     for step, task in data["tasks"].items():
         picture.tasks[row.pipeline, row.key, step] = task
     for name, attempt in data["attempts"].items():
-        picture.attempts[name] = {**attempt, "task": tuple(attempt["task"])}
+        task = (row.pipeline, row.key, attempt["task"][2])  # the pipeline may have been renamed
+        picture.attempts[name] = {**attempt, "task": task}
 
 
 def _forget_attempts(picture: Picture, data: Mapping[str, Any]) -> None:

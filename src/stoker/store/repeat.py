@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -14,6 +15,7 @@ from stoker.spec.problems import suggest
 from stoker.store import tables
 from stoker.store.catalog import catalog, pipeline_of
 from stoker.store.ids import id_of, new_attempt_id
+from stoker.store.renaming import name_then, names_since
 from stoker.store.story import find_item
 from stoker.store.unit import Unit
 
@@ -57,14 +59,14 @@ def as_attempted(store: "Store", attempt: "AttemptRow") -> tuple[Claimed, Pipeli
         row = unit.execute(select(_A).where(_A.c.id == id_of(attempt.id))).one()
         item = find_item(unit, attempt.item, pipeline=attempt.pipeline)
         task = unit.execute(select(_T).where(_T.c.id == row.task_id)).one()
-        pipeline = pipeline_of(unit, VersionId(row.version_id))
-        spec = pipeline.step(attempt.step)
+        version = VersionId(row.version_id)
+        pipeline = pipeline_of(unit, version)
+        step = name_then(names_since(unit, version, item.pipeline), attempt.step)
+        spec = pipeline.step(step)
         consumed = json.loads(row.consumed) if row.consumed else {}
         before = {step: id_of(name) for step, name in consumed.items()}
-        known = _claimed(
-            unit, item, task, attempt.step, VersionId(row.version_id), before, spec.pools
-        )
-        return known, pipeline
+        known = _claimed(unit, item, task, attempt.step, version, before, spec.pools)
+        return replace(known, step=step), pipeline
 
 
 def _latest(unit: Unit, item_id: int, step_id: int) -> bytes | None:

@@ -9,13 +9,14 @@ from sqlalchemy import and_, delete, insert, select, update
 
 from stoker.errors import VersionConflict
 from stoker.model.pipeline import Pipeline, Step
+from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.aftermath import TaskChanges
 from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.reading_first import reading_first
-from stoker.store.steps import StepEntry
+from stoker.store.renaming import Renamed, rename_pipeline, rename_steps
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class VersionChange:
     tasks_cancelled: Mapping[str, int] = field(default_factory=dict)  # by removed step
     bodies_changed: tuple[str, ...] = ()  # steps whose done tasks are outdated now
     set_before: str | None = None  # `host:path` that set the version before
+    renamed_from: str | None = None  # the pipeline whose items are its own now
+    steps_renamed: Mapping[str, str] = field(default_factory=dict)  # old name to new
+    renamed_too_late: tuple[str, ...] = ()  # steps that have tasks of their own already
 
 
 @reading_first
@@ -76,6 +80,7 @@ class _Change:
         self.after: dict[str, set[str]] = {}  # of each step, in the version before
 
     def run(self, *, take_over: bool) -> VersionChange:
+        old = rename_pipeline(self.unit, self.pipeline)
         table = tables.version
         joined = table.join(tables.pipeline, tables.pipeline.c.version_id == table.c.id)
         query = select(table).select_from(joined)
@@ -92,14 +97,15 @@ class _Change:
                 f"differs from it; `stoker apply` takes this one over for everybody"
             )
         number = row.number + 1 if row else 1
-        self.after = {
-            entry.name: {known.name for known in map(self._entry, entry.predecessors)}
-            for entry in catalog(self.unit).of_pipeline(self.pipeline.name)
-        }
+        self._note_order()
+        renamed = Renamed()
+        if row is not None:
+            renamed = rename_steps(self.unit, row.pipeline_id, VersionId(row.id), self.pipeline)
+            self._rename_order(renamed.steps)
         pipeline_id = self._new_version(number, spec)
         self._steps(pipeline_id)
         self.unit.store.catalog = None
-        self._journal(number, spec)
+        self._journal(number, spec, old, renamed.steps)
         follow = TaskChanges(self.unit, self.pipeline, self.after)
         follow.run()
         return VersionChange(
@@ -110,10 +116,23 @@ class _Change:
             tasks_cancelled=follow.cancelled,
             bodies_changed=tuple(self.changed),
             set_before=before,
+            renamed_from=old,
+            steps_renamed=renamed.steps,
+            renamed_too_late=renamed.too_late,
         )
 
-    def _entry(self, step_id: int) -> StepEntry:
-        return catalog(self.unit).steps[step_id]
+    def _note_order(self) -> None:
+        known = catalog(self.unit)
+        self.after = {
+            entry.name: {known.steps[one].name for one in entry.predecessors}
+            for entry in known.of_pipeline(self.pipeline.name)
+        }
+
+    def _rename_order(self, names: Mapping[str, str]) -> None:
+        self.after = {
+            names.get(name, name): {names.get(one, one) for one in before}
+            for name, before in self.after.items()
+        }
 
     def _set_by_us(self, row: Any) -> bool:
         return bool(row.set_by_host == self.host and row.set_by_path == self.path)
@@ -146,8 +165,14 @@ class _Change:
         )
         return int(found)
 
-    def _journal(self, number: int, spec: str) -> None:
+    def _journal(
+        self, number: int, spec: str, renamed_from: str | None, names: Mapping[str, str]
+    ) -> None:
         data: dict[str, Any] = {"number": number, "spec": spec, **self.said}
+        if renamed_from is not None:
+            data["renamed_from"] = renamed_from
+        if names:
+            data["renamed"] = names
         data |= {"host": self.host, "path": os.fsdecode(self.path)}
         data["bodies"] = {step.name: canon.body_hash(step) for step in self.pipeline.steps}
         append(self.unit, [Entry("set_version", pipeline=self.pipeline.name, data=to_json(data))])

@@ -78,6 +78,29 @@ def test_apply_shows_what_it_changes_first(run):
     assert (run.folder / "results/a.txt.said").read_text() == "GAIN 1.0: 2\n"
 
 
+def test_a_pipeline_and_a_step_are_renamed_and_nothing_runs_again(run):
+    attempts = len(run("attempts", "--json").rows)
+    file = run.folder / "stoker.toml"
+    text = file.read_text().replace("pipelines.count", "pipelines.sums")
+    text = text.replace("steps.lines", "steps.tally").replace("in.lines.", "in.tally.")
+    text = text.replace("[pipelines.sums]", '[pipelines.sums]\nrenamed_from = "count"')
+    text = text.replace("run = '''", "renamed_from = 'lines'\nrun = '''")
+    file.write_text(text)
+    dry = run("apply", "--dry-run").err
+    assert "it was `count`; its items, tasks, history and outputs carry over" in dry
+    assert "step `tally` was `lines`; its tasks, history and outputs carry over" in dry
+    assert "it was `count`" in run("run", "--json", code=1).err
+    assert len(run("attempts", "--json").rows) == attempts
+    status = run("status", "--json").json["pipelines"]
+    assert list(status) == ["sums"]
+    assert status["sums"]["outdated"] == 0
+    assert status["sums"]["steps"]["tally"]["done"] == 2
+    assert "tally" in run("which", "results/a.txt.lines").out
+    assert "results/a.txt.lines" in run("show", "a.txt", "--as-command").out
+    assert "there is sums" in run("tasks", "--pipeline", "count", code=3).err
+    run("store", "check", "--journal")
+
+
 def test_a_file_from_elsewhere_is_not_taken_over_by_itself(run, tmp_path):
     other = tmp_path / "copy"
     other.mkdir()

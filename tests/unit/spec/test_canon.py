@@ -151,6 +151,7 @@ HARMLESS = {
     "backoff_s": 2.0,
     "causes": (),
     "after": (),
+    "renamed_from": "old",
 }
 
 
@@ -219,3 +220,23 @@ def test_hashes_are_what_stores_already_hold():
     assert interface_hash(PIPELINE) == "32ada76adf7f35e3"
     assert body_hash(STEP) == "ad204562e9898226"
     assert pipeline_body_hash(PIPELINE) == "831ba9eb342cec11"
+
+
+def test_a_hash_under_other_names_is_that_of_the_renamed_step():
+    """In its name, its templates and its condition; a word that only looks like a name stays."""
+    old = Step(
+        name="a",
+        action=Run(text='plot {in.b.x} {in.bc.y} in.b.x "{in.b.values.n:,}" {item}'),
+        when="values.b.n > 1.0 && meta.b == values.bc.n",
+        env={"B": "{in.b.x}"},
+    )
+    new = Step(
+        name="z",
+        action=Run(text='plot {in.q.x} {in.bc.y} in.b.x "{in.q.values.n:,}" {item}'),
+        when="values.q.n > 1.0 && meta.b == values.bc.n",
+        env={"B": "{in.q.x}"},
+    )
+    assert body_hash(old, {"a": "z", "b": "q"}) == body_hash(new) != body_hash(old)
+    assert body_hash(old, {"a": "a"}) == body_hash(old)
+    other = dataclasses.replace(new, action=Run(text="other {in.q.x}"))
+    assert body_hash(old, {"a": "z", "b": "q"}) != body_hash(other)

@@ -821,3 +821,39 @@ def test_a_number_beyond_its_bound_is_a_mistake(tmp_path, text, said):
     steps = "\n[pipelines.a.steps.s]\nrun = 'true'\n" if "[pipelines.a" in text else "\n"
     lines = problems(tmp_path, text + steps)
     assert any(said in line for line in lines), lines
+
+
+RENAMES = """
+[pipelines.a.steps.one]
+run = "true"
+renamed_from = "{one}"
+[pipelines.a.steps.two]
+run = "true"
+{two}
+[pipelines.b]
+{pipeline}
+[pipelines.b.steps.s]
+run = "true"
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "pipeline", "said"),
+    [
+        ("old", "", "", None),
+        ("two", 'renamed_from = "one"', "", None),
+        ("two", 'renamed_from = "gone"', 'renamed_from = "c"', None),
+        ("two", "", "", "`one` is renamed from `two`, which is still a step of this pipeline"),
+        ("one", "", "", None),
+        ("old", 'renamed_from = "old"', "", "`one` and `two` are both renamed from `old`"),
+        ("old", "", 'renamed_from = "a"', "`b` is renamed from `a`, which is still a pipeline"),
+        ("O", "", "", '`steps.one.renamed_from` is `"O"`'),
+    ],
+)
+def test_renaming_is_checked(tmp_path, one, two, pipeline, said):
+    text = RENAMES.format(one=one, two=two, pipeline=pipeline)
+    if said is None:
+        load(tmp_path, text)
+    else:
+        (line,) = problems(tmp_path, text)
+        assert said in line
