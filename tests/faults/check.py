@@ -254,8 +254,10 @@ def outputs(scene: Scene) -> Iterator[str]:
         made[row.task_id].add(row.name)
         if not os.path.lexists(path):
             yield f"output `{path}` is recorded and is not there"
-        elif measure(path) != (row.size_bytes, row.checksum):
-            yield f"output `{path}` is not what was recorded: {measure(path)}"
+            continue
+        found = measure(path)
+        if (found.size_bytes, found.checksum) != (row.size_bytes, row.checksum):
+            yield f"output `{path}` is not what was recorded: {found}"
     for row in scene.rows(
         select(_T.c.id, _S.c.name, tables.version.c.spec)
         .select_from(

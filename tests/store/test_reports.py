@@ -25,7 +25,7 @@ from stoker.store import (
     story,
 )
 from stoker.store.who import Who
-from store.rig import ME
+from store.rig import ME, wanted
 
 ALL = Selection()
 
@@ -150,7 +150,7 @@ def test_which_finds_files_and_what_is_in_published_folders(rig, pipeline, tmp_p
     path = str(tmp_path / "o\udcff")
     from stoker.store import publications
 
-    publications.reserve(rig.store, task.attempt, task.task_id, {path: True})
+    publications.reserve(rig.store, task.attempt, task.task_id, [wanted(path)])
     rig.end(task, outputs=(Published(name="o", path=path, size_bytes=1, checksum="xxh3:0"),))
     for name in (path, os.path.join(path, "deep/er")):
         found = attempts.maker_of(rig.store, name)

@@ -9,7 +9,7 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import adopt, attempts, control, prune, reports
 from stoker.store.catalog import catalog
-from store.rig import ME
+from store.rig import ME, wanted
 
 
 def found(rig, key, step, *paths):
@@ -19,7 +19,9 @@ def found(rig, key, step, *paths):
         task_id for task_id, name, of in ids(rig) if (name, of) == (key, step)
     )  # fmt: skip
     outputs = tuple(Published(name="o", path=p, size_bytes=3, checksum="xxh3:1") for p in paths)
-    return adopt.Found(task_id=row, step_id=entry.id, outputs=outputs)
+    return adopt.Found(
+        task_id=row, step_id=entry.id, outputs=outputs, wanted=tuple(map(wanted, paths))
+    )
 
 
 def ids(rig):

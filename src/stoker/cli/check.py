@@ -64,6 +64,7 @@ def _warnings(project: "Project") -> list[str]:
     from stoker.project.privacy import left_open
     from stoker.spec.cautions import find_cautions
     from stoker.spec.modules import check_python
+    from stoker.spec.overlaps import HINT, find_overlaps
 
     found = [f"{what}: {remedy}" for what, remedy in left_open(project.settings)]
     for pipeline in project.pipelines.values():
@@ -85,6 +86,8 @@ def _warnings(project: "Project") -> list[str]:
                 for output in step.outputs
                 if _is_for_one_item(output)
             ]
+    overlaps = find_overlaps(project.pipelines.values())
+    found += [f"{one.message}; {HINT}" for one in overlaps if not one.is_certain]
     return found
 
 

@@ -71,6 +71,28 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a published file or folder holds. `parts`, of a folder only: 8 bytes for each part of it."""
+
+    size_bytes: int
+    checksum: str
+    parts: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A path at which a task is about to publish, and what it found there.
+
+    `names` are the absolute paths that lead there: as the step has it, and without links.
+    """
+
+    names: tuple[str, ...]
+    content: Content
+    found: Content | None = None  # what is there is this, which the task published earlier
+    refusal: str | None = None  # what is there is somebody else's, in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """A captured stdout or stderr: its text if small, else the file that keeps head and tail."""
 

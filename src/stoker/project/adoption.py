@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from stoker.errors import NotFound, OutputConflict, UserError
 from stoker.model.pipeline import Output, Pipeline
 from stoker.model.selection import Selection
-from stoker.model.task import Claimed, Published
+from stoker.model.task import Claimed, Content, Published, Wanted
 from stoker.model.transitions import ADOPT
 from stoker.spec.names import split_suffix
 from stoker.spec.problems import suggest
@@ -32,7 +32,8 @@ from stoker.store import repeat, reports
 from stoker.store.catalog import catalog
 from stoker.store.register import user
 from stoker.store.who import Who
-from stoker.work.measure import measure
+from stoker.work.measure import NotPlain, measure
+from stoker.work.outputs import names_of
 
 if TYPE_CHECKING:
     from stoker.store.rows import TaskRow
@@ -160,9 +161,21 @@ class _Looker:
                 raise NotWhole(_absence(pipeline, output, targets[output.name], names))
             if _is_shared(pipeline, output) and self._is_in_use(output, targets[output.name]):
                 left_out.append(output.name)
-        outputs = tuple(_measured(name, path) for name, paths in pieces.items() for path in paths)
-        step_id = self._step_id(row)
-        return adopting.Found(task_id=claimed.task_id, step_id=step_id, outputs=outputs), left_out
+        named = [(name, path) for name, paths in pieces.items() for path in paths]
+        contents = [_measured(name, path) for name, path in named]
+        found = adopting.Found(
+            task_id=claimed.task_id,
+            step_id=self._step_id(row),
+            outputs=tuple(
+                Published(name=name, path=path, size_bytes=one.size_bytes, checksum=one.checksum)
+                for (name, path), one in zip(named, contents, strict=True)
+            ),
+            wanted=tuple(
+                Wanted(names=names_of(path), content=one, found=one)
+                for (_, path), one in zip(named, contents, strict=True)
+            ),
+        )
+        return found, left_out
 
     def _step_id(self, row: "TaskRow") -> int:
         with self._store.reading() as unit:
@@ -247,20 +260,23 @@ def _check_kind(output: Output, path: str) -> None:
         raise NotWhole(f"output `{output.name}` at `{path}` is {kind}")
 
 
-def _measured(name: str, path: str) -> Published:
-    """Return the output with its checksum; NotWhole if it is empty, or changes while we look."""
+def _measured(name: str, path: str) -> Content:
+    """Return what the output holds; NotWhole if it is empty, or changes while we look."""
     before = _newest(path)
     if time.time() - before < SETTLE_S:
         raise NotWhole(
             f"output `{name}` at `{path}` was changed within the last {SETTLE_S:.0f} s and may "
             "still be being written; try again in a moment"
         )
-    size_bytes, checksum = measure(path)
-    if size_bytes == 0:
+    try:
+        content = measure(os.path.realpath(path))
+    except NotPlain as problem:
+        raise NotWhole(f"output `{name}` at `{path}` cannot be adopted: {problem}") from None
+    if content.size_bytes == 0:
         raise NotWhole(f"output `{name}` at `{path}` is empty")
     if _newest(path) != before:
         raise NotWhole(f"output `{name}` at `{path}` is being written")
-    return Published(name=name, path=path, size_bytes=size_bytes, checksum=checksum)
+    return content
 
 
 def _newest(path: str) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stoker.model.pipeline import Run
 from stoker.spec.build import regex_fault
 from stoker.spec.names import BadName, Place, resolve
+from stoker.spec.overlaps import HINT, find_overlaps
 from stoker.spec.parts import Placeholder, parse
 from stoker.spec.problems import suggest
 from stoker.spec.template import find_mistakes
@@ -44,7 +45,7 @@ def check_pipeline(
             _check_secrets(step, place, findings, secrets)
         _check_patterns(step, place, findings)
         _check_prepare(pipeline, step, place, findings)
-        _check_outputs(step, place, findings)
+    _check_outputs(pipeline, path, findings)
 
 
 def _check_renames(pipeline: Pipeline, path: Path, findings: Findings) -> None:
@@ -195,15 +196,11 @@ def _has_meaning(name: str, pipeline: Pipeline, step: Step) -> bool:
     return True
 
 
-def _check_outputs(step: Step, path: Path, findings: Findings) -> None:
-    targets: dict[str, str] = {}
-    for output in step.outputs:
-        place = (*path, "outputs", output.name)
-        if output.pick is None and output.to in targets and not findings.has(place):
-            other = targets[output.to]
-            findings.add(place, f"outputs `{other}` and `{output.name}` have one path")
-        if output.pick is None:
-            targets[output.to] = output.name
+def _check_outputs(pipeline: Pipeline, path: Path, findings: Findings) -> None:
+    for overlap in find_overlaps([pipeline]):
+        place = (*path, "steps", overlap.inner.step, "outputs", overlap.inner.output)
+        if overlap.is_certain and not findings.has(place):
+            findings.add(place, overlap.message, HINT)
 
 
 def _own(path: Path, findings: Findings) -> Path:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
-from stoker.errors import OutputConflict
 from stoker.model import transitions
 from stoker.model.states import AttemptState, TaskState
-from stoker.model.task import Published
+from stoker.model.task import Published, Wanted
 from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
@@ -18,8 +17,8 @@ from stoker.store.following import Of, satisfy
 from stoker.store.ids import new_attempt_id
 from stoker.store.journal import to_json
 from stoker.store.locks import lock_tasks
-from stoker.store.publications import own, owner_of
-from stoker.store.unit import Unit, as_a_whole
+from stoker.store.publications import take
+from stoker.store.unit import as_a_whole
 from stoker.store.who import Who
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ class Found:
     task_id: int
     step_id: int
     outputs: tuple[Published, ...]
+    wanted: tuple[Wanted, ...]  # their paths
 
 
 @as_a_whole
@@ -65,7 +65,7 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
             return False
         entry = known.steps[found.step_id]
         attempt = new_attempt_id()
-        _own(unit, found, attempt)
+        take(unit, attempt, found.task_id, found.wanted)
         open_attempts(
             unit,
             [
@@ -105,15 +105,6 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
             {row.item_id: Of(row.key, row.generation, row.size_bytes, row.by_user)},
         )
     return True
-
-
-def _own(unit: Unit, found: Found, attempt: bytes) -> None:
-    for output in sorted(found.outputs, key=lambda one: one.path):
-        owner = owner_of(unit, output.path)
-        if owner is None:
-            own(unit, output.path, found.task_id, attempt)
-        elif owner != found.task_id:
-            raise OutputConflict(f"`{output.path}` was published by another task")
 
 
 def _output_rows(attempt: bytes, outputs: Sequence[Published]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BINARY,
+    VARBINARY,
     BigInteger,
     Integer,
     LargeBinary,
@@ -33,4 +34,5 @@ Name = String(200)
 Long = Text().with_variant(LongText(), "mariadb")
 Json = Long
 Bytes = LargeBinary().with_variant(LongBytes(), "mariadb")
+Head = LargeBinary(255).with_variant(VARBINARY(255), "mariadb")  # of a path, for an index
 Id16 = LargeBinary(16).with_variant(BINARY(16), "mariadb")  # the bytes of a UUIDv7

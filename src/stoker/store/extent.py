@@ -20,6 +20,7 @@ HOLDS = {
     "attempt": "attempts: times, usage, what they wrote",
     "output": "outputs: paths, sizes, checksums",
     "publication": "whose each published path is",
+    "folder_part": "what published folders hold, 8 bytes for each file",
     "journal": "what happened, in order",
     "worker": "workers that ever were",
     "version": "versions of pipelines",

@@ -13,8 +13,8 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from stoker.failpoints import hit
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
+from stoker.store import publications, tables, waste
 from stoker.store import selection as selections
-from stoker.store import tables, waste
 from stoker.store.catalog import catalog
 from stoker.store.ids import text_of
 from stoker.store.journal import Entry, append, to_json
@@ -79,7 +79,7 @@ def _forget_items(
         ids = {row.id for row in gone}
         tasks = [row for row in tasks if row.item_id in ids]
         attempts, files = _delete_attempts(unit, _A.c.task_id.in_([row.id for row in tasks]))
-        unit.execute(delete(_PUB).where(_PUB.c.task_id.in_([row.id for row in tasks])))
+        publications.forget(unit, [row.id for row in tasks])
         unit.execute(delete(_T).where(_T.c.item_id.in_(ids)))
         unit.execute(delete(_I).where(_I.c.id.in_(ids)))
         append(unit, _entries(unit, known, gone, tasks))

@@ -203,6 +203,10 @@ def belongings(unit: Unit) -> Iterator[str]:
     query = select(owner.c.path).outerjoin(_T, _T.c.id == owner.c.task_id).where(_T.c.id.is_(None))
     for row in unit.execute(query):
         yield f"`{bytes(row.path).decode(errors='replace')}` belongs to a task that is not there"
+    part = tables.folder_part
+    query = select(part.c.digest).outerjoin(owner, owner.c.digest == part.c.digest)
+    for row in unit.execute(query.where(owner.c.digest.is_(None)).distinct()):
+        yield f"parts of folder {bytes(row.digest).hex()} are recorded, which is nobody's"
 
 
 def numbers(unit: Unit) -> Iterator[str]:

@@ -1,86 +1,224 @@
-"""Who may publish where: a path belongs to the task that first published there (rule O)."""
+"""Who may publish where, and what was published there: rule O.
+
+A path belongs to the task that first published there, and so does all that is inside a published
+folder. What may be replaced is known by its content: a reservation records what the attempt is about
+to publish, beside what was there before, so that after a crash between publishing and recording both
+are known as the task's own, and nothing else is.
+"""
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from stoker.errors import OutputConflict, StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.states import TaskState
-from stoker.model.task import AttemptId, TaskId
+from stoker.model.task import AttemptId, Content, TaskId, Wanted
 from stoker.store import tables
+from stoker.store.connect import OWN_SITE
 from stoker.store.ids import digest_of
-from stoker.store.unit import Unit, as_a_whole
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-_P, _T = tables.publication, tables.task
+_P, _T, _F = tables.publication, tables.task, tables.folder_part
+_BATCH = 500  # digests in a statement
+_CHUNK = 64 * 1024  # bytes of digests in a row
+_HEAD = 255
+_FIELDS = (
+    "attempt", "head", "size_bytes", "checksum", "was_size_bytes", "was_checksum",
+)  # fmt: skip
+_OWNERS = Prepared(
+    select(
+        _P.c.path, _P.c.task_id, _P.c.size_bytes, _P.c.checksum, _P.c.was_size_bytes,
+        _P.c.was_checksum, _P.c.attempt,
+    ).where(_P.c.digest.in_(param_list("digests")))
+)  # fmt: skip
+_OWN = Prepared(
+    insert(_P).values(**{name: param(name) for name in ("digest", "path", "task_id", *_FIELDS)})
+)
+_OWN_AGAIN = Prepared(
+    update(_P).where(_P.c.digest == param("digest_")).values({f: param(f) for f in _FIELDS})
+)
 
 
 @as_a_whole
-def reserve(
-    store: "Store", attempt: AttemptId, task_id: TaskId, paths: Mapping[str, bool]
-) -> frozenset[str]:
-    """The task owns these absolute paths; return those that it owned before.
+def reserve(store: "Store", attempt: AttemptId, task_id: TaskId, wanted: Sequence[Wanted]) -> None:
+    """The task owns these paths, and what it is about to publish there is recorded.
 
-    What lies at a path owned before is this task's own, of an earlier attempt or of one that died
-    between publishing and recording, and may be replaced. Called before anything is published, and
-    in the same transaction as the fence: StaleAttempt if the task has moved on, OutputConflict if a
-    path is another task's, or nobody's and not to be taken; nothing is reserved then. `paths` maps
-    to whether the task may take the path if it does not own it yet: nothing lies there, or the
-    output says `overwrite`, which is about files that Stoker did not write, never another task's.
+    Called before anything is published, and in the same transaction as the fence: StaleAttempt if
+    the task has moved on; OutputConflict if a path is another task's, inside or around one, or has
+    something that is not the task's. Nothing is reserved then.
     """
     with store.writing() as unit:
         query = select(_T.c.state, _T.c.attempt).where(_T.c.id == task_id).with_for_update()
         row = unit.execute(query).one_or_none()
         if row is None or row.state != TaskState.RUNNING or row.attempt != attempt:
             raise StaleAttempt("the task was given to another attempt; this one publishes nothing")
-        owned = set()
-        for path in sorted(paths):
-            owner = owner_of(unit, path)
-            if owner is None and not paths[path]:
-                raise OutputConflict(
-                    f"`{path}` exists and Stoker did not write it; move it away, or set "
-                    "`overwrite = true` on the output"
-                )
-            if owner is None:
-                own(unit, path, task_id, attempt)
-            elif owner == task_id:
-                owned.add(path)
-                unit.execute(update(_P).where(_at(path)).values(attempt=attempt))
-            else:
-                raise OutputConflict(
-                    f"`{path}` was published by {_name(unit, owner)} and stays its own; "
-                    "make the step's output path differ, for example by `{key}`"
-                )
+        take(unit, attempt, task_id, wanted)
         hit("reserve.before_commit")
-    return frozenset(owned)
 
 
-def owner_of(unit: Unit, path: str) -> int | None:
-    """Return the task to which the path belongs, if it does to any."""
-    found: int | None = unit.execute(select(_P.c.task_id).where(_at(path))).scalar_one_or_none()
+def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> None:
+    """As `reserve`, within a transaction that has found the task in order."""
+    _lock(unit, wanted)
+    names = {os.fsencode(name) for one in wanted for name in one.names}
+    owners = _owners(unit, names.union(*map(_folders_around, names)))
+    new, known = [], []
+    for one in wanted:
+        for name in one.names:
+            raw = os.fsencode(name)
+            _check_owner(unit, task_id, raw, one, owners)
+            row = {
+                "attempt": attempt,
+                "head": raw[:_HEAD],
+                "size_bytes": one.content.size_bytes,
+                "checksum": one.content.checksum,
+                "was_size_bytes": one.found.size_bytes if one.found else None,
+                "was_checksum": one.found.checksum if one.found else None,
+            }
+            digest = digest_of(raw)
+            if raw in owners:
+                known.append({"digest_": digest, **row})
+            else:
+                new.append({"digest": digest, "path": raw, "task_id": task_id, **row})
+            _keep_parts(unit, digest, one, is_known=raw in owners)
+    unit.run_many(_OWN, new)
+    unit.run_many(_OWN_AGAIN, known)
+
+
+def _lock(unit: Unit, wanted: Sequence[Wanted]) -> None:
+    """Nobody takes a path around or inside one of these until the transaction ends.
+
+    Only a folder can be around another path: whoever takes one does so alone.
+    """
+    if unit.store.dialect.locks_rows:
+        is_folder = any(one.content.parts is not None for one in wanted)
+        row = select(tables.site.c.id).where(tables.site.c.id == OWN_SITE)
+        unit.execute(row.with_for_update(read=not is_folder, key_share=is_folder)).fetchall()
+
+
+def _owners(unit: Unit, paths: Iterable[bytes]) -> dict[bytes, Any]:
+    """Return the rows of those paths that belong to a task, by path."""
+    found = {}
+    digests = sorted(map(digest_of, paths))
+    for at in range(0, len(digests), _BATCH):
+        for row in unit.run(_OWNERS, digests=digests[at : at + _BATCH]).fetchall():
+            found[bytes(row[0])] = row
     return found
 
 
-def own(unit: Unit, path: str, task_id: int, attempt: bytes) -> None:
-    """The path, which is nobody's, belongs to the task."""
-    raw = os.fsencode(path)
-    row = {"digest": digest_of(raw), "path": raw, "task_id": task_id, "attempt": attempt}
-    unit.execute(insert(_P).values(**row))
+def _folders_around(path: bytes) -> Iterator[bytes]:
+    while (folder := os.path.dirname(path)) != path:
+        yield folder
+        path = folder
+
+
+def _check_owner(
+    unit: Unit, task_id: int, path: bytes, wanted: Wanted, owners: Mapping[bytes, Any]
+) -> None:
+    """OutputConflict if the task may not have the path."""
+    shown = os.fsdecode(path)
+    owner = owners.get(path)
+    if owner is not None and owner[1] != task_id:
+        raise OutputConflict(
+            f"`{shown}` was published by {_name(unit, owner[1])} and stays its own; "
+            "make the step's output path differ, for example by `{key}`"
+        )
+    others = [owners[folder] for folder in _folders_around(path) if folder in owners]
+    other = next((row for row in others if row[1] != task_id), None)
+    if other is not None:
+        raise OutputConflict(
+            f"`{shown}` is inside `{os.fsdecode(bytes(other[0]))}`, which was published by "
+            f"{_name(unit, other[1])} and stays its own; publish the two at separate paths"
+        )
+    inside = _inside(unit, path, task_id) if wanted.content.parts is not None else None
+    if inside is not None:
+        raise OutputConflict(
+            f"inside of `{shown}` is `{os.fsdecode(bytes(inside.path))}`, which was published by "
+            f"{_name(unit, inside.task_id)}; publish the two at separate paths"
+        )
+    if wanted.refusal is not None:
+        raise OutputConflict(wanted.refusal)
+
+
+def _inside(unit: Unit, folder: bytes, task_id: int) -> Any:
+    """Return a path inside of `folder` that is another task's; None if there is none."""
+    low, high = folder + b"/", folder + b"0"  # the byte that follows the slash
+    query = select(_P.c.path, _P.c.task_id).where(_P.c.task_id != task_id)
+    if len(low) <= _HEAD:
+        return unit.execute(query.where(_P.c.head >= low, _P.c.head < high).limit(1)).first()
+    rows = unit.execute(query.where(_P.c.head == low[:_HEAD]))
+    return next((row for row in rows if bytes(row.path).startswith(low)), None)
+
+
+def _keep_parts(unit: Unit, digest: bytes, wanted: Wanted, *, is_known: bool) -> None:
+    """The parts of the folder that is to come are recorded, beside those of the one that is there."""
+    content = wanted.content
+    if content.parts is None:
+        return
+    if is_known:
+        kept = [one.checksum for one in (content, wanted.found) if one is not None]
+        unit.execute(delete(_F).where(_F.c.digest == digest, _F.c.checksum.not_in(kept)))
+        same = select(_F.c.position).where(_F.c.digest == digest, _F.c.checksum == content.checksum)
+        if unit.execute(same.limit(1)).first() is not None:
+            return
+    chunks = range(0, max(len(content.parts), 1), _CHUNK)  # an empty folder has a row, too
+    rows = [
+        {
+            "digest": digest, "checksum": content.checksum, "position": position,
+            "digests": content.parts[at : at + _CHUNK],
+        }
+        for position, at in enumerate(chunks)
+    ]  # fmt: skip
+    unit.execute(insert(_F), rows)
+
+
+def contents_of(
+    store: "Store", task_id: TaskId, paths: Iterable[str]
+) -> dict[str, tuple[Content, ...]]:
+    """Return what the task may have published at these paths, by path: the last, and the one before.
+
+    Paths that are not the task's are left out.
+    """
+    with store.reading() as unit:
+        rows = _owners(unit, map(os.fsencode, paths))
+        found = {}
+        for path, row in rows.items():
+            if row[1] == task_id:
+                contents = [(row[2], row[3]), (row[4], row[5])]
+                found[os.fsdecode(path)] = tuple(
+                    Content(
+                        size_bytes=size, checksum=checksum, parts=parts_of(unit, path, checksum)
+                    )
+                    for size, checksum in contents
+                    if checksum is not None
+                )
+    return found
+
+
+def parts_of(unit: Unit, path: bytes, checksum: str) -> bytes | None:
+    """Return the digests of all parts of a folder that was published; None for a file."""
+    query = select(_F.c.digests).where(_F.c.digest == digest_of(path), _F.c.checksum == checksum)
+    rows = unit.execute(query.order_by(_F.c.position)).scalars().all()
+    return b"".join(map(bytes, rows)) if rows else None
+
+
+def forget(unit: Unit, tasks: Sequence[int]) -> None:
+    """Nobody owns the paths of these tasks any more."""
+    own = select(_P.c.digest).where(_P.c.task_id.in_(tasks))
+    unit.execute(delete(_F).where(_F.c.digest.in_(own)))
+    unit.execute(delete(_P).where(_P.c.task_id.in_(tasks)))
 
 
 def last_attempt_at(unit: Unit, path: str) -> bytes | None:
     """Return the attempt that last reserved the path."""
-    found: bytes | None = unit.execute(select(_P.c.attempt).where(_at(path))).scalar_one_or_none()
-    return found
-
-
-def _at(path: str) -> ColumnElement[bool]:
-    return _P.c.digest == digest_of(os.fsencode(path))
+    raw = os.fsencode(path)
+    row = _owners(unit, [raw]).get(raw)
+    return bytes(row[6]) if row is not None else None
 
 
 def _name(unit: Unit, task_id: int) -> str:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from stoker.model.bounds import PRIORITY
 from stoker.store import columns, learned
-from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name
+from stoker.store.columns import Big, Bytes, Bytewise, Head, Id16, Json, Long, Name
 
 metadata = columns.metadata
 tally, item_tally = learned.tally, learned.item_tally
@@ -313,6 +313,20 @@ publication = Table(
     Column("path", Bytes, nullable=False, doc="absolute; owned by the task for good"),
     Column("task_id", Big, nullable=False),
     Column("attempt", Id16, nullable=False, doc="the last that reserved it"),
+    Column("head", Head, nullable=False, index=True, doc="the first bytes of the path"),
+    Column("size_bytes", Big, nullable=False, doc="of what that attempt was to publish there"),
+    Column("checksum", String(80), nullable=False),
+    Column("was_size_bytes", Big, doc="of what was there before; NULL: nothing of the task's"),
+    Column("was_checksum", String(80)),
+)
+
+folder_part = Table(
+    "folder_part",
+    metadata,
+    Column("digest", Id16, primary_key=True, doc="of a published folder's path"),
+    Column("checksum", String(80), primary_key=True, doc="of the folder, which may be replaced"),
+    Column("position", Integer, primary_key=True),
+    Column("digests", Bytes, nullable=False, doc="8 bytes for each file, folder and link in it"),
 )
 
 worker = Table(

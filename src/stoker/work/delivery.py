@@ -6,12 +6,13 @@ be published.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from stoker.errors import OutputConflict, StaleAttempt, Unavailable
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import Published
+from stoker.model.task import Content, Published, Wanted
 from stoker.work.checks import Ending, normalise, shown
 from stoker.work.desk import Desk
 from stoker.work.outputs import OutputError, find_pieces
@@ -21,6 +22,7 @@ from stoker.work.running import Running
 
 RESERVE_AGAIN_S = 0.5
 ROOM_AGAIN_S = 0.2
+_T = TypeVar("_T")
 
 
 def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Published, ...], Ending]:
@@ -41,8 +43,8 @@ def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publish
         outputs = publish(
             pieces,
             desk.folder,
+            delivery,
             own=seat.folders if seat is not None else (),
-            reserve=delivery.reserve,
             permit=delivery.permit,
             wait_for_room=delivery.wait_for_room,
         )
@@ -117,14 +119,24 @@ class _Delivery:
                 raise _GivenUp(ending)
             self._wait(ROOM_AGAIN_S)
 
-    def reserve(self, paths: Mapping[str, bool]) -> frozenset[str]:
+    def contents_of(self, paths: Sequence[str]) -> Mapping[str, Sequence[Content]]:
+        """Return what the task may have published at these paths; others' are left out."""
+        task = self._running.claimed.task_id
+        return self._ask(lambda: self._desk.contents_of(task, paths))
+
+    def reserve(self, wanted: Sequence[Wanted]) -> None:
+        """The task owns these paths; OutputConflict if it may not."""
+        claimed = self._running.claimed
+        self._ask(lambda: self._desk.reserve(claimed.attempt, claimed.task_id, wanted))
+
+    def _ask(self, ask: Callable[[], _T]) -> _T:
         """Return what the store says, asked again while it does not answer and the lease lasts.
 
         The attempt has done its work: neither a full disk of the store nor a lock undoes that.
         """
         while True:
             try:
-                return self._desk.reserve(self._running.claimed, paths)
+                return ask()
             except Unavailable:
                 self._check_lease()
                 self._wait(RESERVE_AGAIN_S)

@@ -2,13 +2,13 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stoker.errors import StokerError
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import Claimed
+from stoker.model.task import AttemptId, Claimed, Content, TaskId, Wanted
 from stoker.store.rights import Rights
 from stoker.work.checks import Ending, normalise, shown
 from stoker.work.room import Room, existing, is_full_error
@@ -27,7 +27,8 @@ class Desk:
     logs: str
     rights: Rights  # of the logs
     room: Room
-    reserve: Callable[[Claimed, Mapping[str, bool]], frozenset[str]]
+    contents_of: Callable[[TaskId, Sequence[str]], Mapping[str, Sequence[Content]]]
+    reserve: Callable[[AttemptId, TaskId, Sequence[Wanted]], None]
     is_held: Callable[[], bool]  # whether the worker's lease is
     # Why an attempt is not to wait for anything, and why it is not even to go on, if it is not.
     ended_by: Callable[[Claimed], Ending | None]

@@ -9,8 +9,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
@@ -74,7 +74,8 @@ class Incarnation:
             logs,
             post.store.rights,
             post.room,
-            self._reserve,
+            partial(publications.contents_of, post.store),
+            partial(publications.reserve, post.store),
             lambda: self._lease.is_held,
             self.orders.ended_by,
             self.orders.broken_off_by,
@@ -212,9 +213,6 @@ class Incarnation:
             recipe = Recipe(pipeline, claimed, self._post.settings.own_secrets, self._mark)
             self._recipes[key] = recipe
         return recipe
-
-    def _reserve(self, claimed: Claimed, paths: Mapping[str, bool]) -> frozenset[str]:
-        return publications.reserve(self._store, claimed.attempt, claimed.task_id, paths)
 
     def _note_elapsed(self, running: Running) -> None:
         self.claims.appetite.note(running.recipe.key, running.ended_s - running.started_s)

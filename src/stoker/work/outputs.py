@@ -8,8 +8,9 @@ for somebody else's file.
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from glob import escape, glob
 
 from stoker.model.pipeline import Output, Step
@@ -25,12 +26,14 @@ class OutputError(Exception):
 class Piece:
     """One file or folder of an output: its path now, without links, and its published path.
 
+    `names` are the paths that lead to the published one, without links in its folder the last.
     `is_shared`: other pieces are made of the same files, so it has to be copied.
     """
 
     output: Output
     source: str
     target: str
+    names: tuple[str, ...] = ()
     is_shared: bool = False
 
 
@@ -57,7 +60,10 @@ def find_pieces(
         elif not output.optional:
             raise OutputError(f"output `{output.name}` was not made (`{made[output.name]}`)")
     folders = [os.path.realpath(folder) for folder in (scratch, *own)]
-    pieces = [_resolved(piece, folders) for piece in pieces]
+    real = cache(os.path.realpath)  # of the folders, which many pieces may have in common
+    pieces = [
+        replace(_resolved(piece, folders), names=names_of(piece.target, real)) for piece in pieces
+    ]
     _check_targets(pieces)
     shared = _shared([piece.source for piece in pieces])
     return [replace(piece, is_shared=piece.source in shared) for piece in pieces]
@@ -125,6 +131,12 @@ def _resolved(piece: Piece, folders: Sequence[str]) -> Piece:
     return replace(piece, source=source)
 
 
+def names_of(target: str, real: Callable[[str], str] = os.path.realpath) -> tuple[str, ...]:
+    """Return the paths that lead to a published one: itself, and without links in its folder."""
+    folder, name = os.path.split(target)
+    return tuple(dict.fromkeys((target, os.path.join(real(folder), name))))
+
+
 def kind_of(mode: int) -> str:
     """Return what kind of file has this mode, in words."""
     kinds = (
@@ -141,13 +153,13 @@ def _check_targets(pieces: Sequence[Piece]) -> None:
     """No two pieces have one published path, or one inside the other's; OutputError otherwise."""
     taken: dict[str, str] = {}
     for piece in pieces:
-        other = taken.setdefault(piece.target, piece.output.name)
+        other = taken.setdefault(piece.names[-1], piece.output.name)
         if other != piece.output.name:
             raise OutputError(
                 f"outputs `{other}` and `{piece.output.name}` would both be `{piece.target}`"
             )
     for piece in pieces:
-        around = next((folder for folder in _parents(piece.target) if folder in taken), None)
+        around = next((folder for folder in _parents(piece.names[-1]) if folder in taken), None)
         if around is not None:
             raise OutputError(
                 f"output `{piece.output.name}` would be inside output `{taken[around]}` "

@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from stoker.failpoints import hit
 from stoker.work.scratch import HIDDEN, WorkerFolder, wipe
+from stoker.work.standing import Stamps, stamps_of
 
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
@@ -19,20 +20,28 @@ def hidden_beside(target: str) -> str:
     return os.path.join(os.path.dirname(target), f"{HIDDEN}{token_hex(8)}")
 
 
-def place(source: str, target: str, folder: WorkerFolder, *, may_replace: bool) -> None:
+def place(source: str, target: str, folder: WorkerFolder, *, replaced: Stamps | None) -> None:
     """`source` is at the target from one moment to the next; what was there before is deleted.
 
-    FileExistsError, and nothing has changed, where there is something that may not be replaced.
+    `replaced` is how everything looks that may be deleted for it. FileExistsError, and nothing has
+    changed, where there is anything else.
     """
     try:
         _rename_new(source, target)
     except FileExistsError:
-        if not may_replace:
+        if replaced is None:
             raise
         if os.path.isdir(source):
-            _replace_folder(source, target, folder)
+            _replace_folder(source, target, folder, replaced)
         else:
+            _check_stamps(target, replaced)
             os.replace(source, target)
+
+
+def _check_stamps(path: str, replaced: Stamps) -> None:
+    """FileExistsError if there is anything at `path` that may not be deleted."""
+    if not stamps_of(path) <= replaced:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
 
 def _renameat2(source: str, target: str, flags: int) -> None:
@@ -71,8 +80,11 @@ def _rename_new(source: str, target: str) -> None:
         os.unlink(source)
 
 
-def _replace_folder(source: str, target: str, folder: WorkerFolder) -> None:
-    """The folder `source` is at `target` in place of our earlier one, which is removed."""
+def _replace_folder(source: str, target: str, folder: WorkerFolder, replaced: Stamps) -> None:
+    """The folder `source` is at `target` in place of our earlier one, which is removed.
+
+    It is looked at once more when nobody finds it any more, and put back if somebody added to it.
+    """
     aside = hidden_beside(target)
     with folder.hidden(aside):
         os.rename(source, aside)
@@ -81,17 +93,27 @@ def _replace_folder(source: str, target: str, folder: WorkerFolder) -> None:
         except OSError as problem:
             if problem.errno not in _UNKNOWN:
                 raise
-            _swap_by_hand(aside, target, folder)
+            _swap_by_hand(aside, target, folder, replaced)
         else:
             hit("exchanged")
+            try:
+                _check_stamps(aside, replaced)
+            except FileExistsError:
+                _renameat2(aside, target, _EXCHANGE)
+                raise
         finally:
             wipe(aside)
 
 
-def _swap_by_hand(aside: str, target: str, folder: WorkerFolder) -> None:
+def _swap_by_hand(aside: str, target: str, folder: WorkerFolder, replaced: Stamps) -> None:
     """Swap where the file system cannot exchange: for a moment there is nothing at `target`."""
     old = hidden_beside(target)
     with folder.hidden(old):
         os.rename(target, old)
+        try:
+            _check_stamps(old, replaced)
+        except FileExistsError:
+            os.rename(old, target)
+            raise
         os.rename(aside, target)
         wipe(old)

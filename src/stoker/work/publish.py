@@ -3,7 +3,7 @@
 An output appears whole or not at all, and publishing again after a crash ends in the same place: on
 one file system by rename; across two by a copy under a hidden name beside the target, made durable,
 then renamed. Every hidden name is noted in the worker's folder before it is made. What Stoker did
-not write is never replaced, unless the step's `overwrite` says so.
+not write, or somebody changed since, is never replaced, unless the output's `overwrite` says so.
 
 Publishing can take longer than the attempt did. `permit` is asked before each file and while a long
 one is read, and raises what ends it: a lost lease, a time limit, a person's order. What was published
@@ -14,10 +14,11 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from stoker.errors import OutputConflict
 from stoker.failpoints import hit
-from stoker.model.task import Published
+from stoker.model.task import Content, Published, Wanted
 from stoker.work.copying import copy_tree
 from stoker.work.durable import parts_of, sync_all
 from stoker.work.measure import measure
@@ -26,58 +27,95 @@ from stoker.work.permit import Permit, in_threads, no_limit
 from stoker.work.placing import hidden_beside, place
 from stoker.work.room import is_full_error
 from stoker.work.scratch import WorkerFolder, wipe
+from stoker.work.standing import Stamps, Standing, look
 from stoker.work.tree import Settling
+
+
+class Record(Protocol):
+    """What the store has of published paths, for one attempt."""
+
+    def contents_of(self, paths: Sequence[str]) -> Mapping[str, Sequence[Content]]:
+        """Return what the task may have published at these paths; others' are left out."""
+
+    def reserve(self, wanted: Sequence[Wanted]) -> None:
+        """The task owns these paths; OutputConflict if it may not."""
 
 
 def publish(
     pieces: Sequence[Piece],
     folder: WorkerFolder,
+    record: Record,
     *,
     own: Sequence[str],
-    reserve: Callable[[Mapping[str, bool]], frozenset[str]],
     permit: Permit = no_limit,
     wait_for_room: Callable[[str], None] | None = None,
 ) -> tuple[Published, ...]:
     """Return the outputs as they are at their published paths.
 
-    `own` are the folders of the attempt, of which its outputs are made. `reserve` asks the store for
-    the paths before anything is changed there, and returns those that the task owned already. It
-    gets for each whether it may be taken by a task that does not own it yet: not where there is a
-    file already, unless `overwrite` is set. OutputConflict if one belongs to somebody else;
-    OutputError if an output has something that cannot be published, or a path cannot be written.
-    Where a folder has no room `wait_for_room` is called, after which the piece is tried again;
-    without it that is an OutputError.
+    `own` are the folders of the attempt, of which its outputs are made. The paths are reserved before
+    anything is changed there. OutputConflict if one belongs to another task, or there is something
+    that may not be replaced; OutputError if an output has something that cannot be published, or a
+    path cannot be written. Where a folder has no room `wait_for_room` is called, after which the
+    piece is tried again; without it that is an OutputError.
     """
-    published = _settle(pieces, own, permit)
-    ours = reserve(
-        {
-            piece.target: piece.output.overwrite or not os.path.lexists(piece.target)
-            for piece in pieces
-        }
+    contents = _settle(pieces, own, permit)
+    standings = _look(pieces, record, permit)
+    record.reserve(
+        [
+            Wanted(
+                names=piece.names,
+                content=content,
+                found=standing.content if standing else None,
+                refusal=standing.refusal if standing else None,
+            )
+            for piece, content, standing in zip(pieces, contents, standings, strict=True)
+        ]
     )
     hit("reserved")
-    placing = _Placing(folder, ours, permit, wait_for_room)
-    placing.place_all(pieces)
-    sync_all(sorted({os.path.dirname(piece.target) for piece in pieces}), permit)
-    return published
+    replaced = {
+        piece.target: standing.stamps
+        for piece, standing in zip(pieces, standings, strict=True)
+        if standing is not None
+    }
+    _Placing(folder, replaced, permit, wait_for_room).place_all(pieces)
+    sync_all(sorted({os.path.dirname(piece.names[-1]) for piece in pieces}), permit)
+    return tuple(
+        Published(
+            name=piece.output.name,
+            path=piece.target,
+            size_bytes=content.size_bytes,
+            checksum=content.checksum,
+        )
+        for piece, content in zip(pieces, contents, strict=True)
+    )
 
 
-def _settle(pieces: Sequence[Piece], own: Sequence[str], permit: Permit) -> tuple[Published, ...]:
-    """Return the pieces as they will be published; they have that form, and are on disk."""
+def _settle(pieces: Sequence[Piece], own: Sequence[str], permit: Permit) -> list[Content]:
+    """Return what the pieces hold; they have the form that is published, and are on disk."""
     settling = Settling(own, permit)
     for piece in pieces:
         with _described(f"output `{piece.output.name}` cannot be published"):
             settling.settle(piece.source, piece.output.name)
-    published = []
+    contents = []
     for piece in pieces:  # after all are settled: they may be made of the same files
         with _described(f"output `{piece.output.name}` cannot be read"):
-            size_bytes, checksum = measure(piece.source, permit)
-        name, path = piece.output.name, piece.target
-        published.append(Published(name=name, path=path, size_bytes=size_bytes, checksum=checksum))
+            contents.append(measure(piece.source, permit))
     with _described("the outputs cannot be written to disk"):
         # What the system could not write is lost, and no second call would report it.
         sync_all([part for piece in pieces for part in parts_of(piece.source, permit)], permit)
-    return tuple(published)
+    return contents
+
+
+def _look(pieces: Sequence[Piece], record: Record, permit: Permit) -> list[Standing | None]:
+    """Return for each piece what is at its published path already."""
+    there = [name for piece in pieces if os.path.lexists(piece.target) for name in piece.names]
+    known = record.contents_of(there) if there else {}
+    found = []
+    for piece in pieces:
+        own = [content for name in piece.names for content in known.get(name, ())]
+        with _described(f"what is at `{piece.target}` cannot be read"):
+            found.append(look(piece, own, permit))
+    return found
 
 
 @contextmanager
@@ -93,17 +131,17 @@ def _described(what: str) -> Iterator[None]:
 
 
 class _Placing:
-    """Puts pieces at their published paths; `ours` are those that the task owned before."""
+    """Puts pieces at their published paths; `replaced` is what is there and may be deleted."""
 
     def __init__(
         self,
         folder: WorkerFolder,
-        ours: frozenset[str],
+        replaced: Mapping[str, Stamps],
         permit: Permit,
         wait_for_room: Callable[[str], None] | None,
     ) -> None:
         self._folder = folder
-        self._ours = ours
+        self._replaced = replaced
         self._permit = permit
         self._wait_for_room = wait_for_room
 
@@ -114,7 +152,6 @@ class _Placing:
 
     def _is_moved(self, piece: Piece) -> bool:
         """Whether the piece could be moved to its path; if not, nothing has changed."""
-        self._check_kind(piece)
         self._permit()
         try:
             self._in_room(piece, lambda: self._place(piece.source, piece))
@@ -126,7 +163,6 @@ class _Placing:
 
     def _place_copy(self, piece: Piece) -> None:
         """A durable copy, made hidden beside the target, is at the target."""
-        self._check_kind(piece)
         hidden = hidden_beside(piece.target)
 
         def copy() -> None:
@@ -162,22 +198,11 @@ class _Placing:
     def _place(self, source: str, piece: Piece) -> None:
         target, output = piece.target, piece.output
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        may_replace = output.overwrite or target in self._ours
         try:
-            place(source, target, self._folder, may_replace=may_replace)
+            place(source, target, self._folder, replaced=self._replaced.get(target))
         except FileExistsError:
             raise OutputConflict(
-                f"`{target}` exists and Stoker did not write it; "
-                f"move it away, or set `overwrite = true` on output `{output.name}`"
+                f"`{target}` was written by somebody else while output `{output.name}` was "
+                "published; move it away, then `stoker retry`"
             ) from None
         hit("published")
-
-    def _check_kind(self, piece: Piece) -> None:
-        """OutputError where a folder is in the place of a file, or the other way round."""
-        target = piece.target
-        if os.path.lexists(target) and os.path.isdir(target) != os.path.isdir(piece.source):
-            there = "folder" if os.path.isdir(target) else "file"
-            raise OutputError(
-                f"output `{piece.output.name}` cannot be published at `{target}`: "
-                f"there is a {there} of that name"
-            )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stoker.errors import OutputConflict, StaleAttempt
 from stoker.model.pipeline import Argv, Output, Step
+from stoker.model.task import Content
 from stoker.work.outputs import OUT, find_pieces
 from stoker.work.publish import publish
 from stoker.work.scratch import HIDDEN, Owner, WorkerFolder, boot_id
@@ -19,7 +20,7 @@ class Bench:
         self.results = results
         owner = Owner(host="h", boot_id=boot_id(), pid=1, started=1, worker=1, store="s")
         self.folder = WorkerFolder(str(tmp_path / "root"), owner)
-        self.owned: set[str] = set()
+        self.owned: dict[str, tuple[Content, ...]] = {}
         self.is_held = True
 
     def out(self, name: str, target: str) -> Path:
@@ -41,8 +42,8 @@ class Bench:
         return publish(
             pieces,
             self.folder,
+            self,
             own=[str(self.scratch)],
-            reserve=self._reserve,
             permit=self.permit,
         )
 
@@ -50,13 +51,17 @@ class Bench:
         if not self.is_held:
             raise StaleAttempt("the lease has run out")
 
-    def _reserve(self, paths):
-        for path, may_take in paths.items():
-            if path not in self.owned and not may_take:
-                raise OutputConflict(f"`{path}` exists and Stoker did not write it")
-        before = frozenset(path for path in paths if path in self.owned)
-        self.owned.update(paths)
-        return before
+    def contents_of(self, paths):
+        """As the store, whose every path is the task's."""
+        return {path: self.owned[path] for path in paths if path in self.owned}
+
+    def reserve(self, wanted):
+        for one in wanted:
+            if one.refusal:
+                raise OutputConflict(one.refusal)
+        for one in wanted:
+            for name in one.names:
+                self.owned[name] = (one.content, *((one.found,) if one.found else ()))
 
     def lose_scratch(self) -> None:
         shutil.rmtree(self.scratch)

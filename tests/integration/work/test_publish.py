@@ -74,14 +74,13 @@ def test_a_dangling_link_of_somebody_else_is_not_replaced_either(bench):
 
 def test_a_file_that_appears_in_between_is_not_replaced(bench, monkeypatch):
     bench.out("a", "a.txt").write_text("new")
-    reserve = bench._reserve
+    reserve = bench.reserve
 
-    def and_then_somebody_writes(paths):
-        found = reserve(paths)
+    def and_then_somebody_writes(wanted):
+        reserve(wanted)
         (bench.results / "a.txt").write_text("precious")
-        return found
 
-    monkeypatch.setattr(bench, "_reserve", and_then_somebody_writes)
+    monkeypatch.setattr(bench, "reserve", and_then_somebody_writes)
     with pytest.raises(OutputConflict):
         bench.publish(Output(name="a", to="a.txt"))
     assert (bench.results / "a.txt").read_text() == "precious"
@@ -191,10 +190,10 @@ def test_a_pipe_is_no_output(bench):
 
 def test_a_place_that_is_a_folder_is_said_to_be_one(bench):
     (bench.results / "a.txt").mkdir()
-    bench.owned.add(str(bench.results / "a.txt"))
     bench.out("a", "a.txt").write_text("x")
-    with pytest.raises(OutputError, match="there is a folder of that name"):
-        bench.publish(Output(name="a", to="a.txt"))
+    for overwrite in (False, True):
+        with pytest.raises(OutputConflict, match="exists, as a folder, and Stoker did not"):
+            bench.publish(Output(name="a", to="a.txt", overwrite=overwrite))
     assert bench.hidden() == []
 
 
@@ -228,8 +227,8 @@ def test_a_full_disk_leaves_no_half_of_an_output(tmp_path, monkeypatch):
 
 
 def test_nothing_is_put_in_place_once_the_lease_has_run_out(bench):
-    (bench.results / "a.txt").write_text("of the successor")
-    bench.owned.add(str(bench.results / "a.txt"))
+    bench.out("a", "a.txt").write_text("of the successor")
+    bench.publish(Output(name="a", to="a.txt"))
     bench.out("a", "a.txt").write_text("late")
     bench.is_held = False
     with pytest.raises(StaleAttempt):
@@ -244,7 +243,7 @@ def test_a_folders_checksum_is_of_names_and_contents(tmp_path):
         (folder / "empty").mkdir(parents=True)
         for file, content in files.items():
             (folder / file).write_text(content)
-        return measure(str(folder))[1]
+        return measure(str(folder)).checksum
 
     assert tree("one", a="x", b="y") == tree("two", b="y", a="x")
     assert tree("three", a="y", b="x") != tree("four", a="x", b="y")

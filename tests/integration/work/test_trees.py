@@ -42,7 +42,8 @@ def publish(bench):
     (published,) = bench.publish(FOLDER)
     bench.lose_scratch()
     target = bench.results / "tree"
-    assert measure(str(target)) == (published.size_bytes, published.checksum)
+    there = measure(str(target))
+    assert (there.size_bytes, there.checksum) == (published.size_bytes, published.checksum)
     assert bench.hidden() == []
     return target, published
 

@@ -19,6 +19,7 @@ BYTEWISE = (
 )
 LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mariadb")
 BYTES = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mariadb")
+HEAD = sa.LargeBinary(length=255).with_variant(mysql.VARBINARY(255), "mariadb")
 ID16 = sa.LargeBinary(length=16).with_variant(mysql.BINARY(16), "mariadb")
 TABLE: dict[str, Any] = {
     "if_not_exists": True,  # where a change of the schema is no transaction, it is done again
@@ -272,50 +273,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("pipeline_name_key")),
         **TABLE,
     )
-    op.create_table(
-        "publication",
-        sa.Column("digest", ID16, nullable=False),
-        sa.Column("path", BYTES, nullable=False),
-        sa.Column("task_id", BIG, nullable=False),
-        sa.Column("attempt", ID16, nullable=False),
-        sa.PrimaryKeyConstraint("digest", name=op.f("publication_pkey")),
-        sqlite_with_rowid=False,
-        **TABLE,
-    )
-    op.create_table(
-        "site",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("uid", sa.String(length=36), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("machine", sa.String(length=200), nullable=True),
-        sa.Column("path", BYTES, nullable=True),
-        sa.Column("created_us", BIG, nullable=False),
-        sa.Column("set_aside", LONG, nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("site_pkey")),
-        sa.UniqueConstraint("uid", name=op.f("site_uid_key")),
-        **TABLE,
-    )
-    op.create_table(
-        "slot",
-        sa.Column("pool", sa.String(length=200), nullable=False),
-        sa.Column("host", sa.String(length=200), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("attempt", ID16, nullable=True),
-        sa.Column("is_retired", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("pool", "host", "name", name=op.f("slot_pkey")),
-        **TABLE,
-    )
-    op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False, if_not_exists=True)
-    op.create_table(
-        "turn",
-        sa.Column("pool", sa.String(length=200), nullable=False),
-        sa.Column("host", sa.String(length=200), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("free_us", BIG, nullable=False),
-        sa.PrimaryKeyConstraint("pool", "host", "number", name=op.f("turn_pkey")),
-        **TABLE,
-    )
+    _published()
     op.create_table(
         "sharing",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -649,6 +607,71 @@ def upgrade() -> None:
     for name, query in _views(SQL[dialect.name]):
         op.execute(f"DROP VIEW IF EXISTS {name}")
         op.execute(f"CREATE VIEW {name} AS {query}")
+
+
+def _published() -> None:
+    """Make what knows the published paths."""
+    op.create_table(
+        "publication",
+        sa.Column("digest", ID16, nullable=False),
+        sa.Column("path", BYTES, nullable=False),
+        sa.Column("task_id", BIG, nullable=False),
+        sa.Column("attempt", ID16, nullable=False),
+        sa.Column("head", HEAD, nullable=False),
+        sa.Column("size_bytes", BIG, nullable=False),
+        sa.Column("checksum", sa.String(length=80), nullable=False),
+        sa.Column("was_size_bytes", BIG, nullable=True),
+        sa.Column("was_checksum", sa.String(length=80), nullable=True),
+        sa.PrimaryKeyConstraint("digest", name=op.f("publication_pkey")),
+        sqlite_with_rowid=False,
+        **TABLE,
+    )
+    op.create_index(
+        op.f("publication_head"), "publication", ["head"], unique=False, if_not_exists=True
+    )
+    op.create_table(
+        "folder_part",
+        sa.Column("digest", ID16, nullable=False),
+        sa.Column("checksum", sa.String(length=80), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("digests", BYTES, nullable=False),
+        sa.PrimaryKeyConstraint("digest", "checksum", "position", name=op.f("folder_part_pkey")),
+        **TABLE,
+    )
+    op.create_table(
+        "site",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uid", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("machine", sa.String(length=200), nullable=True),
+        sa.Column("path", BYTES, nullable=True),
+        sa.Column("created_us", BIG, nullable=False),
+        sa.Column("set_aside", LONG, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("site_pkey")),
+        sa.UniqueConstraint("uid", name=op.f("site_uid_key")),
+        **TABLE,
+    )
+    op.create_table(
+        "slot",
+        sa.Column("pool", sa.String(length=200), nullable=False),
+        sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("attempt", ID16, nullable=True),
+        sa.Column("is_retired", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("pool", "host", "name", name=op.f("slot_pkey")),
+        **TABLE,
+    )
+    op.create_index(op.f("slot_attempt"), "slot", ["attempt"], unique=False, if_not_exists=True)
+    op.create_table(
+        "turn",
+        sa.Column("pool", sa.String(length=200), nullable=False),
+        sa.Column("host", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("free_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("pool", "host", "number", name=op.f("turn_pkey")),
+        **TABLE,
+    )
 
 
 def _indexes_of_some_rows(dialect: str) -> None:
