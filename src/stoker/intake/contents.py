@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from stoker.errors import Unavailable
+from stoker.errors import StoreGone, Unavailable
 from stoker.intake.fields import content_of, is_of_parts
 from stoker.intake.found import measure_folder
 from stoker.model.saying import has_content
@@ -64,6 +64,8 @@ class Contents:
         while not over:
             try:
                 read = [self._read_some(pipeline, over) for pipeline in self._pipelines]
+            except StoreGone:
+                return
             except Unavailable:
                 read = []
             if not any(read):

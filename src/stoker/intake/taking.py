@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from stoker.errors import StokerError, Unavailable
+from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
 from stoker.intake.source import Mark, Over, Refusal, Source
 from stoker.store import fold
@@ -68,7 +68,7 @@ class Taker:
         if not self.is_full:
             try:
                 self._look(known, room, done, over)
-            except Unavailable:
+            except (Unavailable, StoreGone):
                 raise
             except StokerError as error:
                 trouble = str(error)
@@ -84,21 +84,30 @@ class Taker:
         self._conclude(self.known(), Registered(), trouble)
 
     def follow(self, over: Over) -> None:
-        """Take until the end has come. Nothing that goes wrong ends it."""
+        """Take until the end has come. Nothing that goes wrong ends it, but the end of the store.
+
+        The service hears of that from its own worker. An outage is said once.
+        """
+        is_away = False
         while not over:
             try:
                 self.take(over)
+            except StoreGone:
+                break
             except Unavailable as error:
-                _log.warning(
-                    "a source has to wait",
-                    extra={
-                        "event": "source_waits",
-                        "source": self.source.name,
-                        "error": str(error),
-                    },
-                )
+                if not is_away:
+                    _log.warning(
+                        "a source has to wait",
+                        extra={
+                            "event": "source_waits",
+                            "source": self.source.name,
+                            "error": str(error),
+                        },
+                    )
+                is_away = True
                 over.rest(_OUTAGE_S)
                 continue
+            is_away = False
             if self.is_full:
                 over.rest(FULL_S)
             else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stoker.errors import StokerError
+from stoker.errors import StokerError, StoreGone
 from stoker.model.settings import Retention
 from stoker.store import fold, ordering, prune, temporary
 from stoker.store.gone import begin_again_elsewhere
@@ -88,6 +88,8 @@ class Janitor:
         """Do it, or say why not; of an outage once."""
         try:
             work()
+        except StoreGone:
+            return  # the worker says so, and ends
         except (StokerError, OSError) as error:
             if self._outage.is_news(str(error)):
                 _log.warning(

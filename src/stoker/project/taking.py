@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from stoker.errors import StokerError, Unavailable
+from stoker.errors import NotFound, StokerError, StoreGone, Unavailable
 from stoker.intake.contents import Contents
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
@@ -37,7 +37,9 @@ def main() -> int:
     """
     try:
         _follow_all()
-    except Unavailable as error:
+    except StokerError as error:
+        if not isinstance(error, NotFound | StoreGone | Unavailable):
+            sys.stderr.write(f"stoker: {error}\n")
         return error.exit_code
     return 0
 

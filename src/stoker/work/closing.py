@@ -10,7 +10,7 @@ from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from stoker.errors import StaleAttempt
+from stoker.errors import StaleAttempt, StoreGone
 from stoker.failpoints import hit
 from stoker.model.task import Result
 from stoker.work import threads
@@ -102,7 +102,7 @@ class Closing:
             if place is not None and not end.is_silent:
                 end.stdout, end.stderr = place.stdout.collect(), place.stderr.collect()
             return conclude(running, end, self._desk)
-        except StaleAttempt:
+        except (StaleAttempt, StoreGone):  # of the second, the loop hears from the store
             return None
         except Exception as problem:  # noqa: BLE001 - an attempt must end, whatever is wrong with it
             if not isinstance(problem, OSError):

@@ -348,7 +348,9 @@ def seat_outputs(running: Running, seat: Seat, desk: Desk) -> None:
 
 
 def warn_of_scratch(path: str) -> None:
-    """The log says that a scratch could not be wiped."""
+    """The log says that a scratch could not be wiped, if it is still there."""
+    if not os.path.lexists(path):
+        return
     _log.warning(
         "a scratch could not be wiped and is left", extra={"event": "scratch_left", "path": path}
     )

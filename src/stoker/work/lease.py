@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from stoker.errors import StaleAttempt, StokerError
+from stoker.errors import StaleAttempt, StokerError, StoreGone
 from stoker.model.task import AttemptId, WorkerId
 from stoker.store import fleet
 from stoker.store.unit import Store
 from stoker.work import threads
+from stoker.work.patience import Patience
 
 LEASE_S = 20.0
 RENEW_S = 5.0
@@ -102,6 +103,7 @@ class Lease:
         self._guard.join(timeout=2.0)
 
     def _beat(self) -> None:
+        outage = Patience()
         while True:
             self._bell.wait(self._pause_s())
             self._bell.clear()
@@ -113,11 +115,17 @@ class Lease:
             except StaleAttempt:
                 self._declare_dead()
                 return
-            except StokerError:
-                _log.warning(
-                    "the lease could not be renewed", extra={"event": "renew_failed"}, exc_info=True
-                )
+            except StoreGone:
+                self._wake()  # the loop hears of it from the store
+                return
+            except StokerError as error:
+                if outage.is_news(str(error)):
+                    _log.warning(
+                        "the lease could not be renewed",
+                        extra={"event": "renew_failed", "error": str(error)},
+                    )
                 continue
+            outage.end()
             if not renewal.is_alive:
                 self._declare_dead()
                 return

@@ -1,11 +1,9 @@
 """What workers of this store that died on this host have left: processes, scratch, attempts."""
 
 import logging
-import os
 from functools import partial
 
-import xxhash
-
+from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.store import fleet, reap
@@ -16,8 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 def store_id(store: Store) -> str:
-    """Return what names a store in marks and owner files; the same for all its workers."""
-    return xxhash.xxh3_64_hexdigest(os.fsencode(f"{store.url}\0{store.folder}"))
+    """Return what names a store in marks and owner files: its own, however it is reached."""
+    if store.identity.uid is None:
+        raise Bug("a store that was not opened has no workers")
+    return store.identity.uid
 
 
 def scratch_root(store: Store, settings: Settings) -> str:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from stoker.errors import StokerError, Unavailable
+from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
@@ -83,6 +83,8 @@ class Reports:
             self.trouble = str(problem)
             self._not_before_s = time.monotonic() + RETRY_S
             return False
+        except StoreGone:
+            raise
         except StokerError:
             stale = self._one_by_one(batch)
         hit("recorded")
@@ -103,6 +105,8 @@ class Reports:
         for result in batch:
             try:
                 stale |= finish.finish(self._store, [result])
+            except StoreGone:
+                raise
             except StokerError:
                 _log.exception("a result was refused", extra={"event": "result_refused"})
                 stale.add(result.attempt)

@@ -223,7 +223,7 @@ class Worker:
         finally:
             incarnation.end(is_lost=is_lost, within_s=1.0 if self._stopping.is_overdue else END_S)
             self._counts.crowded_s += incarnation.claims.crowded_s
-            if is_lost:
+            if is_lost and self._store.identity.gone is None:
                 if not self._stopping.is_overdue:
                     _log.warning(
                         "the lease was lost; beginning anew", extra={"event": "lease_lost"}
@@ -284,6 +284,8 @@ class Worker:
     def _loop(self, incarnation: Incarnation) -> bool:
         """Return whether it ended in order: False if the lease was lost, or a last order cut it off."""
         while True:
+            if self._store.identity.gone is not None:  # another thread may have found out
+                raise self._store.identity.gone
             if not incarnation.is_held or self._stopping.is_overdue:
                 return False
             self._stopping.hold(incarnation)

@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 from sqlalchemy import Connection, Engine, event
 
-from stoker.errors import Bug, Refused, StokerError, StoreGone, Unavailable, UserError
+from stoker.errors import Bug, StokerError, StoreGone, Unavailable, UserError
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import IS_EMPTY, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
@@ -221,7 +221,7 @@ def _clock(cursor: Any) -> int:
         cursor.execute(f"SELECT {_CLOCK}")
         row = cursor.fetchone()
     if any(set_aside is not None for set_aside in row[1:]):
-        raise Refused(WAS_MOVED)
+        raise StoreGone(WAS_MOVED)
     return int(row[0])
 
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 
-from stoker.errors import Bug, Refused, StokerError, StoreGone, Unavailable, UserError
+from stoker.errors import Bug, StokerError, StoreGone, Unavailable, UserError
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
@@ -136,7 +136,7 @@ class PostgresqlDialect:
         words = str(original).strip().partition("\n")[0]
         code = original.sqlstate
         if SHUT in words:
-            return Refused(WAS_MOVED)
+            return StoreGone(WAS_MOVED)
         if code is None:
             lost = isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
             if not lost:

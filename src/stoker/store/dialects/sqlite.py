@@ -31,7 +31,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 # By SQLite's own words: the first that holds. They stand for `{}`.
 _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
-    ((SHUT,), Refused, WAS_MOVED),
+    ((SHUT,), StoreGone, WAS_MOVED),
     (
         ("locked", "busy"),
         Unavailable,
