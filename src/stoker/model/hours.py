@@ -1,6 +1,7 @@
 """Hours of the day in which a pool is open, on the clock of a place."""
 
 import re
+from calendar import timegm
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
@@ -39,13 +40,38 @@ class Hours:
         """Return the first moment from then on that lies in these hours."""
         if self.is_open(at_us):
             return at_us
-        first = self._local(at_us).replace(tzinfo=None, second=0, microsecond=0)
+        opens_us = self._begins_us(at_us)
+        # Where the clock is put forward or back, the hours may begin at that moment.
+        changes_us = self._changes_us(at_us, opens_us)
+        return changes_us if changes_us is not None and self.is_open(changes_us) else opens_us
+
+    def _begins_us(self, at_us: int) -> int:
+        """Return when the clock shows the begin of these hours next, for the first or second time."""
+        first = self._local(at_us).replace(tzinfo=None, second=0, microsecond=0, fold=0)
         first = first.replace(hour=self.begin // 60, minute=self.begin % 60)
         for day in range(_DAYS):
-            opens_us = self._moment_us(first + timedelta(days=day))
-            if opens_us > at_us and self.is_open(opens_us):
-                return opens_us
+            local = first + timedelta(days=day)
+            for begins_us in sorted(self._moment_us(local.replace(fold=fold)) for fold in (0, 1)):
+                if begins_us > at_us and self.is_open(begins_us):
+                    return begins_us
         return at_us + 86_400 * _SECOND_US  # a place whose clock never shows these hours
+
+    def _changes_us(self, from_us: int, to_us: int) -> int | None:
+        """Return the moment in between at which the clock was put forward or back; None if it was not."""
+        before = self._ahead_s(from_us)
+        if self._ahead_s(to_us) == before:
+            return None
+        low, high = from_us // _SECOND_US, to_us // _SECOND_US
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (
+                (middle, high) if self._ahead_s(middle * _SECOND_US) == before else (low, middle)
+            )
+        return high * _SECOND_US
+
+    def _ahead_s(self, at_us: int) -> int:
+        """Return by how much the clock is ahead of universal time."""
+        return timegm(self._local(at_us).timetuple()) - at_us // _SECOND_US
 
     @property
     def _place(self) -> tzinfo | None:
