@@ -3,6 +3,7 @@
 import pytest
 
 from stoker.errors import Refused
+from stoker.spec import file_systems
 from stoker.store import connect, relocate, upgrade
 from stoker.store.connect import bare, open_store
 from stoker.store.dialects import sqlite
@@ -22,7 +23,7 @@ def mounts(tmp_path, monkeypatch):
     """A machine with these file systems."""
     path = tmp_path / "mounts"
     path.write_text(MOUNTS)
-    monkeypatch.setattr(sqlite, "MOUNTS", path)
+    monkeypatch.setattr(file_systems, "MOUNTS", path)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_a_second_name_for_a_folder_does_not_hide_where_it_lies(tmp_path, monkey
     link.symlink_to(real)
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/x {real} nfs rw 0 0\n")
-    monkeypatch.setattr(sqlite, "MOUNTS", mounts)
+    monkeypatch.setattr(file_systems, "MOUNTS", mounts)
     with pytest.raises(Refused, match="nfs"):
         open_store(f"sqlite:///{link}/stoker.db")
 

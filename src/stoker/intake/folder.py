@@ -24,6 +24,7 @@ from stoker.intake.source import Find, Mark, Over, Pace
 from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared
+from stoker.spec.file_systems import may_be_shared
 from stoker.store import sources
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ _MARK_AT = 500  # folders
 _SHOWN = 5
 _WOKEN = 8  # times in one rest that notices are heard at once; then they are gathered for
 _PAUSE_S = 0.02
-
-_NOT_LOCAL = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph", "beegfs")
 
 
 class FolderSource:
@@ -92,7 +91,7 @@ class FolderSource:
             names,
             by_folder=bool(declared.parts),
         )
-        self._is_shared = _is_shared(self._root)
+        self._is_shared = may_be_shared(self._root)
         self._pace = Pace(UNNOTICED_S)
         self._has_looked = False  # at all, once
         self._thorough_s = -math.inf
@@ -333,19 +332,3 @@ class FolderSource:
 def _stamp_of(found: os.stat_result) -> str:
     """Return what changes when a name comes into a folder, or leaves it."""
     return f"{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
-
-
-def _is_shared(path: str) -> bool:
-    """Whether other hosts may write there, of which this kernel gives no notice."""
-    best, kind = "", ""
-    path = os.path.realpath(path)
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                _, at, of, *_ = line.split(" ")
-                at = at.replace("\\040", " ")
-                if (path + "/").startswith(at.rstrip("/") + "/") and len(at) >= len(best):
-                    best, kind = at, of
-    except OSError:
-        return True
-    return kind in _NOT_LOCAL or kind.startswith("fuse")

@@ -112,7 +112,7 @@ def _existing(path: Path) -> Path:
 
 
 def _store_place(project: "Opened") -> Iterator[Finding]:
-    from stoker.store.dialects.sqlite import NETWORK_FILE_SYSTEMS, file_system_of
+    from stoker.spec.file_systems import NETWORK_FILE_SYSTEMS, file_system_of
 
     path = _store_path(project)
     if path is None:

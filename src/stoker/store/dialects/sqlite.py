@@ -1,6 +1,5 @@
 """SQLite: one file, one host, one writer at a time, no service to administer."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 
 from stoker.errors import Refused, StokerError, StoreGone, Unavailable
+from stoker.spec.file_systems import NETWORK_FILE_SYSTEMS, file_system_of
 from stoker.store.dialects import turns
 from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED
 from stoker.store.dialects.holder import stopped_holder
@@ -21,13 +21,8 @@ from stoker.store.rights import Rights
 BUSY_TIMEOUT_MS = 30_000
 GLANCE_MS = 200  # that somebody waits for the write lock who can do without it
 CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
-MOUNTS = Path("/proc/mounts")
 GIVE_BACK_PAGES = 2_000  # 8 MB: some 10 ms
 KEPT_PAGES = 1_000
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"}
-    | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "panfs", "orangefs", "pvfs2", "wekafs"}
-)
 
 # By SQLite's own words: the first that holds. They stand for `{}`.
 _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
@@ -251,22 +246,6 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
 
 def _leave_to_store(_connection: Connection) -> None:
     """The store begins transactions itself; SQLAlchemy's own notice of one does nothing."""
-
-
-def file_system_of(path: Path) -> str:
-    """Return the type of the file system that holds `path`, as /proc/mounts names it; or ''."""
-    try:
-        mounts = MOUNTS.read_bytes().splitlines()
-    except OSError:
-        return ""
-    real = os.fsencode(os.path.realpath(path))
-    best, kind = b"", ""
-    for line in mounts:
-        fields = line.split(b" ")
-        folder = fields[1].replace(rb"\040", b" ").rstrip(b"/") + b"/"
-        if (real + b"/").startswith(folder) and len(folder) >= len(best):
-            best, kind = folder, fields[2].decode()
-    return kind
 
 
 def refuse_network(path: Path) -> None:
