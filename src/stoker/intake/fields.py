@@ -15,6 +15,7 @@ import xxhash
 
 from stoker.errors import UserError
 from stoker.model.item import NewItem, key_from_name
+from stoker.model.patterns import Pattern, compiled
 from stoker.model.source import FIELD, Source
 
 _OF_PARTS = "parts-"
@@ -38,7 +39,7 @@ class Fields:
         self._template = source.fields or ""
         self._is_path = "/" in self._template
         self._in_name = FIELD.findall(self._template.rpartition("/")[2])
-        self._pattern: re.Pattern[str] | None = None
+        self._pattern: Pattern | None = None
         if source.fields is None:
             return
         made = ""
@@ -49,14 +50,13 @@ class Fields:
                 made += f"(?P<part>{'|'.join(map(re.escape, source.parts.values()))})"
             else:
                 made += f"(?P<{text}>[^/]+?)"
-        self._pattern = re.compile(made, re.DOTALL)
+        self._pattern = compiled(made, flags="s", keeps_groups=True)
 
     def of(self, path: str) -> dict[str, str] | None:
         """Return the fields in a path in the source's folder; None if it is no item's."""
         if self._pattern is None:
             return {}
-        found = self._pattern.fullmatch(path if self._is_path else path.rpartition("/")[2])
-        return None if found is None else found.groupdict()
+        return self._pattern.fields(path if self._is_path else path.rpartition("/")[2])
 
     def read(self, path: str) -> dict[str, str]:
         """Return the fields in a path in the source's folder. UserError if it is no item's."""

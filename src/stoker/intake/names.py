@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from stoker.model.globs import matches
+from stoker.model.patterns import Pattern, compiled
 from stoker.model.source import Source
 from stoker.spec.names import split_suffix
 
@@ -65,18 +66,18 @@ class Names:
         manifest = self._source.manifest
         if manifest is not None and matches(name, manifest):
             return True
-        return any(pattern.fullmatch(name) for pattern in self._companions)
+        return any(pattern is not None and pattern.fits(name) for pattern in self._companions)
 
 
 @lru_cache(maxsize=64)
-def _companion_pattern(template: str) -> re.Pattern[str]:
-    """Return what the names of companions look like."""
+def _companion_pattern(template: str) -> Pattern | None:
+    """Return what the names of companions look like; None if like those of items."""
     made = ""
     for at, text in enumerate(_VARIABLE.split(template.rpartition("/")[2])):
         made += (".+" if at else "") + re.escape(text)
     if made == ".+":  # in another folder, under the item's own name
-        return re.compile(r"(?!)")
-    return re.compile(made, re.DOTALL)
+        return None
+    return compiled(made, flags="s")
 
 
 def values_of(path: str) -> dict[str, str]:

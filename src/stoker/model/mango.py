@@ -5,9 +5,10 @@ field that is missing fits nothing but `$exists: false`. Values of different kin
 and in no order.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from stoker.model.patterns import compiled
 
 MISSING = object()
 
@@ -67,7 +68,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 
 def _matches(found: Any, wanted: Any) -> bool:
-    return isinstance(found, str) and re.search(wanted, found) is not None
+    return isinstance(found, str) and compiled(wanted).finds(found)
 
 
 def _kind(value: Any) -> str:

@@ -7,9 +7,9 @@ checked on the way.
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from stoker.model import patterns
 from stoker.model.pipeline import (
     Argv,
     Cause,
@@ -275,22 +275,11 @@ class Builder:
     def _regex(self, path: Path, pattern: str | None) -> str | None:
         if pattern is None:
             return None
-        fault = regex_fault(pattern)
+        fault = patterns.fault(pattern)
         if fault:
-            self._findings.add(path, f"`{pattern}` is no regular expression: {fault}")
+            self._findings.add(path, f"`{pattern}` cannot be used as a pattern: {fault}")
             return None
         return pattern
-
-
-def regex_fault(pattern: str) -> str:
-    """Return what is wrong with a regular expression; empty if nothing is."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            re.compile(pattern)
-    except (re.error, RecursionError, OverflowError, Warning) as error:
-        return str(error)
-    return ""
 
 
 def _merge_defaults(table: StepTable, pipeline: PipelineTable) -> StepTable:

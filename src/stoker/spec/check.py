@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stoker.model import patterns
 from stoker.model.pipeline import Run
-from stoker.spec.build import regex_fault
 from stoker.spec.names import BadName, Place, resolve
 from stoker.spec.overlaps import HINT, find_overlaps
 from stoker.spec.parts import Placeholder, parse
@@ -156,19 +156,19 @@ def _check_secrets(step: Step, path: Path, findings: Findings, secrets: Sequence
 
 def _check_patterns(step: Step, path: Path, findings: Findings) -> None:
     for index, marker in enumerate(step.error_markers):
-        fault = regex_fault(marker)
+        fault = patterns.fault(marker)
         if fault:
             place = _own((*path, "error_markers", index), findings)
-            findings.add(place, f"`{marker}` is no regular expression: {fault}")
+            findings.add(place, f"`{marker}` cannot be used as a pattern: {fault}")
     for index, cause in enumerate(step.causes):
         place = _own((*path, "causes", index), findings)
         for key in ("match", "say"):
             if not getattr(cause, key) and not findings.has(place):
                 findings.add(place, f"a cause has no `{key}`")
-        fault = regex_fault(cause.match)
+        fault = patterns.fault(cause.match)
         if fault:
             hint = "write special characters with a backslash before each"
-            message = f"`{cause.match}` is no regular expression: {fault}"
+            message = f"`{cause.match}` cannot be used as a pattern: {fault}"
             findings.add((*place, "match"), message, hint)
 
 

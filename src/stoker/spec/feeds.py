@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from stoker.model import patterns
 from stoker.model.mango import OPERATORS
 from stoker.model.source import Feed
 from stoker.spec.locations import absolute
@@ -84,8 +84,8 @@ def _check_selector(selector: Any, path: Path, findings: Findings) -> None:
             if name.startswith("$") and name not in OPERATORS:
                 hint = suggest(name, OPERATORS)
                 findings.add((*path, name), f"a selector has no `{name}`", hint)
-            if name == "$regex" and not _is_expression(value):
-                findings.add((*path, name), "this is no regular expression")
+            if name == "$regex":
+                _check_expression(value, (*path, name), findings)
             _check_selector(value, (*path, name), findings)
     elif not isinstance(selector, str | int | float) or (
         isinstance(selector, float) and not math.isfinite(selector)
@@ -94,9 +94,8 @@ def _check_selector(selector: Any, path: Path, findings: Findings) -> None:
         findings.add(path, message, "write a text, a finite number, `true` or `false`")
 
 
-def _is_expression(value: Any) -> bool:
-    try:
-        re.compile(value)
-    except (re.error, TypeError):
-        return False
-    return True
+def _check_expression(value: Any, path: Path, findings: Findings) -> None:
+    if not isinstance(value, str):
+        findings.add(path, "this is not a pattern", "write a regular expression in quotes")
+    elif fault := patterns.fault(value):
+        findings.add(path, f"`{value}` cannot be used as a pattern: {fault}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.model.bounds import INTEGER
+from stoker.model.patterns import compiled
 from stoker.model.pipeline import ParamType
 from stoker.model.strict_json import read_json
 from stoker.spec.locations import absolute
@@ -91,7 +92,7 @@ def _check_one(param: Param, kind: ParamType, value: object) -> Any:
 def _check_text(param: Param, kind: ParamType, text: str) -> None:
     if "\0" in text:
         raise ValueError("has a NUL byte, which no program can be given")
-    if param.pattern is not None and not re.fullmatch(param.pattern, text):
+    if param.pattern is not None and not compiled(param.pattern).fits(text):
         raise ValueError(f"is `{text}`, which `{param.pattern}` does not match as a whole")
     is_choice = kind is ParamType.CHOICE or param.choices
     if is_choice and text not in param.choices:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from stoker.model.patterns import compiled
 from stoker.model.pipeline import Step, Verdict
 from stoker.model.states import AttemptState
 
 CAUSE_LIMIT = 200  # characters
+_LONG = 4096  # characters, of a line that is shown
+_IS_OF_WHOLE = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")  # in a pattern: it may fit a line, and no whole
 _LAST_LINES = 50  # of stderr, looked at for an exception or last words
 
 
@@ -116,25 +119,25 @@ def _known_cause(step: Step, facts: Facts) -> str | None:
         )
     )
     for cause in step.causes:
-        if _compiled(cause.match).search(text):
+        if compiled(cause.match, flags="m").finds(text):
             return cause.say
     return None
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.MULTILINE)
 
 
 def find_marker(markers: tuple[str, ...], facts: Facts) -> str | None:
     """Return the first line, of stderr and then of stdout, in which a marker is found."""
     if not markers or not (facts.stderr or facts.stdout):
         return None
-    patterns = [_compiled(marker) for marker in markers]
     for text in (facts.stderr, facts.stdout):
-        for line in _lines(text):
-            if any(pattern.search(line) for pattern in patterns):
-                return _one_line(line)
+        whole = text.replace(b"\r", b"\n").decode("utf-8", "replace").encode()
+        likely = [
+            compiled(marker, flags="m")
+            for marker in markers
+            if _IS_OF_WHOLE.search(marker) or compiled(marker, flags="m").finds(whole)
+        ]  # most output has none, and is not taken apart for that
+        for line in _lines(text) if likely else ():
+            if any(pattern.finds(line) for pattern in likely):
+                return _one_line(line[:_LONG])
     return None
 
 

@@ -9,10 +9,11 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from glob import escape, glob
 
+from stoker.model.globs import matches
 from stoker.model.pipeline import Output, Step
 
 OUT = "out"  # the folder in the scratch for the paths that `{out.NAME}` gives
@@ -71,15 +72,9 @@ def find_pieces(
 
 def _picked(output: Output, scratch: str, target: str) -> list[Piece]:
     pattern = output.pick or ""
-    found = sorted(glob(os.path.join(escape(scratch), pattern), recursive=True))
-    made = os.path.join(scratch, OUT)
     inside = os.path.realpath(scratch)
     found = [
-        path
-        for path in found
-        if is_inside(os.path.realpath(path), inside)
-        and path != made
-        and not path.startswith(made + "/")
+        path for path in _matching(scratch, pattern) if is_inside(os.path.realpath(path), inside)
     ]
     if not found:
         if output.optional:
@@ -101,6 +96,32 @@ def _picked(output: Output, scratch: str, target: str) -> list[Piece]:
             "end `to` with a slash to take all"
         )
     return [Piece(output, found[0], target)]
+
+
+def _matching(scratch: str, pattern: str) -> list[str]:
+    """Return what fits the pattern below the scratch, but for the folder of other outputs; sorted.
+
+    Each folder is read once, whatever the pattern is, and links to folders are not entered: an
+    attempt can make a loop of them. Names that begin with a dot need a pattern with such a name.
+    """
+    wanted = os.path.normpath(pattern)
+    is_hidden_too = any(part.startswith(".") for part in wanted.split("/"))
+    depth = None if "**" in wanted else wanted.count("/")
+    found: list[str] = []
+    todo = [""]
+    while todo:
+        at = todo.pop()
+        with suppress(OSError), os.scandir(os.path.join(scratch, at)) as entries:
+            for entry in entries:
+                path = at + entry.name
+                if path == OUT or (entry.name.startswith(".") and not is_hidden_too):
+                    continue
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if matches(path, wanted) and (is_folder or not pattern.endswith("/")):
+                    found.append(entry.path)
+                if is_folder and (depth is None or path.count("/") < depth):
+                    todo.append(path + "/")
+    return sorted(found)
 
 
 def is_inside(path: str, folder: str) -> bool:

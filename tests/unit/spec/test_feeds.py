@@ -72,7 +72,7 @@ def test_a_feed_has_its_selector_and_keeps_its_secret(tmp_path):
         ('feed = "http://h/db"\nselector = {a = 2026-11-30}', "is not a value of JSON"),
         ('feed = "http://h/db"\nselector = {"$or" = [{"$x" = 1}]}', "a selector has no `$x`"),
         ('command = "  "', "names no command"),
-        ('feed = "http://h/db"\nselector = {a = {"$regex" = "("}}', "no regular expression"),
+        ('feed = "http://h/db"\nselector = {a = {"$regex" = "("}}', "cannot be used as a pattern"),
     ],
     ids=lambda value: value if "=" in value else "",
 )
