@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import select
 
 from stoker.model.item import NewItem
-from stoker.model.pipeline import OnChange
+from stoker.model.pipeline import OnChange, Verdict
 from stoker.model.saying import NOTHING, Saying, mark_of
+from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import finish, tables
 from stoker.store.register import register
+from stoker.store.repaired import failed_items, take_repaired
 
 S = 1_000_000  # microseconds
 
@@ -75,6 +77,22 @@ def test_a_change_while_the_attempt_runs_leaves_it_alone(rig, task):
     assert rig.states()["x", "a"] == "running"
     end(rig, task)
     assert rig.states() == {("x", "a"): "done", ("x", "b"): "ready"}
+    rig.check()
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_the_new_content_of_an_item_is_recorded_where_nothing_of_it_is_done(rig, task, is_done):
+    end(rig, task, DONE if is_done else FAILED)
+    if is_done:
+        (second,) = rig.claim(rig.worker())
+        finish.finish(rig.store, [rig.result(second, FAILED, verdict=Verdict.FAIL)])
+    pages = list(failed_items(rig.store, Selection()))
+    assert [one.item.key for page in pages for one in page] == ([] if is_done else ["x"])
+    for page in pages:
+        now = [one.now(size_bytes=9, mtime_us=8, content="9:8") for one in page]
+        take_repaired(rig.store, now)
+        assert (known(rig).size_bytes, known(rig).mtime_us) == (9, 8)
+        assert register(rig.store, "line", [item(8, size=9)]).known == 1
     rig.check()
 
 

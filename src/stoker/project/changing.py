@@ -33,14 +33,18 @@ class Changing(Opened):
     def retry(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected failed tasks are ready again, with a fresh allowance of retries.
 
+        The record has their items' files as they are now, if a person has repaired them.
         Selected items in quarantine are taken, if they pass now.
         """
         from stoker.project.readmitting import readmit
+        from stoker.project.repairing import note_repairs
         from stoker.store import control
 
         def again(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Changed":
             done = readmit(self, chosen, dry_run=dry_run)
             if chosen.states != ("quarantined",):
+                if not dry_run:
+                    note_repairs(store, chosen)
                 done.add(control.retry(store, chosen, who, dry_run=dry_run))
             return done
 

@@ -83,6 +83,17 @@ def command_texts(step: Step) -> list[str]:
     return texts
 
 
+def inputs_used(step: Step) -> tuple[tuple[str, str], ...]:
+    """Return which outputs of earlier steps the step's command names, as pairs of step and output."""
+    found: dict[tuple[str, str], None] = {}
+    for text in command_texts(step):
+        for part in parse(text):
+            names = part.name.split(".") if isinstance(part, Placeholder) else ()
+            if len(names) == 3 and names[0] == "in":
+                found[names[1], names[2]] = None
+    return tuple(found)
+
+
 def files_used(pipeline: Pipeline, step: Step) -> tuple[str, ...]:
     """Return which files of an item the step's command names: `item`, and parts as `meta.r1`.
 

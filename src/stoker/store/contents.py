@@ -59,6 +59,15 @@ def as_changed(unit: Unit, item: NewItem, item_id: int) -> NewItem | None:
     return None
 
 
+def note_content(unit: Unit, item: NewItem, item_id: int) -> None:
+    """A known item has this content from now on, and nothing is redone, unless its parameters differ."""
+    known = _known(unit, item_id)
+    stands = _standing(item, known)
+    is_new = not has_content(known.fingerprint, item.content)
+    if is_new and stands.params == json.loads(known.params):
+        _note(unit, item_id, known, stands)
+
+
 def changed_by_own_step(unit: Unit, item: NewItem, item_id: int) -> str | None:
     """Return the step of a known item that changed its content while it ran; None if none did.
 

@@ -6,6 +6,7 @@ runs in the worker's main thread, except for concluding what needs slow I/O, whi
 
 import logging
 import os
+import shlex
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -128,6 +129,13 @@ class Executor:
         if missing is not None:
             reason = f"the item's file `{shown(missing)}` is gone"
             return Ending(AttemptState.FAILED, Verdict.RETRY, reason, "the item's file is gone")
+        lacks = recipe.missing_input(claimed)
+        if lacks is not None:
+            step, name, path = lacks
+            cause = f"the output `{name}` of step `{step}` is gone"
+            again = f"stoker rerun {shlex.quote(shown(claimed.key))} --step {step}"
+            reason = f"{cause} (`{shown(path)}`); `{again}` makes it again"
+            return Ending(AttemptState.FAILED, Verdict.RETRY, reason, cause)
         return None
 
     def _take_place(self) -> Place:

@@ -14,7 +14,7 @@ from stoker.model.pipeline import Pipeline, Python
 from stoker.model.task import Claimed
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
-from stoker.spec.parts import files_used
+from stoker.spec.parts import files_used, inputs_used
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.work.checks import shown
@@ -53,6 +53,7 @@ class Recipe:
         self.plan = compile_step(pipeline, step)
         self.condition = None if step.when is None else Condition(step.when)
         self._files = files_used(pipeline, step)
+        self._inputs = inputs_used(step)
         self.is_python = isinstance(step.action, Python)
         self.key = (first.version_id, step.name)
         self.prepared: Mapping[str, str] | None = None if step.prepare else os.environ
@@ -72,6 +73,15 @@ class Recipe:
             path = claimed.path if name == "item" else claimed.meta.get(name.removeprefix("meta."))
             if isinstance(path, str) and not os.path.lexists(path):
                 return path
+        return None
+
+    def missing_input(self, claimed: Claimed) -> tuple[str, str, str] | None:
+        """Return a published output that the command names and that is not there: step, name, path."""
+        for step, name in self._inputs:
+            left = claimed.produced.get(step)
+            for path in left.outputs.get(name, ()) if left is not None else ():
+                if not os.path.lexists(path):
+                    return step, name, path
         return None
 
     @property
