@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stoker.errors import NotFound, VersionConflict
-from stoker.model.pipeline import Pipeline, Run, Step
+from stoker.model.pipeline import Output, Pipeline, Run, Step
 from stoker.model.selection import Selection
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
@@ -22,7 +22,7 @@ def line(*steps, name="line", **more):
     return Pipeline(name=name, folder="/project", steps=steps, **more)
 
 
-FILTER = step("filter", "filter > {out.o}")
+FILTER = step("filter", "filter > {out.o}", outputs=(Output(name="o", to="/out/{key}"),))
 PLOT = step("plot", "plot {in.filter.o} {in.filter.values.n}", after=("filter",))
 CLEAN = replace(FILTER, name="clean", renamed_from="filter")
 DRAW = step("plot", "plot {in.clean.o} {in.clean.values.n}", after=("clean",))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stoker.model.pipeline import Pipeline, Step
 
+_OUTPUT_WORDS = 3  # of `in.STEP.NAME`; values have one more
 _NAME = r"[A-Za-z_]\w*(?:\.\w+)*(?::[^{}\n]{1,8})?"
 _PLACEHOLDER = re.compile(
     rf"\$\{{+|\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<name>{_NAME})\}}", re.ASCII
@@ -65,6 +66,17 @@ def predecessors(texts: Sequence[str]) -> tuple[str, ...]:
             if isinstance(part, Placeholder) and part.name.startswith("in."):
                 found[part.name.split(".")[1]] = None
     return tuple(found)
+
+
+def outputs_used(step: Step) -> dict[str, frozenset[str]]:
+    """Return the outputs that `{in.STEP.NAME}` refers to in the step's templates, by earlier step."""
+    found: dict[str, set[str]] = {}
+    for text in step_texts(step):
+        for part in parse(text):
+            words = part.name.split(".") if isinstance(part, Placeholder) else []
+            if len(words) == _OUTPUT_WORDS and words[0] == "in":
+                found.setdefault(words[1], set()).add(words[2])
+    return {name: frozenset(outputs) for name, outputs in found.items()}
 
 
 def step_texts(step: Step) -> list[str]:

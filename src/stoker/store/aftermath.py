@@ -54,6 +54,8 @@ class TaskChanges:
                 self._reopen(entry)
             if self.after and after != set(self.pipeline.step(entry.name).after):
                 self._recount(entry)
+            elif self.after:
+                self._look_again(entry)
 
     def _cancel_open(self, entry: StepEntry) -> None:
         """Cancel what a removed step still has to do; what runs of it may end."""
@@ -80,7 +82,10 @@ class TaskChanges:
             move(self.unit, transitions.BY_NAME[name], several)
             self.created[entry.name] = self.created.get(entry.name, 0) + len(several)
 
-    def _tasks_in(self, entry: StepEntry, states: tuple[int, ...]) -> Sequence[Any]:
+    def _tasks_in(
+        self, entry: StepEntry, states: tuple[int, ...], *, is_told: bool = False
+    ) -> Sequence[Any]:
+        """Return the step's tasks in these states; only those with a reason if it `is_told`."""
         task, item = tables.task, tables.item
         query = (
             select(
@@ -91,6 +96,8 @@ class TaskChanges:
             .select_from(task.join(item, item.c.id == task.c.item_id))
             .where(task.c.step_id == entry.id, task.c.state.in_(states))
         )  # fmt: skip
+        if is_told:
+            query = query.where(task.c.reason.is_not(None))
         rows: Sequence[Any] = self.unit.execute(query).fetchall()
         return rows
 
@@ -156,6 +163,17 @@ class TaskChanges:
         query = select(task.c.state, func.count()).where(task.c.step_id == entry.id)
         rows = self.unit.execute(query.group_by(task.c.state)).fetchall()
         return dict(tuple(row) for row in rows)
+
+    def _look_again(self, entry: StepEntry) -> None:
+        """Tasks that were blocked as an output was lacking may find what they read now."""
+        blocked = self._tasks_in(entry, (TaskState.BLOCKED.value,), is_told=True)
+        columns = {"waiting_on": 0, "reason": None}
+        moves = [
+            _move(entry, row, {**columns, "lane": self._lane(entry, row)})
+            for row in blocked
+            if row.unsatisfied == 0
+        ]
+        move(self.unit, transitions.UNBLOCK, moves)
 
     def _recount(self, entry: StepEntry) -> None:
         """Where predecessors were added or removed, tasks wait for what they now depend on."""

@@ -25,6 +25,7 @@ from stoker.store.apply import Move, move, open_attempts
 from stoker.store.choose import Taken, Wants, take
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
+from stoker.store.lacking import Versions, without_lacking
 from stoker.store.room import is_running, room
 from stoker.store.steps import Catalog
 from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _T, _A, _R, _SLOT = tables.task, tables.attempt, tables.turn, tables.slot
 
 _PRODUCED = Prepared(
-    select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values)
+    select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values, _A.c.version_id, _T.c.state)
     .select_from(_T.outerjoin(_A, _A.c.id == _T.c.attempt))
     .where(_T.c.item_id.in_(param_list("items")), _T.c.step_id.in_(param_list("steps")))
 )
@@ -95,7 +96,8 @@ def claim(
         taken = take(unit, known, free, limit, wants, ledger) if free.cpus > 0 else []
         if not taken:
             return []
-        produced = _produced(unit, known, taken)
+        produced, versions = _produced(unit, known, taken)
+        taken = without_lacking(unit, known, taken, versions)
         terms = known.sharing.terms
         claimed = [_claimed(unit, known, one, produced, terms) for one in taken]
         _write(unit, worker_id, free.batch_id, claimed)
@@ -178,11 +180,13 @@ def _waits_for_time(unit: Unit) -> bool:
     return unit.execute(select(_T.c.id).where(_T.c.lane.in_(lanes)).limit(1)).first() is not None
 
 
-def _produced(unit: Unit, known: Catalog, taken: Sequence[Taken]) -> dict[int, dict[str, Produced]]:
-    """Return what the predecessors left, by item and step name."""
+def _produced(
+    unit: Unit, known: Catalog, taken: Sequence[Taken]
+) -> tuple[dict[int, dict[str, Produced]], Versions]:
+    """Return what the predecessors left, by item and step name, and which versions did the done ones."""
     following = [one for one in taken if one.lane.entry.predecessors]
     if not following:
-        return {}
+        return {}, {}
     steps = sorted({step for one in following for step in one.lane.entry.predecessors})
     items = sorted({one.row[2] for one in following})
     rows = unit.run(_PRODUCED, items=items, steps=steps).fetchall()
@@ -192,14 +196,17 @@ def _produced(unit: Unit, known: Catalog, taken: Sequence[Taken]) -> dict[int, d
         for attempt, name, path in unit.run(_OUTPUTS, attempts=attempts).fetchall():
             paths.setdefault(bytes(attempt), {}).setdefault(name, []).append(os.fsdecode(path))
     found: dict[int, dict[str, Produced]] = {}
-    for item_id, step_id, attempt, values in rows:
+    versions: dict[int, dict[str, VersionId]] = {}
+    for item_id, step_id, attempt, values, version, state in rows:
+        if state == TaskState.DONE and version is not None:
+            versions.setdefault(item_id, {})[known.steps[step_id].name] = version
         outputs = paths.get(bytes(attempt), {}) if attempt is not None else {}
         found.setdefault(item_id, {})[known.steps[step_id].name] = Produced(
             attempt=attempt,
             outputs={name: tuple(several) for name, several in outputs.items()},
             values=json.loads(values) if values else {},
         )
-    return found
+    return found, versions
 
 
 _EMPTY: Mapping[str, Any] = {}

@@ -42,8 +42,11 @@ def hold(store: "Store", selection: Selection, who: Who, *, dry_run: bool = Fals
     columns = {"reason": _said(who, "held")}
 
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
-        is_due = TaskState(row.state) in transitions.HOLD.sources
-        return (transitions.HOLD, columns) if is_due else None
+        if TaskState(row.state) not in transitions.HOLD.sources:
+            return None
+        if row.state == TaskState.BLOCKED and row.said is not None:
+            return transitions.HOLD, {**columns, "waiting_on": 0}  # a claim will look again
+        return transitions.HOLD, columns
 
     return _change(store, selection, who, chosen, dry_run=dry_run)
 

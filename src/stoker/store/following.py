@@ -88,6 +88,7 @@ def unblocked(
                 "okey": known_times.order_key(step_id, of.size_bytes, priority_of(okey)),
                 "expected_ms": known_times.expected_ms(step_id, of.size_bytes),
                 "waiting_on": 0,
+                "reason": None,
             }
             ready.append(
                 Move(

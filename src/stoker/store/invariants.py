@@ -148,8 +148,9 @@ def predecessors(unit: Unit) -> Iterator[str]:
     )
     query = _tasks(_T.c.state, _T.c.waiting_on, unsatisfied.label("unsatisfied"))
     blocked, ready, held = TaskState.BLOCKED.value, TaskState.READY.value, TaskState.HELD.value
+    lacks = and_(_T.c.state == blocked, _T.c.reason.is_not(None), unsatisfied == 0)
     wrong = or_(
-        _T.c.waiting_on != unsatisfied,
+        and_(_T.c.waiting_on != unsatisfied, ~lacks),
         and_(_T.c.state == blocked, _T.c.waiting_on == 0),
         and_(_T.c.state == ready, _T.c.waiting_on != 0),
     )

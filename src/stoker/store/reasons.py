@@ -137,6 +137,9 @@ class _Reasons:
             if self._known.steps[step].name in self._rows
         ]
         open_ = [one for one in before if not TaskState(one.state).is_satisfied]
+        if not open_ and row.reason is not None:
+            do = "`stoker rerun --outdated` makes it, and all that follows"
+            return Said("lacks_output", f"step {row.reason}", do)
         if not open_:
             return Said("blocked", "its predecessors are over; it becomes ready in a moment")
         found = _first(open_)

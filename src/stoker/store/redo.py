@@ -220,7 +220,8 @@ def _redo_task(
         }  # fmt: skip
         one = as_move(row, fresh, data)._replace(attempt=row.attempt)
     elif row.state == TaskState.BLOCKED:
-        unit.execute(update(_T).where(_T.c.id == row.id).values(waiting_on=waiting_on))
+        values = {"waiting_on": waiting_on, "reason": None}
+        unit.execute(update(_T).where(_T.c.id == row.id).values(**values))
         return
     else:
         transition = transitions.BLOCK if waiting_on else transitions.RERUN

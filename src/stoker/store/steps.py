@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stoker.model.pipeline import Step
 from stoker.model.sharing import Sharing
@@ -44,6 +45,7 @@ class Catalog:
     by_name: Mapping[tuple[str, str], StepEntry]
     current: Mapping[str, VersionId]  # pipeline -> version id
     pipeline_ids: Mapping[str, int]
+    notes: dict[Any, Any] = field(default_factory=dict, compare=False)  # what was found out from it
 
     def of_pipeline(self, pipeline: str) -> tuple[StepEntry, ...]:
         """The steps in the current version, predecessors first."""

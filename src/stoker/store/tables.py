@@ -242,7 +242,9 @@ task = Table(
     Column("not_before_us", Big, doc="back-off: not to be claimed earlier"),
     Column("body_id", Integer, doc="what it was done with"),
     Column("host", Name, doc="which alone may run it, as it ran another of the item's steps"),
-    Column("reason", Long, doc="a person's word on holding or cancelling it"),
+    Column(
+        "reason", Long, doc="why it is held or cancelled, or blocked although all before it is done"
+    ),
     UniqueConstraint("item_id", "step_id"),
 )
 
