@@ -309,20 +309,36 @@ def kept(rig, pipeline):
 def test_temporary_outputs_go_when_the_last_successor_is_done(kept):
     rig, worker = kept
     gone: list[str] = []
+
+    def look(path, content):
+        assert (content.size_bytes, content.checksum) == (1, "xxh3:0")
+        return lambda: gone.append(path)
+
     (first, second) = rig.claim(worker, 2)
     rig.end(first)
-    assert temporary.expire(rig.store, gone.append) == 0
+    assert temporary.expire(rig.store, look) == 0
     rig.end(second, verdict=Verdict.SKIP)
-    assert temporary.expire(rig.store, gone.append) == 1
-    assert temporary.expire(rig.store, gone.append) == 0
+    assert temporary.expire(rig.store, look) == 1
+    assert temporary.expire(rig.store, look) == 0
     assert gone == ["/x/a"]
     rig.check()
+
+
+def test_what_is_needed_again_while_it_is_looked_at_is_kept(kept):
+    rig, worker = kept
+    rig.work(worker)
+
+    def look(_path, _content):
+        control.rerun(rig.store, rig.select(steps=("three",)), ME)
+        return lambda: pytest.fail("somebody needs it")
+
+    assert temporary.expire(rig.store, look) == 0
 
 
 def test_rerunning_what_needs_a_deleted_output_makes_it_anew(kept):
     rig, worker = kept
     rig.work(worker)
-    temporary.expire(rig.store, lambda _path: None)
+    temporary.expire(rig.store, lambda _path, _content: lambda: None)
     done = control.rerun(rig.store, rig.select(steps=("three",)), ME)
     assert done.changed == {"rerun": 1, "block": 2}
     assert rig.work(worker)[0] == ("a", "one")
@@ -333,13 +349,15 @@ def test_a_failed_removal_is_tried_again(kept):
     rig, worker = kept
     rig.work(worker)
 
-    def fail(path):
-        raise PermissionError(path)
+    def fail():
+        raise PermissionError
 
     with pytest.raises(PermissionError):
-        temporary.expire(rig.store, fail)
-    gone: list[str] = []
-    assert temporary.expire(rig.store, gone.append) == 1
+        temporary.expire(rig.store, lambda _path, _content: fail)
+    assert temporary.expire(rig.store, lambda _path, _content: lambda: "/x/a") == 1
+    assert temporary.expire(rig.store, lambda _path, _content: fail) == 0, (
+        "what stays is left alone"
+    )
 
 
 def test_a_condition_speaks_of_what_the_steps_wrote(line):

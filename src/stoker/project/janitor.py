@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Self
 
 from stoker.errors import StokerError, StoreGone
 from stoker.model.settings import Retention
+from stoker.model.task import Content
 from stoker.store import fold, ordering, prune, temporary
 from stoker.store.gone import begin_again_elsewhere
 from stoker.store.pruned import Pruned
 from stoker.store.reap import promote_all_due, reap
 from stoker.store.terms import retention_of
 from stoker.store.unhurried import if_free
-from stoker.work import leftovers, threads
+from stoker.work import leftovers, removal, threads
 from stoker.work.patience import Patience
-from stoker.work.scratch import wipe
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -151,15 +151,22 @@ def tidy_once(store: "Store") -> None:
 
 
 def remove_temporary(store: "Store") -> None:
-    """Temporary outputs that nothing needs any more are gone."""
-    while temporary.expire(store, _remove):
+    """Temporary outputs that nothing needs any more are gone, as far as they are as published."""
+    while temporary.expire(store, _look):
         pass
 
 
-def _remove(path: str) -> None:
-    """Delete a file or folder; one that cannot be deleted is left, with a word in the log."""
-    left = wipe(path)
-    if left:
-        _log.warning(
-            "a temporary output is left", extra={"event": "temporary_left", "path": left[0]}
-        )
+def _look(path: str, content: Content) -> Callable[[], str | None]:
+    """Return what removes a temporary output; what stays of it is in the log."""
+    remove = removal.look(path, content)
+
+    def removing() -> str | None:
+        kept = remove()
+        if kept is not None:
+            _log.warning(
+                "a temporary output is not as it was published, and is left",
+                extra={"event": "temporary_left", "path": kept},
+            )
+        return kept
+
+    return removing

@@ -306,6 +306,7 @@ temporary = Table(
     Column("task_id", Big, nullable=False, index=True),
     Column("path", Bytes, nullable=False, doc="deleted once nothing more is made from it"),
     Column("removed_us", Big, doc="NULL: the file is there"),
+    Column("kept", Bytes, doc="a path that was not as published, and stayed; NULL: none did"),
 )
 
 publication = Table(

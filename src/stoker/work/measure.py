@@ -40,6 +40,11 @@ class Part:
         return self.name, found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def part_at(path: str, name: bytes = b"") -> Part:
+    """Return what is at `path`; without a `name` it is the top of what is looked at."""
+    return Part(name, path, os.lstat(path))
+
+
 def parts_in(top: str, permit: Permit) -> list[Part]:
     """Return all that is in a folder, by name."""
     found: list[Part] = []
@@ -49,7 +54,7 @@ def parts_in(top: str, permit: Permit) -> list[Part]:
         permit()
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
-            part = Part(os.fsencode(os.path.relpath(path, top)), path, os.lstat(path))
+            part = part_at(path, os.fsencode(os.path.relpath(path, top)))
             found.append(part)
             if stat.S_ISDIR(part.found.st_mode):
                 todo.append(path)

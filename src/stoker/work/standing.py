@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stoker.model.task import Content
-from stoker.work.measure import NotPlain, Part, digest, measure, parts_in, split
+from stoker.work.measure import NotPlain, Part, digest, measure, part_at, parts_in, split
 from stoker.work.outputs import Piece, kind_of
 from stoker.work.permit import Permit
 
@@ -32,7 +32,7 @@ class Standing:
 
 def stamps_of(path: str) -> Stamps:
     """Return how everything at a path looks now, the path itself as a part without a name."""
-    top = Part(b"", path, os.lstat(path))
+    top = part_at(path)
     inside = parts_in(path, lambda: None) if stat.S_ISDIR(top.found.st_mode) else []
     return frozenset(part.stamp for part in (top, *inside))
 
@@ -40,7 +40,7 @@ def stamps_of(path: str) -> Stamps:
 def look(piece: Piece, own: Sequence[Content], permit: Permit) -> Standing | None:
     """Return what is at the piece's path, if anything. `own` is what the task may have put there."""
     try:
-        top = Part(b"", piece.target, os.lstat(piece.target))
+        top = part_at(piece.target)
     except (FileNotFoundError, NotADirectoryError):
         return None
     mode = top.found.st_mode

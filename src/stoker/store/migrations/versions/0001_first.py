@@ -290,6 +290,7 @@ def upgrade() -> None:
         sa.Column("task_id", BIG, nullable=False),
         sa.Column("path", BYTES, nullable=False),
         sa.Column("removed_us", BIG, nullable=True),
+        sa.Column("kept", BYTES, nullable=True),
         sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("temporary_pkey")),
         sqlite_with_rowid=False,
         **TABLE,
