@@ -62,6 +62,7 @@ def _tell(problems: "Sequence[Problem]", warnings: list[str], *, as_json: bool) 
 def _warnings(project: "Project") -> list[str]:
     """What the file may not be able to do on this host, and where values or others may do harm."""
     from stoker.project.privacy import left_open
+    from stoker.spec.absent import find_absences
     from stoker.spec.cautions import find_cautions
     from stoker.spec.modules import check_python
     from stoker.spec.overlaps import HINT, find_overlaps
@@ -72,7 +73,7 @@ def _warnings(project: "Project") -> list[str]:
         for step in pipeline.steps:
             found += [
                 f"pipeline `{pipeline.name}`: step `{step.name}`: {caution}"
-                for caution in find_cautions(pipeline, step)
+                for caution in (*find_cautions(pipeline, step), *find_absences(pipeline, step))
             ]
             program = _missing_program(step)
             if program is not None:

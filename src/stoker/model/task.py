@@ -16,11 +16,15 @@ AttemptId = NewType("AttemptId", bytes)  # the 16 bytes of a UUIDv7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Produced:
-    """What a predecessor left: paths by output name (several for a picked folder), and values."""
+    """What a predecessor left: paths by output name (several for a picked folder), and values.
+
+    `left_nothing`: it was skipped for this item, so its outputs and values are empty, and not missing.
+    """
 
     attempt: AttemptId | None
     outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    left_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

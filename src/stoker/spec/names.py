@@ -153,6 +153,8 @@ def _value_of(step: str, name: str) -> Reference:
         try:
             return produced.values[name]
         except KeyError:
+            if produced.left_nothing:
+                return None
             raise UserError(f"step `{step}` left no value `{name}` for this item") from None
 
     return Reference(f"in.{step}.values.{name}", get, Arity.ANY, step=step)
@@ -161,9 +163,14 @@ def _value_of(step: str, name: str) -> Reference:
 def _paths_of(step: str, output: Output) -> Reference:
     def get_all(context: Context) -> tuple[str, ...]:
         produced = context.claimed.produced.get(step)
-        paths = () if produced is None else produced.outputs.get(output.name, ())
-        if not paths and produced is not None and produced.outputs and not output.optional:
-            raise UserError(f"step `{step}` left no output `{output.name}` for this item")
+        if produced is None or produced.attempt is None:
+            return ()
+        paths = produced.outputs.get(output.name, ())
+        if not (paths or produced.left_nothing or output.optional):
+            raise UserError(
+                f"step `{step}` left no output `{output.name}` for this item; "
+                f"`stoker rerun --step {step}` makes it"
+            )
         return paths
 
     def get_one(context: Context) -> str:

@@ -136,7 +136,7 @@ def _assemble(
     parts: Sequence[str | Slot], places: Sequence[Placed], troubles: list[Trouble]
 ) -> Script:
     """Return the script: a first part that takes the arguments apart, then the text."""
-    scalars: dict[tuple[str, str | None, bool], str] = {}
+    scalars: dict[tuple[str, str | None, bool, bool], str] = {}
     lists: dict[str, tuple[str, Slot]] = {}
     getters: list[Callable[[Context], str]] = []
     body = ""
@@ -150,7 +150,7 @@ def _assemble(
             fresh = (f"{PREFIX}list_{len(lists) + 1}", part)
             variable = lists.setdefault(part.reference.name, fresh)[0]
         else:
-            known = (part.reference.name, part.separator, place.is_operand)
+            known = (part.reference.name, part.separator, place.is_operand, part.begins_path)
             if known not in scalars:
                 scalars[known] = f"{PREFIX}{len(scalars) + 1}"
                 getters.append(_integer(part) if place.is_operand else part.text)

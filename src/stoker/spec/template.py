@@ -15,7 +15,7 @@ from stoker.spec import targets
 from stoker.spec.evaluation import PROMPTS, SHELLS, START_FILES
 from stoker.spec.guard import Guard
 from stoker.spec.names import BadName, Place, resolve
-from stoker.spec.parts import Literal, parse
+from stoker.spec.parts import Literal, Placeholder, parse
 from stoker.spec.values import Arity, Slot, is_empty, to_words
 
 if TYPE_CHECKING:
@@ -180,7 +180,9 @@ class Compiler:
     ) -> Text:
         """Return a template with its names resolved; what has no meaning is left out and found."""
         parts: list[str | Slot] = []
-        for part in parse(template):
+        written = parse(template)
+        around = zip((None, *written), written, (*written[1:], None), strict=False)
+        for before, part, after in around:
             if isinstance(part, Literal):
                 parts.append(part.text)
                 continue
@@ -190,7 +192,8 @@ class Compiler:
                 self.find(path, part.offset, bad.message, bad.hint, template)
                 continue
             self.uses_produced |= reference.step is not None
-            parts.append(Slot(reference, part.separator, part.offset))
+            is_start = place is Place.COMMAND and _begins_path(before, after)
+            parts.append(Slot(reference, part.separator, part.offset, is_start))
         text = Text(tuple(parts))
         if place is Place.COMMAND:
             self.slots.extend(text.slots)
@@ -271,6 +274,16 @@ class Compiler:
             self.findings.append(found)
         base = ("bash", "-euo", "pipefail", "-c", script.text, "stoker")
         return base, (_make_arguments(script),) if script.values else ()
+
+
+def _begins_path(before: Literal | Placeholder | None, after: Literal | Placeholder | None) -> bool:
+    """Whether what stands between the two is the first part of a path."""
+    goes_on = isinstance(after, Literal) and after.text.startswith("/")
+    is_first = before is None or (isinstance(before, Literal) and before.text[-1] in _BEFORE_PATHS)
+    return goes_on and is_first
+
+
+_BEFORE_PATHS = " \t\n\"'=:;&|<>()`"
 
 
 def compile_step(pipeline: Pipeline, step: Step) -> StepPlan:

@@ -57,11 +57,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A resolved placeholder in a template."""
+    """A resolved placeholder in a template; `begins_path` if a `/` follows and nothing stands before."""
 
     reference: Reference
     separator: str | None
     offset: int
+    begins_path: bool = False
 
     def text(self, context: Context) -> str:
         """Return the value as one text; UserError if it is a list and nothing says how to join."""
@@ -73,7 +74,14 @@ class Slot:
             raise UserError(
                 f"`{{{name}}}` has several values where one word stands; join them: `{{{name}:,}}`"
             )
-        return to_text(value)
+        text = to_text(value)
+        if self.begins_path and not text and self.reference.step is not None:
+            name = self.reference.name
+            raise UserError(
+                f"`{{{name}}}` is empty for this item, so the path that begins with it would begin "
+                "at `/`; give the step a `when`, or test the value first"
+            )
+        return text
 
 
 def is_empty(value: Any) -> bool:

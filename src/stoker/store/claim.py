@@ -205,6 +205,7 @@ def _produced(
             attempt=attempt,
             outputs={name: tuple(several) for name, several in outputs.items()},
             values=json.loads(values) if values else {},
+            left_nothing=state == TaskState.SKIPPED,
         )
     return found, versions
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from stoker.errors import NotFound
 from stoker.model.pipeline import Pipeline
+from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import AttemptId, Claimed, ItemId, Produced, TaskId, VersionId
 from stoker.spec.problems import suggest
 from stoker.store import tables
@@ -113,15 +114,23 @@ def _slot_names(unit: Unit, pool: str, n: int) -> tuple[str, ...]:
 
 
 def _produced(unit: Unit, attempt: bytes | None) -> Produced:
+    """Return what an attempt left: nothing, if it skipped its task or did not succeed."""
     if attempt is None:
-        return Produced(attempt=None)
+        return Produced(attempt=None, left_nothing=True)
     paths: dict[str, list[str]] = {}
     query = select(_O.c.name, _O.c.path).where(_O.c.attempt == attempt)
     for row in unit.execute(query.order_by(_O.c.name, _O.c.position)):
         paths.setdefault(row.name, []).append(os.fsdecode(row.path))
-    values = unit.execute(select(_A.c.step_values).where(_A.c.id == attempt)).scalar()
+    ended = unit.execute(
+        select(_A.c.step_values, _A.c.state, _T.c.state.label("task"), _T.c.attempt)
+        .select_from(_A.join(_T, _T.c.id == _A.c.task_id))
+        .where(_A.c.id == attempt)
+    ).one()
+    is_last = ended.attempt is not None and bytes(ended.attempt) == bytes(attempt)
     return Produced(
         attempt=AttemptId(bytes(attempt)),
         outputs={name: tuple(several) for name, several in paths.items()},
-        values=json.loads(values) if values else {},
+        values=json.loads(ended.step_values) if ended.step_values else {},
+        left_nothing=ended.state != AttemptState.SUCCEEDED
+        or (is_last and ended.task == TaskState.SKIPPED),
     )

@@ -39,6 +39,7 @@ def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publish
             made=running.made,
             targets=running.targets,
             own=seat.beside if seat is not None else (),
+            demanded=ending.verdict is not Verdict.STOP,
         )
         outputs = publish(
             pieces,

@@ -45,20 +45,21 @@ def find_pieces(
     made: Mapping[str, str],
     targets: Mapping[str, str],
     own: Sequence[str] = (),
+    demanded: bool = True,
 ) -> list[Piece]:
     """Return what there is to publish. OutputError if a declared output is missing or ambiguous.
 
-    `made` gives the path that `{out.NAME}` had, `targets` the published path of each output, `own`
+    Unless they are `demanded`, outputs may be missing. `made` gives the path that `{out.NAME}` had, `targets` the published path of each output, `own`
     the attempt's folders beside its scratch.
     """
     pieces: list[Piece] = []
     for output in step.outputs:
         target = targets[output.name]
         if output.pick is not None:
-            pieces += _picked(output, scratch, target)
+            pieces += _picked(output, scratch, target, demanded=demanded)
         elif os.path.lexists(made[output.name]):
             pieces.append(Piece(output, made[output.name], target.rstrip("/")))
-        elif not output.optional:
+        elif demanded and not output.optional:
             raise OutputError(f"output `{output.name}` was not made (`{made[output.name]}`)")
     folders = [os.path.realpath(folder) for folder in (scratch, *own)]
     real = cache(os.path.realpath)  # of the folders, which many pieces may have in common
@@ -70,14 +71,14 @@ def find_pieces(
     return [replace(piece, is_shared=piece.source in shared) for piece in pieces]
 
 
-def _picked(output: Output, scratch: str, target: str) -> list[Piece]:
+def _picked(output: Output, scratch: str, target: str, *, demanded: bool) -> list[Piece]:
     pattern = output.pick or ""
     inside = os.path.realpath(scratch)
     found = [
         path for path in _matching(scratch, pattern) if is_inside(os.path.realpath(path), inside)
     ]
     if not found:
-        if output.optional:
+        if output.optional or not demanded:
             return []
         raise OutputError(f"output `{output.name}` was not made (nothing matches `{pattern}`)")
     if output.is_folder or target.endswith("/"):

@@ -228,6 +228,54 @@ def test_the_steps_exits_and_reason_are_heeded(rig):
     assert rig.attempts()["4"].row.cause == "lamp 4 is dark"
 
 
+def test_an_exit_that_stops_the_item_demands_no_outputs(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.s]
+        run = 'if [ {key} = made ]; then echo x > {out.one}; fi; exit 9'
+        exits = { 9 = "stop" }
+        outputs.one = "results/{key}.one"
+        outputs.two = "results/{key}.two"
+        outputs.logs = { from = "*.log", to = "results/logs/" }
+        [pipelines.p.steps.t]
+        run = "cat {in.s.one}"
+        """
+    )
+    rig.push("made", "none")
+    rig.work()
+    states = {"made/s": "done", "none/s": "done", "made/t": "skipped", "none/t": "skipped"}
+    assert rig.task_states() == states
+    assert sorted(path.name for path in (rig.folder / "results").iterdir()) == ["made.one"]
+
+
+def test_what_a_skipped_step_would_have_left_is_empty(rig):
+    rig.write(
+        """
+        [pipelines.p.steps.s]
+        run = "exit {key}"
+        exits = { 3 = "skip" }
+        when = 'key != "w"'
+        outputs.one = "results/{key}.one"
+        outputs.some = { from = "*", to = "results/{key}/" }
+        [pipelines.p.steps.t]
+run = '''printf '<%s>' {in.s.one} "{in.s.values.n}" {in.s.some}; [ -z {in.s.one} ]'''
+        [pipelines.p.steps.u]
+        argv = ["printf", "<%s>", "a", ["b", "{in.s.one}"], "{in.s.values.n}"]
+        [pipelines.p.steps.v]
+        run = "echo rm -rf {in.s.one}/tmp"
+        """
+    )
+    rig.push("3", "w")
+    rig.work()
+    seen = {(one.key, one.step): one for one in rig.all_attempts()}
+    for key in ("3", "w"):
+        assert (seen[key, "s"].task, seen[key, "t"].task) == ("skipped", "done")
+        assert seen[key, "t"].stdout == b"<><>"
+        assert seen[key, "u"].stdout == b"<a><>"
+        assert seen[key, "v"].row.pid is None
+        assert seen[key, "v"].reason.startswith("`{in.s.one}` is empty")
+
+
 def test_a_failed_task_is_tried_again_after_its_back_off(rig):
     rig.write('[pipelines.p.steps.s]\nrun = "exit 1"\nretries = 2\nbackoff = "0.1s"')
     rig.push("k")

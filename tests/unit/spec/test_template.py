@@ -147,10 +147,31 @@ def test_optional_output_that_is_missing_makes_its_group_vanish():
     assert argv_of(*words, produced=produced) == ("t", "/r/one")
 
 
-def test_predecessor_that_was_skipped_gives_nothing():
-    produced = {"before": Produced(attempt=None)}
+SKIPPED = [
+    Produced(attempt=None),
+    Produced(attempt=AttemptId(b"x" * 16), left_nothing=True),  # by its exit code
+]
+
+
+@pytest.mark.parametrize("before", SKIPPED)
+def test_predecessor_that_was_skipped_gives_the_empty_word(before):
+    produced = {"before": before}
     words = ("t", ("--one", "{in.before.one}"), ("--n", "{in.before.values.n}"))
     assert argv_of(*words, produced=produced) == ("t",)
+    words = ("t", "{in.before.one}", "{in.before.values.n}", "--in={in.before.one}")
+    assert argv_of(*words, produced=produced) == ("t", "", "", "--in=")
+
+
+@pytest.mark.parametrize("before", SKIPPED)
+@pytest.mark.parametrize("word", ["{in.before.one}/x", "--in={in.before.one}/x"])
+def test_no_path_begins_at_the_root_because_a_step_was_skipped(before, word):
+    with pytest.raises(UserError, match=r"`\{in\.before\.one\}` is empty for this item"):
+        argv_of("t", word, produced={"before": before})
+    run = pipeline_with(Run(text=f'rm -rf "{word}"'))
+    plan = compile_step(run, run.step("main"))
+    with pytest.raises(UserError, match="is empty for this item"):
+        plan.command(context_of(produced={"before": before}))
+    assert argv_of("t", "a{in.before.one}/x", produced={"before": before}) == ("t", "a/x")
 
 
 @pytest.mark.parametrize(
