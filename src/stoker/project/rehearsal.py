@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,25 +128,34 @@ def _python_script(
     if not isinstance(action, Python):
         return ""
     module, _, function = action.function.partition(":")
-    inputs = {
-        step: {name: paths[0] if len(paths) == 1 else list(paths) for name, paths in of.items()}
+    inputs = ", ".join(
+        f"{step!r}: {{{', '.join(f'{name!r}: {_as_paths(paths)}' for name, paths in of.items())}}}"
         for step, produced in claimed.produced.items()
         for of in [produced.outputs]
-    }
+    )
+    outputs = ", ".join(f"{name!r}: {_as_paths([path])}" for name, path in made.items())
+    item = "None" if claimed.path is None else _as_paths([claimed.path])
     values = {step: dict(produced.values) for step, produced in claimed.produced.items()}
     text = "\n".join(
         (
             "import sys",
+            "from pathlib import Path",
             "from types import SimpleNamespace",
             f"sys.path.insert(0, {folder!r})",
             f"import {module}",
             "task = SimpleNamespace(",
-            f"    item={claimed.path!r}, key={claimed.key!r},",
+            f"    item={item}, key={claimed.key!r},",
             f"    params={dict(claimed.params)!r}, meta={dict(claimed.meta)!r},",
-            f"    inputs={inputs!r}, values={values!r},",
-            f"    outputs={dict(made)!r}, scratch={scratch!r},",
+            f"    inputs={{{inputs}}}, values={values!r},",
+            f"    outputs={{{outputs}}}, scratch={_as_paths([scratch])},",
             ")",
             f"print({module}.{function}(task))",
         )
     )
     return shlex.join([action.interpreter or "python3", "-c", text])
+
+
+def _as_paths(paths: Sequence[str]) -> str:
+    """Return Python text for what a function gets: one path, or a list of several."""
+    made = [f"Path({path!r})" for path in paths]
+    return made[0] if len(made) == 1 else f"[{', '.join(made)}]"

@@ -226,7 +226,7 @@ class Incarnation:
         self.executor.hold_limits()
         self.executor.sweep()
         self.warmers.tend()
-        is_brisk = False
+        is_brisk = bool(self._preparing)
         for running in self.executor.running.values():
             is_brisk |= now_s - running.started_s > NOTE_AFTER_S
             if running.place is not None:
@@ -291,7 +291,7 @@ class Incarnation:
         stop = dict.fromkeys(cancel, CANCELLED)
         if told is not None:
             serial, known = told
-            held = [*self.executor.running.values(), *self.claims.queue]
+            held = [*self.executor.running.values(), *self.claims.queue, *self._preparing.waiting]
             for running in held:
                 if running.serial <= serial and running.claimed.attempt not in known:
                     stop[running.claimed.attempt] = TAKEN
@@ -299,7 +299,7 @@ class Incarnation:
             return
         self.warmers.withdraw_all()
         self._dispatch()
-        for running in self.claims.remove(stop):
+        for running in (*self.claims.remove(stop), *self._preparing.remove(stop)):
             ending = stop[running.claimed.attempt]
             self.executor.results.append(unstarted(running.claimed, ending))
         for attempt, ending in stop.items():

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
+from stoker.model.task import AttemptId
 from stoker.work import contain
 from stoker.work.answers import BadAnswer, read_regular
 from stoker.work.room import is_full_error, speaks_of_room
@@ -45,6 +47,22 @@ class Preparations:
             self._under_way[recipe.key] = (preparation, [])
         self._under_way[recipe.key][1].append(running)
 
+    @property
+    def waiting(self) -> list["Running"]:
+        """The attempts that wait."""
+        return [running for _, waiting in self._under_way.values() for running in waiting]
+
+    def remove(self, attempts: Container[AttemptId]) -> list["Running"]:
+        """Return those of these attempts that waited; what nobody waits for any more is ended."""
+        removed: list[Running] = []
+        for preparation, waiting in self._under_way.values():
+            gone = [running for running in waiting if running.claimed.attempt in attempts]
+            waiting[:] = [running for running in waiting if running not in gone]
+            if gone and not waiting:
+                preparation.abandon()
+            removed += gone
+        return removed
+
     def take_ended(self) -> list["Running"]:
         """Return the attempts whose preparation is over; one that takes too long is ended."""
         freed: list[Running] = []
@@ -59,7 +77,7 @@ class Preparations:
         """Return all that waits; every preparation is killed."""
         freed: list[Running] = []
         for preparation, waiting in self._under_way.values():
-            preparation.kill()
+            preparation.abandon()
             freed += waiting
             waiting.clear()
         return freed
@@ -71,6 +89,7 @@ class Preparation:
     def __init__(self, recipe: "Recipe", executor: "Executor", folder: str) -> None:
         self.recipe = recipe
         self.is_over = False
+        self._is_abandoned = False  # nobody waits for it any more
         self._executor = executor
         self._place = Place(folder)  # private: the environment that it dumps may hold secrets
         self._dump = os.path.join(folder, "environment")
@@ -80,7 +99,7 @@ class Preparation:
 
     def _start(self) -> None:
         text = f'{self.recipe.step.prepare}\nexec env -0 > "$STOKER_DUMP"\n'
-        environment = {**self.recipe.warm_environment, "STOKER_DUMP": self._dump}
+        environment = {**self.recipe.prepare_environment, "STOKER_DUMP": self._dump}
         try:
             self._place.seat.make_ready()
             self._pid = self._place.launcher.start(
@@ -119,16 +138,26 @@ class Preparation:
         if not self.is_over:
             contain.kill_tree(self._pid, signal.SIGKILL)
 
+    def abandon(self) -> None:
+        """The preparation ends now, and says nothing about its step."""
+        self._is_abandoned = True
+        self.kill()
+
     def _end(self, problem: str | None, *, is_full: bool = False) -> None:
-        """The recipe is prepared or broken; or neither, to be prepared again when there is room."""
+        """The recipe is prepared or broken; or neither, and is prepared again when it is needed.
+
+        That is so where nobody waits any more, and where there was no room.
+        """
         self.is_over = True
         desk = self._executor.desk
-        if problem is None:
+        if problem is None and not self._is_abandoned:
             try:
                 self.recipe.prepared = _environment_in(self._dump)
             except BadAnswer as bad:
                 problem = f"prepare failed: its environment {bad}"
-        if is_full and desk.room.excuses(self.recipe.key):
+        if self._is_abandoned:
+            pass
+        elif is_full and desk.room.excuses(self.recipe.key):
             desk.room.note(desk.folder.path)
         elif problem is not None:
             self.recipe.broken, self.recipe.prepared = problem, {}

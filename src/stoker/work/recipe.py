@@ -94,10 +94,23 @@ class Recipe:
             shared = {
                 name: value for name, value in base_environment(base).items() if name not in hidden
             }
+            shared.update(self._own_secrets)
             shared[MARK] = self._mark
             self._shared = shared
             self._encoded = encode_env(shared)
         return self._shared
+
+    @property
+    def _own_secrets(self) -> dict[str, str]:
+        """The secrets that the step gets: as `prepare` left them, else as the worker has them."""
+        prepared = self.prepared or {}
+        found = {name: prepared.get(name, os.environ.get(name)) for name in self.step.secrets}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def prepare_environment(self) -> dict[str, str]:
+        """The environment in which `prepare` runs: it belongs to the step, and gets its secrets."""
+        return {**self.warm_environment, **self._own_secrets}
 
     @property
     def path(self) -> bytes:
@@ -175,10 +188,7 @@ class Recipe:
             context = Context(claimed=claimed, scratch=seat.scratch, out=made)
             extra = self.plan.command(context).env
         own = self._own_environment(claimed, seat, extra)
-        for name in self.step.secrets:
-            if name in os.environ:
-                own.setdefault(name, os.environ[name])
-        return own
+        return {**self._own_secrets, **own}
 
     def targets(self, claimed: Claimed, seat: Seat) -> dict[str, str]:
         """Return where each output is to be published."""

@@ -235,6 +235,47 @@ def test_by_hand_a_step_gets_the_values_of_those_before_it(lab):
     assert lab("shell", "k", "tell", "--command", 'bash "$STOKER_COMMAND"').out == done.stdout
 
 
+def test_by_hand_a_function_gets_what_a_warm_process_gives_it(lab):
+    lab.write(
+        "m.py",
+        """
+import os
+def shapes(found):
+    if isinstance(found, dict):
+        return {name: shapes(one) for name, one in found.items()}
+    if isinstance(found, list):
+        return [shapes(one) for one in found]
+    return type(found).__name__
+def one(task):
+    for name in "ab":
+        (task.scratch / f"{name}.log").touch()
+    task.outputs["o"].touch()
+def two(task):
+    print(sorted((name, shapes(found)) for name, found in vars(task).items()))
+""",
+    )
+    lab.write(
+        "stoker.toml",
+        """
+        [pipelines.p.steps.one]
+        python = "m:one"
+        outputs.o = "o/{key}"
+        outputs.logs = { from = "*.log", to = "logs/" }
+        [pipelines.p.steps.two]
+        python = "m:two"
+        after = ["one"]
+        outputs.x = { to = "x/{key}", optional = true }
+        """,
+    )
+    lab.write("it's.txt")
+    lab("run", "p", "it's.txt")
+    given = lab("logs", "it's.txt", "two").out
+    assert "'item', 'PosixPath'" in given
+    assert "'logs': ['PosixPath', 'PosixPath']" in given
+    by_hand = lab("shell", "it's.txt", "two", "--command", 'bash "$STOKER_COMMAND"').out
+    assert by_hand == given + "None\n"
+
+
 def test_by_hand_what_cannot_be_there_is_said(run):
     told = run("shell", "c.txt", "text", "--command", "true").err
     assert "step lines before it is failed" in told
