@@ -242,3 +242,20 @@ def test_a_writer_waits_for_the_lock_no_longer_than_it_should(rig, monkeypatch):
         late = pool.submit(rig.worker)
         with pytest.raises(Unavailable, match="locked by another process"):
             late.result(timeout=30)
+
+
+def test_only_what_a_power_cut_must_not_undo_waits_for_the_disk(many):
+    def level():
+        return many.store.connection().exec_driver_sql("PRAGMA synchronous").scalar_one()
+
+    full, normal = 2, 1
+    worker = many.worker()
+    assert level() == full, "a new worker"
+    (task,) = many.claim(worker)
+    assert level() == normal, "the worker ends with its host"
+    many.end(task)
+    assert level() == full, "an end is told to people"
+    fold.fold(many.store)
+    assert level() == normal, "it can be done again"
+    many.push("more")
+    assert level() == full, "durable when it returns"

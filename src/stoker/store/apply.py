@@ -7,6 +7,7 @@ and the transaction rolls back. Callers read the rows they move in the same tran
 the last line, not the usual way of finding out.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -249,13 +250,18 @@ _SET_ITEM = Prepared(
 )
 
 
+@functools.cache
+def _item_state(tasks: frozenset[TaskState]) -> ItemState:
+    return item_state(TaskState(state) for state in tasks)
+
+
 def set_item_states(
     unit: Unit, items: Mapping[int, tuple[ItemState, set[TaskState]]]
 ) -> Iterator[tuple[int, int]]:
     """Bring items' states up to their tasks' states; yield `(old, new)` of each that changed."""
     changed = []
     for item_id, (old, tasks) in items.items():
-        new = item_state(TaskState(state) for state in tasks)
+        new = _item_state(frozenset(tasks))
         if new != old:
             changed.append({"item_id": item_id, "new_state": new.value})
             yield int(old), new.value

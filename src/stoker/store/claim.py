@@ -86,9 +86,10 @@ def claim(
     fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
     and its memory, and ends the claim with the first that is not wanted. `on_crowded` is called where other workers
     fill all cpus that this one has free. StaleAttempt if the worker was declared dead. If the process dies after the
-    commit, the attempts are lost with the worker and the tasks become ready again.
+    commit, the attempts are lost with the worker and the tasks become ready again; a power cut of
+    the host ends both, so that the claim itself need not be on disk.
     """
-    with store.writing() as unit:
+    with store.writing(durable=False) as unit:
         free = room(unit, worker_id, cpus_free, memory_free_bytes)
         if free.cpus <= 0 < cpus_free:
             on_crowded()

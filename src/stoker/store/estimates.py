@@ -291,7 +291,7 @@ def _write(
 ) -> None:
     """The samples and fits are in the store, unless another process has learned meanwhile."""
     table, hosts = tables.estimate, tables.host_speed
-    with store.writing() as unit:
+    with store.writing(durable=False) as unit:
         ours = and_(_H.c.origin == 1, _H.c.epoch == store.epoch, _H.c.learned == before)
         if not unit.execute(update(_H).where(ours).values(learned=to)).rowcount:
             return

@@ -104,7 +104,7 @@ def give_back(store: "Store", claimed: Sequence[Claimed]) -> None:
 @as_a_whole
 def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, str | None]]) -> None:
     """Attempts that have been running for a while show their pid, start and command."""
-    with store.writing() as unit:
+    with store.writing() as unit:  # so that an attempt which brings its host down is on record
         unit.run_many(
             _STARTED,
             [

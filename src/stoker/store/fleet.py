@@ -103,7 +103,7 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
 @as_a_whole
 def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
     """The worker's lease lasts `lease_s` from now, unless it has been declared dead."""
-    with store.writing() as unit:
+    with store.writing(durable=False) as unit:
         until_us = unit.now_us + int(lease_s * 1_000_000)
         done = unit.run(
             _RENEW, worker_id=worker_id, alive=WorkerState.ALIVE.value, until_us=until_us

@@ -81,7 +81,7 @@ def fold(store: "Store", *, limit_s: float = 60.0) -> bool:
 
 @as_a_whole
 def _fold_once(store: "Store") -> bool:
-    with store.writing() as unit:
+    with store.writing(durable=False) as unit:  # it can be done again from the journal
         is_over = _fold_some(unit)
         hit("fold.before_commit")
     return is_over

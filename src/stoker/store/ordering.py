@@ -63,7 +63,7 @@ def look_after(store: "Store", *, refresh_s: float = REFRESH_S, at_once: bool = 
 
 @as_a_whole
 def _is_our_turn(store: "Store", *, at_once: bool) -> bool:
-    with store.writing() as unit:
+    with store.writing(durable=False) as unit:
         own = and_(_H.c.origin == 1, _H.c.epoch == store.epoch)
         due_us = unit.now_us - int(UPKEEP_S * 1_000_000)
         is_due = own if at_once else and_(own, _H.c.upkeep_us <= due_us)
@@ -117,6 +117,6 @@ def _refresh_some(
                 }
             )
     if changes:
-        with store.writing() as unit:
+        with store.writing(durable=False) as unit:
             unit.run_many(_SET, sorted(changes, key=itemgetter("task_id_")))
     return (rows[-1][0], rows[-1][1]) if len(rows) == BATCH else None

@@ -95,7 +95,7 @@ def promote_due(store: "Store") -> int:
         due = _T.c.not_before_us <= unit.now_us
         if unit.execute(select(_T.c.id).where(due).limit(1)).first() is None:
             return 0
-    with store.writing() as unit:
+    with store.writing(durable=False) as unit:
         due = _T.c.not_before_us <= unit.now_us
         query = select(_T.c.id).where(due).order_by(_T.c.not_before_us, _T.c.id).limit(BATCH)
         ids = sorted(unit.execute(query).scalars())

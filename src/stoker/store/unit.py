@@ -173,7 +173,12 @@ def translated(dialect: Dialect) -> Iterator[None]:
 
 @contextmanager
 def transaction(
-    store: "Store", *, writes: bool, dry_run: bool = False, alone: bool = False
+    store: "Store",
+    *,
+    writes: bool,
+    dry_run: bool = False,
+    alone: bool = False,
+    durable: bool = True,
 ) -> Iterator[Unit]:
     """Yield a unit; commit when the block ends, roll back when it raises, translating errors.
 
@@ -182,8 +187,8 @@ def transaction(
     """
     with store.identity.watched(), translated(store.dialect):
         if writes:
-            store.give_way()
-        unit = _begin(store, writes=writes, alone=alone)
+            store.dialect.give_way()
+        unit = _begin(store, writes=writes, alone=alone, durable=durable)
         began_s = time.monotonic()
         try:
             yield unit
@@ -204,12 +209,12 @@ def transaction(
             raise
         finally:
             if writes:
-                store.note_held(time.monotonic() - began_s)
+                store.dialect.note_held(time.monotonic() - began_s)
             with suppress(*store.dialect.driver_errors):
                 unit.cursor.close()
 
 
-def _begin(store: "Store", *, writes: bool, alone: bool) -> Unit:
+def _begin(store: "Store", *, writes: bool, alone: bool, durable: bool) -> Unit:
     """Begin a transaction; on a new connection where the thread's own has died since its last."""
     while True:
         is_new = not store.has_connection
@@ -220,7 +225,9 @@ def _begin(store: "Store", *, writes: bool, alone: bool) -> Unit:
         cursor = driver.cursor()
         try:
             if writes:
-                now_us = store.dialect.begin_write(cursor, alone=alone, waits=store.waits)
+                now_us = store.dialect.begin_write(
+                    cursor, alone=alone, waits=store.waits, durable=durable
+                )
             else:
                 now_us = store.dialect.begin_read(cursor)
             if is_new:
@@ -298,15 +305,16 @@ class Store(Connections):
         return self.dialect.folder(self.engine) or self._folder
 
     def writing(
-        self, *, dry_run: bool = False, alone: bool = False
+        self, *, dry_run: bool = False, alone: bool = False, durable: bool = True
     ) -> AbstractContextManager[Unit]:
         """A transaction that writes: all of its block happens, or nothing.
 
         With `dry_run` nothing, but the block sees what would have been. With `alone` no other
-        transaction writes meanwhile: for the rare changes that concern every task.
+        transaction writes meanwhile: for the rare changes that concern every task. One that need not
+        be `durable` may be undone if this host loses its power, which ends its workers too.
         """
         writes = not getattr(self._local, "only_reads", False)
-        return transaction(self, writes=writes, dry_run=dry_run, alone=alone)
+        return transaction(self, writes=writes, dry_run=dry_run, alone=alone, durable=durable)
 
     @contextmanager
     def reading_only(self) -> Iterator[None]:
@@ -334,17 +342,6 @@ class Store(Connections):
     def reading(self) -> AbstractContextManager[Unit]:
         """A transaction that reads one state of the store."""
         return transaction(self, writes=False)
-
-    def give_way(self) -> None:
-        """Others that wait to write go first, where this thread's last transaction was a long one."""
-        held_s = getattr(self._local, "held_s", 0.0)
-        if held_s:
-            self._local.held_s = 0.0
-            self.dialect.give_way(held_s)
-
-    def note_held(self, held_s: float) -> None:
-        """A transaction of this thread has kept others from writing for so long."""
-        self._local.held_s = held_s
 
     def forget(self) -> None:
         """Drop what is known of pipelines: a transaction is about to be undone that may have told it."""

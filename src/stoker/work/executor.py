@@ -68,11 +68,6 @@ class Executor:
         return bool(self.running or self._sweeping or self._ended or self._closing.count)
 
     @property
-    def has_commands(self) -> bool:
-        """Whether any attempt in hand is a process of its own."""
-        return bool(self._sessions)
-
-    @property
     def is_backed_up(self) -> bool:
         """Whether so many ends wait for slow I/O that nothing more should be started."""
         return self._closing.is_full

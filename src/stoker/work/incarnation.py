@@ -27,7 +27,7 @@ from stoker.work.orders import CANCELLED, STOPPED, TAKEN, Orders
 from stoker.work.post import Post
 from stoker.work.preparation import Preparations
 from stoker.work.recipe import Recipe
-from stoker.work.reports import BATCH, BATCH_WARM, Counts, Reports
+from stoker.work.reports import Counts, Reports
 from stoker.work.running import Running
 from stoker.work.scratch import Owner, WorkerFolder, boot_id, process_start
 from stoker.work.warmers import Warmers
@@ -133,11 +133,12 @@ class Incarnation:
         self.executor.conclude()
         stopped = STOPPED if self.is_stopping else None
         self.reports.results += self._doubts.sift(self.executor.results, stopped)
-        self.reports.batch = BATCH if self.executor.has_commands else BATCH_WARM
         due_s = self.reports.due_s()
         is_due = due_s is not None and (due_s <= time.monotonic() or not self._is_working)
-        if is_due and self.reports.flush():
-            self.claims.hurry()
+        if is_due:
+            self._dispatch()  # what is claimed runs while the store is written
+            if self.reports.flush():
+                self.claims.hurry()
         if self._may_claim:
             cpus, memory = self.executor.cpus_used, self.executor.memory_used
             if self.claims.refill(cpus_used=cpus, memory_used=memory):

@@ -12,9 +12,10 @@ from stoker.model.task import AttemptId, Result
 from stoker.store import finish
 from stoker.store.unit import Store
 
-BATCH = 16  # while commands run: a slot stands empty for as long as a delivery takes
-BATCH_WARM = 128  # warm processes have the next tasks before them
-DELAY_S = 0.02  # that a result may wait for others
+BATCH = 128  # results in a delivery
+DELAY_S = 0.02  # that a result may wait for others, while there is other work
+DELAY_MOST_S = 0.2  # where the disk or the server is slow
+SHARE = 0.1  # of the time at most goes into deliveries, as far as longer delays can help it
 RETRY_S = 1.0  # after the store could not be reached
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Reports:
     ) -> None:
         self.results: list[Result] = []
         self.trouble: str | None = None
-        self.batch = BATCH
+        self._delay_s = DELAY_S
         self._store = store
         self._counts = counts
         self._on_recorded = on_recorded
@@ -69,13 +70,13 @@ class Reports:
             return None
         if self._oldest_s is None:
             self._oldest_s = time.monotonic()
-        due = 0.0 if len(self.results) >= self.batch else self._oldest_s + DELAY_S
+        due = 0.0 if len(self.results) >= BATCH else self._oldest_s + self._delay_s
         return max(due, self._not_before_s)
 
     def flush(self) -> bool:
         """Whether the store has recorded all results there were, or they no longer counted."""
-        batch = self.results[:]
-        if not batch or time.monotonic() < self._not_before_s:
+        batch, began_s = self.results[:BATCH], time.monotonic()
+        if not batch or began_s < self._not_before_s:
             return not batch
         try:
             stale = finish.finish(self._store, batch)
@@ -91,13 +92,15 @@ class Reports:
         self.trouble = None
         del self.results[: len(batch)]
         self._oldest_s = None
+        took_s = time.monotonic() - began_s
+        self._delay_s = min(max(DELAY_S, took_s / SHARE), DELAY_MOST_S)
         for result in batch:
             self._on_recorded(result)
             if result.attempt in stale:
                 self._counts.stale += 1
             else:
                 self._counts.add(result)
-        return True
+        return not self.results
 
     def _one_by_one(self, batch: list[Result]) -> frozenset[AttemptId]:
         """Deliver results singly, as one of them is refused; it is logged and counts as stale."""

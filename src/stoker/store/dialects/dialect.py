@@ -55,16 +55,23 @@ class Dialect(Protocol):
         """Return where the store lies on this host's disk; None for one on a server."""
         ...
 
-    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:
+    def begin_write(
+        self, cursor: Any, *, alone: bool, waits: bool = True, durable: bool = True
+    ) -> int:
         """Begin a transaction that is going to write; return the store's clock in microseconds.
 
         One that is to be `alone` waits until no other writes, and others wait for it. With `waits`
-        false it gives up after a moment if somebody holds the lock, as an error of the driver.
+        false it gives up after a moment if somebody holds the lock, as an error of the driver. One
+        that is not `durable` may be undone if the host of a file of ours loses its power.
         """
         ...
 
-    def give_way(self, held_s: float) -> None:
-        """Before another transaction that writes: the thread's last held its locks for so long."""
+    def give_way(self) -> None:
+        """Others that wait to write go first, where this thread's last transaction was a long one."""
+        ...
+
+    def note_held(self, held_s: float) -> None:
+        """A transaction of this thread has kept others from writing for so long."""
         ...
 
     def begin_read(self, cursor: Any) -> int:

@@ -73,13 +73,23 @@ class PostgresqlDialect:
     def folder(self, engine: Engine) -> None:
         """On the server."""
 
-    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:
+    def begin_write(
+        self,
+        cursor: Any,
+        *,
+        alone: bool,
+        waits: bool = True,
+        durable: bool = True,  # noqa: ARG002 - always, as workers outlive the server
+    ) -> int:
         """Begin and ask the clock in one exchange, under the lock that keeps who is alone apart."""
         text = _WRITE_ALONE if alone else _WRITE
         return _begin(cursor, text if waits else text.replace("; ", _AT_ONCE))
 
-    def give_way(self, held_s: float) -> None:
+    def give_way(self) -> None:
         """Locks are of rows, and the server has queues for them."""
+
+    def note_held(self, held_s: float) -> None:
+        """No matter for how long."""
 
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""

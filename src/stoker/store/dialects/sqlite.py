@@ -1,6 +1,7 @@
 """SQLite: one file, one host, one writer at a time, no service to administer."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -55,7 +56,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
 
 
 class SqliteDialect:
-    """SQLite in WAL mode ; a commit survives any kill, and is on disk at the next checkpoint."""
+    """SQLite in WAL mode; a commit survives any kill, and a durable one, with all before it, is on disk."""
 
     name = "sqlite"
     placeholder = "?"
@@ -64,6 +65,9 @@ class SqliteDialect:
     is_one_host = True
     transactional_ddl = True
     _file = SqliteFile(Path())
+
+    def __init__(self) -> None:
+        self._own = threading.local()  # of the thread's connection and its last transaction
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002 - a file has none
         """Return an engine on the file in `url`, which `make` makes."""
@@ -93,17 +97,33 @@ class SqliteDialect:
         """The folder of the file."""
         return self._file.path.absolute().parent
 
-    def begin_write(self, cursor: Any, *, alone: bool, waits: bool = True) -> int:  # noqa: ARG002 - it always is
+    def begin_write(
+        self,
+        cursor: Any,
+        *,
+        alone: bool,  # noqa: ARG002 - it always is
+        waits: bool = True,
+        durable: bool = True,
+    ) -> int:
         """Take the one write lock at once, so that no transaction fails half-way for it."""
         self._file.check()
+        level = "FULL" if durable else "NORMAL"  # of the log at each commit, or at a later one
+        if level != getattr(self._own, "level", None):
+            cursor.execute(f"PRAGMA synchronous = {level}")
+            self._own.level = level
         limit_ms = BUSY_TIMEOUT_MS if waits else GLANCE_MS
         turns.begin(cursor, self._file.path.parent, limit_s=limit_ms / 1000)
         return time.time_ns() // 1000
 
-    def give_way(self, held_s: float) -> None:
+    def give_way(self) -> None:
         """There is one lock for all: whoever held it for long lets those who wait for it go first."""
+        held_s, self._own.held_s = getattr(self._own, "held_s", 0.0), 0.0
         if held_s > turns.LONG_S:
             turns.give_way(self._file.path.parent)
+
+    def note_held(self, held_s: float) -> None:
+        """Remember it for this thread."""
+        self._own.held_s = held_s
 
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot; writers go on beside it."""

@@ -1,0 +1,57 @@
+"""Deliveries: how many results at once, and how long they wait for others."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from stoker.model.pipeline import Verdict
+from stoker.model.states import AttemptState
+from stoker.store import finish
+from stoker.work import reports
+
+
+@pytest.fixture
+def delivered(monkeypatch):
+    """The size of each delivery; the store takes `seconds[0]` for one."""
+    sizes, seconds = [], [0.0]
+
+    def take(_store, results):
+        sizes.append(len(results))
+        time.sleep(seconds[0])
+        return frozenset()
+
+    monkeypatch.setattr(finish, "finish", take)
+    return SimpleNamespace(sizes=sizes, seconds=seconds)
+
+
+def some(n):
+    good = {"state": AttemptState.SUCCEEDED, "verdict": Verdict.DONE, "attempt": b"a"}
+    return [SimpleNamespace(**good) for _ in range(n)]
+
+
+def wait_s(delivery):
+    """How long a result that has just come may wait."""
+    delivery.results = some(1)
+    return delivery.due_s() - time.monotonic()
+
+
+def test_a_long_queue_of_results_is_delivered_in_bounded_pieces(delivered):
+    delivery = reports.Reports(None, reports.Counts())
+    delivery.results = some(2 * reports.BATCH + 1)
+    ends = [delivery.flush() for _ in range(3)]
+    assert ends == [False, False, True]
+    assert delivered.sizes == [reports.BATCH, reports.BATCH, 1]
+
+
+def test_where_a_delivery_takes_long_results_wait_for_more_others_but_not_for_ever(delivered):
+    delivery = reports.Reports(None, reports.Counts())
+    assert wait_s(delivery) <= reports.DELAY_S
+    for seconds, least_s, most_s in (
+        (0.01, 0.05, reports.DELAY_MOST_S),
+        (0.05, 0.15, reports.DELAY_MOST_S),
+        (0.0, 0.0, 0.05),
+    ):
+        delivered.seconds[0] = seconds
+        assert delivery.flush()
+        assert least_s <= wait_s(delivery) <= most_s
