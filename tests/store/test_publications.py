@@ -23,13 +23,13 @@ class Publishing:
     """Called with what a task is to publish, it reserves that."""
 
     def __init__(self, store, task):
-        self._store, self._task = store, task
+        self._store, self.task = store, task
 
     def __call__(self, *them):
-        publications.reserve(self._store, self._task.attempt, self._task.task_id, them)
+        publications.reserve(self._store, self.task.attempt, self.task.task_id, them)
 
     def contents(self, *paths):
-        return publications.contents_of(self._store, self._task.task_id, paths)
+        return publications.contents_of(self._store, self.task.task_id, paths)
 
 
 def test_a_published_path_stays_its_tasks(two):
@@ -111,3 +111,67 @@ def test_many_paths_are_reserved_at_once(two):
     assert len(first.contents(*(one.names[0] for one in many))) == 2_000
     with pytest.raises(OutputConflict):
         second(wanted("/p"), wanted("/o/1999"))
+
+
+def gone(path, up_to, **more):
+    """As `wanted`, where nothing is there but the folder `up_to`."""
+    return wanted(path, reach=(up_to,), **more)
+
+
+def test_a_path_at_which_nothing_is_any_more_is_nobodys(two, rig):
+    first, second = two
+    first(wanted("/o/x"), wanted("/o/y"), wanted("/o/folder", parts=b""))
+    with pytest.raises(OutputConflict, match="stays its own"):
+        second(gone("/o/x", "/o"))  # the other runs: it may be about to publish
+    rig.end(first.task)
+    with pytest.raises(OutputConflict, match="stays its own"):
+        second(wanted("/o/x"))
+    second(gone("/o/x", "/o"))
+    assert second.contents("/o/x")
+    assert not first.contents("/o/x")
+    assert first.contents("/o/y")
+
+
+@pytest.mark.parametrize("root", ["", LONG], ids=["short", "long"])
+def test_so_is_what_was_inside_or_around_it(two, rig, root):
+    first, second = two
+    first(wanted(f"{root}/o/folder", parts=b"12345678"), wanted(f"{root}/o/deep/er/file"))
+    rig.end(first.task)
+    for refused in (
+        gone(f"{root}/o/folder/x", f"{root}/o/folder"), wanted(f"{root}/o/deep", parts=b""),
+    ):  # fmt: skip
+        with pytest.raises(OutputConflict, match="inside"):
+            second(refused)
+    second(gone(f"{root}/o/folder/x", f"{root}/o"), gone(f"{root}/o/deep", f"{root}/o", parts=b""))
+    assert not first.contents(f"{root}/o/folder", f"{root}/o/deep/er/file")
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_removed_step_gives_its_paths_to_the_same_item(rig, pipeline, is_running):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    worker = rig.worker(slots=8)
+    old = [Publishing(rig.store, task) for task in rig.claim(worker, 2)]
+    for one in old:
+        one(wanted(f"/o/{one.task.key}"), wanted(f"/o/{one.task.key}.d", parts=b"12345678"))
+        if not is_running:
+            rig.end(one.task)
+    rig.apply(pipeline(two=()))
+    new = {task.key: Publishing(rig.store, task) for task in rig.claim(worker, 2)}
+    for path in ("/o/b", "/o/b.d", "/o/b.d/x"):
+        with pytest.raises(OutputConflict, match="step `one` of `b`"):
+            new["a"](wanted(path))
+    assert bool(new["a"].contents("/o/a", "/o/a.d")) != is_running
+    mine = (wanted("/o/a"), wanted("/o/a.d/x"), wanted("/o", parts=b""))
+    if is_running:
+        for path in mine[:2]:
+            with pytest.raises(OutputConflict):
+                new["a"](path)
+        return
+    new["a"](*mine[:2])
+    assert set(new["a"].contents("/o/a", "/o/a.d", "/o/a.d/x")) == {"/o/a", "/o/a.d", "/o/a.d/x"}
+    with pytest.raises(OutputConflict, match="step `one` of `b`"):
+        new["a"](mine[2])
+    with pytest.raises(OutputConflict, match="step `two` of `a`"):
+        new["b"](wanted("/o/a"))
+    rig.check()

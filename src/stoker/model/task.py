@@ -87,13 +87,15 @@ class Content:
 class Wanted:
     """A path at which a task is about to publish, and what it found there.
 
-    `names` are the absolute paths that lead there: as the step has it, and without links.
+    `names` are the absolute paths that lead there: as the step has it, and without links. `reach` has
+    for each of them what is there of it, itself or a folder above; empty: all of it.
     """
 
     names: tuple[str, ...]
     content: Content
     found: Content | None = None  # what is there is this, which the task published earlier
     refusal: str | None = None  # what is there is somebody else's, in words
+    reach: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

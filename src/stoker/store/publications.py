@@ -1,7 +1,8 @@
 """Who may publish where, and what was published there: rule O.
 
 A path belongs to the task that first published there, and so does all that is inside a published
-folder. What may be replaced is known by its content: a reservation records what the attempt is about
+folder. A path at which nothing is any more belongs to nobody, and a step that was removed gives its
+paths to the other steps of the item; neither while a task that owns them runs. What may be replaced is known by its content: a reservation records what the attempt is about
 to publish, beside what was there before, so that after a crash between publishing and recording both
 are known as the task's own, and nothing else is.
 """
@@ -29,7 +30,7 @@ _BATCH = 500  # digests in a statement
 _CHUNK = 64 * 1024  # bytes of digests in a row
 _HEAD = 255
 _FIELDS = (
-    "attempt", "head", "size_bytes", "checksum", "was_size_bytes", "was_checksum",
+    "task_id", "attempt", "head", "size_bytes", "checksum", "was_size_bytes", "was_checksum",
 )  # fmt: skip
 _OWNERS = Prepared(
     select(
@@ -37,9 +38,7 @@ _OWNERS = Prepared(
         _P.c.was_checksum, _P.c.attempt,
     ).where(_P.c.digest.in_(param_list("digests")))
 )  # fmt: skip
-_OWN = Prepared(
-    insert(_P).values(**{name: param(name) for name in ("digest", "path", "task_id", *_FIELDS)})
-)
+_OWN = Prepared(insert(_P).values(**{name: param(name) for name in ("digest", "path", *_FIELDS)}))
 _OWN_AGAIN = Prepared(
     update(_P).where(_P.c.digest == param("digest_")).values({f: param(f) for f in _FIELDS})
 )
@@ -66,13 +65,14 @@ def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> 
     """As `reserve`, within a transaction that has found the task in order."""
     _lock(unit, wanted)
     names = {os.fsencode(name) for one in wanted for name in one.names}
-    owners = _owners(unit, names.union(*map(_folders_around, names)))
+    claims = _Claims(unit, task_id, _owners(unit, names.union(*map(_folders_around, names))))
     new, known = [], []
     for one in wanted:
-        for name in one.names:
+        for name, reach in zip(one.names, one.reach or one.names, strict=True):
             raw = os.fsencode(name)
-            _check_owner(unit, task_id, raw, one, owners)
+            claims.check(raw, one, is_there=len(os.fsencode(reach)))
             row = {
+                "task_id": task_id,
                 "attempt": attempt,
                 "head": raw[:_HEAD],
                 "size_bytes": one.content.size_bytes,
@@ -81,11 +81,12 @@ def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> 
                 "was_checksum": one.found.checksum if one.found else None,
             }
             digest = digest_of(raw)
-            if raw in owners:
+            if raw in claims.owners:
                 known.append({"digest_": digest, **row})
             else:
-                new.append({"digest": digest, "path": raw, "task_id": task_id, **row})
-            _keep_parts(unit, digest, one, is_known=raw in owners)
+                new.append({"digest": digest, "path": raw, **row})
+            _keep_parts(unit, digest, one, is_known=raw in claims.owners)
+    _delete(unit, claims.stale)
     unit.run_many(_OWN, new)
     unit.run_many(_OWN_AGAIN, known)
 
@@ -117,42 +118,86 @@ def _folders_around(path: bytes) -> Iterator[bytes]:
         path = folder
 
 
-def _check_owner(
-    unit: Unit, task_id: int, path: bytes, wanted: Wanted, owners: Mapping[bytes, Any]
-) -> None:
-    """OutputConflict if the task may not have the path."""
-    shown = os.fsdecode(path)
-    owner = owners.get(path)
-    if owner is not None and owner[1] != task_id:
-        raise OutputConflict(
-            f"`{shown}` was published by {_name(unit, owner[1])} and stays its own; "
-            "make the step's output path differ, for example by `{key}`"
-        )
-    others = [owners[folder] for folder in _folders_around(path) if folder in owners]
-    other = next((row for row in others if row[1] != task_id), None)
-    if other is not None:
-        raise OutputConflict(
-            f"`{shown}` is inside `{os.fsdecode(bytes(other[0]))}`, which was published by "
-            f"{_name(unit, other[1])} and stays its own; publish the two at separate paths"
-        )
-    inside = _inside(unit, path, task_id) if wanted.content.parts is not None else None
-    if inside is not None:
-        raise OutputConflict(
-            f"inside of `{shown}` is `{os.fsdecode(bytes(inside.path))}`, which was published by "
-            f"{_name(unit, inside.task_id)}; publish the two at separate paths"
-        )
-    if wanted.refusal is not None:
-        raise OutputConflict(wanted.refusal)
+class _Claims:
+    """Decides whether a task may have a path; `stale` are others' paths that its own make void."""
+
+    def __init__(self, unit: Unit, task_id: int, owners: Mapping[bytes, Any]) -> None:
+        self.owners = owners
+        self.stale: set[bytes] = set()
+        self._unit = unit
+        self._own = {task_id, *_givers(unit, task_id)}
+        self._running: dict[int, bool] = {}
+
+    def check(self, path: bytes, wanted: Wanted, *, is_there: int) -> None:
+        """OutputConflict if the task may not have the path, of which so many bytes are there."""
+        shown = os.fsdecode(path)
+        owner = self.owners.get(path)
+        if owner is not None and self._stays(owner[1], is_gone=is_there < len(path)):
+            raise OutputConflict(
+                f"`{shown}` was published by {_name(self._unit, owner[1])} and stays its own; "
+                "make the step's output path differ, for example by `{key}`"
+            )
+        for folder in _folders_around(path):
+            other = self.owners.get(folder)
+            if other is None or other[1] in self._own:
+                continue
+            if self._stays(other[1], is_gone=is_there < len(folder)):
+                raise OutputConflict(
+                    f"`{shown}` is inside `{os.fsdecode(folder)}`, which was published by "
+                    f"{_name(self._unit, other[1])} and stays its own; publish the two at separate "
+                    "paths"
+                )
+            self.stale.add(folder)
+        if wanted.content.parts is not None:
+            self._check_inside(path, is_gone=is_there < len(path))
+        if wanted.refusal is not None:
+            raise OutputConflict(wanted.refusal)
+
+    def _check_inside(self, folder: bytes, *, is_gone: bool) -> None:
+        for row in self._inside(folder, None if is_gone else 1):
+            if self._stays(row.task_id, is_gone=is_gone):
+                raise OutputConflict(
+                    f"inside of `{os.fsdecode(folder)}` is `{os.fsdecode(bytes(row.path))}`, which was "
+                    f"published by {_name(self._unit, row.task_id)}; publish the two at separate paths"
+                )
+            self.stale.add(bytes(row.path))
+
+    def _inside(self, folder: bytes, most: int | None) -> Iterator[Any]:
+        """Yield the paths inside of `folder` that are other tasks', up to so many."""
+        low, high = folder + b"/", folder + b"0"  # the byte that follows the slash
+        query = select(_P.c.path, _P.c.task_id).where(_P.c.task_id.not_in(self._own))
+        if len(low) <= _HEAD:
+            query = query.where(_P.c.head >= low, _P.c.head < high).limit(most)
+            yield from self._unit.execute(query).fetchall()
+            return
+        for row in self._unit.execute(query.where(_P.c.head == low[:_HEAD])):
+            if bytes(row.path).startswith(low):
+                yield row
+
+    def _stays(self, owner: int, *, is_gone: bool) -> bool:
+        """Whether what another task published stays its own; it is locked if it does not."""
+        if owner in self._own:
+            return False
+        if not is_gone:
+            return True
+        if owner not in self._running:
+            query = select(_T.c.state).where(_T.c.id == owner).with_for_update()
+            state = self._unit.execute(query).scalar_one_or_none()
+            self._running[owner] = state == TaskState.RUNNING
+        return self._running[owner]
 
 
-def _inside(unit: Unit, folder: bytes, task_id: int) -> Any:
-    """Return a path inside of `folder` that is another task's; None if there is none."""
-    low, high = folder + b"/", folder + b"0"  # the byte that follows the slash
-    query = select(_P.c.path, _P.c.task_id).where(_P.c.task_id != task_id)
-    if len(low) <= _HEAD:
-        return unit.execute(query.where(_P.c.head >= low, _P.c.head < high).limit(1)).first()
-    rows = unit.execute(query.where(_P.c.head == low[:_HEAD]))
-    return next((row for row in rows if bytes(row.path).startswith(low)), None)
+def _givers(unit: Unit, task_id: int) -> Sequence[int]:
+    """Return the tasks of the same item whose step is no longer in the pipeline, and that do not run."""
+    own, step = _T.alias("own"), tables.step
+    query = (
+        select(_T.c.id)
+        .join(own, own.c.item_id == _T.c.item_id)
+        .join(step, step.c.id == _T.c.step_id)
+        .where(own.c.id == task_id, step.c.is_removed, _T.c.state != TaskState.RUNNING.value)
+    )
+    found: Sequence[int] = unit.execute(query).scalars().all()
+    return found
 
 
 def _keep_parts(unit: Unit, digest: bytes, wanted: Wanted, *, is_known: bool) -> None:
@@ -182,13 +227,14 @@ def contents_of(
 ) -> dict[str, tuple[Content, ...]]:
     """Return what the task may have published at these paths, by path: the last, and the one before.
 
-    Paths that are not the task's are left out.
+    So may the removed steps of its item. Paths of others are left out.
     """
     with store.reading() as unit:
+        own = {task_id, *_givers(unit, task_id)}
         rows = _owners(unit, map(os.fsencode, paths))
         found = {}
         for path, row in rows.items():
-            if row[1] == task_id:
+            if row[1] in own:
                 contents = [(row[2], row[3]), (row[4], row[5])]
                 found[os.fsdecode(path)] = tuple(
                     Content(
@@ -212,6 +258,14 @@ def forget(unit: Unit, tasks: Sequence[int]) -> None:
     own = select(_P.c.digest).where(_P.c.task_id.in_(tasks))
     unit.execute(delete(_F).where(_F.c.digest.in_(own)))
     unit.execute(delete(_P).where(_P.c.task_id.in_(tasks)))
+
+
+def _delete(unit: Unit, paths: Iterable[bytes]) -> None:
+    digests = sorted(map(digest_of, paths))
+    for at in range(0, len(digests), _BATCH):
+        for table in (_F, _P):
+            some = digests[at : at + _BATCH]
+            unit.execute(delete(table).where(table.c.digest.in_(some)))
 
 
 def last_attempt_at(unit: Unit, path: str) -> bytes | None:

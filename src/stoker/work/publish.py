@@ -27,7 +27,7 @@ from stoker.work.permit import Permit, in_threads, no_limit
 from stoker.work.placing import hidden_beside, place
 from stoker.work.room import is_full_error
 from stoker.work.scratch import WorkerFolder, wipe
-from stoker.work.standing import Stamps, Standing, look
+from stoker.work.standing import Stamps, Standing, look, reach
 from stoker.work.tree import Settling
 
 
@@ -67,6 +67,7 @@ def publish(
                 content=content,
                 found=standing.content if standing else None,
                 refusal=standing.refusal if standing else None,
+                reach=tuple(map(reach, piece.names)),
             )
             for piece, content, standing in zip(pieces, contents, standings, strict=True)
         ]

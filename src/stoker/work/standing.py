@@ -37,6 +37,13 @@ def stamps_of(path: str) -> Stamps:
     return frozenset(part.stamp for part in (top, *inside))
 
 
+def reach(path: str) -> str:
+    """Return what is there of the path: itself, or the nearest folder above it."""
+    while not os.path.lexists(path) and path != (above := os.path.dirname(path)):
+        path = above
+    return path
+
+
 def look(piece: Piece, own: Sequence[Content], permit: Permit) -> Standing | None:
     """Return what is at the piece's path, if anything. `own` is what the task may have put there."""
     try:

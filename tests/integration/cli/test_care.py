@@ -101,6 +101,46 @@ def test_a_pipeline_and_a_step_are_renamed_and_nothing_runs_again(run):
     run("store", "check", "--journal")
 
 
+def test_a_step_under_another_name_alone_is_done_again_over_its_old_outputs(run):
+    """Without `renamed_from`: what the step of the old name published is the new one's now."""
+    file = run.folder / "stoker.toml"
+    text = file.read_text().replace("steps.text", "steps.words")
+    file.write_text(text.replace("echo gain", "echo GAIN"))
+    run("run", code=1)
+    assert (run.folder / "results/a.txt.said").read_text() == "GAIN 1.0: 2\n"
+    assert "words" in run("which", "results/a.txt.said").out
+    (run.folder / "results/b.txt.said").write_text("mine\n")
+    file.write_text(file.read_text().replace("steps.words", "steps.said"))
+    failed = run("run", "--json", code=1).json
+    assert failed["failed"] == 2, "the damaged file, and what a person has changed"
+    assert (run.folder / "results/b.txt.said").read_text() == "mine\n"
+    (run.folder / "results/b.txt.said").unlink()
+    run("retry", "b.txt")
+    run("run", code=1)
+    assert (run.folder / "results/b.txt.said").read_text() == "GAIN 1.0: 2\n"
+    run("store", "check", "--journal")
+
+
+def test_a_path_whose_file_is_gone_can_be_published_by_another_step(run):
+    file = run.folder / "stoker.toml"
+    more = '[pipelines.count.steps.more]\nrun = "cat {in.lines.lines} > {out.o}"\n'
+    file.write_text(file.read_text() + more + 'outputs.o = "results/{key}.said"\n')
+    assert "has the path of output `text`" in run("run", code=2).err
+    text = file.read_text().replace(
+        'outputs.text = "results/{key}.said"', 'outputs.text = "said/{key}"'
+    )
+    file.write_text(text)
+    run("run", "--json", code=1)
+    assert len(run("attempts", "--json", "--step", "more", "--state", "failed").rows) == 2
+    for name in ("a", "b"):
+        (run.folder / f"results/{name}.txt.said").unlink()
+    run("retry", "--step", "more")
+    run("run", code=1)
+    assert (run.folder / "results/a.txt.said").read_text() == "2\n"
+    assert "more" in run("which", "results/a.txt.said").out
+    run("store", "check", "--journal")
+
+
 def test_a_file_from_elsewhere_is_not_taken_over_by_itself(run, tmp_path):
     other = tmp_path / "copy"
     other.mkdir()
