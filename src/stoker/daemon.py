@@ -6,13 +6,17 @@ first, in order, then the intake and the janitor.
 """
 
 import logging
+import os
+import random
+import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError, Unavailable
 from stoker.project.intake import Intake
-from stoker.project.janitor import Janitor, tidy_once
+from stoker.project.janitor import TICK_S, Janitor, tidy_once
 from stoker.project.sources import write_progress
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from stoker.project.project import Applied
     from stoker.store.registered import Registered
     from stoker.work.progress import Event, Summary
+
+JOB_TICK_S = 60.0  # between looks of the janitors of batch jobs, of which there are many
 
 _log = logging.getLogger(__name__)
 
@@ -69,32 +75,48 @@ def serve_once(
     return taken
 
 
-def work(
+def work(  # noqa: PLR0913 - each is what somebody may want of a worker
     project: "Project",
     *,
     slots: int | None = None,
     drain: bool = False,
     time_limit_s: float | None = None,
+    idle_timeout_s: float | None = None,
+    began_s: float | None = None,
     name: str | None = None,
     tags: "Sequence[str] | None" = None,
     on_event: "Callable[[Event], None] | None" = None,
 ) -> "Summary":
-    """Be one more worker on the store, which has its pipelines already; return what it did."""
+    """Be one more worker on the store, which has its pipelines already; return what it did.
+
+    It is gone `time_limit_s` after `began_s`, by the monotonic clock, or after now; in a batch job by
+    the job's end if that comes first.
+    """
+    from stoker.work import scheduler
+    from stoker.work.allocation import own_allocation
+    from stoker.work.term import Term, first_to_end
     from stoker.work.worker import Worker
 
+    began_s = time.monotonic() if began_s is None else began_s
+    limit = None if time_limit_s is None else Term.of(time_limit_s, began_s=began_s)
+    job = scheduler.ask(os.environ, began_s)
     worker = Worker(
         project.store,
         project.settings,
         slots=slots,
         drain=drain,
-        time_limit_s=time_limit_s,
+        job=replace(job, term=first_to_end(job.term, limit)),
+        idle_timeout_s=idle_timeout_s,
         name=name,
         tags=tags,
         on_event=on_event,
     )
+    is_job = own_allocation(os.environ) is not None
     janitor = Janitor(
         project.store,
         scratch_root=_scratch_root(project),
+        tick_s=JOB_TICK_S * random.uniform(0.5, 1.5) if is_job else TICK_S,  # noqa: S311 - to part them
+        is_brief=is_job,
         on_failure=worker.fail,
     )
     with janitor:

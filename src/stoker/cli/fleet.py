@@ -1,9 +1,25 @@
 """`stoker workers`: who works."""
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
-from stoker.cli.render import data, human_time, json_line, say, table
+from stoker.cli.render import (
+    data,
+    human_seconds,
+    human_time,
+    json_line,
+    plural,
+    say,
+    table,
+)
 from stoker.cli.scope import Scope, command, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from stoker.store.rows import WorkerRow
 
 
 @command()
@@ -21,7 +37,7 @@ def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
         say("no worker is alive; `stoker run`, `stoker up` or `stoker work` starts one")
         return
     table(
-        ["worker", "host", "pid", "state", "running", "slots", "since", "until"],
+        ["worker", "host", "pid", "state", "running", "slots", "since", "until", "batch job"],
         [
             [
                 row.name,
@@ -32,11 +48,26 @@ def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
                 str(row.slots),
                 human_time(row.started_at),
                 human_time(row.ended_at) if row.ended_at else "",
+                row.batch_id or "",
             ]
             for row in rows
         ],
         right=("pid", "running", "slots"),
     )
-    for row in rows:
+    for line in troubles(rows):
+        data(line)
+
+
+def troubles(workers: "Iterable[WorkerRow]") -> "Iterator[str]":
+    """Yield what hinders workers: those that claim nothing, and those that do not answer."""
+    now = datetime.now(UTC)
+    for row in workers:
         if row.trouble:
-            data(f"`{row.name}` claims nothing: {row.trouble}")
+            yield f"`{row.name}` claims nothing: {row.trouble}"
+        if row.state == "alive" and row.lease_until < now:
+            since = human_seconds((now - row.lease_until).total_seconds())
+            attempts = plural(row.running, "attempt")
+            yield (
+                f"`{row.name}` on `{row.host}` has not answered, and its lease has been over for "
+                f"{since}; the next worker, or `stoker up --once`, takes its {attempts} back"
+            )

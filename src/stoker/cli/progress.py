@@ -28,13 +28,24 @@ ASK_S = 2.0
 ASK_SHARE = 0.02  # of the time at most goes into asking
 NEWS = 1.5  # times as many ended: what was reckoned then is out of date
 LINE_S = 5.0
+QUIET_S = 60.0  # between the lines of a batch job
 _SHOWN = 8  # attempts shown at a time
 
 
 def progress_for(
-    project: "Project", pipeline: str | None = None, *, stays: bool = False
+    project: "Project",
+    pipeline: str | None = None,
+    *,
+    stays: bool = False,
+    is_batch_job: bool = False,
 ) -> "Progress":
-    """Return what suits standard error; one that `stays` tells whenever nothing is left."""
+    """Return what suits standard error; one that `stays` tells whenever nothing is left.
+
+    That of a batch job is quiet, as its log lies on a file system that many jobs share, and keeps no
+    connection to the store.
+    """
+    if is_batch_job:
+        return QuietProgress(project, pipeline, None)
     kind = LiveProgress if sys.stderr.isatty() else Progress
     return kind(project, pipeline, Drained(project) if stays else None)
 
@@ -169,6 +180,15 @@ class Progress:
         if event.trouble:
             parts.append(event.trouble)
         return "; ".join(parts)
+
+
+class QuietProgress(Progress):
+    """A line a minute, of what this worker alone knows."""
+
+    interval_s = QUIET_S
+
+    def _ask(self, event: "Event") -> None:
+        """Ask nobody."""
 
 
 class LiveProgress(Progress):

@@ -27,6 +27,7 @@ class Scope:
     """What was said before and beside a command's own options."""
 
     project_path: str | None = None
+    began_s: float | None = None  # when the process of a guarded command was started
 
     def reading(self) -> "Project":
         """Return the project for a command that reads only the store."""
@@ -115,11 +116,13 @@ def group(*, cls: type[click.Group] = click.Group) -> Callable[[Callable[[], Non
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., int]:
     @wraps(function)
-    def watched(*args: Any, **kwargs: Any) -> int:
+    def watched(scope: Scope, *args: Any, **kwargs: Any) -> int:
+        from stoker.work.term import process_began_s
         from stoker.work.warden import guard
 
+        scope.began_s = process_began_s()
         return guard(
-            lambda has_said: answered(lambda: function(*args, **kwargs), has_said=has_said)
+            lambda has_said: answered(lambda: function(scope, *args, **kwargs), has_said=has_said)
         )
 
     return watched

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.fleet import troubles
 from stoker.cli.render import (
     data,
     human_count,
@@ -122,8 +123,7 @@ def _show_rest(found: "Status") -> None:
             ],
             right=("pid", "running", "slots"),
         )
-    for worker in found.workers:
-        if worker.trouble:
-            data(f"`{worker.name}` claims nothing: {worker.trouble}")
+    for line in troubles(found.workers):
+        data(line)
     if found.trouble:
         data(f"nothing can be recorded: {found.trouble}")

@@ -1,5 +1,6 @@
 """`stoker work`."""
 
+import os
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +15,13 @@ from stoker.model.bounds import CPUS
 @command(is_guarded=True)
 @click.option("--slots", type=whole(CPUS), metavar="N", help="How many cpus to fill.")
 @click.option("--drain", is_flag=True, help="End when nothing is left for it.")
-@click.option("--time-limit", type=DURATION, metavar="T", help="Stop after this time, as `2h`.")
+@click.option("--time-limit", type=DURATION, metavar="T", help="Be gone after this time, as `2h`.")
+@click.option(
+    "--idle-timeout",
+    type=DURATION,
+    metavar="T",
+    help="End after this time without work of its own.",
+)
 @click.option("--name", metavar="NAME", help="What to call it; by default host and process.")
 @click.option(
     "--tags", type=TAGS, metavar="TAG,…", help="What steps may need; instead of the file's tags."
@@ -24,6 +31,7 @@ def work(
     slots: int | None,
     drain: bool,
     time_limit: float | None,
+    idle_timeout: float | None,
     name: str | None,
     tags: tuple[str, ...] | None,
 ) -> int:
@@ -31,19 +39,29 @@ def work(
 
     It works on the pipelines as the store has them, until it is stopped by Ctrl-C or TERM. By
     default it fills all cpus that this host may use; what other workers here fill is left to them.
-    With `--drain` or `--time-limit` it ends by itself, and then its exit status is 0, whatever
-    failed: `stoker run` and `stoker failures` report that.
+    With `--drain`, `--idle-timeout` or `--time-limit` it ends by itself, and then its exit status is 0,
+    whatever failed: `stoker run` and `stoker failures` report that.
+
+    With a time limit, which a batch job has anyway, it begins only what is expected to be done by then.
+    A task that has taken most of the time of two such workers, and was cut off by their end, is held.
     """
     from stoker import daemon
     from stoker.cli.progress import progress_for
+    from stoker.work.allocation import own_allocation
 
-    with scope.project() as project, progress_for(project, stays=not drain) as progress:
+    is_job = own_allocation(os.environ) is not None
+    with (
+        scope.project() as project,
+        progress_for(project, stays=not drain, is_batch_job=is_job) as progress,
+    ):
         since = datetime.now(UTC)
         summary = daemon.work(
             project,
             slots=slots,
             drain=drain,
             time_limit_s=time_limit,
+            idle_timeout_s=idle_timeout,
+            began_s=scope.began_s,
             name=name,
             tags=tags,
             on_event=progress.update,
@@ -61,7 +79,7 @@ def work(
         if summary.was_interrupted:
             return EXIT_INTERRUPTED
         found = project.status().pipelines.values()
-        if drain and time_limit is None:
+        if drain and not summary.is_time_up:
             tell_left(project, sum(one.tasks["ready"] for one in found))
         failed = sum(one.tasks["failed"] for one in found)
         if failed:

@@ -9,6 +9,7 @@ from stoker.model.transitions import Transition
 
 BACKOFF_LIMIT_S = 3600.0
 MAX_LOST = 3
+MOST_CUTS = 2
 MOST_LOST = 6  # for one that was lost beside others which were lost as often
 APART_S = 10.0  # between the starts of such tasks; six times as long after each further loss
 
@@ -48,6 +49,16 @@ def decide(step: Step, state: AttemptState, verdict: Verdict, *, tries: int) -> 
     if verdict is Verdict.FAIL or tries >= step.retries:
         return Decision(transitions.FAIL, uses_retry=True)
     return Decision(transitions.REQUEUE, backoff_s(step, tries), uses_retry=True)
+
+
+def decide_cut(*, times_cut: int) -> Decision:
+    """Return what follows an attempt that a worker's end cut off, though it had much of its time.
+
+    The second time it waits for a person: a third worker like these would not bring it to its end.
+    """
+    if times_cut < MOST_CUTS:
+        return Decision(transitions.REQUEUE)
+    return Decision(transitions.CUT_OFF)
 
 
 def decide_lost(*, times_lost: int, cancel_requested: bool, before: int | None = None) -> Decision:

@@ -34,7 +34,7 @@ class TaskState(State):
     BLOCKED = 0  # a predecessor is neither done nor skipped
     READY = 1  # may be claimed, once its `not_before` has passed
     RUNNING = 2  # carried by exactly one attempt, whose id stands on the task
-    HELD = 3  # a person stopped it from being claimed
+    HELD = 3  # not claimed until a person releases it, who or whose workers' time stopped it
     DONE = 4  # one attempt succeeded, and its outputs lie where they belong
     SKIPPED = 5  # its condition is false; counts as done for its successors
     FAILED = 6  # no attempts are left

@@ -137,3 +137,4 @@ class Result:
     outputs: tuple[Published, ...] = ()
     reason: str | None = None  # one line for people
     cause: str | None = None  # what `failures` groups by
+    is_cut: bool = False  # by the end of a worker that had given it much of its whole time

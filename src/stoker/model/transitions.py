@@ -133,6 +133,13 @@ CANCEL = _transition(
     "A person gave it up, or its step was removed from the pipeline.",
 )
 HOLD = _transition("hold", (_BLOCKED, _READY), _HELD, "A person stopped it from being claimed.")
+CUT_OFF = _transition(
+    "cut_off",
+    (_RUNNING,),
+    _HELD,
+    "The end of its worker's time cut it off a second time; a person gives workers more time.",
+    ends=(AttemptState.CANCELLED,),
+)
 RELEASE = _transition(
     "release", (_HELD,), _READY, "A person let it go on; it is due and nothing is before it."
 )
@@ -172,6 +179,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     REVOKE_READY,
     CANCEL,
     HOLD,
+    CUT_OFF,
     RELEASE,
     RELEASE_BLOCKED,
     RETRY,

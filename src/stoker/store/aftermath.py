@@ -141,10 +141,10 @@ class TaskChanges:
             case((is_ready, chosen.c.lane), else_=None),
             -chosen.c.priority * ORDER_STEP - milliseconds(chosen.c.size_bytes, "rank"),
             chosen.c.waiting,
-            *(literal(0) for _ in range(4)),
+            *(literal(0) for _ in range(5)),
         )
         columns = ["item_id", "step_id", "state", "lane", "okey", "waiting_on"]
-        columns += ["number", "tries", "lost", "level"]
+        columns += ["number", "tries", "lost", "cut_off", "level"]
         counts = self._count_tasks(entry)
         rank = numbers(book(self.unit).ranks[entry.id], "rank")
         self.unit.execute(insert(task).from_select(columns, query), rank)

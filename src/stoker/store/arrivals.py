@@ -17,7 +17,7 @@ from stoker.store.unit import Prepared, Unit, param
 _I, _T = tables.item, tables.task
 _TASK_FIELDS = [
     "item_id", "step_id", "state", "lane", "okey", "expected_ms", "waiting_on", "number", "tries",
-    "lost", "level",
+    "lost", "cut_off", "level",
 ]  # fmt: skip
 _OKEY = -_I.c.priority * ORDER_STEP - curves.milliseconds(_I.c.size_bytes, "rank")
 
@@ -25,7 +25,7 @@ _OKEY = -_I.c.priority * ORDER_STEP - curves.milliseconds(_I.c.size_bytes, "rank
 def _tasks(expected_ms: Any) -> Prepared:
     query = select(
         _I.c.id, param("step_id"), param("state"), param("lane"), _OKEY, expected_ms,
-        param("waiting_on"), param("zero"), param("zero"), param("zero"), param("zero"),
+        param("waiting_on"), *(param("zero") for _ in range(5)),
     ).where(_I.c.id.between(param("first"), param("last")))  # fmt: skip
     return Prepared(insert(_T).from_select(_TASK_FIELDS, query))
 

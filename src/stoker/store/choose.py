@@ -24,6 +24,7 @@ from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
 from stoker.store.catalog import reread
 from stoker.store.dialects.constructs import by_index
+from stoker.store.fitting import Fitting, Left
 from stoker.store.ids import new_attempt_id
 from stoker.store.room import Room
 from stoker.store.slots import Needs, Slots
@@ -71,9 +72,9 @@ _next = (
     .cte("next")
 )
 _TAKE = Prepared(  # locks the tasks, not the items
-    select(_next, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation).join_from(
-        _next, _I, _I.c.id == _next.c.item_id
-    )
+    select(
+        _next, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation, _I.c.size_bytes
+    ).join_from(_next, _I, _I.c.id == _next.c.item_id)
 )
 _UNNOTED = Prepared(
     by_index(
@@ -94,8 +95,8 @@ _BEHIND_ALL = (1 << 62, 1 << 62)  # an okey and an id behind those of any task
 class Taken(NamedTuple):
     """A task about to be claimed.
 
-    `row` has its okey, id, item's id, number and tries, and its item's key, path, params, meta and
-    generation.
+    `row` has its okey, id, item's id, number and tries, and its item's key, path, params, meta,
+    generation and size.
     """
 
     lane: "Lane"
@@ -136,19 +137,24 @@ def take(
     limit: int,
     wants: Wants | None = None,
     ledger: Ledger | None = None,
+    left: Left | None = None,
 ) -> list[Taken]:
     """Choose tasks in order from the lanes that fit, and take their slots of pools.
 
-    With a `ledger` and shares in the order of fair shares. Ends with the first task that the worker
+    With a `ledger` and shares in the order of fair shares. Only what fits the time `left`, if that is
+    given. Ends with the first task that the worker
     does not want.
     """
     lanes = _lanes(unit, known, room)
+    fitting = Fitting(unit, left, room.host) if left is not None else None
+    if fitting is not None:
+        lanes = [lane for lane in lanes if not lane.is_ours or fitting.most(lane.entry, 1)]
     is_pooled = any(lane.needs for lane in lanes)
     slots = Slots(unit, room.host, known.sharing) if is_pooled else None
     passing = _Passing(unit, room, slots)
     taken: list[Taken] = []
     over: set[int] = set()  # lanes of which nothing more can begin now
-    for row, lane in _in_turn(unit, known, lanes, slots, limit, ledger, taken):
+    for row, lane in _in_turn(unit, known, lanes, slots, limit, ledger, taken, fitting):
         if len(taken) >= limit:
             break
         if lane.id in over or (slots and lane.is_ours and slots.waits_for_turn(lane.needs)):
@@ -213,6 +219,7 @@ def _in_turn(
     limit: int,
     ledger: Ledger | None,
     taken: Sequence[Taken],
+    fitting: Fitting | None,
 ) -> Iterator[_Candidate]:
     """Yield the first tasks of these lanes in order; `taken` tells what became of those before.
 
@@ -220,7 +227,7 @@ def _in_turn(
     """
     shares = known.sharing.shares
     if ledger is None or shares.by is None:
-        yield from _candidates(unit, lanes, limit, slots)
+        yield from _candidates(unit, lanes, limit, slots, fitting)
         return
     groups: dict[str, list[Lane]] = {}
     for lane in lanes:
@@ -231,7 +238,7 @@ def _in_turn(
     for group, several in groups.items():
         part = ceil(limit * weights[group] / sum(weights.values()))
         most = limit if limit <= _FEW else part
-        queues[group] = deque(_candidates(unit, several, most, slots))
+        queues[group] = deque(_candidates(unit, several, most, slots, fitting))
     while queues := {group: queue for group, queue in queues.items() if queue}:
         group = min(queues, key=lambda one: (-_priority(queues[one][0]), standing[one], one))
         before = len(taken)
@@ -247,7 +254,11 @@ def _priority(one: _Candidate) -> int:
 
 
 def _candidates(
-    unit: Unit, lanes: Sequence[Lane], limit: int, slots: Slots | None
+    unit: Unit,
+    lanes: Sequence[Lane],
+    limit: int,
+    slots: Slots | None,
+    fitting: Fitting | None,
 ) -> list[_Candidate]:
     """Return the first tasks of these lanes in order.
 
@@ -264,7 +275,10 @@ def _candidates(
         if not lane.fits or most <= 0:
             found.append((None, lane))
             continue
-        rows = unit.run(_TAKE, lane=lane.id, okey=last[0], before=last[1], limit=most).fetchall()
+        look = fitting.most(lane.entry, most) if fitting is not None else most
+        rows = unit.run(_TAKE, lane=lane.id, okey=last[0], before=last[1], limit=look).fetchall()
+        if fitting is not None:
+            rows = [row for row in rows if fitting.holds(lane.entry, row[10])][:most]
         found += [(row, lane) for row in rows]
         if not lane.needs and rows:
             sure = sorted([*sure, *((row[0], row[1]) for row in rows)])[:limit]

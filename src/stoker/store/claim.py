@@ -23,6 +23,7 @@ from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
 from stoker.store.choose import Taken, Wants, take
+from stoker.store.fitting import Left as TimeLeft
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
 from stoker.store.lacking import Versions, without_lacking
@@ -67,7 +68,7 @@ class Left:
 
 
 @as_a_whole
-def claim(
+def claim(  # noqa: PLR0913 - what a worker has, and what it wants
     store: "Store",
     worker_id: WorkerId,
     *,
@@ -76,6 +77,7 @@ def claim(
     memory_free_bytes: int | None = None,
     wants: Wants | None = None,
     ledger: Ledger | None = None,
+    left: TimeLeft | None = None,
     on_crowded: Callable[[], None] = lambda: None,
 ) -> list[Claimed]:
     """Up to `limit` tasks are running, each with a new attempt of this worker; return them.
@@ -84,7 +86,8 @@ def claim(
     a priority by what each group has had of this worker, which its `ledger` knows. `cpus_free` bounds the needs of
     each single task, as more may be claimed than can start at once; what the host's other workers
     fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
-    and its memory, and ends the claim with the first that is not wanted. `on_crowded` is called where other workers
+    and its memory, and ends the claim with the first that is not wanted. Of a worker that has an end, `left` is what
+    it has until then, and only what fits into that is claimed. `on_crowded` is called where other workers
     fill all cpus that this one has free. StaleAttempt if the worker was declared dead. If the process dies after the
     commit, the attempts are lost with the worker and the tasks become ready again; a power cut of
     the host ends both, so that the claim itself need not be on disk.
@@ -94,7 +97,7 @@ def claim(
         if free.cpus <= 0 < cpus_free:
             on_crowded()
         known = catalogs.catalog(unit, newest=free.newest)
-        taken = take(unit, known, free, limit, wants, ledger) if free.cpus > 0 else []
+        taken = take(unit, known, free, limit, wants, ledger, left) if free.cpus > 0 else []
         if not taken:
             return []
         produced, versions = _produced(unit, known, taken)
@@ -131,7 +134,12 @@ def anything_left(store: "Store") -> Left:
 
 @as_a_whole
 def has_nothing_for(
-    store: "Store", worker_id: WorkerId, *, cpus_free: int, memory_free_bytes: int
+    store: "Store",
+    worker_id: WorkerId,
+    *,
+    cpus_free: int,
+    memory_free_bytes: int,
+    left: TimeLeft | None = None,
 ) -> bool:
     """Whether nothing will come for this worker, which holds nothing, unless from outside.
 
@@ -141,12 +149,12 @@ def has_nothing_for(
     nothing running. Nothing is changed. StaleAttempt if the worker was declared dead.
     """
     with store.writing(alone=True, dry_run=True) as unit:
-        left = _left(unit)
-        if not left.is_settled:
+        rest = _left(unit)
+        if not rest.is_settled:
             return False
         free = room(unit, worker_id, cpus_free, memory_free_bytes)
         known = catalogs.catalog(unit, newest=free.newest)
-        return not (left.ready and take(unit, known, free, limit=1))
+        return not (rest.ready and take(unit, known, free, limit=1, left=left))
 
 
 def _left(unit: Unit) -> Left:
@@ -221,7 +229,7 @@ def _claimed(
     produced: Mapping[int, Mapping[str, Produced]],
     terms: Terms,
 ) -> Claimed:
-    _, task_id, item_id, number, tries, key, path, params, meta, generation = taken.row
+    _, task_id, item_id, number, tries, key, path, params, meta, generation, _ = taken.row
     entry = taken.lane.entry
     names = [known.steps[step].name for step in entry.predecessors]
     of_item = produced.get(item_id, {})

@@ -58,7 +58,7 @@ def release(store: "Store", selection: Selection, who: Who, *, dry_run: bool = F
         if row.state != TaskState.HELD:
             return None
         transition = transitions.RELEASE_BLOCKED if row.waiting_on else transitions.RELEASE
-        return transition, {"reason": None}
+        return transition, {"reason": None, "cut_off": 0}
 
     return _change(store, selection, who, chosen, dry_run=dry_run)
 
@@ -69,7 +69,7 @@ def retry(store: "Store", selection: Selection, who: Who, *, dry_run: bool = Fal
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
         if row.state != TaskState.FAILED:
             return None
-        return transitions.RETRY, {"tries": 0, "lost": 0}
+        return transitions.RETRY, {"tries": 0, "lost": 0, "cut_off": 0}
 
     return _change(store, selection, who, chosen, dry_run=dry_run)
 

@@ -37,7 +37,7 @@ _CARRYING = Prepared(
     select(
         _T.c.id, _T.c.attempt, _T.c.step_id, _T.c.item_id, _T.c.tries, _T.c.level, _I.c.key,
         _I.c.generation, _A.c.cancel_requested, _T.c.lost, _A.c.version_id, _I.c.size_bytes,
-        _I.c.by_user, _T.c.host, NEWEST_VERSION,
+        _I.c.by_user, _T.c.host, NEWEST_VERSION, _T.c.cut_off,
     )
     .select_from(_T.join(_I, _I.c.id == _T.c.item_id).join(_A, _A.c.id == _T.c.attempt))
     .where(_T.c.id.in_(param_list("tasks")), _T.c.state == param("running"))
@@ -185,8 +185,12 @@ def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
     if row[8] and result.state is AttemptState.CANCELLED:
         return Decision(transitions.STOP)
     if entry.spec is None:
+        if result.state is AttemptState.CANCELLED:
+            return Decision(transitions.STOP)
         is_good = result.state is AttemptState.SUCCEEDED
         return Decision(transitions.SUCCEED if is_good else transitions.FAIL)
+    if result.is_cut:
+        return retry.decide_cut(times_cut=row[15] + 1)
     return retry.decide(entry.spec, result.state, result.verdict, tries=row[4])
 
 
@@ -199,6 +203,10 @@ def _move(unit: Unit, known: Catalog, result: Result, row: Any, decision: Decisi
         columns["tries"] = row[4] + 1
     if result.state is AttemptState.LOST:
         columns["lost"] = row[9] + 1
+    if result.is_cut:
+        columns["cut_off"] = row[15] + 1
+    if target is TaskState.HELD:
+        columns["reason"] = f"held: {result.reason}"
     if result.state is AttemptState.OUT_OF_MEMORY and entry.spec:
         level = min(level + 1, max(len(entry.spec.memory_bytes) - 1, 0))
         columns["level"] = level
@@ -281,7 +289,7 @@ def _data(result: Result, columns: Mapping[str, Any]) -> str:
         data["values"] = dict(result.values)
     if result.outputs:
         data["outputs"] = [[o.name, o.path, o.size_bytes, o.checksum] for o in result.outputs]
-    for name in ("tries", "lost", "level", "not_before_us"):
+    for name in ("tries", "lost", "cut_off", "level", "not_before_us"):
         if name in columns:
             data[name] = columns[name]
     return to_json(data)

@@ -65,11 +65,14 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
     room_key: str = "",
     cpu_mask: str = "",
     batch_id: str | None = None,
+    left_s: float | None = None,
+    usable_s: float | None = None,
 ) -> WorkerId:
     """A new worker is alive, with a lease of `lease_s` seconds from now; return its id.
 
     It shares cpus and memory with the workers of its host that have the same `room_key`, but cpus
-    only with those whose `cpu_mask` overlaps its own. Its host has its slots of the pools that are
+    only with those whose `cpu_mask` overlaps its own. It will be gone in `left_s`, and its attempts
+    have `usable_s`. Its host has its slots of the pools that are
     per host.
     """
     with store.writing() as unit:
@@ -91,6 +94,8 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
                     "tags": json.dumps(sorted(set(tags))) if tags else None,
                     "started_us": unit.now_us,
                     "lease_until_us": unit.now_us + int(lease_s * 1_000_000),
+                    "ends_us": _later(unit.now_us, left_s),
+                    "stops_us": _later(unit.now_us, usable_s),
                 },
             )
         )
@@ -98,6 +103,10 @@ def enlist(  # noqa: PLR0913 - each is a column of the worker's row
         hit("enlist.before_commit")
     hit("enlisted")
     return worker_id
+
+
+def _later(now_us: int, after_s: float | None) -> int | None:
+    return None if after_s is None else now_us + int(after_s * 1_000_000)
 
 
 @as_a_whole

@@ -64,7 +64,7 @@ def _why(item: Any, step: str, state: str, said: Said) -> Why:
 def _tasks(unit: Unit, item_id: int) -> Sequence[Any]:
     query = selections.task_query(
         Selection(), _T.c.id, _T.c.state, _T.c.step_id, _T.c.level, _T.c.okey, _T.c.lane,
-        _T.c.not_before_us, _T.c.host, _T.c.reason, _S.c.name.label("step"), _A.c.reason.label("ended"),
+        _T.c.not_before_us, _T.c.host, _T.c.reason, _I.c.size_bytes, _S.c.name.label("step"), _A.c.reason.label("ended"),
         _A.c.cause, _A.c.state.label("attempt_state"), _A.c.claimed_us, _A.c.worker_id,
     ).where(_T.c.item_id == item_id)  # fmt: skip
     rows: Sequence[Any] = unit.execute(query.order_by(_S.c.position)).fetchall()
@@ -101,7 +101,9 @@ class _Reasons:
             case TaskState.FAILED:
                 return self._failed(row)
             case TaskState.HELD:
-                return Said("held", f"it is {row.reason or 'held'}", "`stoker release` lets it go")
+                return Said(
+                    "held", f"it is {row.reason or 'held'}", "`stoker release` lets it go on"
+                )
             case TaskState.RUNNING:
                 return self._running(row)
             case TaskState.BLOCKED:

@@ -150,6 +150,7 @@ def snapshot(
             "number": row.number,
             "tries": row.tries,
             "lost": row.lost,
+            "cut_off": row.cut_off,
         }
     for row in unit.execute(select(attempt).select_from(of_attempt).where(*chosen)):
         picture.attempts[text_of(row.id)] = _attempt_of(row, keys[row.task_id])
@@ -241,6 +242,7 @@ def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> Non
             "number": 0,
             "tries": 0,
             "lost": 0,
+            "cut_off": 0,
         }
 
 
@@ -293,7 +295,7 @@ def _transition(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
     task = picture.tasks[key]
     task["state"] = transition.target.word
     picture.items[key[:2]]["generation"] = row.generation
-    for name in ("tries", "lost"):
+    for name in ("tries", "lost", "cut_off"):
         task[name] = data.get(name, task[name])
     if row.event in ("claim", "adopt"):
         _open(picture, row, key, task, data)

@@ -106,7 +106,7 @@ def begin_again(unit: Unit, item_id: int, steps: set[int], reason: str) -> bool:
 
 def as_move(row: Any, columns: Mapping[str, Any], data: Mapping[str, Any]) -> Move:
     """A move of a task by a person; the journal learns of a fresh allowance of retries."""
-    counts = {name: columns[name] for name in ("tries", "lost") if name in columns}
+    counts = {name: columns[name] for name in ("tries", "lost", "cut_off") if name in columns}
     return Move(
         row.id, row.state, row.pipeline, row.key, row.step, row.generation, None, columns, None,
         to_json({**data, **counts}),
@@ -205,8 +205,8 @@ def _redo_task(
 ) -> None:
     """Add the move that takes one task back to ready, or to blocked behind `waiting_on` others."""
     fresh: dict[str, Any] = {
-        "waiting_on": waiting_on, "tries": 0, "lost": 0, "level": 0, "not_before_us": None,
-        "body_id": None, "worker_id": None, "reason": None,
+        "waiting_on": waiting_on, "tries": 0, "lost": 0, "cut_off": 0, "level": 0,
+        "not_before_us": None, "body_id": None, "worker_id": None, "reason": None,
     }  # fmt: skip
     entry = known.steps[row.step_id]
     body = _hash_of(unit, row.body_id) if row.state == TaskState.DONE else None

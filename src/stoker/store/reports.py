@@ -100,6 +100,7 @@ _ITEM = (
 )  # fmt: skip
 TASK = (
     _T.c.id, _T.c.state, _T.c.step_id, _T.c.number, _T.c.not_before_us, _T.c.expected_ms, _I.c.key,
+    _T.c.cut_off,
     _I.c.priority, _I.c.params, _I.c.meta, _I.c.size_bytes, _P.c.name.label("pipeline"),
     _S.c.name.label("step"), _T.c.item_id,
     func.coalesce(
@@ -153,6 +154,7 @@ def task_row(row: Any, fits: Mapping[int, Fit]) -> TaskRow:
         priority=row.priority,
         not_before=moment(row.not_before_us),
         reason=row.reason,
+        cut_off=row.cut_off,
     )
 
 
@@ -302,4 +304,5 @@ def _workers(unit: Unit, *, only_alive: bool) -> Iterator[WorkerRow]:
             ended_at=moment(row.ended_us),
             trouble=row.trouble if row.state == WorkerState.ALIVE else None,
             batch_id=row.batch_id,
+            ends_at=moment(row.ends_us),
         )

@@ -110,14 +110,14 @@ def room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) ->
     )
 
 
-class Left(NamedTuple):
+class Free(NamedTuple):
     """What a worker could begin just now: a room's `cpus` and `memory_bytes`."""
 
     cpus: int
     memory_bytes: int
 
 
-def left(worker: Any, alive: Sequence[Any], held: Mapping[int, tuple[int, int]]) -> Left:
+def free_of(worker: Any, alive: Sequence[Any], held: Mapping[int, tuple[int, int]]) -> Free:
     """Return what a worker among those alive could begin; `held` are cpus and bytes by worker."""
     cpus, memory = max(worker.cpus, worker.slots), worker.memory_bytes
     own = 0
@@ -130,7 +130,7 @@ def left(worker: Any, alive: Sequence[Any], held: Mapping[int, tuple[int, int]])
         elif (one.host, one.room_key) == (worker.host, worker.room_key):
             cpus -= shared_cpus(min(used, one.slots), one.cpu_mask, worker.cpu_mask)
             memory -= bytes_
-    return Left(min(cpus, worker.slots - own), memory)
+    return Free(min(cpus, worker.slots - own), memory)
 
 
 def held_by(unit: Unit, workers: Sequence[int]) -> dict[int, tuple[int, int]]:

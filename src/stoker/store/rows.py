@@ -44,7 +44,10 @@ class ItemRow(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow(Answer):
-    """One task. `attempts` counts them; `expected_s` is how long one may take, by size and history."""
+    """One task. `attempts` counts them; `expected_s` is how long one may take, by size and history.
+
+    `cut_off` is how often the end of a worker's time cut it off, though it had had much of that time.
+    """
 
     pipeline: str
     item: str
@@ -55,6 +58,7 @@ class TaskRow(Answer):
     priority: int
     not_before: datetime | None
     reason: str | None
+    cut_off: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +154,7 @@ class PoolStatus(Answer):
 class WorkerRow(Answer):
     """One start of a worker. `running` counts the attempts it holds.
 
-    `batch_id` is its batch job, as `CLUSTER:JOB.RESTART`.
+    `batch_id` is its batch job, as `CLUSTER:JOB.RESTART`; by `ends_at` it will be gone.
 
     `trouble` says in words why it claims nothing just now; None where it does.
     """
@@ -166,6 +170,7 @@ class WorkerRow(Answer):
     ended_at: datetime | None
     trouble: str | None
     batch_id: str | None
+    ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

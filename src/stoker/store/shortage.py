@@ -10,9 +10,10 @@ from stoker.model.states import AttemptState, WorkerState
 from stoker.store import tables
 from stoker.store.choose import FRESH_US
 from stoker.store.dialects.constructs import by_index
+from stoker.store.fitting import Fitting, Left
 from stoker.store.gone import GONE_S
 from stoker.store.moments import moment
-from stoker.store.room import Left, held_by, left, place_of
+from stoker.store.room import Free, free_of, held_by, place_of
 from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Unit
 
@@ -50,6 +51,7 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
     return (
         (needs.unfit(alive) if not fitting else None)
         or _in_trouble(fitting)
+        or needs.too_late(fitting)
         or needs.closed()
         or needs.out_of_turn({one.host for one in fitting})
         or needs.pool_full({one.host for one in fitting})
@@ -103,6 +105,7 @@ class _Needs:
         self._unit = unit
         self._known = known
         self._row = row
+        self._entry = entry
         self._tags = set(entry.spec.needs) if entry.spec else set()
         self._pools = dict(entry.spec.pools) if entry.spec else {}
         lane = unit.execute(
@@ -148,6 +151,38 @@ class _Needs:
         if had is not None:
             text += f"; `{had.name}` on `{had.host}` had it last"
         return Said("no_worker_fits", text, f"start one that has it: `stoker work --tags {tag}`")
+
+    def too_late(self, workers: Sequence[Any]) -> Said | None:
+        """No worker that fits has the time left that it needs."""
+        now_us = self._unit.now_us
+        if not all(one.stops_us for one in workers):
+            return None
+        left = [
+            Left(
+                (one.stops_us - now_us) / 1e6,
+                is_early=now_us < (one.started_us + one.stops_us) / 2,
+            )
+            for one in workers
+        ]
+        fitting = [
+            Fitting(self._unit, one, worker.host) for one, worker in zip(left, workers, strict=True)
+        ]
+        if any(one.holds(self._entry, self._row.size_bytes) for one in fitting):
+            return None
+        most_s = max(max(one.usable_s, 0.0) for one in left)
+        needed_s = min(one.needed_s(self._entry, self._row.size_bytes) or 0.0 for one in fitting)
+        if not needed_s:
+            text = (
+                "how long it takes is not known yet, so that it begins in the first half of a worker's "
+                f"time only; of that none has any left, and {_time(most_s)} at most of all"
+            )
+            return Said("no_time", text, "start another worker, or set the step's `timeout`")
+        text = f"it takes up to {_time(needed_s)}, and no worker has more than {_time(most_s)} left"
+        whole_s = max((one.stops_us - one.started_us) / 1e6 for one in workers)
+        if needed_s <= whole_s:
+            return Said("no_time", text, "start another worker")
+        text += f", nor had {_time(whole_s)} when it began"
+        return Said("no_time", text, "give workers more time, or set the step's `timeout`")
 
     def closed(self) -> Said | None:
         """A pool that is outside its hours, and when it opens."""
@@ -234,7 +269,7 @@ class _Needs:
     def capacity(self, workers: Sequence[Any], alive: Sequence[Any]) -> Said:
         """How busy the workers that fit are, and how much comes before it."""
         held = held_by(self._unit, [one.id for one in alive])
-        free = {one.id: left(one, alive, held) for one in workers}
+        free = {one.id: free_of(one, alive, held) for one in workers}
         if any(
             one.cpus >= self._cpus and one.memory_bytes >= self._memory_bytes
             for one in free.values()
@@ -263,7 +298,7 @@ class _Needs:
         self,
         workers: Sequence[Any],
         alive: Sequence[Any],
-        free: Mapping[int, Left],
+        free: Mapping[int, Free],
         held: Mapping[int, tuple[int, int]],
     ) -> str:
         """Workers that fit have slots free, but not the cpus or the memory for it."""
@@ -296,6 +331,13 @@ class _Needs:
         before = select(_T.c.id).where(_T.c.lane.in_(lanes), _T.c.okey < self._row.okey)
         some = by_index(before, _T, "task_lane").limit(_COUNTED + 1).subquery()
         return int(self._unit.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def _time(s: float) -> str:
+    """Return a time for people: `40 s`, `12 min`, `3.2 h`."""
+    if s < 120:
+        return f"{s:.0f} s"
+    return f"{s / 60:.0f} min" if s < 7200 else f"{s / 3600:.1f} h"
 
 
 def _cpus_of(n: int) -> str:

@@ -29,6 +29,7 @@ class Ending(NamedTuple):
     verdict: Verdict
     reason: str | None = None
     cause: str | None = None
+    is_cut: bool = False  # by the end of a worker that had given it much of its whole time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,12 @@ from stoker.failpoints import hit
 from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, Claimed, Result, WorkerId
 from stoker.store import claim, finish
+from stoker.store.fitting import Left
 from stoker.store.unit import Store
 from stoker.work.prefetch import Appetite
 from stoker.work.recipe import Recipe
 from stoker.work.running import Running
+from stoker.work.term import Term
 
 PAUSE_S = 0.02  # after a claim that found nothing; doubles up to
 PAUSE_MOST_S = 1.0
@@ -36,6 +38,7 @@ class Claims:
         *,
         slots: int,
         memory_bytes: int,
+        term: Term | None = None,
     ) -> None:
         self.queue: deque[Running] = deque()
         self.appetite = Appetite(slots)
@@ -51,6 +54,7 @@ class Claims:
         self._worker_id = worker_id
         self._recipe_of = recipe_of
         self._slots = slots
+        self._term = term
         self._memory_bytes = memory_bytes
         self._counts: dict[object, int] = {}
         self._pause_s = PAUSE_S
@@ -117,6 +121,7 @@ class Claims:
                 memory_free_bytes=self._memory_bytes - memory_used,
                 wants=self.appetite.portion(free, self._memory_bytes).wants,
                 ledger=self.ledger,
+                left=self._time_left(),
                 on_crowded=self._note_crowded,
             )
             hit("claimed")
@@ -146,10 +151,17 @@ class Claims:
             self._worker_id,
             cpus_free=self._slots,
             memory_free_bytes=self._memory_bytes,
+            left=self._time_left(),
         )
         if not is_over:
             self.hurry()
         return is_over
+
+    def _time_left(self) -> Left | None:
+        """Return what this worker has until its end, if it has one."""
+        if self._term is None:
+            return None
+        return Left(self._term.usable_s(), is_early=time.monotonic() < self._term.half_s)
 
     def _note_crowded(self) -> None:
         """Other workers fill all cpus that this one has free: how long, its last words tell."""

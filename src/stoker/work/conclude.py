@@ -105,6 +105,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         outputs=outputs,
         reason=ending.reason,
         cause=ending.cause,
+        is_cut=ending.is_cut,
     )
 
 

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from contextlib import suppress
-from functools import partial
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
@@ -23,13 +22,14 @@ from stoker.work.desk import Desk
 from stoker.work.doubts import Doubts
 from stoker.work.executor import Executor
 from stoker.work.lease import Lease
-from stoker.work.orders import CANCELLED, STOPPED, TAKEN, Orders
+from stoker.work.orders import CANCELLED, STOPPED, TAKEN, TIME_UP, Orders, cut_off
 from stoker.work.post import Post
 from stoker.work.preparation import Preparations
 from stoker.work.recipe import Recipe
 from stoker.work.reports import Counts, Reports
 from stoker.work.running import Running
 from stoker.work.scratch import Owner, WorkerFolder, boot_id, process_start
+from stoker.work.term import Term
 from stoker.work.warmers import Warmers
 from stoker.work.watch import Watcher
 
@@ -74,8 +74,8 @@ class Incarnation:
             logs,
             post.store.rights,
             post.room,
-            partial(publications.contents_of, post.store),
-            partial(publications.reserve, post.store),
+            post.asked_by_threads(publications.contents_of),
+            post.asked_by_threads(publications.reserve),
             lambda: self._lease.is_held,
             self.orders.ended_by,
             self.orders.broken_off_by,
@@ -90,6 +90,7 @@ class Incarnation:
             self._recipe_of,
             slots=post.slots,
             memory_bytes=post.memory_bytes,
+            term=post.term,
         )
         self._doubts = Doubts(is_batch_job=post.place.batch_id is not None)
         self.reports = Reports(post.store, counts, on_recorded=self.claims.settle)
@@ -330,9 +331,12 @@ class Incarnation:
         self.claims.push(self.warmers.returned)
         self.warmers.returned.clear()
 
-    def begin_to_stop(self) -> None:
-        """Nothing is claimed any more, and what is claimed and has not begun is ready again."""
-        self.orders.stop()
+    def begin_to_stop(self, *, publish_s: float) -> None:
+        """Nothing is claimed any more, and what is claimed and has not begun is ready again.
+
+        What is being published has so long to end.
+        """
+        self.orders.stop(within_s=publish_s)
         self._take_from_warmers()
         self.claims.push(self._preparing.end())
         self.claims.give_back(self.claims.clear())
@@ -342,6 +346,13 @@ class Incarnation:
         if grace_s <= 0:
             self.orders.break_off()
         for running in list(self.executor.running.values()):
+            self.executor.stop(running, ending, grace_s=grace_s)
+
+    def stop_for_time(self, term: Term, *, grace_s: float) -> None:
+        """Every running attempt ends, as the worker's time is up."""
+        for running in list(self.executor.running.values()):
+            is_cut = running.started_s < term.half_s
+            ending = cut_off(term, time.monotonic() - running.started_s) if is_cut else TIME_UP
             self.executor.stop(running, ending, grace_s=grace_s)
 
     # ----------------------------------------------------------------------------------------- end

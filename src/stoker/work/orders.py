@@ -6,12 +6,30 @@ from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Claimed
 from stoker.work.checks import Ending
+from stoker.work.term import Term
 
 PUBLISH_S = 60.0  # that publishing gets to end by itself once the worker is to stop
 
 CANCELLED = Ending(AttemptState.CANCELLED, Verdict.FAIL, "cancelled", "cancelled")
 TAKEN = Ending(AttemptState.CANCELLED, Verdict.FAIL, "the task was taken away", "taken away")
+TIME_UP = Ending(
+    AttemptState.CANCELLED,
+    Verdict.LATER,
+    "its worker's time was up",
+    "its worker's time was up",
+)
 STOPPED = Ending(AttemptState.CANCELLED, Verdict.LATER, "worker was stopped", "worker was stopped")
+
+
+def cut_off(term: Term, ran_s: float) -> Ending:
+    """Return the ending of an attempt that the end of a worker of this term cut off."""
+    limit = f"{term.length_s / 3600:.3g}h" if term.length_s >= 3600 else f"{term.length_s:.0f}s"
+    reason = (
+        f"cut off after {ran_s:.0f}s by the end of its worker, which had {limit}: give workers "
+        "more time, or set the step's `timeout`"
+    )
+    cause = "cut off by the end of its worker"
+    return Ending(AttemptState.CANCELLED, Verdict.LATER, reason, cause, is_cut=True)
 
 
 class Orders:
@@ -26,10 +44,11 @@ class Orders:
         """Whether the worker is to end."""
         return self._break_off_s is not None
 
-    def stop(self) -> None:
-        """The worker is to end: nothing waits any more, and publishing has a while to end."""
-        if self._break_off_s is None:
-            self._break_off_s = time.monotonic() + PUBLISH_S
+    def stop(self, *, within_s: float = PUBLISH_S) -> None:
+        """The worker is to end: nothing waits any more, and publishing has so long to end."""
+        break_off_s = time.monotonic() + within_s
+        if self._break_off_s is None or break_off_s < self._break_off_s:
+            self._break_off_s = break_off_s
 
     def break_off(self) -> None:
         """Nothing more is published."""

@@ -1,8 +1,10 @@
 """Where a worker works: what stays the same while it is declared dead and begins anew."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
@@ -15,6 +17,10 @@ from stoker.work.allocation import own_allocation
 from stoker.work.lease import LEASE_S
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id
+from stoker.work.term import Term
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class Post:
     room: Room
     fail: Callable[[BaseException], None]  # the worker ends: one of its threads met this
     lease_s: float = LEASE_S
+    term: Term | None = None  # by whose end the worker is gone
 
     @property
     def scratch_rights(self) -> Rights:
@@ -97,6 +104,20 @@ class Post:
     def memory_bytes(self) -> int:
         """Of all attempts together."""
         return self.place.memory_bytes
+
+    def asked_by_threads(self, verb: "Callable[Concatenate[Store, _P], _R]") -> "Callable[_P, _R]":
+        """Return the verb of this store for the threads that conclude attempts.
+
+        In a batch job, one of many, they keep no connection.
+        """
+
+        def ask(*args: _P.args, **more: _P.kwargs) -> _R:
+            if self.place.batch_id is None:
+                return verb(self.store, *args, **more)
+            with self.store.briefly():
+                return verb(self.store, *args, **more)
+
+        return ask
 
     def enlist(self) -> WorkerId:
         """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""
@@ -111,6 +132,8 @@ class Post:
             room_key=self.place.room_key,
             cpu_mask=self.place.cpu_mask,
             batch_id=self.place.batch_id,
+            left_s=None if self.term is None else self.term.ends_s - time.monotonic(),
+            usable_s=None if self.term is None else self.term.usable_s(),
             scratch=self.scratch_root,
             boot_id=boot_id(),
             lease_s=self.lease_s,

@@ -34,7 +34,8 @@ class Summary:
     """What a worker did, from its start to its end. `failed` counts attempts, not tasks.
 
     `was_interrupted`: somebody stopped it before it was to end. For `crowded_s` it could not begin
-    anything as other workers filled all cpus that it may use.
+    anything as other workers filled all cpus that it may use. `is_time_up`: the end of its term
+    stopped it.
     """
 
     done: int = 0
@@ -44,4 +45,5 @@ class Summary:
     stale: int = 0
     elapsed_s: float = 0.0
     crowded_s: float = 0.0
+    is_time_up: bool = False
     was_interrupted: bool = False

@@ -4,8 +4,12 @@ One order may come as several signals: a terminal, a service manager and a warde
 """
 
 import math
+import signal
 import time
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # orders to stop
+# Words that the end is near: `sbatch --signal`, `qsub -notify` and soft limits of time send them.
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 SAME_ORDER_S = 0.3  # signals closer together than this are one order
 
 
@@ -28,3 +32,11 @@ class Signals:
         self._signalled_s = now_s
         self.count += 1
         return True
+
+
+early: list[int] = []  # the warnings that came before there was a worker to hear of them
+
+
+def note_early(number: int, _frame: object) -> None:
+    """Take a warning on behalf of the worker that is about to be."""
+    early.append(number)

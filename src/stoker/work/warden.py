@@ -31,7 +31,7 @@ from stoker.failpoints import hit
 from stoker.work import contain, groups
 from stoker.work.patience import Patience
 from stoker.work.scratch import remove_worker_folder
-from stoker.work.signals import Signals
+from stoker.work.signals import STOPS, WARNINGS, Signals, note_early
 
 MOST_DEATHS = 5  # within
 DEATHS_WINDOW_S = 60.0  # before the warden gives up
@@ -88,7 +88,7 @@ class _Warden:
         spared = frozenset(contain.children(os.getpid()))
         before = {
             number: signal.signal(number, self._pass_on)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            for number in (*STOPS, *WARNINGS)
             if signal.getsignal(number) != signal.SIG_IGN
         }
         try:
@@ -159,7 +159,7 @@ class _Warden:
         os.close(self._notes[0])
         _folder_note = self._notes[1]
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, note_early if number in WARNINGS else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         contain.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
@@ -168,6 +168,12 @@ class _Warden:
 
     def _pass_on(self, number: int, _frame: object) -> None:
         """A signal to the warden is one to the worker; from a terminal it has come there already."""
+        if number in WARNINGS:
+            note_early(number, None)  # for a worker that is to follow
+            if self._worker:
+                with suppress(ProcessLookupError):
+                    os.kill(self._worker, number)
+            return
         self._stop_number = number
         if self._orders.add_signal() and self._orders.count == 2:
             signal.signal(signal.SIGALRM, self._cut_off)

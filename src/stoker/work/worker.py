@@ -6,6 +6,7 @@ nothing. What it does in between stands in `incarnation`.
 
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ from stoker.work.post import Post, own_place
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
 from stoker.work.room import Room, existing, is_full_error
+from stoker.work.scheduler import Job
+from stoker.work.signals import STOPS, WARNINGS
 from stoker.work.stopping import Stopping
 from stoker.work.watch import Watcher
 
@@ -47,8 +50,9 @@ class Worker:
 
     `slots` is how many cpus it fills (None: all it may use), `tags` what steps may need of it (None:
     what the settings say of this host); with `drain` it ends when nothing is
-    left that it could do; after `time_limit_s` it stops as on a first signal. `on_event` gets a
-    snapshot at most ten times a second, from the loop itself: it must be quick.
+    left that it could do, and after `idle_timeout_s` without work of its own. `job` tells how long it
+    may go on. `on_event` gets a snapshot at most ten times a second, from the loop itself: it must be
+    quick.
     """
 
     def __init__(  # noqa: PLR0913 - each is what somebody may want of a worker
@@ -60,17 +64,19 @@ class Worker:
         tags: Sequence[str] | None = None,
         name: str | None = None,
         drain: bool = False,
-        time_limit_s: float | None = None,
+        job: Job | None = None,
+        idle_timeout_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
         if slots is not None:
             CPUS.check("slots", slots)
-        if time_limit_s is not None:
-            TIME_S.check("time_limit_s", time_limit_s)
+        if idle_timeout_s is not None:
+            TIME_S.check("idle_timeout_s", idle_timeout_s)
+        job = job or Job()
         place, root = own_place(settings, store.host), leftovers.scratch_root(store, settings)
         self._watcher = Watcher()
-        self._stopping = Stopping(self._watcher.wake, time_limit_s=time_limit_s)
+        self._stopping = Stopping(self._watcher.wake, job)
         self._post = Post(
             store=store,
             store_id=leftovers.store_id(store),
@@ -83,6 +89,7 @@ class Worker:
             room=Room(_places(store, root), self._watcher.wake, self.fail),
             fail=self.fail,
             lease_s=lease_s,
+            term=job.term,
         )
         self._store = store
         self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
@@ -90,7 +97,8 @@ class Worker:
         self._on_event = on_event
         self._counts = Counts()
         self._has_news = False
-        self._began_s = time.monotonic()
+        self._began_s = self._busy_s = time.monotonic()
+        self._idle_timeout_s = math.inf if idle_timeout_s is None else idle_timeout_s
         self._trouble = ""
         self._event_s = self._look_s = self._due_s = 0.0
         self._rate_from = (self._began_s, 0)
@@ -131,6 +139,7 @@ class Worker:
             elapsed_s=time.monotonic() - self._began_s,
             was_interrupted=self._stopping.was_asked,
             crowded_s=counts.crowded_s,
+            is_time_up=self._stopping.is_time_up,
         )
 
     # ------------------------------------------------------------------------------ beginning, end
@@ -163,11 +172,8 @@ class Worker:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = [
-            number
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) != signal.SIG_IGN
-        ]
+        handlers: dict[signal.Signals, Any] = dict.fromkeys(STOPS, self._stopping.on_signal)
+        handlers |= dict.fromkeys(WARNINGS, self._stopping.on_warning)
         spawn.clean_inheritance()
         spawn.use_short_slice()
         spawn.raise_open_files(FILES + FILES_PER_SLOT * self._post.slots)
@@ -177,8 +183,9 @@ class Worker:
         interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         before: dict[signal.Signals, Any] = {}
-        for number in numbers:
-            before[number] = signal.signal(number, self._stopping.on_signal)
+        for number, handler in handlers.items():
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
         descriptor = signal.set_wakeup_fd(self._watcher.wake_descriptor, warn_on_full_buffer=False)
         try:
             yield
@@ -186,8 +193,8 @@ class Worker:
             gc.set_threshold(*thresholds)
             sys.setswitchinterval(interval_s)
             signal.set_wakeup_fd(descriptor)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, usual in before.items():
+                signal.signal(number, usual)
 
     def _check_scratch(self) -> None:
         """UserError where no scratch can be made, with what to do about it."""
@@ -294,7 +301,9 @@ class Worker:
                 incarnation.claims.hurry()
             incarnation.turn(self._wait_most_s())
             self._emit(incarnation)
-            if incarnation.is_idle and self._is_over(incarnation):
+            if not incarnation.is_idle:
+                self._busy_s = time.monotonic()
+            elif self._is_over(incarnation):
                 return True
 
     def _wait_most_s(self) -> float:
@@ -303,6 +312,8 @@ class Worker:
     def _is_over(self, incarnation: Incarnation) -> bool:
         """Whether an incarnation that has nothing in hand has nothing to come either."""
         if incarnation.is_stopping or incarnation.claims.is_doubtful:
+            return True
+        if time.monotonic() - self._busy_s >= self._idle_timeout_s:
             return True
         if not incarnation.claims.found_nothing or time.monotonic() < self._look_s:
             return False

@@ -6,13 +6,16 @@ import subprocess
 import time
 
 import pytest
+from sqlalchemy import select
 
 from integration.work.rig import freeze, wait_until, worker_command
 from stoker.model.selection import Selection
-from stoker.store import control, fleet
+from stoker.store import control, fleet, reasons, rebuild, tables
 from stoker.store.who import Who
 from stoker.work import executor, lease, signals, stopping
+from stoker.work.scheduler import Job
 from stoker.work.scratch import process_start
+from stoker.work.term import Term
 
 ME = Who("tester")
 
@@ -108,11 +111,94 @@ def test_patience_ends_and_the_attempt_with_it(long, monkeypatch):
     assert long.leftovers() == []
 
 
-def test_a_time_limit_stops_in_order(long, monkeypatch):
-    monkeypatch.setattr(stopping, "PATIENCE_S", 0.1)
-    assert not long.worker(slots=1, time_limit_s=0.5).work().was_interrupted
+def limited(rig, length_s, **more):
+    """What a worker did that had so long to live."""
+    return rig.worker(slots=1, job=Job(Term.of(length_s)), **more).work()
+
+
+def test_a_worker_is_gone_by_its_end_and_says_so(long):
+    summary = limited(long, 2.0)
+    assert (summary.is_time_up, summary.was_interrupted) == (True, False)
+    assert summary.elapsed_s < 2.0
     assert set(long.task_states().values()) == {"ready"}
+    seen = [one.reason for one in long.all_attempts() if one.row.started_us]
+    assert len(seen) == 1
+    assert "cut off after 1s by the end of its worker, which had 2s" in seen[0]
     assert long.leftovers() == []
+
+
+def test_a_task_that_two_workers_had_no_time_for_is_held_with_the_reason(rig):
+    rig.write("[pipelines.p.steps.s]\nargv = ['sleep', '60']\n")
+    rig.push("k")
+    limited(rig, 1.0)
+    assert rig.task_states() == {"k/s": "ready"}
+    limited(rig, 1.0)
+    assert rig.task_states() == {"k/s": "held"}
+    said = reasons.why(rig.store, "k")
+    assert "cut off after" in said.text
+    assert "give workers more time, or set the step's `timeout`" in said.text
+    with rig.store.reading() as unit:
+        assert list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit))) == []
+    control.release(rig.store, Selection(), ME)
+    limited(rig, 1.0)
+    assert rig.task_states() == {"k/s": "ready"}, "a person has given it a fresh allowance"
+
+
+def test_an_end_that_gave_it_little_of_its_time_is_not_counted(rig):
+    rig.write("[pipelines.p.steps.s]\nargv = ['sleep', '60']\ntimeout = '1s'\n")
+    rig.push("k")
+    term = Term.of(30.0, began_s=time.monotonic() - 26.5)  # the worker's last 3.5 s
+    rig.worker(slots=1, job=Job(term)).work()
+    with rig.store.reading() as unit:
+        assert unit.execute(select(tables.task.c.cut_off)).scalars().all() == [0]
+    assert rig.leftovers() == []
+
+
+def test_a_worker_without_work_of_its_own_ends_after_its_idle_timeout(rig, start):
+    rig.write(
+        "[pipelines.p.steps.s]\nrun = 'until test -e {0}/go; do sleep 0.05; done'".replace(
+            "{0}", str(rig.folder)
+        )
+    )
+    rig.push("k")
+    process = start(slots=1)
+    wait_until(lambda: "running" in rig.task_states().values(), "another worker runs it")
+    for drain in (True, False):
+        summary = rig.worker(slots=1, idle_timeout_s=0.4, drain=drain).work()
+        assert 0.4 <= summary.elapsed_s < 5
+    (rig.folder / "go").touch()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert rig.task_states() == {"k/s": "done"}
+
+
+@pytest.mark.parametrize("number", signals.WARNINGS, ids=lambda one: one.name)
+def test_a_warning_lets_attempts_end_and_takes_no_more(long, start, number):
+    process = start(slots=1)
+    wait_until(lambda: is_running(long), "the attempt runs")
+    process.send_signal(number)
+    time.sleep(0.2)
+    (long.folder / "go").touch()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, "was_interrupted=False" in out) == (0, True), err
+    assert sorted(long.task_states().values()) == ["done", "ready"]
+    assert long.leftovers() == []
+
+
+def test_the_last_word_of_a_batch_system_is_an_order(long, monkeypatch):
+    worker = long.worker(slots=1, job=Job(None, 1.0, is_last_word=True))
+    sent = []
+
+    def warn(_event):
+        if is_running(long) and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGUSR2))
+
+    worker._on_event = warn
+    began_s = time.monotonic()
+    worker.work()
+    assert sent
+    assert set(long.task_states().values()) == {"ready"}
+    assert time.monotonic() - began_s < 3
 
 
 def test_a_cancelled_attempt_is_ended(long):
