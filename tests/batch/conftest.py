@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import servers
+from batch.gridengine import GridEngine
 from batch.slurm import Slurm
 from docs.test_tutorial import environment
 from stoker import open as open_project
@@ -19,6 +20,14 @@ from stoker.project import Project
 def slurm() -> Iterator[Slurm]:
     """One cluster for all tests of this process."""
     found = Slurm()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def grid_engine() -> Iterator[GridEngine]:
+    """One cluster for all tests of this process."""
+    found = GridEngine()
     yield found
     found.close()
 

@@ -11,7 +11,7 @@ In the page:
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,11 +56,16 @@ def read(page: str) -> list[Action]:
     return actions
 
 
-def perform(actions: list[Action], folder: Path, environment: dict[str, str]) -> list[str]:
+def perform(
+    actions: list[Action],
+    folder: Path,
+    environment: dict[str, str],
+    shell: Sequence[str] = ("bash", "-c"),
+) -> list[str]:
     """Do it all in `folder`, in one shell; return what came otherwise than the page says."""
     script = [_shell(action, number, folder) for number, action in enumerate(actions)]
     ended = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
+        [*shell, "\n".join(script)],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
