@@ -11,6 +11,7 @@ from stoker.cli.scope import Scope, be_sure, command, dry_run_option, is_interac
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stoker.project.foreseeing import Foreseen
     from stoker.project.project import Applied
     from stoker.store.versions import VersionChange
 
@@ -27,7 +28,8 @@ def apply(
 
     `run`, `push` and `up` do so by themselves where this host and path set a pipeline last. Done
     tasks stay done; new steps get tasks for every item, and open tasks of removed steps are
-    cancelled. Both counts are shown first, and on a terminal asked about.
+    cancelled. Both counts are shown first, with outputs that could not be published, and on a terminal
+    asked about.
     """
     with scope.project() as project:
         change = project.apply(*pipelines, dry_run=True)
@@ -35,12 +37,14 @@ def apply(
             say("nothing changes: the store has these pipelines already")
             return
         tell_applied(change)
+        foreseen = project.foresee(change)
+        _tell_foreseen(foreseen)
         others = [one for one in change.versions if one.is_new and _is_of_others(one, project.file)]
         for one in others:
             say(f"`{one.pipeline}` was set before from `{one.set_before}`")
         if dry_run:
             return
-        is_big = bool(others) or any(one.tasks_cancelled for one in change.versions)
+        is_big = bool(others or foreseen) or any(one.tasks_cancelled for one in change.versions)
         if is_big and not yes and is_interactive():
             be_sure("Do this?")
         project.apply(*pipelines, reason=reason)
@@ -48,6 +52,17 @@ def apply(
 
 def _is_of_others(one: "VersionChange", file: "Path") -> bool:
     return one.set_before is not None and one.set_before != f"{socket.gethostname()}:{file}"
+
+
+def _tell_foreseen(foreseen: "list[Foreseen]") -> None:
+    """Say which outputs could not be published."""
+    for one in foreseen:
+        say(
+            f"warning: step `{one.step}` of `{one.pipeline}` could not publish "
+            f"{plural(one.conflicts, 'output')} of the first {plural(one.items, 'item')}:"
+        )
+        for example in one.examples:
+            say(f"  {example}")
 
 
 def tell_applied(change: "Applied") -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.model.selection import Selection
     from stoker.project.adoption import Adopted
+    from stoker.project.foreseeing import Foreseen
     from stoker.project.running import OnEvent, RunSummary
     from stoker.store.pools import PoolChange
     from stoker.store.registered import Registered
@@ -74,6 +75,20 @@ class Project(Reading, Changing, Keeping):
         known = store_if_there(self)
         with passing_store() if known is None else nullcontext(known) as trial:
             return self._apply(trial, chosen, take_over=take_over, dry_run=True)
+
+    def foresee(self, change: Applied) -> "list[Foreseen]":
+        """Return the steps of which outputs could not be published once the change is made."""
+        from stoker.project.foreseeing import foresee
+        from stoker.project.trial import store_if_there
+
+        store = store_if_there(self)
+        if store is None:
+            return []
+        return [
+            found
+            for one in change.versions
+            for found in foresee(store, self.pipeline(one.pipeline), one)
+        ]
 
     def _apply(
         self,

@@ -9,7 +9,7 @@ are known as the task's own, and nothing else is.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
@@ -243,6 +243,35 @@ def contents_of(
                     for size, checksum in contents
                     if checksum is not None
                 )
+    return found
+
+
+class Owner(NamedTuple):
+    """Whose a published path is."""
+
+    pipeline: str
+    item: str
+    step: str
+
+
+def owners(store: "Store", paths: Iterable[str]) -> dict[str, Owner]:
+    """Return whose these paths are; those of nobody are left out."""
+    item, step, pipeline = tables.item, tables.step, tables.pipeline
+    joined = (
+        _P.join(_T, _T.c.id == _P.c.task_id)
+        .join(item, item.c.id == _T.c.item_id)
+        .join(step, step.c.id == _T.c.step_id)
+        .join(pipeline, pipeline.c.id == item.c.pipeline_id)
+    )
+    query = select(_P.c.path, pipeline.c.name, item.c.key, step.c.name.label("step"))
+    query = query.select_from(joined)
+    digests = sorted(digest_of(os.fsencode(path)) for path in paths)
+    found = {}
+    with store.reading() as unit:
+        for at in range(0, len(digests), _BATCH):
+            some = digests[at : at + _BATCH]
+            for row in unit.execute(query.where(_P.c.digest.in_(some))):
+                found[os.fsdecode(bytes(row.path))] = Owner(row.name, row.key, row.step)
     return found
 
 

@@ -141,6 +141,34 @@ def test_a_path_whose_file_is_gone_can_be_published_by_another_step(run):
     run("store", "check", "--journal")
 
 
+def test_apply_foresees_which_outputs_could_not_be_published(run):
+    file = run.folder / "stoker.toml"
+    before = file.read_text()
+    more = '[pipelines.count.steps.more]\nrun = "cat {in.lines.lines} > {out.o}"\n'
+    said = before.replace('outputs.text = "results/{key}.said"', 'outputs.text = "said/{key}"')
+    file.write_text(said + more + 'outputs.o = "results/{key}.said"\n')
+    told = run("apply", "--dry-run").err
+    assert (
+        "warning: step `more` of `count` could not publish 2 outputs of the first 3 items" in told
+    )
+    path = run.folder / "results/a.txt.said"
+    assert f"`{path}` was published by step `text` of `a.txt`" in told
+    assert "`said" not in told
+    file.write_text(before + more + 'outputs.o = "data/{key}"\n')
+    assert (
+        f"`{run.folder}/data/a.txt` exists and Stoker did not write it"
+        in run("apply", "--dry-run").err
+    )
+    renamed = before.replace("steps.text", "steps.words").replace("echo gain", "echo GAIN")
+    for text in (
+        renamed,
+        before.replace("echo gain", "echo GAIN"),
+        before + more + 'outputs.o = "more/{key}"\n',
+    ):
+        file.write_text(text)
+        assert "warning" not in run("apply", "--dry-run").err, text
+
+
 def test_a_file_from_elsewhere_is_not_taken_over_by_itself(run, tmp_path):
     other = tmp_path / "copy"
     other.mkdir()
