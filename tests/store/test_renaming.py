@@ -154,10 +154,10 @@ def test_a_rename_that_is_only_rehearsed_or_refused_changes_nothing(old):
     change = rig.apply(renamed, dry_run=True)
     assert (change.renamed_from, change.steps_renamed) == ("line", {"filter": "clean"})
     with pytest.raises(VersionConflict):
-        rig.apply(renamed, path="/elsewhere")
+        rig.apply(renamed, host="elsewhere")
     assert words(rig) == before
     rig.check()
-    assert rig.apply(renamed, path="/elsewhere", take_over=True).renamed_from == "line"
+    assert rig.apply(renamed, host="elsewhere", take_over=True).renamed_from == "line"
     assert words(rig, "route")["a", "clean"] == ("done", 1)
     rig.check()
 

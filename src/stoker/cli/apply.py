@@ -87,6 +87,8 @@ def tell_applied(change: "Applied") -> None:
 
 def _tell_version(one: "VersionChange") -> None:
     say(f"pipeline `{one.pipeline}`: version {one.number}")
+    if one.moved_from is not None:
+        say(f"  the project was moved here from `{one.moved_from}`; the paths in it follow")
     if one.renamed_from is not None:
         say(f"  it was `{one.renamed_from}`; its items, tasks, history and outputs carry over")
     for old, new in one.steps_renamed.items():

@@ -19,29 +19,62 @@ from stoker.model.pipeline import Pipeline
 from stoker.spec.revive import revive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic import TypeAdapter
 
     from stoker.model.pipeline import Step
 
+_HERE = "\x01"  # begins a text that begins with the pipeline's folder
 _STEP_BODY = ("name", "action", "prepare", "outputs", "env", "when", "exits", "error_markers")
 _IN_STEP = re.compile(r"(\{in\.)([a-z][a-z0-9_]*)(?=\.)")  # as templates name an earlier step
 _OF_STEP = re.compile(r"(\bvalues\.)([a-z][a-z0-9_]*)")  # as conditions do
 
 
 def dump_pipeline(pipeline: Pipeline) -> str:
-    """Return the canonical JSON of a pipeline: sorted keys, defaults left out."""
-    return _dump(_adapter().dump_python(pipeline, exclude_defaults=True))
+    """Return the canonical JSON of a pipeline: sorted keys, defaults left out.
+
+    Paths in its folder are relative to it, so that the same file reads the same in another folder.
+    """
+    whole = _adapter().dump_python(pipeline, exclude_defaults=True)
+    inside = _each_text(whole, lambda text: _relative(text, pipeline.folder))
+    return _dump({**inside, "folder": pipeline.folder})
 
 
 def load_pipeline(text: str) -> Pipeline:
     """Return the pipeline that `dump_pipeline` wrote; Bug if the text is not of its making."""
     try:
-        found: Pipeline = revive(Pipeline, json.loads(text))
-    except ValueError as error:
+        raw = json.loads(text)
+        folder = raw["folder"]
+        found: Pipeline = revive(Pipeline, _each_text(raw, lambda text: _whole(text, folder)))
+    except (ValueError, LookupError, TypeError) as error:
         raise Bug(f"a version of a pipeline in the store cannot be read: {error}") from error
     return found
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two texts of pipelines have the same content, wherever each has its folder."""
+    return {**json.loads(one), "folder": ""} == {**json.loads(other), "folder": ""}
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return the value with every text in it, at any depth, changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _each_text(one, change) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_text(one, change) for one in value]
+    return value
+
+
+def _relative(text: str, folder: str) -> str:
+    is_inside = text == folder or text.startswith(f"{folder}/")
+    return _HERE + text[len(folder) :] if is_inside else text
+
+
+def _whole(text: str, folder: str) -> str:
+    return folder + text[1:] if text.startswith(_HERE) else text
 
 
 def interface_hash(pipeline: Pipeline) -> str:

@@ -103,7 +103,8 @@ def maker_of(store: "Store", path: str) -> AttemptRow:
     """
     whole = os.path.abspath(path)
     with store.reading() as unit:
-        for candidate in _with_parents(whole):
+        real = os.path.realpath(whole)
+        for candidate in (*_with_parents(whole), *(_with_parents(real) if real != whole else ())):
             owner = last_attempt_at(unit, candidate)
             if owner is None:
                 continue

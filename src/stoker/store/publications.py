@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _P, _T, _F = tables.publication, tables.task, tables.folder_part
 _BATCH = 500  # digests in a statement
 _CHUNK = 64 * 1024  # bytes of digests in a row
-_HEAD = 255
+HEAD_BYTES = 255
 _FIELDS = (
     "task_id", "attempt", "head", "size_bytes", "checksum", "was_size_bytes", "was_checksum",
 )  # fmt: skip
@@ -74,7 +74,7 @@ def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> 
             row = {
                 "task_id": task_id,
                 "attempt": attempt,
-                "head": raw[:_HEAD],
+                "head": raw[:HEAD_BYTES],
                 "size_bytes": one.content.size_bytes,
                 "checksum": one.content.checksum,
                 "was_size_bytes": one.found.size_bytes if one.found else None,
@@ -166,11 +166,11 @@ class _Claims:
         """Yield the paths inside of `folder` that are other tasks', up to so many."""
         low, high = folder + b"/", folder + b"0"  # the byte that follows the slash
         query = select(_P.c.path, _P.c.task_id).where(_P.c.task_id.not_in(self._own))
-        if len(low) <= _HEAD:
+        if len(low) <= HEAD_BYTES:
             query = query.where(_P.c.head >= low, _P.c.head < high).limit(most)
             yield from self._unit.execute(query).fetchall()
             return
-        for row in self._unit.execute(query.where(_P.c.head == low[:_HEAD])):
+        for row in self._unit.execute(query.where(_P.c.head == low[:HEAD_BYTES])):
             if bytes(row.path).startswith(low):
                 yield row
 

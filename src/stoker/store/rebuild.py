@@ -18,6 +18,7 @@ from stoker.model.transitions import BY_NAME
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.ids import text_of
+from stoker.store.moving import move_in_picture
 from stoker.store.unit import Unit
 
 TaskKey = tuple[str, str, str]  # pipeline, key, step
@@ -212,6 +213,8 @@ def _set_version(
 ) -> None:
     pipeline = canon.load_pipeline(data["spec"])
     pipelines[row.pipeline] = pipeline
+    if "moved" in data:
+        move_in_picture(picture, row.pipeline, data["moved"])
     if "renamed" in data:
         _rename_steps(picture, row.pipeline, data["renamed"])
     for name, key in [found for found in picture.items if found[0] == row.pipeline]:

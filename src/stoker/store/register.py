@@ -25,6 +25,7 @@ from stoker.store.contents import (
 )
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
+from stoker.store.moving import is_gone
 from stoker.store.reading_first import reading_first
 from stoker.store.redo import redo_item
 from stoker.store.registered import EXAMPLES, Registered
@@ -185,6 +186,20 @@ def _meet_quarantined(
     done.registered += 1
 
 
+def _follow(unit: Unit, item: NewItem, item_id: int, before: bytes | None) -> bool:
+    """Whether the item's file was moved: it is gone from where it was, and the record follows it."""
+    path = _bytes(item.path)
+    if before is None or path is None or not is_gone(before):
+        return False
+    query = select(_I.c.generation, _P.c.name).join(_P, _P.c.id == _I.c.pipeline_id)
+    row = unit.execute(query.where(_I.c.id == item_id).with_for_update()).one()
+    values = {"path": path, "path_digest": digest_of(path)}
+    unit.execute(update(_I).where(_I.c.id == item_id).values(**values))
+    data = to_json({"path": item.path})
+    append(unit, [Entry("touch", row.name, item.key, generation=row.generation, data=data)])
+    return True
+
+
 def _meet_known(
     unit: Unit,
     item: NewItem,
@@ -195,7 +210,7 @@ def _meet_known(
     done: Registered,
 ) -> None:
     """Deal with an item whose key is in the store already."""
-    if _bytes(item.path) != path:
+    if _bytes(item.path) != path and not _follow(unit, item, item_id, path):
         done.conflict(_two_paths(item, os.fsdecode(path) if path is not None else None))
     elif (
         (on_change is OnChange.IGNORE and item.reason is None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.model.settings import Retention
 from stoker.model.sharing import Sharing
+from stoker.store.moving import is_gone
 from stoker.store.sharing import newest_sharing, set_sharing
 from stoker.store.unit import as_a_whole
 
@@ -54,9 +55,15 @@ def retention_of(store: "Store") -> Retention:
         return newest_sharing(unit).retention
 
 
+def _has_moved(before: Sharing, wanted: Sharing) -> bool:
+    """Whether the file that set them is gone from the host from which they are set now."""
+    host, _, path = before.set_by.partition(":")
+    return host == wanted.set_by.partition(":")[0] and is_gone(path)
+
+
 def _changes(before: Sharing, wanted: Sharing, *, take_over: bool) -> dict[str, Any]:
     """Return the fields that the file may change, with what they are to be."""
-    may_replace = take_over or before.set_by in ("", wanted.set_by)
+    may_replace = take_over or before.set_by in ("", wanted.set_by) or _has_moved(before, wanted)
     secrets = wanted.secrets
     if not may_replace:
         secrets = tuple(sorted({*before.secrets, *secrets}))

@@ -15,6 +15,7 @@ from stoker.store import tables
 from stoker.store.aftermath import TaskChanges
 from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
+from stoker.store.moving import is_gone, move_paths
 from stoker.store.reading_first import reading_first
 from stoker.store.renaming import Renamed, rename_pipeline, rename_steps
 from stoker.store.unit import Unit
@@ -35,6 +36,7 @@ class VersionChange:
     tasks_cancelled: Mapping[str, int] = field(default_factory=dict)  # by removed step
     bodies_changed: tuple[str, ...] = ()  # steps whose done tasks are outdated now
     set_before: str | None = None  # `host:path` that set the version before
+    moved_from: str | None = None  # the folder in which the project was before
     renamed_from: str | None = None  # the pipeline whose items are its own now
     steps_renamed: Mapping[str, str] = field(default_factory=dict)  # old name to new
     renamed_too_late: tuple[str, ...] = ()  # steps that have tasks of their own already
@@ -54,8 +56,10 @@ def apply_version(
     """The store's current version of the pipeline is this one; its tasks follow.
 
     Every item has a task for each new step; open tasks of removed steps are cancelled; done tasks
-    stay done. Nothing happens where the content is the same. VersionConflict if it differs and was
-    set from elsewhere, unless `take_over`. One transaction: all of it, or nothing.
+    stay done. Nothing happens where the content is the same, wherever the file is. VersionConflict
+    if it differs and was set from elsewhere, unless `take_over`. If the file that set it is gone from
+    this host, the project was moved here, and the paths in it follow. One transaction: all of it, or
+    nothing.
     """
     with store.writing(dry_run=dry_run, alone=True) as unit:
         change = _Change(unit, pipeline, host, path, who)
@@ -88,7 +92,10 @@ class _Change:
             query.where(tables.pipeline.c.name == self.pipeline.name)
         ).one_or_none()
         spec = canon.dump_pipeline(self.pipeline)
-        if row is not None and row.spec == spec:
+        folders = None if row is None else self._moved(row)
+        is_elsewhere = row is not None and row.folder != os.fsencode(self.pipeline.folder)
+        is_news = folders is not None or (take_over and is_elsewhere)
+        if row is not None and canon.is_same(row.spec, spec) and not is_news:
             return VersionChange(pipeline=self.pipeline.name, number=row.number, is_new=False)
         before = f"{row.set_by_host}:{os.fsdecode(row.set_by_path)}" if row else None
         if row is not None and not take_over and not self._set_by_us(row):
@@ -103,6 +110,9 @@ class _Change:
             renamed = rename_steps(self.unit, row.pipeline_id, VersionId(row.id), self.pipeline)
             self._rename_order(renamed.steps)
         pipeline_id = self._new_version(number, spec)
+        if folders is not None:
+            move_paths(self.unit, pipeline_id, folders)
+            self.said["moved"] = dict(zip(("from", "to"), map(os.fsdecode, folders), strict=True))
         self._steps(pipeline_id)
         self.unit.store.catalog = None
         self._journal(number, spec, old, renamed.steps)
@@ -117,6 +127,7 @@ class _Change:
             bodies_changed=tuple(self.changed),
             set_before=before,
             renamed_from=old,
+            moved_from=None if folders is None else os.fsdecode(folders[0]),
             steps_renamed=renamed.steps,
             renamed_too_late=renamed.too_late,
         )
@@ -135,7 +146,14 @@ class _Change:
         }
 
     def _set_by_us(self, row: Any) -> bool:
-        return bool(row.set_by_host == self.host and row.set_by_path == self.path)
+        is_here = row.set_by_host == self.host
+        return is_here and (row.set_by_path == self.path or is_gone(row.set_by_path))
+
+    def _moved(self, row: Any) -> tuple[bytes, bytes] | None:
+        """Return the project's old folder and its new one, if it was moved since."""
+        folders = (os.path.dirname(row.set_by_path), os.path.dirname(self.path))
+        is_ours = self._set_by_us(row) and row.set_by_path != self.path
+        return folders if is_ours and folders[0] != folders[1] else None
 
     def _new_version(self, number: int, spec: str) -> int:
         """Insert the version and point the pipeline at it; return the pipeline's id."""
