@@ -12,10 +12,9 @@ from sqlalchemy import select
 from stoker.errors import Refused
 from stoker.store import schema, tables
 from stoker.store.dialects import dialect_for
+from stoker.store.identity import OWN_SITE
 from stoker.store.rights import ACCESS
 from stoker.store.unit import Store, as_a_whole
-
-OWN_SITE = 1
 
 
 def open_store(

@@ -6,6 +6,8 @@ from typing import Any
 
 from stoker.errors import StoreGone
 
+OWN_SITE = 1  # the number that a store gives its own site
+
 
 class Identity:
     """Of one opened store: `uid`, once it is known, and `gone`, why it can be used no more.

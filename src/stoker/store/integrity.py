@@ -7,8 +7,9 @@ from sqlalchemy import select, update
 from stoker.errors import Refused
 from stoker.model.states import WorkerState
 from stoker.store import schema, tables
-from stoker.store.connect import OWN_SITE, machine
+from stoker.store.connect import machine
 from stoker.store.dialects import dialect_for
+from stoker.store.identity import OWN_SITE
 from stoker.store.unit import Store, Unit
 
 OLDEST_SQLITE = (3, 35)

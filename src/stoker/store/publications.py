@@ -18,7 +18,7 @@ from stoker.failpoints import hit
 from stoker.model.states import TaskState
 from stoker.model.task import AttemptId, Content, TaskId, Wanted
 from stoker.store import tables
-from stoker.store.connect import OWN_SITE
+from stoker.store.identity import OWN_SITE
 from stoker.store.ids import digest_of
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 

@@ -21,13 +21,13 @@ from stoker.store import copying, fold, integrity, rebuild, schema, tables
 from stoker.store.connect import (
     BACKUP,
     MOVED,
-    OWN_SITE,
     aside,
     bare,
     machine,
     refuse_foreign,
 )
 from stoker.store.copying import Content, OnTable
+from stoker.store.identity import OWN_SITE
 from stoker.store.journal import Entry, append, last_seq, to_json
 from stoker.store.moments import moment
 from stoker.store.reap import reap

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from stoker.errors import NotFound
 from stoker.model.encoding import Answer
 from stoker.store import integrity, schema, tables
-from stoker.store.connect import OWN_SITE, refuse_foreign
+from stoker.store.connect import refuse_foreign
+from stoker.store.identity import OWN_SITE
 from stoker.store.schema import Revision
 from stoker.store.unit import Store
 
