@@ -29,8 +29,9 @@ import sys, time
 from pathlib import Path
 from stoker.model.item import NewItem
 from stoker.spec.load import load_project
-from stoker.store import register, versions
-from stoker.store.connect import open_store
+from stoker.store.arrivals import register
+from stoker.store.orders import versions
+from stoker.store.database.connect import open_store
 from stoker.work import brand, contain, warden
 from stoker.work.worker import Worker
 

@@ -24,8 +24,11 @@ import crowd
 import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
-from stoker.store import claim, finish, register, versions
-from stoker.store.connect import open_store
+from stoker.store.arrivals import register
+from stoker.store.claims import claim
+from stoker.store.database.connect import open_store
+from stoker.store.ends import finish
+from stoker.store.orders import versions
 from stoker.store.unit import Store
 from stoker.work.prefetch import HORIZON_S, MOST
 

@@ -87,8 +87,12 @@ def fill(folder: Path, count: int) -> None:
     from stoker.model.states import AttemptState
     from stoker.model.task import Result
     from stoker.spec.load import load_project
-    from stoker.store import claim, finish, fleet, fold, register, versions
-    from stoker.store.connect import open_store
+    from stoker.store import fold
+    from stoker.store.arrivals import register
+    from stoker.store.claims import claim, fleet
+    from stoker.store.database.connect import open_store
+    from stoker.store.ends import finish
+    from stoker.store.orders import versions
 
     loaded = load_project(folder / "stoker.toml")
     store = open_store(loaded.settings.store_url)

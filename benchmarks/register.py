@@ -45,8 +45,9 @@ def by_verb(folder: Path, count: int) -> None:
     """The store's verb, without the command line."""
     from stoker.model.item import NewItem
     from stoker.spec.load import load_project
-    from stoker.store import register, versions
-    from stoker.store.connect import open_store
+    from stoker.store.arrivals import register
+    from stoker.store.database.connect import open_store
+    from stoker.store.orders import versions
 
     loaded = load_project(folder / "stoker.toml")
     store = open_store(loaded.settings.store_url)

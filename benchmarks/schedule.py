@@ -39,7 +39,7 @@ from stoker.model.simulate import (
     simulate,
     split_by_count,
 )
-from stoker.store.estimates import Took, curves_of, thinned
+from stoker.store.forecasts.estimates import Took, curves_of, thinned
 
 HERE = Path(__file__).parent
 SLOTS = (2, 4, 16, 64, 256, 1024, 4096)
@@ -475,8 +475,10 @@ from pathlib import Path
 from stoker.model.item import NewItem
 from stoker.project.janitor import Janitor
 from stoker.spec.load import load_project
-from stoker.store import ordering, register, versions
-from stoker.store.connect import open_store
+from stoker.store.forecasts import ordering
+from stoker.store.arrivals import register
+from stoker.store.orders import versions
+from stoker.store.database.connect import open_store
 from stoker.work import leftovers
 from stoker.work.worker import Worker
 

@@ -29,8 +29,12 @@ import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.spec.load import load_project
-from stoker.store import claim, finish, fold, reap, register, versions
-from stoker.store.connect import open_store
+from stoker.store import fold
+from stoker.store.arrivals import register
+from stoker.store.claims import claim
+from stoker.store.database.connect import open_store
+from stoker.store.ends import finish, reap
+from stoker.store.orders import versions
 from stoker.store.unit import Store
 
 STOKER = str(Path(sys.executable).with_name("stoker"))

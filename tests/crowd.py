@@ -12,8 +12,9 @@ from typing import Any
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Claimed, Result
-from stoker.store import claim, finish, fleet
-from stoker.store.connect import open_store
+from stoker.store.claims import claim, fleet
+from stoker.store.database.connect import open_store
+from stoker.store.ends import finish
 from stoker.store.unit import Store
 
 _processes = multiprocessing.get_context("fork")

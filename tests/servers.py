@@ -274,7 +274,8 @@ class Mariadb(Server):
 
         Making two dozen tables takes far longer here than emptying them.
         """
-        from stoker.store import schema, tables
+        from stoker.store import tables
+        from stoker.store.database import schema
 
         if self._databases == 0:
             self._databases = 1
@@ -343,6 +344,6 @@ def free_port() -> int:
 
 def make_store(url: str) -> None:
     """Make an empty store."""
-    from stoker.store.connect import open_store
+    from stoker.store.database.connect import open_store
 
     open_store(url, site_name="here").close()

@@ -30,24 +30,24 @@ BREAKS = [
     (checks.databases_outside_store, "work/slot.py", "import sqlalchemy as sa\n"),
     (checks.databases_outside_store, "cli/main.py", "def f():\n    from sqlite3 import connect\n"),
     (checks.coroutines_outside_web, "work/slot.py", "async def f():\n    pass\n"),
-    (checks.second_state_writers, "store/reap.py", "update(task).values(state=1)\n"),
-    (checks.second_state_writers, "store/reap.py", "task.update().where(x).values(state=1)\n"),
-    (checks.second_state_writers, "store/reap.py", "statement.values(lane=None, state=1)\n"),
-    (checks.second_state_writers, "store/reap.py", "update(task).values({'state': 1})\n"),
-    (checks.second_state_writers, "store/reap.py", "update(t).values({t.c.state: 1})\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "update(task).values(state=1)\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "task.update().where(x).values(state=1)\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "statement.values(lane=None, state=1)\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "update(task).values({'state': 1})\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "update(t).values({t.c.state: 1})\n"),
     (
         checks.second_state_writers,
-        "store/reap.py",
+        "store/ends/reap.py",
         "u.ordered_values((t.c.state, 1), (t.c.x, 2))\n",
     ),
     (
         checks.second_state_writers,
-        "store/reap.py",
+        "store/ends/reap.py",
         "q = 'UPDATE task SET state = 1 WHERE id = 2'\n",
     ),
     (
         checks.second_state_writers,
-        "store/reap.py",
+        "store/ends/reap.py",
         "q = f'''update worker\n set seen = {now}, worker.state = 2'''\n",
     ),
 ]
@@ -60,14 +60,14 @@ KEEPS = [
     (checks.databases_outside_store, "store/unit.py", "import sqlalchemy\n"),
     (checks.coroutines_outside_web, "web/app.py", "async def f():\n    pass\n"),
     (checks.second_state_writers, "store/apply.py", "update(task).values(state=1)\n"),
-    (checks.second_state_writers, "store/register.py", "insert(task).values(state=1)\n"),
-    (checks.second_state_writers, "store/reap.py", "update(task).values(lane=1)\n"),
+    (checks.second_state_writers, "store/arrivals/register.py", "insert(task).values(state=1)\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "update(task).values(lane=1)\n"),
     (
         checks.second_state_writers,
-        "store/reap.py",
+        "store/ends/reap.py",
         "q = 'UPDATE task SET lane = 1 WHERE state = 2'\n",
     ),
-    (checks.second_state_writers, "store/reap.py", "q = 'SELECT state FROM task'\n"),
+    (checks.second_state_writers, "store/ends/reap.py", "q = 'SELECT state FROM task'\n"),
 ]
 
 

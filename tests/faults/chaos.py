@@ -29,7 +29,8 @@ from faults.site import Site, kill
 from stoker.errors import StokerError
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
-from stoker.store import control, tables
+from stoker.store import tables
+from stoker.store.orders import control
 from stoker.store.who import Who
 from stoker.work.scratch import process_start
 

@@ -22,8 +22,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 from sqlalchemy import func, select
 
 from stoker.model.states import AttemptState, TaskState, WorkerState
-from stoker.store import fold, rebuild, tables
-from stoker.store.connect import open_store
+from stoker.store import fold, tables
+from stoker.store.database import rebuild
+from stoker.store.database.connect import open_store
 from stoker.store.ids import text_of
 from stoker.store.unit import Store
 from stoker.work import contain

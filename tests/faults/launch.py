@@ -118,7 +118,7 @@ class Started:
 
 def make_empty_store(path: Path) -> None:
     """There is an SQLite store at `path`, complete in one file."""
-    from stoker.store.connect import opened
+    from stoker.store.database.connect import opened
 
     with opened(f"sqlite:///{path}"):
         pass

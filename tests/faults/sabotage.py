@@ -14,7 +14,9 @@ def no_fence() -> None:
 
     from stoker.model.states import TaskState
     from stoker.model.transitions import TRANSITIONS
-    from stoker.store import apply, finish, publications, tables
+    from stoker.store import apply, tables
+    from stoker.store.ends import finish
+    from stoker.store.holdings import publications
     from stoker.store.unit import Prepared, param
 
     attempt = tables.attempt
@@ -59,7 +61,7 @@ def no_sweep() -> None:
 def no_lease_check() -> None:
     """A worker goes on although its lease has run out or it was declared dead."""
     from stoker.errors import StaleAttempt
-    from stoker.store import claim, fleet
+    from stoker.store.claims import claim, fleet
     from stoker.work import lease
 
     room = claim.room
@@ -87,7 +89,7 @@ def no_lease_check() -> None:
 
 def no_idempotent_publish() -> None:
     """What an earlier attempt of the same task published is taken for somebody else's."""
-    from stoker.store import publications
+    from stoker.store.holdings import publications
 
     publications.contents_of = lambda *args: {}
 
@@ -95,7 +97,10 @@ def no_idempotent_publish() -> None:
 def journal_apart() -> None:
     """The journal is written in a transaction of its own, after the change it tells of."""
     from stoker.failpoints import hit
-    from stoker.store import adopt, apply, connect, control, journal, register, versions
+    from stoker.store import apply, journal
+    from stoker.store.arrivals import register
+    from stoker.store.database import connect
+    from stoker.store.orders import adopt, control, versions
 
     append, writing = journal.append, connect.Store.writing
     waiting: dict[int, list[Any]] = {}

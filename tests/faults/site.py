@@ -16,8 +16,9 @@ from faults.launch import Knobs, Launcher, Started
 from integration.work.rig import freeze, is_locked, is_stopped, wait_until
 from stoker.model.item import NewItem
 from stoker.spec.load import load_project
-from stoker.store import register, versions
-from stoker.store.connect import open_store
+from stoker.store.arrivals import register
+from stoker.store.database.connect import open_store
+from stoker.store.orders import versions
 from stoker.store.unit import Store
 from stoker.work.contain import children, descendants
 from stoker.work.scratch import process_start
@@ -79,7 +80,7 @@ class Site:
 
     def apply(self) -> None:
         """The store has the pipelines and the pools."""
-        from stoker.store.pools import set_pools
+        from stoker.store.holdings.pools import set_pools
 
         for pipeline in self.pipelines.values():
             versions.apply_version(

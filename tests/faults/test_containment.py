@@ -10,7 +10,8 @@ from faults.site import kill
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.project import checkup
-from stoker.store import control, tables
+from stoker.store import tables
+from stoker.store.orders import control
 from stoker.store.who import Who
 from stoker.work import groups
 

@@ -15,7 +15,9 @@ from faults.site import Site
 from integration.work.rig import Rig
 from stoker.errors import Unavailable
 from stoker.model.states import AttemptState
-from stoker.store import publications, reports, tables
+from stoker.store import tables
+from stoker.store.holdings import publications
+from stoker.store.reports import reports
 from stoker.work import delivery, room
 
 STEP = """

@@ -11,7 +11,8 @@ import pytest
 from stoker.model import bounds
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.store import failures, reasons, tables
+from stoker.store import tables
+from stoker.store.reports import failures, reasons
 
 
 def attempts(site):

@@ -9,8 +9,8 @@ import pytest
 
 from faults.site import kill, state_of
 from stoker.errors import Unavailable
-from stoker.store import fleet
-from stoker.store.connect import open_store
+from stoker.store.claims import fleet
+from stoker.store.database.connect import open_store
 from stoker.store.dialects import sqlite
 
 HOLD = """

@@ -12,7 +12,7 @@ import pytest
 
 from faults import check
 from faults.site import kill, state_of
-from stoker.store import claim, fleet
+from stoker.store.claims import claim, fleet
 from stoker.work.leftovers import store_id
 from stoker.work.scratch import Owner, WorkerFolder, boot_id
 

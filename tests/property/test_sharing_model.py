@@ -30,8 +30,10 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.model.states import AttemptState
-from stoker.store import gone, pools, reap, tables
-from stoker.store.connect import open_store
+from stoker.store import tables
+from stoker.store.database.connect import open_store
+from stoker.store.ends import gone, reap
+from stoker.store.holdings import pools
 from stoker.store.ids import text_of
 from stoker.store.who import Who
 from store.rig import Rig

@@ -24,8 +24,14 @@ from stoker.model.pipeline import Pipeline, Run, Step, Verdict
 from stoker.model.selection import Selection
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
-from stoker.store import control, finish, fleet, fold, pools, prune, reap, register
-from stoker.store.connect import open_store
+from stoker.store import fold
+from stoker.store.arrivals import register
+from stoker.store.claims import fleet
+from stoker.store.database.connect import open_store
+from stoker.store.ends import finish, reap
+from stoker.store.holdings import pools
+from stoker.store.orders import control
+from stoker.store.retention import prune
 from store.rig import ME, Rig
 
 ENDS = [

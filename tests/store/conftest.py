@@ -7,7 +7,7 @@ import pytest
 
 import servers
 from stoker.model.pipeline import Pipeline, Run, Step
-from stoker.store.connect import open_store
+from stoker.store.database.connect import open_store
 from stoker.store.unit import Store
 from store.rig import Rig
 

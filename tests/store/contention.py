@@ -26,8 +26,11 @@ import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
-from stoker.store import fold, pools, register, tables, versions
-from stoker.store.connect import open_store
+from stoker.store import fold, tables
+from stoker.store.arrivals import register
+from stoker.store.database.connect import open_store
+from stoker.store.holdings import pools
+from stoker.store.orders import versions
 
 SLOTS = {"ram": 4, "gpu": 2}
 NEEDS: dict[str, dict[str, int]] = {"many": {"ram": 3}, "few": {"ram": 1, "gpu": 1}}

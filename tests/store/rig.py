@@ -12,17 +12,12 @@ from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted, WorkerId
-from stoker.store import (
-    claim,
-    finish,
-    fleet,
-    fold,
-    invariants,
-    rebuild,
-    register,
-    tables,
-    versions,
-)
+from stoker.store import fold, tables
+from stoker.store.arrivals import register
+from stoker.store.claims import claim, fleet
+from stoker.store.database import invariants, rebuild
+from stoker.store.ends import finish
+from stoker.store.orders import versions
 from stoker.store.unit import Store
 from stoker.store.who import Who
 

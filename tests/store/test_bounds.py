@@ -13,18 +13,14 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import TaskState
 from stoker.project import janitor
-from stoker.store import (
-    control,
-    fleet,
-    fold,
-    gone,
-    ordering,
-    pools,
-    prune,
-    reap,
-    tables,
-)
+from stoker.store import fold, tables
+from stoker.store.claims import fleet
 from stoker.store.dialects import sqlite, turns
+from stoker.store.ends import gone, reap
+from stoker.store.forecasts import ordering
+from stoker.store.holdings import pools
+from stoker.store.orders import control
+from stoker.store.retention import prune
 from store.rig import ME, Rig
 
 N = 160
@@ -44,7 +40,8 @@ def database():
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Batches are small, so that a few hundred rows are many."""
-    from stoker.store import condense, forget, paging
+    from stoker.store import paging
+    from stoker.store.retention import condense, forget
 
     for module, name in (
         (reap, "BATCH"), (fold, "FOLD_ROWS"), (paging, "PAGE"), (control, "RERUN"),

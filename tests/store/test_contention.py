@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import crowd
-from stoker.store import rebuild
+from stoker.store.database import rebuild
 from store import contention
 
 PROGRAM = Path(__file__).with_name("contention.py")

@@ -7,17 +7,12 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Output, Pipeline, Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import (
-    attempts,
-    catalog,
-    control,
-    failures,
-    fleet,
-    register,
-    reports,
-    temporary,
-    versions,
-)
+from stoker.store import catalog
+from stoker.store.arrivals import register
+from stoker.store.claims import fleet
+from stoker.store.holdings import temporary
+from stoker.store.orders import control, versions
+from stoker.store.reports import attempts, failures, reports
 from store.rig import ME
 
 

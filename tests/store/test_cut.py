@@ -14,8 +14,11 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.states import AttemptState, TaskState
 from stoker.spec.load import load_project
-from stoker.store import finish, register, tables, versions
-from stoker.store.connect import open_store
+from stoker.store import tables
+from stoker.store.arrivals import register
+from stoker.store.database.connect import open_store
+from stoker.store.ends import finish
+from stoker.store.orders import versions
 from store.rig import Rig
 from wire import Wire
 
@@ -23,7 +26,7 @@ WORK = """
 import sys
 from pathlib import Path
 from stoker.spec.load import load_project
-from stoker.store.connect import open_store
+from stoker.store.database.connect import open_store
 from stoker.work.worker import Worker
 folder, lease_s, name = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 store = open_store(load_project(folder / "stoker.toml").settings.store_url, folder=str(folder / name))

@@ -14,23 +14,17 @@ from stoker.model.pipeline import OnChange, Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import (
-    choose,
-    control,
-    finish,
-    fold,
-    pools,
-    publications,
-    register,
-    tables,
-    unit,
-    versions,
-)
+from stoker.store import fold, tables, unit
 from stoker.store.apply import Move, move
-from stoker.store.connect import open_store
+from stoker.store.arrivals import register
+from stoker.store.claims import choose
+from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff, dialect_for, mariadb
 from stoker.store.dialects.constructs import regular_expression
+from stoker.store.ends import finish
+from stoker.store.holdings import pools, publications
 from stoker.store.journal import Entry, append
+from stoker.store.orders import control, versions
 from store.rig import ME, Rig, wanted
 
 DO = Run(text="x")

@@ -15,23 +15,14 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.states import AttemptState
-from stoker.store import (
-    busy,
-    control,
-    estimates,
-    finish,
-    fleet,
-    fold,
-    ordering,
-    pools,
-    register,
-    remaining,
-    reports,
-    sample,
-    story,
-    tables,
-    totals,
-)
+from stoker.store import fold, tables
+from stoker.store.arrivals import register
+from stoker.store.claims import fleet
+from stoker.store.ends import finish
+from stoker.store.forecasts import busy, estimates, ordering, remaining, sample, totals
+from stoker.store.holdings import pools
+from stoker.store.orders import control
+from stoker.store.reports import reports, story
 from store.rig import ME
 
 SECOND = 1_000_000

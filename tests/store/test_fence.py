@@ -8,8 +8,11 @@ from stoker.model import transitions
 from stoker.model.pipeline import Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
-from stoker.store import fleet, pools, publications, reap, tables
+from stoker.store import tables
 from stoker.store.apply import Move, move
+from stoker.store.claims import fleet
+from stoker.store.ends import reap
+from stoker.store.holdings import pools, publications
 from store.rig import wanted
 
 
@@ -48,7 +51,7 @@ def test_a_delivery_again_of_an_attempt_that_was_lost_since_does_not_count(line)
 
 
 def test_a_result_delivered_twice_in_one_batch_counts_once(line):
-    from stoker.store import finish
+    from stoker.store.ends import finish
 
     (task,) = line.claim(line.worker())
     finish.finish(line.store, [line.result(task), line.result(task)])
@@ -229,7 +232,8 @@ def test_slots_of_the_dead_come_back(pooled):
 
 def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
     from stoker.model.item import NewItem
-    from stoker.store import control, register
+    from stoker.store.arrivals import register
+    from stoker.store.orders import control
 
     worker = pooled.worker()
     first, _second = pooled.claim(worker, 2)
@@ -246,7 +250,7 @@ def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
 
 def test_slots_of_a_fenced_attempt_of_a_dead_worker_come_back(pooled):
     from stoker.model.item import NewItem
-    from stoker.store import register
+    from stoker.store.arrivals import register
 
     worker = pooled.worker()
     first, _second = pooled.claim(worker, 2)

@@ -3,8 +3,10 @@
 import pytest
 
 from stoker.model.pipeline import Run, Step
-from stoker.store import estimates, fold, reasons
-from stoker.store.fitting import Left
+from stoker.store import fold
+from stoker.store.claims.fitting import Left
+from stoker.store.forecasts import estimates
+from stoker.store.reports import reasons
 
 LATE, EARLY = 100.0, 10_000.0
 
@@ -66,7 +68,7 @@ def test_why_says_that_no_worker_has_the_time(rig, pipeline):
     rig.boss = rig.worker()
     learnt(rig, [(1000, 7200.0)] * 5)
     rig.push("a", size_bytes=1000)
-    from stoker.store import fleet
+    from stoker.store.claims import fleet
 
     fleet.retire(rig.store, rig.boss)
     rig.worker(left_s=1800.0, usable_s=1740.0)

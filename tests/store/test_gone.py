@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import literal_column, select, table, update
 
 from stoker.errors import NotFound, StoreGone
-from stoker.store import reports, tables
-from stoker.store.connect import open_store
+from stoker.store import tables
+from stoker.store.database.connect import open_store
+from stoker.store.reports import reports
 from stoker.work.leftovers import store_id
 
 

@@ -6,7 +6,9 @@ from sqlalchemy import delete, insert, select, update
 from stoker.model.settings import Pool
 from stoker.model.states import TaskState
 from stoker.model.task import Published
-from stoker.store import fold, invariants, pools, publications, tables
+from stoker.store import fold, tables
+from stoker.store.database import invariants
+from stoker.store.holdings import pools, publications
 from stoker.store.journal import Entry, append
 from store.rig import wanted
 

@@ -5,7 +5,9 @@ import pytest
 from stoker.model.pipeline import Output, Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.task import Published
-from stoker.store import control, pools, reasons, reports
+from stoker.store.holdings import pools
+from stoker.store.orders import control
+from stoker.store.reports import reasons, reports
 from store.rig import ME, pairs
 
 

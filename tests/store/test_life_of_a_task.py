@@ -7,7 +7,9 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import claim, finish, fleet, reap, register
+from stoker.store.arrivals import register
+from stoker.store.claims import claim, fleet
+from stoker.store.ends import finish, reap
 from store.rig import pairs, wait_us
 
 

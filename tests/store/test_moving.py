@@ -8,7 +8,11 @@ import pytest
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
 from stoker.model.task import Published
-from stoker.store import attempts, invariants, publications, register, reports, versions
+from stoker.store.arrivals import register
+from stoker.store.database import invariants
+from stoker.store.holdings import publications
+from stoker.store.orders import versions
+from stoker.store.reports import attempts, reports
 from store.rig import wanted
 
 

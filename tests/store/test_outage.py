@@ -12,8 +12,11 @@ from stoker.errors import Unavailable
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
-from stoker.store import fleet, pools, reap, tables
-from stoker.store.connect import open_store
+from stoker.store import tables
+from stoker.store.claims import fleet
+from stoker.store.database.connect import open_store
+from stoker.store.ends import reap
+from stoker.store.holdings import pools
 from store.rig import Rig
 
 ITEMS, WORKERS = 250, 3
@@ -26,8 +29,11 @@ from stoker.errors import StaleAttempt, Unavailable
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Result
-from stoker.store import claim, finish, fleet, reap
-from stoker.store.connect import open_store
+from stoker.store.claims import claim
+from stoker.store.ends import finish
+from stoker.store.claims import fleet
+from stoker.store.ends import reap
+from stoker.store.database.connect import open_store
 
 def patiently(verb, *args, **more):
     while True:

@@ -11,9 +11,10 @@ from stoker.model.pipeline import OnChange, Verdict
 from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.store import finish, tables
-from stoker.store.register import register
-from stoker.store.repaired import failed_items, take_repaired
+from stoker.store import tables
+from stoker.store.arrivals.register import register
+from stoker.store.arrivals.repaired import failed_items, take_repaired
+from stoker.store.ends import finish
 
 S = 1_000_000  # microseconds
 

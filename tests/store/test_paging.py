@@ -9,17 +9,11 @@ from sqlalchemy import event
 
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.store import (
-    attempts,
-    control,
-    finish,
-    paging,
-    picking,
-    reports,
-    sample,
-    selection,
-    tables,
-)
+from stoker.store import paging, picking, selection, tables
+from stoker.store.ends import finish
+from stoker.store.forecasts import sample
+from stoker.store.orders import control
+from stoker.store.reports import attempts, reports
 from stoker.store.who import Who
 
 ME = Who("tester")

@@ -4,8 +4,8 @@ import pytest
 
 from stoker.errors import Refused
 from stoker.spec import file_systems
-from stoker.store import connect, relocate, upgrade
-from stoker.store.connect import bare, open_store
+from stoker.store.database import connect, relocate, upgrade
+from stoker.store.database.connect import bare, open_store
 from stoker.store.dialects import sqlite
 
 MOUNTS = """\

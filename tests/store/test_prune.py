@@ -11,22 +11,16 @@ from stoker.model.pipeline import Verdict
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
-from stoker.store import (
-    control,
-    finish,
-    fold,
-    forget,
-    prune,
-    publications,
-    register,
-    reports,
-    tables,
-    unit,
-    waste,
-)
-from stoker.store.attempts import attempts, streams_of
-from stoker.store.connect import open_store
+from stoker.store import fold, tables, unit
+from stoker.store.arrivals import register
+from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff
+from stoker.store.ends import finish
+from stoker.store.holdings import publications
+from stoker.store.orders import control
+from stoker.store.reports import reports
+from stoker.store.reports.attempts import attempts, streams_of
+from stoker.store.retention import forget, prune, waste
 from store.rig import ME, Rig, wanted
 
 A, J = tables.attempt, tables.journal

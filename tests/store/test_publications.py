@@ -3,7 +3,7 @@
 import pytest
 
 from stoker.errors import OutputConflict
-from stoker.store import publications
+from stoker.store.holdings import publications
 from store.rig import wanted
 
 LONG = "/" + "/".join(["long" * 50] * 12)

@@ -8,9 +8,14 @@ import pytest
 
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
-from stoker.store import fold, ordering, reap, register, reports, versions
+from stoker.store import fold
+from stoker.store.arrivals import register
 from stoker.store.changes import NeedsLock
-from stoker.store.connect import open_store
+from stoker.store.database.connect import open_store
+from stoker.store.ends import reap
+from stoker.store.forecasts import ordering
+from stoker.store.orders import versions
+from stoker.store.reports import reports
 from stoker.store.unhurried import if_free
 
 LIMIT_S = 5.0  # a writer would wait for 30

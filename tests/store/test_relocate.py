@@ -11,19 +11,12 @@ from stoker.failpoints import hit
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import (
-    copying,
-    fleet,
-    fold,
-    invariants,
-    pools,
-    prune,
-    rebuild,
-    relocate,
-    schema,
-    tables,
-)
-from stoker.store.connect import bare, open_store
+from stoker.store import fold, tables
+from stoker.store.claims import fleet
+from stoker.store.database import copying, invariants, rebuild, relocate, schema
+from stoker.store.database.connect import bare, open_store
+from stoker.store.holdings import pools
+from stoker.store.retention import prune
 from store.rig import Rig
 
 # Where a store of each kind moves to: each kind is left once, and come to once.

@@ -10,7 +10,10 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import attempts, control, fold, prune, repeat, reports, story, tables
+from stoker.store import fold, tables
+from stoker.store.orders import control
+from stoker.store.reports import attempts, repeat, reports, story
+from stoker.store.retention import prune
 from store.rig import ME
 
 

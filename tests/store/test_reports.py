@@ -11,19 +11,12 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
-from stoker.store import (
-    attempts,
-    catalog,
-    control,
-    failures,
-    finish,
-    pools,
-    reasons,
-    remaining,
-    repeat,
-    reports,
-    story,
-)
+from stoker.store import catalog
+from stoker.store.ends import finish
+from stoker.store.forecasts import remaining
+from stoker.store.holdings import pools
+from stoker.store.orders import control
+from stoker.store.reports import attempts, failures, reasons, repeat, reports, story
 from stoker.store.who import Who
 from store.rig import ME, wanted
 
@@ -148,7 +141,7 @@ def test_which_finds_files_and_what_is_in_published_folders(rig, pipeline, tmp_p
     rig.push("x")
     task = rig.claim(rig.worker())[0]
     path = str(tmp_path / "o\udcff")
-    from stoker.store import publications
+    from stoker.store.holdings import publications
 
     publications.reserve(rig.store, task.attempt, task.task_id, [wanted(path)])
     rig.end(task, outputs=(Published(name="o", path=path, size_bytes=1, checksum="xxh3:0"),))
@@ -270,7 +263,7 @@ class TestWhy:
         rig.push("last")
         rig.claim(rig.worker(slots=1), limit=1)
         assert "and 2 tasks come before it" in self.of(rig, "last").text
-        monkeypatch.setattr("stoker.store.shortage._COUNTED", 1)
+        monkeypatch.setattr("stoker.store.reports.shortage._COUNTED", 1)
         assert "and more than 1 tasks come before it" in self.of(rig, "last").text
 
     def test_back_off_and_hold(self, rig, pipeline):

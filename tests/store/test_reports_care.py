@@ -7,8 +7,10 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
-from stoker.store import adopt, attempts, control, prune, reports
 from stoker.store.catalog import catalog
+from stoker.store.orders import adopt, control
+from stoker.store.reports import attempts, reports
+from stoker.store.retention import prune
 from store.rig import ME, wanted
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from stoker.model.pipeline import Run, Step
-from stoker.store import reasons, reports, room
+from stoker.store.claims import room
+from stoker.store.reports import reasons, reports
 
 GIB = 1 << 30
 
@@ -72,7 +73,7 @@ def test_memory_is_shared_within_a_place_only(rig, pipeline):
 
 
 def test_what_one_place_keeps_for_a_large_task_is_not_kept_in_another(rig, pipeline, monkeypatch):
-    from stoker.store import choose
+    from stoker.store.claims import choose
 
     monkeypatch.setattr(choose, "PATIENCE_US", 0)
     rig.apply(pipeline(steps(), Step(name="large", action=Run(text="true"), cpus=4)))

@@ -16,18 +16,12 @@ from sqlalchemy import inspect, select, text
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import (
-    choose,
-    failures,
-    fold,
-    following,
-    indexes,
-    locks,
-    schema,
-    story,
-    tables,
-)
-from stoker.store.connect import open_store
+from stoker.store import fold, indexes, locks, tables
+from stoker.store.claims import choose
+from stoker.store.database import schema
+from stoker.store.database.connect import open_store
+from stoker.store.ends import following
+from stoker.store.reports import failures, story
 from stoker.store.unit import Prepared
 
 
@@ -51,14 +45,14 @@ def is_of(dialect, thing, name, _kind, _reflected, _compared):
 
 
 def test_the_newest_migration_is_the_head():
-    folder = Path(schema.__file__).parent / "migrations"
+    folder = Path(schema.__file__).parents[1] / "migrations"
     assert ScriptDirectory(str(folder)).get_current_head() == schema.HEAD
 
 
 def test_only_the_dialect_of_the_own_database_is_loaded(url, database):
     open_store(url).close()  # a migration may load what it likes
     code = (
-        "import sys; from stoker.store import reports; from stoker.store.connect import open_store\n"
+        "import sys; from stoker.store.reports import reports; from stoker.store.database.connect import open_store\n"
         f"store = open_store({url!r}); reports.status(store); store.close()\n"
         "print(*sorted(m for m in sys.modules if m.startswith('sqlalchemy.dialects.')))"
     )

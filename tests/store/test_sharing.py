@@ -13,7 +13,12 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
-from stoker.store import claim, control, fleet, gone, pools, reap, reasons, register, reports
+from stoker.store.arrivals import register
+from stoker.store.claims import claim, fleet
+from stoker.store.ends import gone, reap
+from stoker.store.holdings import pools
+from stoker.store.orders import control
+from stoker.store.reports import reasons, reports
 from store.clock import Clock
 from store.rig import ME, pairs
 

@@ -9,8 +9,11 @@ from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.selection import Selection
-from stoker.store import control, fold, quarantine, reports, sources, tables
-from stoker.store.register import register
+from stoker.store import fold, tables
+from stoker.store.arrivals import quarantine, sources
+from stoker.store.arrivals.register import register
+from stoker.store.orders import control
+from stoker.store.reports import reports
 from store.rig import ME, broken_promises
 
 ALL = Selection()

@@ -2,7 +2,8 @@
 
 from stoker.model.settings import Pool, Retention
 from stoker.model.task import Terms
-from stoker.store import pools, terms
+from stoker.store.holdings import pools
+from stoker.store.orders import terms
 
 NOTHING = Retention()
 YEAR = Retention(items={"done": 365 * 86_400.0}, journal=5.0)

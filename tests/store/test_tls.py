@@ -10,7 +10,7 @@ import pytest
 
 import servers
 from stoker.errors import StokerError
-from stoker.store.connect import open_store
+from stoker.store.database.connect import open_store
 
 ON = {
     "postgresql": (

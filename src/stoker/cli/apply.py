@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stoker.project.foreseeing import Foreseen
     from stoker.project.project import Applied
-    from stoker.store.versions import VersionChange
+    from stoker.store.orders.versions import VersionChange
 
 
 @command()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stoker.project import Project
-    from stoker.store.redo import Changed
+    from stoker.store.ends.redo import Changed
 
 _WORDS = {
     "admit": "taken out of quarantine",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.project.answers import LogAnswer
-    from stoker.store.attempts import StoredStream
+    from stoker.store.reports.attempts import StoredStream
     from stoker.store.rows import AttemptRow
 
 _LOOK_S = 0.3

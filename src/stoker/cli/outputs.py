@@ -22,8 +22,9 @@ from stoker.project.answers import (
 )
 from stoker.project.checkup import Finding
 from stoker.project.planning import Plan
-from stoker.store.extent import Extent
-from stoker.store.invariants import Checked
+from stoker.store.database.extent import Extent
+from stoker.store.database.invariants import Checked
+from stoker.store.database.upgrade import Made
 from stoker.store.rows import (
     AttemptRow,
     FailureRow,
@@ -35,7 +36,6 @@ from stoker.store.rows import (
     Why,
     WorkerRow,
 )
-from stoker.store.upgrade import Made
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def prune(
     Published results are never touched. An item that was forgotten is new if it is pushed again:
     `stoker adopt` then finds its results.
     """
-    from stoker.store.prune import chooses_items
+    from stoker.store.retention.prune import chooses_items
 
     retention = _retention(older_than, what or ("items",), selection.states)
     if older_than is None and what:

@@ -29,7 +29,7 @@ from stoker.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stoker.store.relocate import Relocated
+    from stoker.store.database.relocate import Relocated
 
 _NAMED = 20  # violations of one kind that people are shown
 

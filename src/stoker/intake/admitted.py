@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from stoker.intake.admission import Admission
 from stoker.intake.source import Find, Over, Source
 from stoker.model.item import NewItem
-from stoker.store.sources import find_source, fingerprints
+from stoker.store.arrivals.sources import find_source, fingerprints
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline

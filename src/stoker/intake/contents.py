@@ -16,7 +16,7 @@ from stoker.errors import StoreGone, Unavailable
 from stoker.intake.fields import content_of, is_of_parts
 from stoker.intake.found import measure_folder
 from stoker.model.saying import has_content
-from stoker.store import sources
+from stoker.store.arrivals import sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

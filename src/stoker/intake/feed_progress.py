@@ -14,7 +14,13 @@ from stoker.intake.source import Find, Mark, Over
 from stoker.model.item import key_from_name
 from stoker.model.pipeline import Argv, Pipeline, Python, Run, Step
 from stoker.model.source import Feed
-from stoker.store.progress import ItemProgress, Place, StepProgress, progress_of, touched_since
+from stoker.store.reports.progress import (
+    ItemProgress,
+    Place,
+    StepProgress,
+    progress_of,
+    touched_since,
+)
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

@@ -25,7 +25,7 @@ from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared
 from stoker.spec.file_systems import may_be_shared
-from stoker.store import sources
+from stoker.store.arrivals import sources
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

@@ -26,7 +26,7 @@ from stoker.intake.source import Find, Over, Pace, Refusal
 from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared
-from stoker.store import sources
+from stoker.store.arrivals import sources
 
 if TYPE_CHECKING:
     from stoker.model.item import NewItem

@@ -12,7 +12,7 @@ from stoker.intake.groups import Candidate, Grouping, Seen
 from stoker.intake.looks import FolderLooks, Settling, mark_of_file
 from stoker.intake.names import Names
 from stoker.intake.source import Find, Refusal
-from stoker.store import sources
+from stoker.store.arrivals import sources
 
 if TYPE_CHECKING:
     from stoker.intake.admission import Admission

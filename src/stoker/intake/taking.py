@@ -9,9 +9,9 @@ from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
 from stoker.intake.source import Mark, Over, Refusal, Source
 from stoker.store import fold
-from stoker.store.register import CHUNK, register
+from stoker.store.arrivals.register import CHUNK, register
+from stoker.store.arrivals.sources import KnownSource, advance, conclude, find_source, open_items
 from stoker.store.registered import Registered
-from stoker.store.sources import KnownSource, advance, conclude, find_source, open_items
 from stoker.store.unhurried import if_free
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from stoker.spec.names import split_suffix
 from stoker.spec.problems import suggest
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
-from stoker.store import adopt as adopting
-from stoker.store import repeat, reports
+from stoker.store.arrivals.register import user
 from stoker.store.catalog import catalog
-from stoker.store.register import user
+from stoker.store.orders import adopt as adopting
+from stoker.store.reports import repeat, reports
 from stoker.store.who import Who
 from stoker.work.measure import NotPlain, measure
 from stoker.work.outputs import names_of

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from stoker.model.encoding import Answer
 from stoker.spec.problems import Problem
-from stoker.store.pools import PoolChange
-from stoker.store.schema import Revision
+from stoker.store.database.schema import Revision
+from stoker.store.holdings.pools import PoolChange
 
 if TYPE_CHECKING:
     from stoker.project.adoption import Adopted
     from stoker.project.running import RunSummary
+    from stoker.store.database.relocate import Relocated
+    from stoker.store.database.upgrade import Upgraded
+    from stoker.store.ends.redo import Changed
     from stoker.store.pruned import Pruned
-    from stoker.store.redo import Changed
     from stoker.store.registered import Registered
-    from stoker.store.relocate import Relocated
-    from stoker.store.upgrade import Upgraded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.pools import PoolChange
+    from stoker.store.ends.redo import Changed
+    from stoker.store.holdings.pools import PoolChange
     from stoker.store.pruned import Pruned
-    from stoker.store.redo import Changed
     from stoker.store.unit import Store
     from stoker.store.who import Who
 
@@ -38,7 +38,7 @@ class Changing(Opened):
         """
         from stoker.project.readmitting import readmit
         from stoker.project.repairing import note_repairs
-        from stoker.store import control
+        from stoker.store.orders import control
 
         def again(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Changed":
             done = readmit(self, chosen, dry_run=dry_run)
@@ -55,19 +55,19 @@ class Changing(Opened):
 
         With `outdated`, only those that an older version of their step has done.
         """
-        from stoker.store import control
+        from stoker.store.orders import control
 
         return self._change(control.rerun, keys, how, outdated=outdated)
 
     def cancel(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected tasks are given up; running ones are stopped within seconds."""
-        from stoker.store import control
+        from stoker.store.orders import control
 
         return self._change(control.cancel, keys, how)
 
     def hold(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected tasks that have not begun will not be started until they are released."""
-        from stoker.store import control
+        from stoker.store.orders import control
 
         return self._change(control.hold, keys, how)
 
@@ -80,15 +80,15 @@ class Changing(Opened):
         dry_run: bool = False,
     ) -> "PoolChange | None":
         """The pool has so many slots from now on, or those named; None if it has them already."""
-        from stoker.store.pools import set_slots
-        from stoker.store.register import user
+        from stoker.store.arrivals.register import user
+        from stoker.store.holdings.pools import set_slots
         from stoker.store.who import Who
 
         return set_slots(self.store, name, slots, Who(user(), reason), dry_run=dry_run)
 
     def release(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected held tasks go on."""
-        from stoker.store import control
+        from stoker.store.orders import control
 
         return self._change(control.release, keys, how, only="held")
 
@@ -105,7 +105,7 @@ class Changing(Opened):
         more than a pipeline chooses items, and forgets nothing else. Results stay.
         """
         from stoker.model.settings import Retention
-        from stoker.store.prune import prune
+        from stoker.store.retention.prune import prune
 
         if older_than_s is not None:
             retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
@@ -129,7 +129,7 @@ class Changing(Opened):
 
         To look at tasks in others would cost time.
         """
-        from stoker.store.register import user
+        from stoker.store.arrivals.register import user
         from stoker.store.who import Who
 
         check_keywords(how, Change)

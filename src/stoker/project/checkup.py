@@ -63,7 +63,7 @@ def check_up(project: "Opened") -> list[Finding]:
 
 
 def _versions(_project: "Opened") -> Iterator[Finding]:
-    from stoker.store.integrity import sqlite_version
+    from stoker.store.database.integrity import sqlite_version
 
     text = (
         f"Stoker {metadata.version('stoker')}, Python {platform.python_version()}, {sys.executable}"
@@ -182,7 +182,7 @@ def _clock(project: "Opened") -> Iterator[Finding]:
 
 
 def _database(project: "Opened") -> Iterator[Finding]:
-    from stoker.store.integrity import quick_check
+    from stoker.store.database.integrity import quick_check
 
     path = _store_path(project)
     if path is not None and not path.exists():
@@ -200,7 +200,7 @@ def _database(project: "Opened") -> Iterator[Finding]:
 
 def _extent(project: "Opened") -> Iterator[Finding]:
     """What the store, the logs and the scratch take; quick, since only files are looked at."""
-    from stoker.store.extent import file_bytes, weigh
+    from stoker.store.database.extent import file_bytes, weigh
     from stoker.work.leftovers import scratch_root
 
     path = _store_path(project)

@@ -12,13 +12,14 @@ from stoker.model.selection import Selection
 from stoker.model.task import AttemptId, Claimed, ItemId, TaskId, VersionId
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
-from stoker.store import publications, reports
+from stoker.store.holdings import publications
+from stoker.store.reports import reports
 from stoker.work.outputs import names_of
 
 if TYPE_CHECKING:
+    from stoker.store.orders.versions import VersionChange
     from stoker.store.rows import ItemRow
     from stoker.store.unit import Store
-    from stoker.store.versions import VersionChange
 
 MOST_ITEMS = 1_000  # of each step that are looked at
 _EXAMPLES = 3

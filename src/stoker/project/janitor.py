@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Self
 from stoker.errors import StokerError, StoreGone
 from stoker.model.settings import Retention
 from stoker.model.task import Content
-from stoker.store import fold, ordering, prune, temporary
-from stoker.store.gone import begin_again_elsewhere
+from stoker.store import fold
+from stoker.store.ends.gone import begin_again_elsewhere
+from stoker.store.ends.reap import promote_all_due, reap
+from stoker.store.forecasts import ordering
+from stoker.store.holdings import temporary
+from stoker.store.orders.terms import retention_of
 from stoker.store.pruned import Pruned
-from stoker.store.reap import promote_all_due, reap
-from stoker.store.terms import retention_of
+from stoker.store.retention import prune
 from stoker.store.unhurried import if_free
 from stoker.work import leftovers, removal, threads
 from stoker.work.patience import Patience

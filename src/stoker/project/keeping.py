@@ -9,12 +9,12 @@ from stoker.project.opened import Opened
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stoker.store.copying import OnTable
-    from stoker.store.extent import Extent
-    from stoker.store.invariants import Checked
-    from stoker.store.relocate import Relocated
+    from stoker.store.database.copying import OnTable
+    from stoker.store.database.extent import Extent
+    from stoker.store.database.invariants import Checked
+    from stoker.store.database.relocate import Relocated
+    from stoker.store.database.upgrade import Made, Upgraded
     from stoker.store.unit import Store
-    from stoker.store.upgrade import Made, Upgraded
 
 
 class Keeping(Opened):
@@ -22,7 +22,7 @@ class Keeping(Opened):
 
     def create_store(self) -> "Made":
         """The store is there, with all its tables; twice makes it once."""
-        from stoker.store import schema, upgrade
+        from stoker.store.database import schema, upgrade
 
         with self._bare() as found:
             is_new = schema.version_in(found) is None
@@ -30,14 +30,14 @@ class Keeping(Opened):
 
     def upgrade_store(self, *, dry_run: bool = False) -> "Upgraded":
         """The store is of this release; with `dry_run`, what that takes."""
-        from stoker.store.upgrade import upgrade
+        from stoker.store.database.upgrade import upgrade
 
         with self._bare() as found:
             return upgrade(found, dry_run=dry_run)
 
     def check_store(self, *, replay: bool = False) -> "Iterator[Checked]":
         """Yield each check of the live store; with `replay` also of the journal against the tables."""
-        from stoker.store import invariants
+        from stoker.store.database import invariants
 
         yield from invariants.check(self.store)
         if replay:
@@ -53,8 +53,8 @@ class Keeping(Opened):
     ) -> "Relocated":
         """The project's store lies at `url`, with its whole history; the old one is closed for good."""
         from stoker.spec.address import refuse_password, store_url
-        from stoker.store.connect import bare
-        from stoker.store.relocate import move
+        from stoker.store.database.connect import bare
+        from stoker.store.database.relocate import move
 
         refuse_password(url)
         target_url = store_url(url, str(Path.cwd()))
@@ -74,7 +74,7 @@ class Keeping(Opened):
         self, path: Path, *, on_table: "OnTable | None" = None, dry_run: bool = False
     ) -> "Relocated":
         """`path` is a backup of the store as it was at one moment; work goes on meanwhile."""
-        from stoker.store.relocate import back_up
+        from stoker.store.database.relocate import back_up
 
         return back_up(self.store, path, on_table=on_table, dry_run=dry_run)
 
@@ -86,14 +86,14 @@ class Keeping(Opened):
         self, path: Path, *, on_table: "OnTable | None" = None, dry_run: bool = False
     ) -> "Relocated":
         """The project's store, of which there was none, is as it was when the backup was made."""
-        from stoker.store.relocate import restore
+        from stoker.store.database.relocate import restore
 
         with self._bare() as target:
             return restore(path, target, on_table=on_table, dry_run=dry_run)
 
     def store_extent(self) -> "Extent":
         """Return how much room the store, its logs and this host's scratch take."""
-        from stoker.store.extent import extent
+        from stoker.store.database.extent import extent
         from stoker.work.leftovers import scratch_root
 
         return extent(self.store, scratch=scratch_root(self.store, self.settings))
@@ -101,7 +101,7 @@ class Keeping(Opened):
     @contextmanager
     def _bare(self) -> "Iterator[Store]":
         """Yield the store whatever its version is, and whether or not it is there."""
-        from stoker.store.connect import bare
+        from stoker.store.database.connect import bare
 
         with bare(
             self.settings.store_url,

@@ -76,7 +76,7 @@ class Opened:
     def open_store(self, *, create: bool) -> "Store":
         """Return the store; with `create` it is made if there is none, else NotFound says so."""
         from stoker.spec.address import Address, stated_in
-        from stoker.store.connect import open_store
+        from stoker.store.database.connect import open_store
 
         with self._lock:
             if self._store is None:

@@ -28,9 +28,9 @@ from stoker.model.shares import Shares
 from stoker.model.simulate import Fleet, Host, fleet_of, lower_bound, simulate, split_by_count
 from stoker.project.described import fleet_from
 from stoker.project.planned import PlannedTask
-from stoker.store.estimates import curves_of
-from stoker.store.register import user
-from stoker.store.waiting import Left, Waiting
+from stoker.store.arrivals.register import user
+from stoker.store.forecasts.estimates import curves_of
+from stoker.store.forecasts.waiting import Left, Waiting
 
 if TYPE_CHECKING:
     from stoker.model.curve import Curve

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from stoker.project.adoption import Adopted
     from stoker.project.foreseeing import Foreseen
     from stoker.project.running import OnEvent, RunSummary
-    from stoker.store.pools import PoolChange
+    from stoker.store.holdings.pools import PoolChange
+    from stoker.store.orders.versions import VersionChange
     from stoker.store.registered import Registered
     from stoker.store.unit import Store
-    from stoker.store.versions import VersionChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +99,10 @@ class Project(Reading, Changing, Keeping):
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Applied:
-        from stoker.store.pools import set_pools, set_shares
-        from stoker.store.register import user
-        from stoker.store.terms import set_terms
-        from stoker.store.versions import apply_version
+        from stoker.store.arrivals.register import user
+        from stoker.store.holdings.pools import set_pools, set_shares
+        from stoker.store.orders.terms import set_terms
+        from stoker.store.orders.versions import apply_version
         from stoker.store.who import Who
 
         terms = set_terms(  # first: no step of a new version may see what is a secret from now on
@@ -288,7 +288,7 @@ class Project(Reading, Changing, Keeping):
 
     def take_over_store(self) -> str:
         """The store, moved here from another host for good, is this host's; return its name."""
-        from stoker.store.integrity import take_over
+        from stoker.store.database.integrity import take_over
 
         return take_over(self.settings.store_url)
 

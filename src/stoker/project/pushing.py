@@ -15,7 +15,7 @@ from stoker.intake.table import table_items
 from stoker.model.bounds import PRIORITY
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
-from stoker.store.register import register
+from stoker.store.arrivals.register import register
 from stoker.store.registered import Registered
 
 if TYPE_CHECKING:

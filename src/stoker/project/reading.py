@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stoker.project.checkup import Finding
     from stoker.project.planning import Plan
     from stoker.project.rehearsal import Rehearsal
-    from stoker.store.attempts import StoredStream
-    from stoker.store.busy import Busy
+    from stoker.store.forecasts.busy import Busy
+    from stoker.store.reports.attempts import StoredStream
     from stoker.store.rows import (
         AttemptRow,
         FailureRow,
@@ -40,26 +40,26 @@ class Reading(Opened):
 
     def status(self, *, pipeline: str | None = None) -> "Status":
         """Return how many items and tasks stand where, pools and workers."""
-        from stoker.store import reports
+        from stoker.store.reports import reports
 
         found = reports.status(self.store, pipeline=pipeline)
         return replace(found, trouble=store_trouble(self.store))
 
     def each_item(self, selection: "Selection") -> "Iterator[ItemRow]":
         """Yield the selected items one by one; for millions."""
-        from stoker.store import reports
+        from stoker.store.reports import reports
 
         return reports.items(self.store, selection)
 
     def each_task(self, selection: "Selection") -> "Iterator[TaskRow]":
         """Yield the selected tasks one by one."""
-        from stoker.store import reports
+        from stoker.store.reports import reports
 
         return reports.tasks(self.store, selection)
 
     def each_attempt(self, selection: "Selection") -> "Iterator[AttemptRow]":
         """Yield the attempts of the selected tasks one by one, oldest first."""
-        from stoker.store import attempts
+        from stoker.store.reports import attempts
 
         return attempts.attempts(self.store, selection)
 
@@ -94,8 +94,8 @@ class Reading(Opened):
 
         Then the items in quarantine grouped by reason; they have no step.
         """
-        from stoker.store.failures import failures
-        from stoker.store.quarantine import reasons
+        from stoker.store.arrivals.quarantine import reasons
+        from stoker.store.reports.failures import failures
         from stoker.store.rows import Rows
 
         chosen = select(keys, selection, narrow)
@@ -103,13 +103,13 @@ class Reading(Opened):
 
     def show(self, key: str, *, pipeline: str | None = None) -> "Story":
         """Return the whole story of an item."""
-        from stoker.store.story import story
+        from stoker.store.reports.story import story
 
         return story(self.store, key, pipeline=pipeline)
 
     def why(self, key: str, step: str | None = None, *, pipeline: str | None = None) -> "Why":
         """Return the one reason why the item's task is not running."""
-        from stoker.store.reasons import why
+        from stoker.store.reports.reasons import why
 
         found = why(self.store, key, step, pipeline=pipeline)
         trouble = store_trouble(self.store) if found.state == "ready" else None
@@ -119,19 +119,19 @@ class Reading(Opened):
 
     def attempt(self, name: str) -> "AttemptRow":
         """Return the attempt of that id, or of the only one that begins so."""
-        from stoker.store.attempts import attempt_by_id
+        from stoker.store.reports.attempts import attempt_by_id
 
         return attempt_by_id(self.store, name)
 
     def streams(self, attempt: str) -> "Mapping[str, StoredStream]":
         """Return what is kept of an attempt's `stdout` and `stderr`."""
-        from stoker.store.attempts import streams_of
+        from stoker.store.reports.attempts import streams_of
 
         return streams_of(self.store, attempt)
 
     def which(self, path: str | os.PathLike[str]) -> "AttemptRow":
         """Return the attempt that made the file; NotFound if none did."""
-        from stoker.store.attempts import maker_of
+        from stoker.store.reports.attempts import maker_of
 
         return maker_of(self.store, os.fspath(path))
 
@@ -146,7 +146,7 @@ class Reading(Opened):
     ) -> "Rehearsal":
         """Return what it takes to do a task by hand, as an attempt was given it or would be now."""
         from stoker.project.rehearsal import rehearse
-        from stoker.store import attempts, repeat
+        from stoker.store.reports import attempts, repeat
 
         if attempt is None:
             claimed, spec = repeat.as_claimed(self.store, key, step, pipeline=pipeline)
@@ -192,21 +192,21 @@ class Reading(Opened):
 
         With `while_worked` only from the first start to the last end.
         """
-        from stoker.store.busy import busy_since
+        from stoker.store.forecasts.busy import busy_since
 
         since_us = int(since.timestamp() * 1_000_000)
         return busy_since(self.store, since_us, while_worked=while_worked)
 
     def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
         """Return the workers that are alive, or all that ever were."""
-        from stoker.store import reports
+        from stoker.store.reports import reports
         from stoker.store.rows import Rows
 
         return Rows(reports.workers(self.store, everyone=everyone))
 
     def slots(self, *, pool: str | None = None) -> "Rows[SlotRow]":
         """Return the slots of the pools, with who holds them."""
-        from stoker.store import pools
+        from stoker.store.holdings import pools
         from stoker.store.rows import Rows
 
         return Rows(pools.slots(self.store, pool=pool))

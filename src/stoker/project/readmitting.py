@@ -11,9 +11,9 @@ from stoker.intake.fields import is_of_parts
 from stoker.intake.listing import Listing
 from stoker.model.pipeline import ItemKind
 from stoker.model.saying import NOTHING
-from stoker.store.quarantine import Quarantined, is_about, quarantined
-from stoker.store.redo import Changed
-from stoker.store.register import register
+from stoker.store.arrivals.quarantine import Quarantined, is_about, quarantined
+from stoker.store.arrivals.register import register
+from stoker.store.ends.redo import Changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stoker.project.janitor import Janitor
-from stoker.store import fold, ordering, reports
-from stoker.store.busy import Busy, busy_since, now_us
-from stoker.store.claim import Left, anything_left
-from stoker.store.reap import promote_all_due, reap
+from stoker.store import fold
+from stoker.store.claims.claim import Left, anything_left
+from stoker.store.ends.reap import promote_all_due, reap
+from stoker.store.forecasts import ordering
+from stoker.store.forecasts.busy import Busy, busy_since, now_us
+from stoker.store.reports import reports
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings

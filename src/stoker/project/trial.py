@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound
 from stoker.store.catalog import catalog
-from stoker.store.connect import open_store
-from stoker.store.versions import apply_version
+from stoker.store.database.connect import open_store
+from stoker.store.orders.versions import apply_version
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline

@@ -1,7 +1,7 @@
 """The store's settings for all its workers: pools, shares, names of secrets, retention.
 
 A row of `sharing` holds all of it, and the newest row is what counts. The slots themselves are rows
-of `slot`; `store/pools.py` brings them to what stands here.
+of `slot`; `store/holdings/pools.py` brings them to what stands here.
 """
 
 import json

@@ -9,8 +9,9 @@ from stoker.errors import StaleAttempt, Unavailable
 from stoker.failpoints import hit
 from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, Claimed, Result, WorkerId
-from stoker.store import claim, finish
-from stoker.store.fitting import Left
+from stoker.store.claims import claim
+from stoker.store.claims.fitting import Left
+from stoker.store.ends import finish
 from stoker.store.unit import Store
 from stoker.work.prefetch import Appetite
 from stoker.work.recipe import Recipe

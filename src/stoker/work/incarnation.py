@@ -13,7 +13,9 @@ from contextlib import suppress
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
-from stoker.store import claim, finish, fleet, publications, reap
+from stoker.store.claims import claim, fleet
+from stoker.store.ends import finish, reap
+from stoker.store.holdings import publications
 from stoker.work import brand, contain, groups, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims

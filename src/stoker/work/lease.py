@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stoker.errors import StaleAttempt, StokerError, StoreGone
 from stoker.model.task import AttemptId, WorkerId
-from stoker.store import fleet
+from stoker.store.claims import fleet
 from stoker.store.unit import Store
 from stoker.work import threads
 from stoker.work.patience import Patience

@@ -6,7 +6,8 @@ from functools import partial
 from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.model.settings import Settings
-from stoker.store import fleet, reap
+from stoker.store.claims import fleet
+from stoker.store.ends import reap
 from stoker.store.unit import Store
 from stoker.work import brand, contain, groups, scratch
 

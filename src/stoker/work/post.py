@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
 from stoker.model.task import WorkerId
-from stoker.store import fleet
+from stoker.store.claims import fleet
 from stoker.store.rights import PRIVATE, Rights
 from stoker.store.unit import Store
 from stoker.work import usage

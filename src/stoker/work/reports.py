@@ -9,7 +9,7 @@ from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Result
-from stoker.store import finish
+from stoker.store.ends import finish
 from stoker.store.unit import Store
 
 BATCH = 128  # results in a delivery

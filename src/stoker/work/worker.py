@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.bounds import CPUS, TIME_S
 from stoker.model.settings import Settings
-from stoker.store import claim, fleet, reap
+from stoker.store.claims import claim, fleet
+from stoker.store.ends import reap
 from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn
 from stoker.work.incarnation import END_S, Incarnation

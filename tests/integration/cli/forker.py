@@ -58,7 +58,7 @@ def serve() -> None:
     import stoker.spec.build
     import stoker.spec.check
     import stoker.work.worker
-    from stoker.store.connect import open_store
+    from stoker.store.database.connect import open_store
 
     for module in pkgutil.walk_packages(stoker.__path__, "stoker."):
         if not any(part in module.name for part in (".migrations", ".warm", "__main__")):

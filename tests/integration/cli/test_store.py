@@ -11,8 +11,8 @@ import pytest
 
 import servers
 from stoker.cli import main
-from stoker.store import schema
-from stoker.store.connect import open_store
+from stoker.store.database import schema
+from stoker.store.database.connect import open_store
 from store.rig import Rig
 
 PASSWORD = "pa55:w/rd@x"

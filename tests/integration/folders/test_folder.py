@@ -18,7 +18,8 @@ from stoker.intake.reading import FolderReader
 from stoker.intake.source import Over
 from stoker.model.source import TEMPORARY
 from stoker.project.sources import take_sources
-from stoker.store import rebuild, sources
+from stoker.store.arrivals import sources
+from stoker.store.database import rebuild
 
 QUICK = 'settle = "0.05s"'
 

@@ -121,7 +121,7 @@ def test_metadata_that_makes_no_sense_is_told(yard, text, said):
 
 
 def test_the_journal_alone_knows_of_quarantine(yard):
-    from stoker.store import rebuild
+    from stoker.store.database import rebuild
 
     yard.declare(QUICK, "validate.min_size = 2")
     (yard.incoming / "a").write_text("1")

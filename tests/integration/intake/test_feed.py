@@ -15,7 +15,7 @@ from stoker.intake.couch import FeedTrouble
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
 from stoker.intake.taking import Taker
-from stoker.store.sources import find_source
+from stoker.store.arrivals.sources import find_source
 
 FILE = """
 [pipelines.runs]

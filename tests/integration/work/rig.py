@@ -18,8 +18,11 @@ from sqlalchemy import select
 from stoker.model.item import NewItem
 from stoker.model.states import AttemptState, TaskState
 from stoker.spec.load import load_project
-from stoker.store import pools, register, tables, terms, versions
-from stoker.store.connect import open_store
+from stoker.store import tables
+from stoker.store.arrivals import register
+from stoker.store.database.connect import open_store
+from stoker.store.holdings import pools
+from stoker.store.orders import terms, versions
 from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.progress import Summary
@@ -234,7 +237,7 @@ WORK = """
 import sys
 from pathlib import Path
 from stoker.spec.load import load_project
-from stoker.store.connect import open_store
+from stoker.store.database.connect import open_store
 from stoker.work.worker import Worker
 
 loaded = load_project(Path(sys.argv[1]) / "stoker.toml")

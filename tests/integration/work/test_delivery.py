@@ -6,7 +6,7 @@ import time
 import pytest
 
 from stoker.model.selection import Selection
-from stoker.store import control
+from stoker.store.orders import control
 from stoker.work import orders, publish
 
 STEP = """

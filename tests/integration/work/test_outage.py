@@ -9,7 +9,8 @@ from integration.work.rig import wait_until
 from stoker import daemon
 from stoker.errors import Unavailable
 from stoker.project import intake, janitor, open_project, taking
-from stoker.store import claim, fold
+from stoker.store import fold
+from stoker.store.claims import claim
 from stoker.work import patience
 
 STEP = '[pipelines.p.steps.s]\nargv = ["/bin/true"]'

@@ -13,7 +13,9 @@ from stoker.model.item import NewItem
 from stoker.model.selection import Selection
 from stoker.project import open_project
 from stoker.project.janitor import remove_temporary
-from stoker.store import control, register, tables
+from stoker.store import tables
+from stoker.store.arrivals import register
+from stoker.store.orders import control
 from stoker.store.who import Who
 from stoker.work.worker import Worker
 

@@ -10,7 +10,11 @@ from sqlalchemy import select
 
 from integration.work.rig import freeze, wait_until, worker_command
 from stoker.model.selection import Selection
-from stoker.store import control, fleet, reasons, rebuild, tables
+from stoker.store import tables
+from stoker.store.claims import fleet
+from stoker.store.database import rebuild
+from stoker.store.orders import control
+from stoker.store.reports import reasons
 from stoker.store.who import Who
 from stoker.work import executor, lease, signals, stopping
 from stoker.work.scheduler import Job
@@ -277,7 +281,7 @@ def test_a_worker_that_was_declared_dead_ends_its_attempts_and_begins_anew(long,
     def once_dead(store, worker_id, *, lease_s):
         if is_running(long) and not told:
             told.append(pid_of(long))
-            from stoker.store import reap
+            from stoker.store.ends import reap
 
             reap.reap(store, dead_workers=[worker_id])
         if told and not (long.folder / "go").exists():

@@ -4,7 +4,8 @@ import pytest
 
 from stoker.errors import Bug
 from stoker.project.janitor import Janitor
-from stoker.store import fleet, fold
+from stoker.store import fold
+from stoker.store.claims import fleet
 from stoker.work import disk, lease, slot, stopping
 from stoker.work import room as rooms
 

@@ -13,7 +13,9 @@ from uuid import uuid4
 import pytest
 
 from integration.work.rig import wait_until, worker_command
-from stoker.store import claim, finish, fleet, pools
+from stoker.store.claims import claim, fleet
+from stoker.store.ends import finish
+from stoker.store.holdings import pools
 from stoker.work import contain, room, worker
 from stoker.work.pyfunc import WarmProcess
 from stoker.work.scratch import process_start

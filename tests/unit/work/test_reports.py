@@ -7,7 +7,7 @@ import pytest
 
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.store import finish
+from stoker.store.ends import finish
 from stoker.work import reports
 
 

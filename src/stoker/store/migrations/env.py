@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on the connection that `store/schema.py` hands over."""
+"""Alembic's entry: runs migrations on the connection that `store/database/schema.py` hands over."""
 
 from alembic import context
 

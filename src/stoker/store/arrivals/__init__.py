@@ -1,0 +1,1 @@
+"""Items coming in: registered with their tasks, what sources know, quarantine."""

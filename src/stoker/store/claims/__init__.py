@@ -1,0 +1,1 @@
+"""Taking tasks: which one a worker gets next, and what it has room for."""

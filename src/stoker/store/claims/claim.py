@@ -1,0 +1,289 @@
+"""Claiming: a worker takes the next tasks that fit it, each for exactly one attempt.
+
+Eligibility is decided once a lane (a class of tasks with equal needs), order by one index within
+the lane. A lane that does not fit, or whose pool is full, costs nothing: its tasks are not looked
+at. Measured design: `docs/explanation/decisions/0003-the-stores-hot-path.md`.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import literal_column, select
+
+from stoker.failpoints import hit
+from stoker.model.pipeline import Pipeline
+from stoker.model.shares import Ledger
+from stoker.model.states import TaskState
+from stoker.model.task import Claimed, ItemId, Produced, TaskId, Terms, VersionId, WorkerId
+from stoker.model.transitions import CLAIM
+from stoker.store import catalog as catalogs
+from stoker.store import tables
+from stoker.store.apply import Move, move, open_attempts
+from stoker.store.claims.choose import Taken, Wants, take
+from stoker.store.claims.fitting import Left as TimeLeft
+from stoker.store.claims.lacking import Versions, without_lacking
+from stoker.store.claims.room import is_running, room
+from stoker.store.ids import text_of
+from stoker.store.journal import to_json
+from stoker.store.steps import Catalog
+from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Store
+
+_T, _A, _R, _SLOT = tables.task, tables.attempt, tables.turn, tables.slot
+
+_PRODUCED = Prepared(
+    select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values, _A.c.version_id, _T.c.state)
+    .select_from(_T.outerjoin(_A, _A.c.id == _T.c.attempt))
+    .where(_T.c.item_id.in_(param_list("items")), _T.c.step_id.in_(param_list("steps")))
+)
+_OUTPUTS = Prepared(
+    select(tables.output.c.attempt, tables.output.c.name, tables.output.c.path)
+    .where(tables.output.c.attempt.in_(param_list("attempts")))
+    .order_by(tables.output.c.attempt, tables.output.c.name, tables.output.c.position)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What there still is to do, for a worker that may end when nothing is left for it."""
+
+    ready: bool  # tasks that can be claimed now by somebody
+    running: bool  # attempts in hands, or one that has ended and still holds a pool's slot
+    waiting: bool  # tasks in back-off, or until a pool opens
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is ready, running or in back-off."""
+        return not (self.ready or self.running or self.waiting)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether only a new worker, a new item or a person can change what is ready."""
+        return not (self.running or self.waiting)
+
+
+@as_a_whole
+def claim(  # noqa: PLR0913 - what a worker has, and what it wants
+    store: "Store",
+    worker_id: WorkerId,
+    *,
+    limit: int,
+    cpus_free: int,
+    memory_free_bytes: int | None = None,
+    wants: Wants | None = None,
+    ledger: Ledger | None = None,
+    left: TimeLeft | None = None,
+    on_crowded: Callable[[], None] = lambda: None,
+) -> list[Claimed]:
+    """Up to `limit` tasks are running, each with a new attempt of this worker; return them.
+
+    Tasks come in the order of priority, then rank, then arrival; where the store has shares, within
+    a priority by what each group has had of this worker, which its `ledger` knows. `cpus_free` bounds the needs of
+    each single task, as more may be claimed than can start at once; what the host's other workers
+    fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
+    and its memory, and ends the claim with the first that is not wanted. Of a worker that has an end, `left` is what
+    it has until then, and only what fits into that is claimed. `on_crowded` is called where other workers
+    fill all cpus that this one has free. StaleAttempt if the worker was declared dead. If the process dies after the
+    commit, the attempts are lost with the worker and the tasks become ready again; a power cut of
+    the host ends both, so that the claim itself need not be on disk.
+    """
+    with store.writing(durable=False) as unit:
+        free = room(unit, worker_id, cpus_free, memory_free_bytes)
+        if free.cpus <= 0 < cpus_free:
+            on_crowded()
+        known = catalogs.catalog(unit, newest=free.newest)
+        taken = take(unit, known, free, limit, wants, ledger, left) if free.cpus > 0 else []
+        if not taken:
+            return []
+        produced, versions = _produced(unit, known, taken)
+        taken = without_lacking(unit, known, taken, versions)
+        terms = known.sharing.terms
+        claimed = [_claimed(unit, known, one, produced, terms) for one in taken]
+        _write(unit, worker_id, free.batch_id, claimed)
+        hit("claim.before_commit")
+    if ledger is not None:
+        for one in taken:
+            shares = known.sharing.shares
+            group = shares.group(one.lane.share, one.lane.entry.pipeline)
+            ledger.begin(shares, one.attempt, group, one.lane.cpus, unit.now_us)
+    return claimed
+
+
+def pipeline_of(store: "Store", version_id: VersionId) -> Pipeline:
+    """Return the pipeline as that version has it, from memory after the first time."""
+    found = store.versions.get(version_id)
+    if found is None:
+        with store.reading() as unit:
+            found = catalogs.pipeline_of(unit, version_id)
+    return found
+
+
+def anything_left(store: "Store") -> Left:
+    """Return what is left to do in the whole store.
+
+    What waits for the hours or the rate of a pool waits as what is in back-off does.
+    """
+    with store.reading() as unit:
+        return _left(unit)
+
+
+@as_a_whole
+def has_nothing_for(
+    store: "Store",
+    worker_id: WorkerId,
+    *,
+    cpus_free: int,
+    memory_free_bytes: int,
+    left: TimeLeft | None = None,
+) -> bool:
+    """Whether nothing will come for this worker, which holds nothing, unless from outside.
+
+    That is: nobody holds or waits for anything, and nothing that is ready fits this worker. Both are
+    true at one moment, when no other claim or end is under way: between two looks another worker may
+    end one attempt and claim the next, and each look by itself would find the pool's slot taken or
+    nothing running. Nothing is changed. StaleAttempt if the worker was declared dead.
+    """
+    with store.writing(alone=True, dry_run=True) as unit:
+        rest = _left(unit)
+        if not rest.is_settled:
+            return False
+        free = room(unit, worker_id, cpus_free, memory_free_bytes)
+        known = catalogs.catalog(unit, newest=free.newest)
+        return not (rest.ready and take(unit, known, free, limit=1, left=left))
+
+
+def _left(unit: Unit) -> Left:
+    def exists(condition: Any) -> bool:
+        return (
+            unit.execute(select(literal_column("1")).where(condition).limit(1)).first() is not None
+        )
+
+    return Left(
+        ready=exists(_T.c.lane.is_not(None)),
+        running=exists(is_running) or exists(_SLOT.c.attempt.is_not(None)),
+        waiting=exists(_T.c.not_before_us.is_not(None)) or _waits_for_time(unit),
+    )
+
+
+def _waits_for_time(unit: Unit) -> bool:
+    """Whether a ready task needs a pool that is closed, or of which just so many have begun."""
+    known = catalogs.catalog(unit)
+    late = set(known.sharing.closed(unit.now_us))
+    if known.sharing.has_rates:
+        free = select(_R.c.pool).where(_R.c.free_us <= unit.now_us).distinct()
+        rated = {n for n, pool in known.sharing.declared.items() if pool.per_minute is not None}
+        late |= rated - set(unit.execute(free).scalars())
+    lanes = {
+        lane
+        for entry in known.steps.values()
+        if late and entry.spec is not None and not late.isdisjoint(entry.spec.pools)
+        for lane in entry.lanes.values()
+    }
+    if not lanes:
+        return False
+    return unit.execute(select(_T.c.id).where(_T.c.lane.in_(lanes)).limit(1)).first() is not None
+
+
+def _produced(
+    unit: Unit, known: Catalog, taken: Sequence[Taken]
+) -> tuple[dict[int, dict[str, Produced]], Versions]:
+    """Return what the predecessors left, by item and step name, and which versions did the done ones."""
+    following = [one for one in taken if one.lane.entry.predecessors]
+    if not following:
+        return {}, {}
+    steps = sorted({step for one in following for step in one.lane.entry.predecessors})
+    items = sorted({one.row[2] for one in following})
+    rows = unit.run(_PRODUCED, items=items, steps=steps).fetchall()
+    attempts = sorted({bytes(row[2]) for row in rows if row[2] is not None})
+    paths: dict[bytes, dict[str, list[str]]] = {}
+    if attempts:
+        for attempt, name, path in unit.run(_OUTPUTS, attempts=attempts).fetchall():
+            paths.setdefault(bytes(attempt), {}).setdefault(name, []).append(os.fsdecode(path))
+    found: dict[int, dict[str, Produced]] = {}
+    versions: dict[int, dict[str, VersionId]] = {}
+    for item_id, step_id, attempt, values, version, state in rows:
+        if state == TaskState.DONE and version is not None:
+            versions.setdefault(item_id, {})[known.steps[step_id].name] = version
+        outputs = paths.get(bytes(attempt), {}) if attempt is not None else {}
+        found.setdefault(item_id, {})[known.steps[step_id].name] = Produced(
+            attempt=attempt,
+            outputs={name: tuple(several) for name, several in outputs.items()},
+            values=json.loads(values) if values else {},
+            left_nothing=state == TaskState.SKIPPED,
+        )
+    return found, versions
+
+
+_EMPTY: Mapping[str, Any] = {}
+
+
+def _claimed(
+    unit: Unit,
+    known: Catalog,
+    taken: Taken,
+    produced: Mapping[int, Mapping[str, Produced]],
+    terms: Terms,
+) -> Claimed:
+    _, task_id, item_id, number, tries, key, path, params, meta, generation, _ = taken.row
+    entry = taken.lane.entry
+    names = [known.steps[step].name for step in entry.predecessors]
+    of_item = produced.get(item_id, {})
+    return Claimed(
+        attempt=taken.attempt,
+        task_id=TaskId(task_id),
+        item_id=ItemId(item_id),
+        version_id=known.current[entry.pipeline],
+        pipeline=entry.pipeline,
+        key=key,
+        step=entry.name,
+        number=number + 1,
+        generation=generation,
+        tries=tries,
+        path=os.fsdecode(path) if path is not None else None,
+        params=_EMPTY if params == "{}" else json.loads(params),
+        meta=_EMPTY if meta == "{}" else json.loads(meta),
+        cpus=taken.lane.cpus,
+        memory_bytes=taken.lane.memory_bytes,
+        slots=taken.slots,
+        produced={name: of_item[name] for name in names if name in of_item},
+        claimed_us=unit.now_us,
+        terms=terms,
+    )
+
+
+def _write(unit: Unit, worker_id: int, batch_id: str | None, claimed: Sequence[Claimed]) -> None:
+    rows, moves = [], []
+    for task in claimed:
+        consumed = {
+            name: text_of(left.attempt)
+            for name, left in task.produced.items()
+            if left.attempt is not None
+        }
+        data: dict[str, Any] = {"number": task.number, "host": unit.store.host}
+        if consumed:
+            data["consumed"] = consumed
+        if batch_id is not None:
+            data["batch_id"] = batch_id
+        rows.append(
+            {
+                "id": task.attempt, "task_id": task.task_id, "number": task.number, "kind": 0,
+                "worker_id": worker_id, "generation": task.generation,
+                "version_id": task.version_id,
+                "consumed": to_json(consumed) if consumed else None, "claimed_us": unit.now_us,
+                "batch_id": batch_id,
+            }
+        )  # fmt: skip
+        columns = {"attempt": task.attempt, "worker_id": worker_id, "number": task.number}
+        moves.append(
+            Move(
+                task.task_id, TaskState.READY, task.pipeline, task.key, task.step,
+                task.generation, task.attempt, columns, None, to_json(data),
+            )
+        )  # fmt: skip
+    open_attempts(unit, rows)
+    move(unit, CLAIM, moves)

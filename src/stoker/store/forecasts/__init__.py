@@ -1,0 +1,1 @@
+"""Learned durations, the order that follows from them, and the time still to go."""

@@ -1,0 +1,1 @@
+"""What tasks hold: slots of pools, a host, published paths, temporary outputs."""

@@ -1,0 +1,123 @@
+"""Adopting: tasks whose results are there already become done, by an attempt of kind `adopted`."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select
+
+from stoker.model import transitions
+from stoker.model.states import AttemptState, TaskState
+from stoker.model.task import Published, Wanted
+from stoker.store import tables
+from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
+from stoker.store.catalog import catalog
+from stoker.store.ends.following import Of, satisfy
+from stoker.store.holdings.publications import take
+from stoker.store.ids import new_attempt_id
+from stoker.store.journal import to_json
+from stoker.store.locks import lock_tasks
+from stoker.store.unit import as_a_whole
+from stoker.store.who import Who
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Store
+
+_T, _I, _O = tables.task, tables.item, tables.output
+ADOPTED = 1  # the kind of such an attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The outputs of one task, as they were found at their published paths."""
+
+    task_id: int
+    step_id: int
+    outputs: tuple[Published, ...]
+    wanted: tuple[Wanted, ...]  # their paths
+
+
+@as_a_whole
+def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> bool:
+    """The task is done with these outputs and owns their paths, and what follows may be ready.
+
+    False, and nothing changed, if the task has begun or is over since it was looked at.
+    OutputConflict if a path belongs to another task.
+    """
+    with store.writing(dry_run=dry_run) as unit:
+        known = catalog(unit)
+        lock_tasks(unit, [found.task_id])
+        row = unit.execute(
+            select(
+                _T.c.state,
+                _T.c.number,
+                _T.c.item_id,
+                _I.c.key,
+                _I.c.generation,
+                _I.c.size_bytes,
+                _I.c.by_user,
+            )
+            .join(_I, _I.c.id == _T.c.item_id)
+            .where(_T.c.id == found.task_id)
+        ).one_or_none()
+        if row is None or TaskState(row.state) not in transitions.ADOPT.sources:
+            return False
+        entry = known.steps[found.step_id]
+        attempt = new_attempt_id()
+        take(unit, attempt, found.task_id, found.wanted)
+        open_attempts(
+            unit,
+            [
+                {
+                    "id": attempt, "task_id": found.task_id, "number": row.number + 1,
+                    "kind": ADOPTED, "worker_id": None, "generation": row.generation,
+                    "version_id": known.current[entry.pipeline], "consumed": None,
+                    "claimed_us": unit.now_us,
+                }
+            ],
+        )  # fmt: skip
+        said = f"adopted by {who.user}" + (f": {who.reason}" if who.reason else "")
+        ended = {**END_COLUMNS, "ended_us": unit.now_us, "reason": said}
+        end_attempts(unit, [(attempt, AttemptState.SUCCEEDED, ended)])
+        unit.execute(insert(_O), _output_rows(attempt, found.outputs))
+        columns = {
+            "attempt": attempt, "number": row.number + 1, "body_id": entry.body_id,
+            "not_before_us": None, "reason": None,
+        }  # fmt: skip
+        data: dict[str, Any] = {
+            "number": row.number + 1,
+            "state": AttemptState.SUCCEEDED.word,
+            "ended_us": unit.now_us,
+            "by": who.user,
+            "reason": said,
+            "outputs": [[o.name, o.path, o.size_bytes, o.checksum] for o in found.outputs],
+        }
+        one = Move(
+            found.task_id, row.state, entry.pipeline, row.key, entry.name, row.generation, attempt,
+            columns, entry.body_hash, to_json(data),
+        )  # fmt: skip
+        move(unit, transitions.ADOPT, [one])
+        satisfy(
+            unit,
+            known,
+            [(row.item_id, entry)],
+            {row.item_id: Of(row.key, row.generation, row.size_bytes, row.by_user)},
+        )
+    return True
+
+
+def _output_rows(attempt: bytes, outputs: Sequence[Published]) -> list[dict[str, Any]]:
+    positions: dict[str, int] = {}
+    rows = []
+    for one in outputs:
+        position = positions.get(one.name, 0)
+        positions[one.name] = position + 1
+        rows.append(
+            {
+                "attempt": attempt, "name": one.name, "position": position,
+                "path": os.fsencode(one.path), "size_bytes": one.size_bytes,
+                "checksum": one.checksum,
+            }
+        )  # fmt: skip
+    return rows

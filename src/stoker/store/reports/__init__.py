@@ -1,0 +1,1 @@
+"""Reading for people and programs: lists, stories, reasons, failures by cause."""

@@ -1,0 +1,1 @@
+"""Forgetting by age and state: items, attempts, logs, the journal's details."""
