@@ -88,12 +88,14 @@ def run(
                 say(last_word(summary.slots_busy, summary.worked_s, summary.equal_split_s))
         if not summary.was_interrupted:
             tell_left(project, summary.ready, pipeline)
+            tell_left(project, summary.lacking, pipeline, state="blocked")
         if summary.failed or summary.quarantined:
             _tell_causes(project, pipeline)
     if summary.was_interrupted:
         say("stopped; `stoker run` goes on from here")
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if summary.failed or summary.quarantined or summary.ready else refused[0]
+    left = summary.ready or summary.lacking
+    return EXIT_FAILED if summary.failed or summary.quarantined or left else refused[0]
 
 
 def _tell_beforehand(
@@ -117,16 +119,18 @@ def tell_wait(files: int, settle_s: float) -> None:
     say(f"{plural(files, 'file')} {verb} changed just now; waiting {settle_s:g} s to see it settle")
 
 
-def tell_left(project: "Project", ready: int, pipeline: str | None = None) -> None:
-    """Say why ready tasks are left, if there are any, of the first of them."""
-    if not ready:
+def tell_left(
+    project: "Project", left: int, pipeline: str | None = None, *, state: str = "ready"
+) -> None:
+    """Say why tasks in this state are left, if there are any, of the first of them."""
+    if not left:
         return
-    first = next(iter(project.tasks(pipeline=pipeline, state="ready")), None)
+    first = next(iter(project.tasks(pipeline=pipeline, state=state)), None)
     if first is None:
         return
     found = project.why(first.item, first.step, pipeline=first.pipeline)
-    verb = "is" if ready == 1 else "are"
-    say(f"{plural(ready, 'task')} {verb} left that could not run here")
+    verb = "is" if left == 1 else "are"
+    say(f"{plural(left, 'task')} {verb} left that could not run here")
     say(f"  {visible(first.item)}, step {first.step}: {found.text}")
     if found.do:
         say(f"  what to do: {found.do}")

@@ -51,6 +51,15 @@ class RunSummary:
     was_idle: bool = False
     was_interrupted: bool = False
 
+    @property
+    def lacking(self) -> int:
+        """How many tasks are blocked though nothing before them failed, is held or was cancelled.
+
+        They read an output that an older version did not write.
+        """
+        has_cause = self.failed or self.held or self.cancelled or self.quarantined or self.ready
+        return 0 if has_cause or self.was_interrupted else self.blocked
+
 
 def left_to_do(store: "Store") -> Left:
     """Return what is left, after taking back what dead workers held."""

@@ -141,6 +141,22 @@ def test_a_path_whose_file_is_gone_can_be_published_by_another_step(run):
     run("store", "check", "--journal")
 
 
+def test_run_says_which_output_is_lacking(pushed):
+    (pushed.folder / "data/c.txt").write_text("good\n")
+    pushed("run")
+    file = pushed.folder / "stoker.toml"
+    file.write_text(file.read_text().replace(".lines}", ".counts}").replace("{out.lines}", "{out.counts}")
+                    .replace("outputs.lines", "outputs.counts"))  # fmt: skip
+    pushed("apply")
+    pushed("rerun", "a.txt", "--step", "text")
+    ended = pushed("run", code=1)
+    assert "1 blocked" in ended.out
+    assert "1 task is left that could not run here" in ended.err
+    assert "was done by an older version, without its output `counts`" in ended.err
+    pushed("rerun", "--outdated")
+    assert "6 done" in pushed("run").out
+
+
 def test_apply_foresees_which_outputs_could_not_be_published(run):
     file = run.folder / "stoker.toml"
     before = file.read_text()
