@@ -7,7 +7,7 @@ journal, as if it had been pruned.
 from sqlalchemy import Table, select, update
 
 from stoker.model.states import TaskState
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.unit import Store, Unit
 
 BASE = 1_000_000_000  # ids of copies begin here, far from all others
@@ -38,7 +38,7 @@ _ANALYZE = {"postgresql": "VACUUM ANALYZE", "mariadb": "ANALYZE TABLE item, task
 
 def multiply(store: Store, key: str, copies: int) -> None:
     """There are so many more items like the one with that key, all of whose tasks are done."""
-    fold.fold(store)
+    journal_fold.fold(store)
     kind = store.dialect.name
     series = f"CROSS JOIN {_SERIES[kind].format(copies)}"
     copied = f"{BASE} + series.n"

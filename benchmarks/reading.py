@@ -87,9 +87,9 @@ def fill(folder: Path, count: int) -> None:
     from stoker.model.states import AttemptState
     from stoker.model.task import Result
     from stoker.spec.load import load_project
-    from stoker.store import fold
+    from stoker.store import journal_fold
     from stoker.store.arrivals import register
-    from stoker.store.claims import claim, fleet
+    from stoker.store.claims import claim, workers
     from stoker.store.database.connect import open_store
     from stoker.store.ends import finish
     from stoker.store.orders import versions
@@ -99,7 +99,7 @@ def fill(folder: Path, count: int) -> None:
     versions.apply_version(store, loaded.pipelines["p"], host="here", path=str(folder))
     items = [NewItem(key=f"record-{n:07}") for n in range(count)]
     register.register(store, "p", [*items, NewItem(key=LAST)])
-    me = fleet.enlist(
+    me = workers.enlist(
         store,
         host="here",
         name="bench",
@@ -130,8 +130,8 @@ def fill(folder: Path, count: int) -> None:
             ],
         )
         done += len(tasks)
-    fleet.retire(store, me)
-    fold.fold(store)
+    workers.retire(store, me)
+    journal_fold.fold(store)
     store.close()
 
 

@@ -475,7 +475,7 @@ from pathlib import Path
 from stoker.model.item import NewItem
 from stoker.project.janitor import Janitor
 from stoker.spec.load import load_project
-from stoker.store.forecasts import ordering
+from stoker.store.forecasts import reordering
 from stoker.store.arrivals import register
 from stoker.store.orders import versions
 from stoker.store.database.connect import open_store
@@ -484,7 +484,7 @@ from stoker.work.worker import Worker
 
 folder, tasks, is_on = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "on"
 spent = [0.0]
-look_after = ordering.look_after
+look_after = reordering.look_after
 
 def measured(store, **more):
     began = time.thread_time()
@@ -492,7 +492,7 @@ def measured(store, **more):
         look_after(store, **more)
     spent[0] += time.thread_time() - began
 
-ordering.look_after = measured
+reordering.look_after = measured
 loaded = load_project(folder / "stoker.toml")
 store = open_store(loaded.settings.store_url)
 for pipeline in loaded.pipelines.values():

@@ -29,7 +29,7 @@ import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.spec.load import load_project
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store.arrivals import register
 from stoker.store.claims import claim
 from stoker.store.database.connect import open_store
@@ -204,7 +204,7 @@ def large(kind: str, url: str, folder: Path, given: argparse.Namespace) -> None:
 
 def settle(store: Store) -> None:
     """All is counted, and the database's own housekeeping is done."""
-    fold.fold(store, limit_s=600)
+    journal_fold.fold(store, limit_s=600)
     for text in SETTLE.get(store.dialect.name, ()):
         store.connection().exec_driver_sql(text)
     store.checkpoint()
@@ -255,7 +255,7 @@ def repair(kind: str, store: Store, url: str, held: int) -> None:
     store = open_store(url)
     opened_s = time.perf_counter() - began
     lost = reap.reap(store, dead_workers=[doomed]).attempts
-    fold.fold(store, limit_s=600)
+    journal_fold.fold(store, limit_s=600)
     took_s = time.perf_counter() - began
     told(
         kind, f"open, lose {lost:,} attempts, count", f"{took_s:8.2f} s (opened in {opened_s:.2f} s)",

@@ -12,7 +12,7 @@ from typing import Any
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Claimed, Result
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.store.database.connect import open_store
 from stoker.store.ends import finish
 from stoker.store.unit import Store
@@ -45,7 +45,7 @@ def result(task: Claimed) -> Result:
 
 def enlist(store: Store, host: str) -> int:
     """A worker of 4 cpus."""
-    return fleet.enlist(
+    return workers.enlist(
         store, host=host, name=host, pid=1, slots=4, cpus=4, memory_bytes=1 << 33, scratch="/s",
         boot_id="b", lease_s=3600,
     )  # fmt: skip
@@ -102,7 +102,7 @@ class Crowd:
             account.began_s = time.perf_counter()
             work(store, me, self.batch, account, self.is_over)
             account.ended_s = time.perf_counter()
-            fleet.retire(store, me)
+            workers.retire(store, me)
             store.close()
         except BaseException as problem:  # noqa: BLE001 - told by the parent
             account.problem = f"{host}: {type(problem).__name__}: {problem}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.project.project import Applied
-    from stoker.store.registered import Registered
+    from stoker.store.arrivals.counts import Registered
     from stoker.work.progress import Event, Summary
 
 JOB_TICK_S = 60.0  # between looks of the janitors of batch jobs, of which there are many

@@ -30,8 +30,8 @@ from stoker.errors import StokerError
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.store import tables
-from stoker.store.orders import control
-from stoker.store.who import Who
+from stoker.store.actor import Who
+from stoker.store.orders import verbs
 from stoker.work.scratch import process_start
 
 PIPELINE = """
@@ -231,14 +231,14 @@ class Chaos:
                 lambda pid=pid, started=started: started is None or process_start(pid) != started,
                 f"the worker {pid} stops, as its warden is gone",
             )
-        self.retry(lambda: control.release(self.site.store, Selection(), ME))
-        self.retry(lambda: control.rerun(self.site.store, self.given_up(), ME))
+        self.retry(lambda: verbs.release(self.site.store, Selection(), ME))
+        self.retry(lambda: verbs.rerun(self.site.store, self.given_up(), ME))
         for _ in range(3):
             last = self.site.start("run", "--slots", "2")
             self.site.end(last, within_s=300)
             if not self.open_tasks():
                 break
-            self.retry(lambda: control.retry(self.site.store, Selection(), ME))
+            self.retry(lambda: verbs.retry(self.site.store, Selection(), ME))
 
     def given_up(self) -> Selection:
         return Selection(states=(TaskState.CANCELLED.word, TaskState.FAILED.word))
@@ -380,13 +380,13 @@ class Chaos:
         return True
 
     def cancel(self) -> bool:
-        return self.change(control.cancel)
+        return self.change(verbs.cancel)
 
     def hold(self) -> bool:
-        return self.change(control.hold)
+        return self.change(verbs.hold)
 
     def rerun(self) -> bool:
-        return self.change(control.rerun)
+        return self.change(verbs.rerun)
 
 
 def pause(seconds: float) -> None:

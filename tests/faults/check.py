@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from sqlalchemy import func, select
 
 from stoker.model.states import AttemptState, TaskState, WorkerState
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.database import rebuild
 from stoker.store.database.connect import open_store
 from stoker.store.ids import text_of
@@ -224,7 +224,7 @@ def items(scene: Scene) -> Iterator[str]:
 
 def journal(scene: Scene) -> Iterator[str]:
     """The journal replays to what the tables hold; its numbers are dense; the counts are right."""
-    fold.fold(scene.store)
+    journal_fold.fold(scene.store)
     with scene.store.reading() as unit:
         try:
             replayed = rebuild.replay(unit)

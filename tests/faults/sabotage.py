@@ -61,7 +61,7 @@ def no_sweep() -> None:
 def no_lease_check() -> None:
     """A worker goes on although its lease has run out or it was declared dead."""
     from stoker.errors import StaleAttempt
-    from stoker.store.claims import claim, fleet
+    from stoker.store.claims import claim, workers
     from stoker.work import lease
 
     room = claim.room
@@ -76,15 +76,15 @@ def no_lease_check() -> None:
     lease.Lease.take_orders = lambda _: (frozenset(), None)
     lease.Lease._declare_dead = lambda _: None
     claim.room = any_room
-    renew = fleet.renew
+    renew = workers.renew
 
     def always(store: Any, worker_id: Any, *, lease_s: float) -> Any:
         found = renew(store, worker_id, lease_s=lease_s)
-        return fleet.Renewal(
+        return workers.Renewal(
             is_alive=True, running=found.running, cancel=found.cancel, lease_until_us=0
         )
 
-    fleet.renew = always
+    workers.renew = always
 
 
 def no_idempotent_publish() -> None:
@@ -100,7 +100,7 @@ def journal_apart() -> None:
     from stoker.store import apply, journal
     from stoker.store.arrivals import register
     from stoker.store.database import connect
-    from stoker.store.orders import adopt, control, versions
+    from stoker.store.orders import adopt, verbs, versions
 
     append, writing = journal.append, connect.Store.writing
     waiting: dict[int, list[Any]] = {}
@@ -119,7 +119,7 @@ def journal_apart() -> None:
                 append(unit, entries)
 
     connect.Store.writing = apart
-    for module in (adopt, apply, control, register, versions):
+    for module in (adopt, apply, verbs, register, versions):
         if hasattr(module, "append"):
             module.append = later
 

@@ -11,8 +11,8 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.project import checkup
 from stoker.store import tables
-from stoker.store.orders import control
-from stoker.store.who import Who
+from stoker.store.actor import Who
+from stoker.store.orders import verbs
 from stoker.work import groups
 
 ME = Who("tester")
@@ -69,7 +69,7 @@ def test_it_is_gone_when_the_attempt_is_cancelled(site, escape):
     prepare(site, escape, FOR_LONG)
     run = site.start("run")
     site.wait(lambda: is_running(site), "the attempt runs")
-    control.cancel(site.store, Selection(), ME)
+    verbs.cancel(site.store, Selection(), ME)
     site.end(run)
     assert ended(site) == ["cancelled"]
     site.hold(may_fail=True)

@@ -17,7 +17,7 @@ from stoker.errors import Unavailable
 from stoker.model.states import AttemptState
 from stoker.store import tables
 from stoker.store.holdings import publications
-from stoker.store.reports import reports
+from stoker.store.reports import lists
 from stoker.work import delivery, room
 
 STEP = """
@@ -81,7 +81,7 @@ def fill(folder) -> None:
 
 def said(site) -> str:
     """What `stoker status` says is wrong, by the rows of the workers or of the store itself."""
-    return " ".join(filter(None, [one.trouble for one in reports.status(site.store).workers]))
+    return " ".join(filter(None, [one.trouble for one in lists.status(site.store).workers]))
 
 
 def attempts(site) -> list:

@@ -12,7 +12,7 @@ from stoker.model import bounds
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import tables
-from stoker.store.reports import failures, reasons
+from stoker.store.reports import failures, why_waiting
 
 
 def attempts(site):
@@ -220,7 +220,7 @@ def test_a_worker_claims_no_more_than_its_host_has(site):
     site.push("k")
     site.run("run", code=1)
     assert not attempts(site)
-    why = reasons.why(site.store, "k", "memory")
+    why = why_waiting.why(site.store, "k", "memory")
     assert why.state == "ready"
     site.hold(is_over=False)
 

@@ -9,7 +9,7 @@ import pytest
 
 from faults.site import kill, state_of
 from stoker.errors import Unavailable
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.database.connect import open_store
 from stoker.store.dialects import sqlite
 
@@ -40,10 +40,10 @@ def test_whoever_waits_for_it_is_told_who_it_is_and_what_to_do(site, holder, mon
     store = open_store(site.settings.store_url)
     try:
         with pytest.raises(Unavailable, match=f"process {holder.pid} .*`kill -CONT {holder.pid}`"):
-            fleet.note_trouble(store, 1, None)
+            workers.note_trouble(store, 1, None)
         os.kill(holder.pid, signal.SIGCONT)
         assert holder.wait(20) == 0
-        fleet.note_trouble(store, 1, None)
+        workers.note_trouble(store, 1, None)
     finally:
         store.close()
 

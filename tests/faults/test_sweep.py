@@ -12,7 +12,7 @@ import pytest
 
 from faults import check
 from faults.site import kill, state_of
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.work.leftovers import store_id
 from stoker.work.scratch import Owner, WorkerFolder, boot_id
 
@@ -129,7 +129,7 @@ def prepare(site) -> None:
         (site.folder / "trees" / key / "copy").touch()
     site.apply()
     site.push("k0")
-    dead = fleet.enlist(
+    dead = workers.enlist(
         site.store, host=site.store.host, name="dead", pid=2**22, slots=1, cpus=1,
         memory_bytes=1 << 30, scratch=str(site.scratch), boot_id=boot_id(), lease_s=3600,
     )  # fmt: skip

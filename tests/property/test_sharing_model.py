@@ -31,11 +31,11 @@ from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import tables
+from stoker.store.actor import Who
 from stoker.store.database.connect import open_store
-from stoker.store.ends import gone, reap
+from stoker.store.ends import lost_hosts, reap
 from stoker.store.holdings import pools
 from stoker.store.ids import text_of
-from stoker.store.who import Who
 from store.rig import Rig
 
 MINUTE_US = 60_000_000
@@ -210,7 +210,7 @@ class SharingMachine(RuleBasedStateMachine):
 
     @rule()
     def look_for_gone_hosts(self):
-        gone.begin_again_elsewhere(self.store)
+        lost_hosts.begin_again_elsewhere(self.store)
 
     @invariant()
     def nothing_is_beyond_what_there_is(self):

@@ -24,13 +24,13 @@ from stoker.model.pipeline import Pipeline, Run, Step, Verdict
 from stoker.model.selection import Selection
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store.arrivals import register
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.database.connect import open_store
 from stoker.store.ends import finish, reap
 from stoker.store.holdings import pools
-from stoker.store.orders import control
+from stoker.store.orders import verbs
 from stoker.store.retention import prune
 from store.rig import ME, Rig
 
@@ -161,11 +161,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(worker=workers)
     def renew(self, worker):
-        renewal = fleet.renew(self.store, worker, lease_s=60)
+        renewal = workers.renew(self.store, worker, lease_s=60)
         assert renewal.is_alive == (worker not in self.dead)
 
     @rule(keys=st.lists(KEYS, max_size=2), steps=st.lists(STEPS, max_size=2), dry_run=st.booleans(),
-          verb=st.sampled_from([control.hold, control.release, control.cancel, control.retry, control.rerun]))  # fmt: skip
+          verb=st.sampled_from([verbs.hold, verbs.release, verbs.cancel, verbs.retry, verbs.rerun]))  # fmt: skip
     def steer(self, keys, steps, dry_run, verb):
         known = {entry for _, entry in self.rig.states()}
         chosen = tuple(name for name in steps if name in known)
@@ -177,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def redo_outdated(self):
-        control.rerun(self.store, self.rig.select(), ME, outdated=True)
+        verbs.rerun(self.store, self.rig.select(), ME, outdated=True)
 
     @rule(retention=st.sampled_from(RETENTIONS), pipeline=st.sampled_from([None, "line"]))
     def prune(self, retention, pipeline):
@@ -185,7 +185,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def fold(self):
-        fold.fold(self.store)
+        journal_fold.fold(self.store)
 
     @invariant()
     def promises_hold(self):

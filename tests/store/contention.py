@@ -26,7 +26,7 @@ import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.holdings import pools
@@ -126,7 +126,7 @@ def check(url: str, accounts: Sequence[crowd.Account]) -> Checks:
     """What the journal says of it."""
     checks = Checks(accounts, is_sqlite=url.startswith("sqlite"))
     store = open_store(url, create=False)
-    fold.fold(store)
+    journal_fold.fold(store)
     of = tables.journal.c
     with store.reading() as unit:
         rows = unit.execute(select(of.event, of.pipeline, of.key, of.step).order_by(of.id))

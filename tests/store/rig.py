@@ -12,14 +12,14 @@ from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted, WorkerId
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
+from stoker.store.actor import Who
 from stoker.store.arrivals import register
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.store.database import invariants, rebuild
 from stoker.store.ends import finish
 from stoker.store.orders import versions
 from stoker.store.unit import Store
-from stoker.store.who import Who
 
 ME = Who("tester")
 
@@ -53,7 +53,7 @@ class Rig:
         **more,
     ) -> WorkerId:
         usual = {"name": f"{host}-1", "cpus": 4, "memory_bytes": 1 << 33}
-        return fleet.enlist(
+        return workers.enlist(
             self.store,
             host=host,
             pid=1,
@@ -116,7 +116,7 @@ class Rig:
 
     def counts(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
         """The tallies after a fold: tasks by step and state, items by state; noughts left out."""
-        fold.fold(self.store)
+        journal_fold.fold(self.store)
         step, tally, items = tables.step, tables.tally, tables.item_tally
         with self.store.reading() as unit:
             tasks: Counter[tuple[str, str]] = Counter()
@@ -130,7 +130,7 @@ class Rig:
 
     def check(self) -> None:
         """Raise if anything that must always hold does not."""
-        fold.fold(self.store)
+        journal_fold.fold(self.store)
         with self.store.reading() as unit:
             gaps = list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit)))
             assert not gaps, "\n".join(gaps)

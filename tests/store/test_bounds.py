@@ -13,13 +13,13 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import TaskState
 from stoker.project import janitor
-from stoker.store import fold, tables
-from stoker.store.claims import fleet
+from stoker.store import journal_fold, tables
+from stoker.store.claims import workers
 from stoker.store.dialects import sqlite, turns
-from stoker.store.ends import gone, reap
-from stoker.store.forecasts import ordering
+from stoker.store.ends import lost_hosts, reap
+from stoker.store.forecasts import reordering
 from stoker.store.holdings import pools
-from stoker.store.orders import control
+from stoker.store.orders import verbs
 from stoker.store.retention import prune
 from store.rig import ME, Rig
 
@@ -44,8 +44,8 @@ def small(monkeypatch):
     from stoker.store.retention import condense, forget
 
     for module, name in (
-        (reap, "BATCH"), (fold, "FOLD_ROWS"), (paging, "PAGE"), (control, "RERUN"),
-        (gone, "BATCH"), (ordering, "BATCH"), (forget, "WINDOW"), (condense, "WINDOW"),
+        (reap, "BATCH"), (journal_fold, "FOLD_ROWS"), (paging, "PAGE"), (verbs, "RERUN"),
+        (lost_hosts, "BATCH"), (reordering, "BATCH"), (forget, "WINDOW"), (condense, "WINDOW"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, FEW)
 
@@ -73,7 +73,7 @@ def many(rig):
     pools.set_pools(rig.store, [Pool(name="ram", slots=tuple(map(str, range(N))))])
     rig.apply(Pipeline(name="line", folder="/project", steps=STEPS))
     rig.push(*(f"k{number:04}" for number in range(N)))
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     rig.is_forged = False
     return rig
 
@@ -130,37 +130,37 @@ def free_slots(rig):
 def retry(rig):
     all_tasks(rig, TaskState.FAILED)
     yield
-    assert control.retry(rig.store, Selection(), ME).total == N
+    assert verbs.retry(rig.store, Selection(), ME).total == N
 
 
 def cancel(rig):
     yield
-    assert control.cancel(rig.store, Selection(), ME).total == 2 * N
+    assert verbs.cancel(rig.store, Selection(), ME).total == 2 * N
 
 
 def hold(rig):
     yield
-    assert control.hold(rig.store, Selection(), ME).total == 2 * N
-    assert control.release(rig.store, Selection(), ME).total == 2 * N
+    assert verbs.hold(rig.store, Selection(), ME).total == 2 * N
+    assert verbs.release(rig.store, Selection(), ME).total == 2 * N
 
 
 def rerun(rig):
     all_tasks(rig, TaskState.DONE)
     yield
-    assert control.rerun(rig.store, Selection(steps=("one",)), ME).total >= N
+    assert verbs.rerun(rig.store, Selection(steps=("one",)), ME).total >= N
 
 
 def fold_all(rig):
-    control.cancel(rig.store, Selection(), ME)
+    verbs.cancel(rig.store, Selection(), ME)
     yield
-    assert fold.fold(rig.store)
+    assert journal_fold.fold(rig.store)
 
 
 def fold_a_new_step(rig):
     three = Step(name="three", action=Run(text="true"))
     rig.apply(Pipeline(name="line", folder="/project", steps=(*STEPS, three)))
     yield
-    assert fold.fold(rig.store)
+    assert journal_fold.fold(rig.store)
 
 
 def reorder(rig):
@@ -168,17 +168,17 @@ def reorder(rig):
     with rig.store.writing() as one:
         one.execute(tables.task.update().values(okey=1 << 40))
     yield
-    ordering.look_after(rig.store, refresh_s=60, at_once=True)
+    reordering.look_after(rig.store, refresh_s=60, at_once=True)
 
 
 def begin_elsewhere(rig):
     yield
-    gone.begin_again_elsewhere(rig.store)
+    lost_hosts.begin_again_elsewhere(rig.store)
 
 
 def forget(rig):
-    control.cancel(rig.store, Selection(), ME)
-    fold.fold(rig.store)
+    verbs.cancel(rig.store, Selection(), ME)
+    journal_fold.fold(rig.store)
     yield
     kept = Retention(items={"cancelled": 0.0}, journal=0.0)
     assert prune.prune(rig.store, kept).items == N
@@ -216,7 +216,7 @@ def test_who_waits_to_write_gets_in_between_the_transactions_of_a_long_verb(rig)
         begun.set()
         while not over.is_set():
             began = len(passed)
-            fleet.renew(rig.store, worker, lease_s=60)
+            workers.renew(rig.store, worker, lease_s=60)
             waits.append(len(passed) - began)
 
     passed = []
@@ -252,7 +252,7 @@ def test_only_what_a_power_cut_must_not_undo_waits_for_the_disk(many):
     assert level() == normal, "the worker ends with its host"
     many.end(task)
     assert level() == full, "an end is told to people"
-    fold.fold(many.store)
+    journal_fold.fold(many.store)
     assert level() == normal, "it can be done again"
     many.push("more")
     assert level() == full, "durable when it returns"

@@ -9,10 +9,10 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import catalog
 from stoker.store.arrivals import register
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.holdings import temporary
-from stoker.store.orders import control, versions
-from stoker.store.reports import attempts, failures, reports
+from stoker.store.orders import verbs, versions
+from stoker.store.reports import attempts, failures, lists
 from store.rig import ME
 
 
@@ -24,20 +24,20 @@ def line(rig, pipeline):
 
 
 def test_held_tasks_are_not_claimed_until_released(line):
-    done = control.hold(line.store, line.select(keys=("a",)), ME)
+    done = verbs.hold(line.store, line.select(keys=("a",)), ME)
     assert done.changed == {"hold": 3}
     assert sorted(task.key for task in line.claim(line.worker(), 9)) == ["b", "c"]
-    done = control.release(line.store, line.select(keys=("a",)), ME)
+    done = verbs.release(line.store, line.select(keys=("a",)), ME)
     assert done.changed == {"release": 1, "release_blocked": 2}
     assert [task.key for task in line.claim(line.worker(host="x"), 9)] == ["a"]
     line.check()
 
 
 def test_a_held_successor_counts_its_predecessors_down(line):
-    control.hold(line.store, line.select(keys=("a",), steps=("two",)), ME)
+    verbs.hold(line.store, line.select(keys=("a",), steps=("two",)), ME)
     line.work(line.worker())
     assert line.states()["a", "two"] == "held"
-    done = control.release(line.store, line.select(), ME)
+    done = verbs.release(line.store, line.select(), ME)
     assert done.changed == {"release": 1}
     line.work(line.worker())
     assert set(line.states().values()) == {"done"}
@@ -45,7 +45,7 @@ def test_a_held_successor_counts_its_predecessors_down(line):
 
 
 def test_cancelled_tasks_are_not_claimed(line):
-    done = control.cancel(line.store, line.select(keys=("[ab]",)), ME)
+    done = verbs.cancel(line.store, line.select(keys=("[ab]",)), ME)
     assert done.changed == {"cancel": 6}
     assert [task.key for task in line.claim(line.worker(), 9)] == ["c"]
     assert line.counts()[1] == {"cancelled": 2, "running": 1}
@@ -55,10 +55,10 @@ def test_cancelled_tasks_are_not_claimed(line):
 def test_cancelling_what_runs_asks_its_worker(line):
     worker = line.worker()
     (task,) = line.claim(worker)
-    done = control.cancel(line.store, line.select(keys=(task.key,), steps=("one",)), ME)
+    done = verbs.cancel(line.store, line.select(keys=(task.key,), steps=("one",)), ME)
     assert done.changed == {"stop": 1}
     assert line.states()[task.key, "one"] == "running"
-    assert fleet.renew(line.store, worker, lease_s=9).cancel == {task.attempt}
+    assert workers.renew(line.store, worker, lease_s=9).cancel == {task.attempt}
     assert line.end(task, AttemptState.CANCELLED)
     assert line.states()[task.key, "one"] == "cancelled"
     line.check()
@@ -66,7 +66,7 @@ def test_cancelling_what_runs_asks_its_worker(line):
 
 def test_rehearsing_changes_nothing(line):
     before = line.states()
-    for verb in (control.hold, control.cancel, control.rerun, control.retry):
+    for verb in (verbs.hold, verbs.cancel, verbs.rerun, verbs.retry):
         verb(line.store, line.select(), ME, dry_run=True)
     assert line.states() == before
     line.check()
@@ -79,7 +79,7 @@ def test_retry_gives_a_fresh_allowance(rig, pipeline):
     for _ in range(2):
         (task,) = rig.claim(worker)
         rig.end(task, AttemptState.FAILED, cause="no license", reason="no license at 3")
-    assert control.retry(rig.store, rig.select(match="LICENSE"), ME).changed == {"retry": 1}
+    assert verbs.retry(rig.store, rig.select(match="LICENSE"), ME).changed == {"retry": 1}
     (task,) = rig.claim(worker)
     assert (task.number, task.tries) == (3, 0)
     rig.check()
@@ -90,7 +90,7 @@ def test_retry_by_match_leaves_other_causes(rig, pipeline):
     rig.push("a", "b")
     for task, cause in zip(rig.claim(rig.worker(), 2), ("disk full", "bad header"), strict=True):
         rig.end(task, AttemptState.FAILED, cause=cause)
-    control.retry(rig.store, rig.select(match="header"), ME)
+    verbs.retry(rig.store, rig.select(match="header"), ME)
     assert rig.states() == {("a", "one"): "failed", ("b", "one"): "ready"}
 
 
@@ -103,17 +103,17 @@ def test_retry_of_one_cause_leaves_those_that_contain_it(rig, pipeline):
     for row in failures.failures(rig.store, rig.select()):
         assert row.n == 1
         only = rig.select(cause=row.cause)
-        assert control.retry(rig.store, only, ME, dry_run=True).examples == [
+        assert verbs.retry(rig.store, only, ME, dry_run=True).examples == [
             f"line: {row.examples[0]}: one"
         ]
-    control.retry(rig.store, rig.select(cause="disk full"), ME)
+    verbs.retry(rig.store, rig.select(cause="disk full"), ME)
     assert rig.states() == {("a", "one"): "ready", ("b", "one"): "failed", ("c", "one"): "failed"}
 
 
 def test_rerun_does_anew_what_follows(line):
     worker = line.worker()
     line.work(worker)
-    done = control.rerun(line.store, line.select(keys=("a",), steps=("two",)), ME)
+    done = verbs.rerun(line.store, line.select(keys=("a",), steps=("two",)), ME)
     assert done.changed == {"rerun": 1, "block": 1}
     states = line.states()
     assert (states["a", "one"], states["a", "two"], states["a", "three"]) == (
@@ -130,7 +130,7 @@ def test_rerun_fences_off_a_running_follower(line):
     (one, *_) = line.claim(worker, 1)
     line.end(one)
     two = next(task for task in line.claim(worker, 9) if task.step == "two")
-    control.rerun(line.store, line.select(keys=(one.key,), steps=("one",)), ME)
+    verbs.rerun(line.store, line.select(keys=(one.key,), steps=("one",)), ME)
     assert line.states()[one.key, "two"] == "blocked"
     assert not line.end(two)
     line.work(worker)
@@ -140,16 +140,16 @@ def test_rerun_fences_off_a_running_follower(line):
 def test_rerun_leaves_a_selected_running_task(line):
     worker = line.worker()
     line.claim(worker)
-    done = control.rerun(line.store, line.select(keys=("a",), steps=("one",)), ME)
+    done = verbs.rerun(line.store, line.select(keys=("a",), steps=("one",)), ME)
     assert done.left == {"running": 1}
     assert done.total == 0
     line.check()
 
 
 def test_rerun_counts_a_selected_blocked_task_as_left(line):
-    done = control.rerun(line.store, line.select(keys=("a",), steps=("two",)), ME)
+    done = verbs.rerun(line.store, line.select(keys=("a",), steps=("two",)), ME)
     assert (done.changed, done.left) == ({}, {"blocked": 1})
-    done = control.rerun(line.store, line.select(keys=("a",)), ME)
+    done = verbs.rerun(line.store, line.select(keys=("a",)), ME)
     assert (done.changed, done.left) == ({"rerun": 1}, {"blocked": 2})
     line.check()
 
@@ -158,24 +158,24 @@ def test_a_condition_decides_on_what_is_no_utf_8(line):
     odd = NewItem(key="odd", path="/data/\udcff", params={"name": "x\udcff"})
     register.register(line.store, "line", [odd])
     where = "has(params.name) && params.name.startsWith('x')"
-    done = control.hold(line.store, line.select(steps=("one",), where=where), ME)
+    done = verbs.hold(line.store, line.select(steps=("one",), where=where), ME)
     assert done.examples == ["line: odd: one"]
 
 
 def test_selection_by_range_state_and_condition(line):
     register.register(line.store, "line", [NewItem(key="d", path="/d", params={"gain": 3})])
     select = line.select
-    assert control.hold(line.store, select(from_key="b", to_key="c"), ME).total == 6
-    assert control.release(line.store, select(states=("held",), keys=("b",)), ME).total == 3
-    assert control.hold(line.store, select(where="params.gain > 2"), ME).total == 3
+    assert verbs.hold(line.store, select(from_key="b", to_key="c"), ME).total == 6
+    assert verbs.release(line.store, select(states=("held",), keys=("b",)), ME).total == 3
+    assert verbs.hold(line.store, select(where="params.gain > 2"), ME).total == 3
     line.check()
 
 
 def test_selecting_what_is_not_there_is_told(line):
     with pytest.raises(NotFound, match="did you mean `three`"):
-        control.hold(line.store, line.select(steps=("thre",)), ME)
+        verbs.hold(line.store, line.select(steps=("thre",)), ME)
     with pytest.raises(UserError, match="the states are"):
-        control.hold(line.store, line.select(states=("redy",)), ME)
+        verbs.hold(line.store, line.select(states=("redy",)), ME)
 
 
 def test_a_key_of_two_pipelines_is_refused(line):
@@ -183,8 +183,8 @@ def test_a_key_of_two_pipelines_is_refused(line):
     line.apply(other)
     line.push("a", pipeline="other")
     with pytest.raises(UserError, match="`line` and of `other`"):
-        control.hold(line.store, line.select(keys=("a",)), ME)
-    assert control.hold(line.store, line.select(keys=("a",), pipeline="other"), ME).total == 1
+        verbs.hold(line.store, line.select(keys=("a",)), ME)
+    assert verbs.hold(line.store, line.select(keys=("a",), pipeline="other"), ME).total == 1
 
 
 def test_changed_content_is_done_anew(line):
@@ -244,10 +244,10 @@ def test_a_changed_command_outdates_done_tasks_only(line, pipeline):
         Step(name="three", after=("two",), action=Run(text="true")),
     )
     assert line.apply(pipeline(*steps)).bodies_changed == ("two",)
-    done = control.rerun(line.store, line.select(), ME, outdated=True)
+    done = verbs.rerun(line.store, line.select(), ME, outdated=True)
     assert done.changed == {"rerun": 3, "block": 3}
     line.work(worker)
-    assert control.rerun(line.store, line.select(), ME, outdated=True).total == 0
+    assert verbs.rerun(line.store, line.select(), ME, outdated=True).total == 0
     line.check()
 
 
@@ -261,7 +261,7 @@ def test_an_attempt_counts_for_the_version_of_its_claim(line, pipeline):
     line.apply(pipeline(*steps))
     for task in tasks:
         line.end(task)
-    assert control.rerun(line.store, line.select(), ME, outdated=True, dry_run=True).total == 6
+    assert verbs.rerun(line.store, line.select(), ME, outdated=True, dry_run=True).total == 6
     line.check()
 
 
@@ -324,7 +324,7 @@ def test_what_is_needed_again_while_it_is_looked_at_is_kept(kept):
     rig.work(worker)
 
     def look(_path, _content):
-        control.rerun(rig.store, rig.select(steps=("three",)), ME)
+        verbs.rerun(rig.store, rig.select(steps=("three",)), ME)
         return lambda: pytest.fail("somebody needs it")
 
     assert temporary.expire(rig.store, look) == 0
@@ -334,7 +334,7 @@ def test_rerunning_what_needs_a_deleted_output_makes_it_anew(kept):
     rig, worker = kept
     rig.work(worker)
     temporary.expire(rig.store, lambda _path, _content: lambda: None)
-    done = control.rerun(rig.store, rig.select(steps=("three",)), ME)
+    done = verbs.rerun(rig.store, rig.select(steps=("three",)), ME)
     assert done.changed == {"rerun": 1, "block": 2}
     assert rig.work(worker)[0] == ("a", "one")
     rig.check()
@@ -360,16 +360,16 @@ def test_a_condition_speaks_of_what_the_steps_wrote(line):
     for n, task in enumerate(line.claim(worker, 3)):
         line.end(task, values={"n": n})
     selection = line.select(where="values.one.n >= 1")
-    assert [row.item for row in reports.items(line.store, selection)] == ["b", "c"]
-    assert len(list(reports.tasks(line.store, selection))) == 6
-    assert control.hold(line.store, selection, ME).changed == {"hold": 4}
+    assert [row.item for row in lists.items(line.store, selection)] == ["b", "c"]
+    assert len(list(lists.tasks(line.store, selection))) == 6
+    assert verbs.hold(line.store, selection, ME).changed == {"hold": 4}
     assert [row.item for row in attempts.attempts(line.store, selection)] == ["b", "c"]
 
 
 def test_a_condition_that_is_none_is_told(line):
     for text, word in (("values.one.n >", "no condition"), ("parms.x == 1", "`parms`")):
         with pytest.raises(UserError, match=word):
-            control.hold(line.store, line.select(where=text), ME)
+            verbs.hold(line.store, line.select(where=text), ME)
 
 
 def test_what_a_rehearsal_saw_of_a_version_is_forgotten(rig):

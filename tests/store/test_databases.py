@@ -14,7 +14,7 @@ from stoker.model.pipeline import OnChange, Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import fold, tables, unit
+from stoker.store import journal_fold, tables, unit
 from stoker.store.apply import Move, move
 from stoker.store.arrivals import register
 from stoker.store.claims import choose
@@ -24,7 +24,7 @@ from stoker.store.dialects.constructs import regular_expression
 from stoker.store.ends import finish
 from stoker.store.holdings import pools, publications
 from stoker.store.journal import Entry, append
-from stoker.store.orders import control, versions
+from stoker.store.orders import verbs, versions
 from store.rig import ME, Rig, wanted
 
 DO = Run(text="x")
@@ -74,9 +74,9 @@ def test_the_fold_numbers_rows_in_the_order_of_commits(rig, second):
         append(early, entries[0])
         with second.store.writing() as late:
             append(late, entries[1])
-        fold.fold(second.store)
+        journal_fold.fold(second.store)
         assert numbered(second) == ["late"], "the row that is not committed yet has no number"
-    fold.fold(second.store)
+    journal_fold.fold(second.store)
     assert numbered(second) == ["late", "early"], "a reader behind the first number misses nothing"
 
 
@@ -314,9 +314,9 @@ def test_a_key_of_a_thousand_bytes_is_kept_and_compared_bytewise(rig, pipeline):
     long = "ü" * 500
     rig.push(long, "a", "A", "a ", "ä", "🜚")
     assert len(rig.states()) == 6
-    states = control.hold(rig.store, rig.select(keys=("a",)), ME)
+    states = verbs.hold(rig.store, rig.select(keys=("a",)), ME)
     assert states.changed == {"hold": 1}
-    done = control.hold(rig.store, rig.select(from_key="b", to_key="ÿ"), ME)
+    done = verbs.hold(rig.store, rig.select(from_key="b", to_key="ÿ"), ME)
     assert done.changed == {"hold": 2}, "ü… and ä lie between, by their bytes"
 
 
@@ -362,7 +362,7 @@ def test_a_command_connects_once(url, store):
     event.listen(Engine, "connect", count)
     try:
         other = open_store(url, create=False)
-        fold.fold(other)
+        journal_fold.fold(other)
         other.close()
     finally:
         event.remove(Engine, "connect", count)
@@ -447,7 +447,7 @@ def test_a_step_that_was_ended_meanwhile_is_seen_by_the_next(rig, second, pipeli
     rig.push("a")
     (task,) = rig.claim(rig.worker())
     with at_once(
-        lambda: control.rerun(second.store, second.select(), ME),
+        lambda: verbs.rerun(second.store, second.select(), ME),
         lambda: finish.finish(rig.store, [rig.result(task)]),
         lambda: versions.apply_version(
             second.store, pipeline(Step(name="one", action=Run(text="y"))), host="h", path="/f"

@@ -15,14 +15,21 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Pool
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.states import AttemptState
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.arrivals import register
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.ends import finish
-from stoker.store.forecasts import busy, estimates, ordering, remaining, sample, totals
+from stoker.store.forecasts import (
+    by_totals,
+    estimates,
+    open_work,
+    ready_sample,
+    reordering,
+    utilisation,
+)
 from stoker.store.holdings import pools
-from stoker.store.orders import control
-from stoker.store.reports import reports, story
+from stoker.store.orders import verbs
+from stoker.store.reports import lists, story
 from store.rig import ME
 
 SECOND = 1_000_000
@@ -49,8 +56,8 @@ def took(rig, task, seconds, state=AttemptState.SUCCEEDED, **more):
 
 
 def look(rig):
-    fold.fold(rig.store)
-    ordering.look_after(rig.store, refresh_s=60, at_once=True)
+    journal_fold.fold(rig.store)
+    reordering.look_after(rig.store, refresh_s=60, at_once=True)
 
 
 def ranks(rig):
@@ -68,7 +75,7 @@ def book(rig):
 
 
 def expected(rig):
-    return {(one.item, one.step): one.expected_s for one in reports.tasks(rig.store, Selection())}
+    return {(one.item, one.step): one.expected_s for one in lists.tasks(rig.store, Selection())}
 
 
 def test_without_history_the_largest_goes_first_and_nothing_is_expected(rig, pipeline):
@@ -107,7 +114,7 @@ def test_what_was_learned_is_expected_of_ready_new_and_unblocked_tasks(rig, pipe
     assert found["new", "a"] == pytest.approx(100, rel=0.05)
     assert found["new", "b"] == pytest.approx(20, rel=0.05)
     assert ranks(rig)["new", "a"] == pytest.approx(120, rel=0.05)
-    control.rerun(rig.store, Selection(keys=("x",)), ME)
+    verbs.rerun(rig.store, Selection(keys=("x",)), ME)
     for task in rig.claim(worker, limit=1):
         took(rig, task, 100)
     assert ranks(rig)[task.key, "b"] == pytest.approx(20, rel=0.05)
@@ -129,15 +136,15 @@ def test_ready_tasks_are_reordered_by_what_the_steps_turned_out_to_take(rig, pip
 
 
 def test_the_sweep_goes_on_where_it_stopped(rig, pipeline, monkeypatch):
-    monkeypatch.setattr(ordering, "BATCH", 2)
+    monkeypatch.setattr(reordering, "BATCH", 2)
     rig.apply(pipeline(a=()))
     push(rig, **{f"k{n}": 1_000 for n in range(9)})
     took(rig, rig.claim(rig.worker())[0], 500)
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     while estimates.learn(rig.store):
         pass
     for _ in range(5):  # a call without time does one batch
-        ordering.refresh(rig.store, limit_s=0)
+        reordering.refresh(rig.store, limit_s=0)
     assert min(one for key, one in ranks(rig).items() if key[0] != "k0") > 400
 
 
@@ -199,8 +206,8 @@ def test_each_end_is_learned_once_and_a_look_too_soon_is_none(rig, pipeline):
     look(rig)
     assert [found.n for found in book(rig).fits.values()] == [2]
     took(rig, rig.claim(rig.worker())[0], 2)
-    fold.fold(rig.store)
-    ordering.look_after(rig.store)  # somebody has just done it
+    journal_fold.fold(rig.store)
+    reordering.look_after(rig.store)  # somebody has just done it
     assert [found.n for found in book(rig).fits.values()] == [2]
 
 
@@ -214,7 +221,7 @@ def test_the_sample_stays_small_and_keeps_some_of_the_old():
 
 @pytest.mark.parametrize("exact", [1_500, 1])
 def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatch, exact):
-    monkeypatch.setattr(remaining, "EXACT", exact)
+    monkeypatch.setattr(open_work, "EXACT", exact)
     rig.apply(pipeline(a=(), b=("a",)))
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(20)})
     worker = rig.worker(slots=2)
@@ -222,14 +229,14 @@ def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatc
         for task in rig.claim(worker, limit=4):
             took(rig, task, 10)
     look(rig)
-    whole = reports.status(rig.store).pipelines["line"]
+    whole = lists.status(rig.store).pipelines["line"]
     left = sum(whole.tasks[word] for word in ("ready", "blocked", "running"))
     assert whole.eta_s == pytest.approx(left * 10 / 2, rel=0.5)
-    keys = {one.item for one in reports.items(rig.store, Selection()) if one.state != "done"}
+    keys = {one.item for one in lists.items(rig.store, Selection()) if one.state != "done"}
     ends = [story.story(rig.store, key) for key in sorted(keys)]
     assert all(0 < one.eta_s <= 1.3 * whole.eta_s for one in ends)
     assert all(one.eta_interval_s[0] <= one.eta_s <= one.eta_interval_s[1] for one in ends)
-    done = next(one.item for one in reports.items(rig.store, Selection(states=("done",))))
+    done = next(one.item for one in lists.items(rig.store, Selection(states=("done",))))
     assert story.story(rig.store, done).eta_s is None
 
 
@@ -240,18 +247,18 @@ def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatc
     ids=["one_for_all", "one_of_each_host"],
 )
 def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_once):
-    monkeypatch.setattr(remaining, "EXACT", exact)
+    monkeypatch.setattr(open_work, "EXACT", exact)
     pools.set_pools(rig.store, [Pool(name="ram", **pool)])
     rig.apply(of_pool("ram"))
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(20)})
     gone = rig.worker(host="gone")
     worker, _ = rig.worker(host="one"), rig.worker(host="other")
-    fleet.retire(rig.store, gone)
+    workers.retire(rig.store, gone)
     for _ in range(4):
         for task in rig.claim(worker, limit=4):
             took(rig, task, 10)
     look(rig)
-    whole = reports.status(rig.store).pipelines["line"]
+    whole = lists.status(rig.store).pipelines["line"]
     assert whole.tasks["ready"] == 16
     assert whole.eta_s == pytest.approx(16 * 10 / at_once, rel=0.2)
 
@@ -263,7 +270,7 @@ def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_onc
     ids=["neither", "memory", "tags"],
 )
 def test_the_end_in_sight_counts_memory_and_tags(rig, monkeypatch, exact, more, at_once):
-    monkeypatch.setattr(remaining, "EXACT", exact)
+    monkeypatch.setattr(open_work, "EXACT", exact)
     step = Step(name="a", action=Run(text="true"), **more)
     rig.apply(Pipeline(name="line", folder="/data", steps=(step,)))
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(36)})
@@ -272,14 +279,14 @@ def test_the_end_in_sight_counts_memory_and_tags(rig, monkeypatch, exact, more, 
         for task in rig.claim(worker):
             took(rig, task, 10)
     look(rig)
-    whole = reports.status(rig.store).pipelines["line"]
+    whole = lists.status(rig.store).pipelines["line"]
     assert whole.tasks["ready"] == 32
     assert whole.eta_s == pytest.approx(32 * 10 / at_once, rel=0.3)
 
 
 @pytest.mark.parametrize("exact", [1_500, 1])
 def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monkeypatch, exact):
-    monkeypatch.setattr(remaining, "EXACT", exact)
+    monkeypatch.setattr(open_work, "EXACT", exact)
     rig.apply(of_pool("tape"))
     rig.apply(of_pool(None, name="other"))
     pools.set_pools(rig.store, [Pool(name="tape", slots=("0",))])
@@ -294,7 +301,7 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
     begin = (local.hour * 60 + local.minute + 600) % 1440  # ten hours from now
     hours = Hours(begin, (begin + 60) % 1440, "UTC")
     pools.set_pools(rig.store, [Pool(name="tape", slots=("0",), hours=hours)])
-    status = reports.status(rig.store).pipelines
+    status = lists.status(rig.store).pipelines
     assert 9.9 * 3600 < status["line"].eta_s < 10.1 * 3600
     assert status["other"].eta_s < 600
 
@@ -303,7 +310,7 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
 @pytest.mark.parametrize("by", list(ShareBy))
 def test_the_end_in_sight_counts_the_shares(rig, monkeypatch, exact, by):
     """Four tasks of one are not promised for after sixty of another, as they get every second slot."""
-    monkeypatch.setattr(remaining, "EXACT", exact)
+    monkeypatch.setattr(open_work, "EXACT", exact)
     of_user, worker = {"line": "anna", "other": "ben"}, rig.worker(slots=2)
     for name, user in of_user.items():
         rig.apply(of_pool(None, name=name))
@@ -313,33 +320,33 @@ def test_the_end_in_sight_counts_the_shares(rig, monkeypatch, exact, by):
     push_as(rig, "anna", "line", range(4, 64))
     push_as(rig, "ben", "other", range(4, 8))
     look(rig)
-    assert reports.status(rig.store).pipelines["other"].eta_s == pytest.approx(320, rel=0.2)
+    assert lists.status(rig.store).pipelines["other"].eta_s == pytest.approx(320, rel=0.2)
     pools.set_shares(rig.store, Shares(by=by, files=of_user))
-    status = reports.status(rig.store).pipelines
+    status = lists.status(rig.store).pipelines
     assert status["line"].eta_s == pytest.approx(320, rel=0.2)
     assert status["other"].eta_s == pytest.approx(40, rel=0.3)
     assert 0 < story.story(rig.store, "other07").eta_s < 60
 
 
 def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
-    monkeypatch.setattr(remaining, "EXACT", 1)
+    monkeypatch.setattr(open_work, "EXACT", 1)
     rig.apply(pipeline(a=()))
     push(rig, **{f"k{n:03}": 1_000_000 * (1 + n % 9) for n in range(600)})
     worker = rig.worker(slots=2)
     for task in rig.claim(worker, limit=40):
         took(rig, task, 1 + int(task.key[1:]) % 9)
     look(rig)
-    whole = reports.status(rig.store).pipelines["line"].eta_s
-    monkeypatch.setattr(totals, "MANY", 1)
-    monkeypatch.setattr(sample, "PIECE_IDS", 5)
-    monkeypatch.setattr(sample, "ENOUGH", 1)
+    whole = lists.status(rig.store).pipelines["line"].eta_s
+    monkeypatch.setattr(by_totals, "MANY", 1)
+    monkeypatch.setattr(ready_sample, "PIECE_IDS", 5)
+    monkeypatch.setattr(ready_sample, "ENOUGH", 1)
     with rig.store.reading() as unit:
-        looked_at, each = sample.some_ready(unit)
+        looked_at, each = ready_sample.some_ready(unit)
     assert 0 < len(looked_at) < 330
     assert len(looked_at) * each == pytest.approx(560, rel=0.1)
-    assert reports.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
-    monkeypatch.setattr(sample, "ENOUGH", 1_000)  # too few for that
-    assert reports.status(rig.store).pipelines["line"].eta_s == whole
+    assert lists.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
+    monkeypatch.setattr(ready_sample, "ENOUGH", 1_000)  # too few for that
+    assert lists.status(rig.store).pipelines["line"].eta_s == whole
 
 
 def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
@@ -350,15 +357,15 @@ def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
     for task in tasks[:2]:
         took(rig, task, 10)
     look(rig)
-    before = reports.status(rig.store).pipelines["line"].eta_s
+    before = lists.status(rig.store).pipelines["line"].eta_s
     with rig.store.writing() as unit:
         hour_ago = unit.now_us - 3600 * SECOND
         unit.execute(tables.attempt.update().values(claimed_us=hour_ago))
-    in_hand = reports.status(rig.store).pipelines["line"].eta_s
+    in_hand = lists.status(rig.store).pipelines["line"].eta_s
     assert in_hand == pytest.approx(before, rel=0.2), "it has not started"
     with rig.store.writing() as unit:
         unit.execute(tables.attempt.update().values(started_us=hour_ago))
-    assert reports.status(rig.store).pipelines["line"].eta_s > 5 * before
+    assert lists.status(rig.store).pipelines["line"].eta_s > 5 * before
 
 
 def test_of_a_service_only_the_time_between_first_start_and_last_end_counts(rig, pipeline):
@@ -372,11 +379,11 @@ def test_of_a_service_only_the_time_between_first_start_and_last_end_counts(rig,
     first, second, third = rig.claim(worker, limit=3)
     took(rig, first, 10)
     took(rig, second, 20)
-    found = busy.busy_since(rig.store, since_us, while_worked=True)
+    found = utilisation.busy_since(rig.store, since_us, while_worked=True)
     assert found.share == pytest.approx(0.75, abs=0.01)
     assert found.worked_s == pytest.approx(20, abs=0.1)
-    assert busy.busy_since(rig.store, since_us).share < 0.5
-    assert busy.busy_since(rig.store, since_us + 1000 * SECOND, while_worked=True) is None
+    assert utilisation.busy_since(rig.store, since_us).share < 0.5
+    assert utilisation.busy_since(rig.store, since_us + 1000 * SECOND, while_worked=True) is None
     rig.end(third)
 
 

@@ -10,7 +10,7 @@ from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
 from stoker.store.apply import Move, move
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.ends import reap
 from stoker.store.holdings import pools, publications
 from store.rig import wanted
@@ -79,12 +79,12 @@ def test_a_dead_worker_claims_nothing_and_is_told(line):
     reap.reap(line.store)
     with pytest.raises(StaleAttempt):
         line.claim(worker)
-    assert not fleet.renew(line.store, worker, lease_s=10).is_alive
+    assert not workers.renew(line.store, worker, lease_s=10).is_alive
 
 
 def test_a_renewed_lease_is_not_reaped(line):
     worker = line.worker(lease_s=0.001)
-    assert fleet.renew(line.store, worker, lease_s=60).is_alive
+    assert workers.renew(line.store, worker, lease_s=60).is_alive
     assert reap.reap(line.store).workers == 0
 
 
@@ -158,7 +158,7 @@ def test_whoever_runs_beside_a_suspect_is_not_held_to_account(line):
 def test_renewing_tells_what_is_still_the_workers(line):
     worker = line.worker()
     (task,) = line.claim(worker)
-    renewal = fleet.renew(line.store, worker, lease_s=10)
+    renewal = workers.renew(line.store, worker, lease_s=10)
     assert renewal.running == {task.attempt}
     assert renewal.cancel == frozenset()
 
@@ -233,14 +233,13 @@ def test_slots_of_the_dead_come_back(pooled):
 def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
     from stoker.model.item import NewItem
     from stoker.store.arrivals import register
-    from stoker.store.orders import control
 
     worker = pooled.worker()
     first, _second = pooled.claim(worker, 2)
     changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
     assert register.register(pooled.store, "line", [changed]).changed == 1
     assert pooled.claim(worker, 5) == []
-    renewal = fleet.renew(pooled.store, worker, lease_s=10)
+    renewal = workers.renew(pooled.store, worker, lease_s=10)
     assert first.attempt not in renewal.running
     assert not pooled.end(first, AttemptState.CANCELLED)
     assert len(pooled.claim(worker, 5)) == 1
@@ -268,6 +267,6 @@ def test_a_worker_is_gone_once_its_lease_has_run_out_or_it_has_ended(rig):
     """Whose scratch another host's boot left is cleared then, and not before."""
     alive, lapsed, ended = rig.worker(), rig.worker(), rig.worker()
     rig.lapse(lapsed)
-    fleet.retire(rig.store, ended)
-    gone = {worker: fleet.is_gone(rig.store, worker) for worker in (alive, lapsed, ended, 999)}
+    workers.retire(rig.store, ended)
+    gone = {worker: workers.is_gone(rig.store, worker) for worker in (alive, lapsed, ended, 999)}
     assert gone == {alive: False, lapsed: True, ended: True, 999: True}

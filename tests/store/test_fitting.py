@@ -3,10 +3,10 @@
 import pytest
 
 from stoker.model.pipeline import Run, Step
-from stoker.store import fold
-from stoker.store.claims.fitting import Left
+from stoker.store import journal_fold
+from stoker.store.claims.time_left import Left
 from stoker.store.forecasts import estimates
-from stoker.store.reports import reasons
+from stoker.store.reports import why_waiting
 
 LATE, EARLY = 100.0, 10_000.0
 
@@ -17,7 +17,7 @@ def learnt(rig, sizes_and_s):
         rig.push(f"old{n:02}", size_bytes=size)
         (task,) = rig.claim(rig.boss, 1, 4)
         rig.end(task, started_us=task.claimed_us, ended_us=task.claimed_us + int(took_s * 1e6))
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     estimates.catch_up(rig.store, limit_s=5)
     estimates.forget(rig.store)
 
@@ -68,23 +68,23 @@ def test_why_says_that_no_worker_has_the_time(rig, pipeline):
     rig.boss = rig.worker()
     learnt(rig, [(1000, 7200.0)] * 5)
     rig.push("a", size_bytes=1000)
-    from stoker.store.claims import fleet
+    from stoker.store.claims import workers
 
-    fleet.retire(rig.store, rig.boss)
+    workers.retire(rig.store, rig.boss)
     rig.worker(left_s=1800.0, usable_s=1740.0)
-    said = reasons.why(rig.store, "a")
+    said = why_waiting.why(rig.store, "a")
     assert said.kind == "no_time"
     assert "no worker has more than 29 min left, nor had 29 min when it began" in said.text
     assert "give workers more time" in said.do
     rig.worker(left_s=1e6, usable_s=1e6)
-    assert reasons.why(rig.store, "a").kind == "next"
+    assert why_waiting.why(rig.store, "a").kind == "next"
 
 
 def test_why_says_that_the_unknown_waits_for_a_fresh_worker(rig, pipeline):
     rig.apply(pipeline(Step(name="s", action=Run(text="true"))))
     rig.push("a")
     worker = rig.worker(left_s=3600.0, usable_s=3600.0)
-    assert reasons.why(rig.store, "a").kind == "next"
+    assert why_waiting.why(rig.store, "a").kind == "next"
     from sqlalchemy import update
 
     from stoker.store import tables
@@ -94,5 +94,5 @@ def test_why_says_that_the_unknown_waits_for_a_fresh_worker(rig, pipeline):
         unit.execute(
             update(tables.worker).where(tables.worker.c.id == worker).values(started_us=before)
         )
-    said = reasons.why(rig.store, "a")
+    said = why_waiting.why(rig.store, "a")
     assert (said.kind, "not known yet" in said.text) == ("no_time", True)

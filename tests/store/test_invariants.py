@@ -6,7 +6,7 @@ from sqlalchemy import delete, insert, select, update
 from stoker.model.settings import Pool
 from stoker.model.states import TaskState
 from stoker.model.task import Published
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.database import invariants
 from stoker.store.holdings import pools, publications
 from stoker.store.journal import Entry, append
@@ -34,7 +34,7 @@ def busy(rig, pipeline):
     rig.end(c, rig.result(c).state.FAILED)
     with rig.store.writing() as unit:
         unit.execute(update(tables.slot).values(attempt=b.attempt))
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     return rig
 
 
@@ -61,7 +61,7 @@ def test_a_store_at_work_is_as_it_must_be(busy):
 
 
 def test_what_is_not_counted_yet_is_no_violation(busy, monkeypatch):
-    monkeypatch.setattr(invariants.fold, "fold", lambda *_, **__: None)
+    monkeypatch.setattr(invariants.journal_fold, "fold", lambda *_, **__: None)
     busy.push("d", "e")
     (task,) = busy.claim(busy.worker())
     busy.end(task)

@@ -6,8 +6,8 @@ from stoker.model.pipeline import Output, Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.task import Published
 from stoker.store.holdings import pools
-from stoker.store.orders import control
-from stoker.store.reports import reasons, reports
+from stoker.store.orders import verbs
+from stoker.store.reports import lists, why_waiting
 from store.rig import ME, pairs
 
 
@@ -60,13 +60,13 @@ def test_successors_wait_until_the_predecessor_is_done_again(moved):
     assert work(rig, worker) == [("k", "c"), ("m", "c")]
     states = {key: state for key, state in rig.states().items() if key[1] == "b"}
     assert set(states.values()) == {"blocked"}
-    why = reasons.why(rig.store, "k", step="b")
+    why = why_waiting.why(rig.store, "k", step="b")
     assert why.kind == "lacks_output"
     assert why.text == "step `a` was done by an older version, without its output `y`"
     assert "rerun --outdated" in why.do
     assert not pools.slots(rig.store)[0].item, "its slot is free"
     rig.check()
-    control.rerun(rig.store, rig.select(), ME, outdated=True)
+    verbs.rerun(rig.store, rig.select(), ME, outdated=True)
     assert work(rig, worker) == [(key, step) for key in "km" for step in "abc"]
     assert set(rig.states().values()) == {"done"}
     rig.check()
@@ -84,9 +84,9 @@ def test_another_version_that_reads_what_is_there_lets_them_go(moved):
 def test_a_person_may_hold_and_release_them(moved):
     rig, worker = moved
     work(rig, worker)
-    control.hold(rig.store, rig.select(keys=("k",), steps=("b",)), ME)
+    verbs.hold(rig.store, rig.select(keys=("k",), steps=("b",)), ME)
     rig.check()
-    control.release(rig.store, rig.select(keys=("k",), steps=("b",)), ME)
+    verbs.release(rig.store, rig.select(keys=("k",), steps=("b",)), ME)
     assert rig.states()["k", "b"] == "ready"
     assert rig.claim(worker, 8, cpus=8) == []
     assert rig.states()["k", "b"] == "blocked"
@@ -114,4 +114,4 @@ def test_a_renamed_step_has_the_outputs_that_it_had(rig):
     reads = Step(name="b", action=Run(text="plot {in.z.x}"), after=("z",), pools=second.pools)
     rig.apply(Pipeline(name="line", folder="/project", steps=(renamed, reads)))
     assert work(rig, worker) == [("k", "b")]
-    assert reports.status(rig.store).pipelines["line"].outdated == 0
+    assert lists.status(rig.store).pipelines["line"].outdated == 0

@@ -8,7 +8,7 @@ from stoker.model.pipeline import Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store.arrivals import register
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.store.ends import finish, reap
 from store.rig import pairs, wait_us
 
@@ -136,7 +136,7 @@ def test_a_retry_waits_for_its_back_off(rig, pipeline):
     rig.end(task, AttemptState.FAILED)
     assert rig.claim(worker) == []
     assert claim.anything_left(rig.store).waiting
-    due = fleet.next_due_us(rig.store)
+    due = workers.next_due_us(rig.store)
     assert due is not None
     rig.check()
     wait_us(rig.store, due)

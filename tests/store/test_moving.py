@@ -12,7 +12,7 @@ from stoker.store.arrivals import register
 from stoker.store.database import invariants
 from stoker.store.holdings import publications
 from stoker.store.orders import versions
-from stoker.store.reports import attempts, reports
+from stoker.store.reports import attempts, lists
 from store.rig import wanted
 
 
@@ -41,7 +41,7 @@ def take(rig, *paths, key=os.path.basename):
 
 
 def paths(rig):
-    return {row.item: row.path for row in reports.items(rig.store, rig.select())}
+    return {row.item: row.path for row in lists.items(rig.store, rig.select())}
 
 
 def test_the_same_file_in_another_folder_is_the_same_pipeline(rig, line, tmp_path):

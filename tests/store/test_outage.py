@@ -13,7 +13,6 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
-from stoker.store.claims import fleet
 from stoker.store.database.connect import open_store
 from stoker.store.ends import reap
 from stoker.store.holdings import pools
@@ -31,7 +30,7 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Result
 from stoker.store.claims import claim
 from stoker.store.ends import finish
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.ends import reap
 from stoker.store.database.connect import open_store
 
@@ -43,7 +42,7 @@ def patiently(verb, *args, **more):
             time.sleep(0.05)
 
 def enlist():
-    return patiently(fleet.enlist, store, host=sys.argv[2], name=sys.argv[2], pid=1, slots=4,
+    return patiently(workers.enlist, store, host=sys.argv[2], name=sys.argv[2], pid=1, slots=4,
         cpus=4, memory_bytes=1 << 30, scratch="/s", boot_id="b", lease_s=600)
 
 store = patiently(open_store, sys.argv[1])
@@ -59,7 +58,7 @@ while not patiently(claim.anything_left, store).is_nothing:
         time.sleep(0.01)
     patiently(finish.finish, store, [Result(attempt=task.attempt, task_id=task.task_id,
         state=AttemptState.SUCCEEDED, verdict=Verdict.DONE, exit_code=0) for task in tasks])
-patiently(fleet.retire, store, me)
+patiently(workers.retire, store, me)
 store.close()
 """
 
@@ -149,7 +148,7 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
         held = select(tables.slot.c.name).where(tables.slot.c.attempt.is_not(None))
         assert unit.execute(held).fetchall() == []
     rig.check()
-    assert fleet.next_due_us(rig.store) is None
+    assert workers.next_due_us(rig.store) is None
 
 
 def wait_until_done(rig, n):

@@ -13,7 +13,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import tables
 from stoker.store.arrivals.register import register
-from stoker.store.arrivals.repaired import failed_items, take_repaired
+from stoker.store.arrivals.repaired_files import failed_items, take_repaired
 from stoker.store.ends import finish
 
 S = 1_000_000  # microseconds

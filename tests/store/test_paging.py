@@ -10,15 +10,15 @@ from sqlalchemy import event
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import paging, picking, selection, tables
+from stoker.store.actor import Who
 from stoker.store.ends import finish
-from stoker.store.forecasts import sample
-from stoker.store.orders import control
-from stoker.store.reports import attempts, reports
-from stoker.store.who import Who
+from stoker.store.forecasts import ready_sample
+from stoker.store.orders import verbs
+from stoker.store.reports import attempts, lists
 
 ME = Who("tester")
 ALL = Selection()
-TASKS, ITEMS, ATTEMPTS = reports.tasks, reports.items, attempts.attempts
+TASKS, ITEMS, ATTEMPTS = lists.tasks, lists.items, attempts.attempts
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def busy(rig, pipeline):
     for number, task in enumerate(rig.claim(worker, limit=24, cpus=64)):
         if state := (*ends, None)[number % 4]:
             rig.end(task, state, reason="a reason" if number % 3 else "another", cause="c")
-    control.hold(rig.store, Selection(pipeline="line", keys=("k1[5-9]",)), ME)
-    control.cancel(rig.store, Selection(pipeline="other", keys=("k19",)), ME)
+    verbs.hold(rig.store, Selection(pipeline="line", keys=("k1[5-9]",)), ME)
+    verbs.cancel(rig.store, Selection(pipeline="other", keys=("k19",)), ME)
     return rig
 
 
@@ -230,9 +230,9 @@ def test_some_of_many_tasks_are_found_by_their_ids(busy):
     """Not in the index of lanes, and with no look through all for the first and the last of them."""
     seen = []
     with busy.store.reading() as unit, listening(busy.store.engine, seen):
-        sample.some_ready(unit)
+        ready_sample.some_ready(unit)
     assert len(seen) == 2
-    piece = sample._READY.arguments(busy.store, {"first": 1, "last": 5})
+    piece = ready_sample._READY.arguments(busy.store, {"first": 1, "last": 5})
     for text, values in (*seen, piece):
         steps = plan(busy.store, text, values)
         assert not [one for one in steps if reads_all(one) or "task_lane" in one], steps

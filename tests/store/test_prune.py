@@ -11,16 +11,16 @@ from stoker.model.pipeline import Verdict
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
-from stoker.store import fold, tables, unit
+from stoker.store import journal_fold, tables, unit
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff
 from stoker.store.ends import finish
 from stoker.store.holdings import publications
-from stoker.store.orders import control
-from stoker.store.reports import reports
+from stoker.store.orders import verbs
+from stoker.store.reports import lists
 from stoker.store.reports.attempts import attempts, streams_of
-from stoker.store.retention import forget, prune, waste
+from stoker.store.retention import deleted_logs, forget, prune
 from store.rig import ME, Rig, wanted
 
 A, J = tables.attempt, tables.journal
@@ -55,8 +55,8 @@ def tried(rig, pipeline, tmp_path):
 
 
 def rerun(rig):
-    control.rerun(rig.store, rig.select(keys=("a",)), ME)
-    control.retry(rig.store, rig.select(keys=("b",)), ME)
+    verbs.rerun(rig.store, rig.select(keys=("a",)), ME)
+    verbs.retry(rig.store, rig.select(keys=("b",)), ME)
 
 
 def of(rig):
@@ -118,7 +118,7 @@ def test_a_log_on_another_host_is_deleted_there(tried, url, tmp_path):
     (tmp_path / "not-seen-from-here").rename(far)
     there = open_store(url)
     there.host = "host"
-    assert [None for _ in waste.remove(there, prune.Pruned())]
+    assert [None for _ in deleted_logs.remove(there, prune.Pruned())]
     assert not far.exists()
     with there.reading() as one:
         assert one.execute(select(tables.waste)).all() == []
@@ -126,7 +126,7 @@ def test_a_log_on_another_host_is_deleted_there(tried, url, tmp_path):
 
 
 def rows_of(rig, key):
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     with rig.store.reading() as one:
         query = select(J.c.event).where(J.c.key == key).order_by(J.c.id)
         return list(one.execute(query).scalars())
@@ -152,7 +152,7 @@ def test_one_row_of_the_journal_tells_of_an_item_what_many_did(tried):
 
 def test_what_a_peer_does_not_have_yet_stays(tried):
     tried.work(tried.worker())
-    fold.fold(tried.store)
+    journal_fold.fold(tried.store)
     with tried.store.writing() as one:
         one.execute(insert(tables.peer).values(name="far", uid="u", acked_seq=4))
     prune.prune(tried.store, Retention(journal=0))
@@ -241,17 +241,17 @@ def mixed(rig, pipeline):
     rig.push("failed", "cancelled")
     for task in rig.claim(worker, 2):
         rig.end(task, AttemptState.FAILED, verdict=Verdict.FAIL, cause="bad", reason="bad line")
-    control.cancel(rig.store, rig.select(keys=("cancelled",)), ME)
+    verbs.cancel(rig.store, rig.select(keys=("cancelled",)), ME)
     rig.push("running")
     assert [task.key for task in rig.claim(worker, 1)] == ["running"]
     rig.push("held", "ready")
-    control.hold(rig.store, rig.select(keys=("held",)), ME)
+    verbs.hold(rig.store, rig.select(keys=("held",)), ME)
     rig.push("quarantined", reason="no file")
     return rig
 
 
 def names(rig):
-    return sorted(row.item for row in reports.items(rig.store, rig.select()))
+    return sorted(row.item for row in lists.items(rig.store, rig.select()))
 
 
 FORGOTTEN = [

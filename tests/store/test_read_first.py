@@ -8,15 +8,15 @@ import pytest
 
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store.arrivals import register
-from stoker.store.changes import NeedsLock
+from stoker.store.brief_waits import if_free
 from stoker.store.database.connect import open_store
 from stoker.store.ends import reap
-from stoker.store.forecasts import ordering
+from stoker.store.forecasts import reordering
 from stoker.store.orders import versions
-from stoker.store.reports import reports
-from stoker.store.unhurried import if_free
+from stoker.store.reports import lists
+from stoker.store.statement_kinds import NeedsLock
 
 LIMIT_S = 5.0  # a writer would wait for 30
 
@@ -54,14 +54,14 @@ def test_verbs_with_nothing_to_change_answer_while_the_store_is_locked(rig, url,
     rig.apply(line)
     rig.push("a", "b")
     (task,) = rig.claim(rig.worker())
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     with locked(url):
         assert not rig.apply(line).is_new
         assert rig.push("a", "b").known == 2
         assert reap.reap(rig.store) == reap.Reaped()
-        assert reports.status(rig.store).pipelines["line"].tasks["running"] == 1
+        assert lists.status(rig.store).pipelines["line"].tasks["running"] == 1
         with if_free(rig.store):
-            ordering.look_after(rig.store, at_once=True)
+            reordering.look_after(rig.store, at_once=True)
     assert rig.push("a", "c").registered == 1
     assert rig.end(task)
     rig.check()

@@ -11,8 +11,8 @@ from stoker.failpoints import hit
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import fold, tables
-from stoker.store.claims import fleet
+from stoker.store import journal_fold, tables
+from stoker.store.claims import workers
 from stoker.store.database import copying, invariants, rebuild, relocate, schema
 from stoker.store.database.connect import bare, open_store
 from stoker.store.holdings import pools
@@ -59,7 +59,7 @@ def old(rig, pipeline):
     assert prune.prune(rig.store, Retention(items={"done": 0})).items == 2
     rig.push("a", "condensed")
     rig.work(first)
-    fleet.retire(rig.store, first)
+    workers.retire(rig.store, first)
     assert prune.prune(rig.store, Retention(journal=0)).condensed
     rig.push(*(f"k{number:03}" for number in range(40)), "ü/🜚", "A")
     worker = rig.worker()
@@ -73,8 +73,8 @@ def old(rig, pipeline):
     other = rig.worker(host="other")
     for task in rig.claim(other, 100):
         rig.end(task)
-    fleet.retire(rig.store, other)
-    fold.fold(rig.store)
+    workers.retire(rig.store, other)
+    journal_fold.fold(rig.store)
     return rig
 
 

@@ -10,9 +10,9 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
-from stoker.store import fold, tables
-from stoker.store.orders import control
-from stoker.store.reports import attempts, repeat, reports, story
+from stoker.store import journal_fold, tables
+from stoker.store.orders import verbs
+from stoker.store.reports import attempts, lists, reproduction, story
 from stoker.store.retention import prune
 from store.rig import ME
 
@@ -46,7 +46,7 @@ def old(rig):
 
 
 def words(rig, pipeline="line"):
-    rows = reports.tasks(rig.store, Selection(pipeline=pipeline))
+    rows = lists.tasks(rig.store, Selection(pipeline=pipeline))
     return {(row.item, row.step): (row.state, row.attempts) for row in rows}
 
 
@@ -58,7 +58,7 @@ def test_a_renamed_step_carries_everything_over_and_nothing_runs_again(old):
     assert (change.tasks_created, change.tasks_cancelled, change.bodies_changed) == ({}, {}, ())
     names = {"filter": "clean", "plot": "plot"}
     assert words(rig) == {(key, names[name]): found for (key, name), found in before.items()}
-    assert reports.status(rig.store).pipelines["line"].outdated == 0
+    assert lists.status(rig.store).pipelines["line"].outdated == 0
     assert rig.end(running), "what was claimed under the old name counts"
     assert sorted(task for task, _ in rig.work(rig.worker(slots=8))) == ["c", "d", "d"]
     found = [(one.step, one.state) for one in attempts.attempts(rig.store, Selection(keys=("a",)))]
@@ -74,7 +74,7 @@ def test_what_an_attempt_was_given_is_known_by_the_names_of_its_time(old):
     rig.apply(line(replace(CLEAN, name="tidy", renamed_from="clean"), step("plot")))
     found = {one.step: one for one in attempts.attempts(rig.store, Selection(keys=("a",)))}
     for name, called in (("tidy", "filter"), ("plot", "plot")):
-        claimed, pipeline = repeat.as_attempted(rig.store, found[name])
+        claimed, pipeline = reproduction.as_attempted(rig.store, found[name])
         assert claimed.step == called
         assert pipeline.step(called).action == {"filter": FILTER, "plot": PLOT}[called].action
     assert set(claimed.produced) == {"filter"}
@@ -84,7 +84,7 @@ def test_only_what_changed_beside_names_is_outdated(old):
     rig, _ = old
     other = replace(DRAW, action=Run(text="plot --large {in.clean.o}"))
     assert rig.apply(line(CLEAN, other)).bodies_changed == ("plot",)
-    assert reports.status(rig.store).pipelines["line"].outdated == 1
+    assert lists.status(rig.store).pipelines["line"].outdated == 1
     rig.check()
 
 
@@ -126,8 +126,8 @@ def test_a_step_that_was_removed_comes_back_under_another_name(old):
 
 def test_a_renamed_pipeline_carries_everything_over(old):
     rig, running = old
-    control.hold(rig.store, Selection(keys=("d",)), ME)
-    control.release(rig.store, Selection(keys=("d",)), ME)
+    verbs.hold(rig.store, Selection(keys=("d",)), ME)
+    verbs.release(rig.store, Selection(keys=("d",)), ME)
     prune.prune(rig.store, Retention(journal=0), selection=Selection(pipeline="line"))
     before, told = words(rig), story.story(rig.store, "a").happenings
     change = rig.apply(line(FILTER, PLOT, name="route", renamed_from="line"))
@@ -139,8 +139,8 @@ def test_a_renamed_pipeline_carries_everything_over(old):
     assert rig.end(running)
     assert len(rig.work(rig.worker(slots=8))) == 3
     rig.push("e", pipeline="route")
-    fold.fold(rig.store)
-    assert reports.status(rig.store).pipelines["route"].items["done"] == 3
+    journal_fold.fold(rig.store)
+    assert lists.status(rig.store).pipelines["route"].items["done"] == 3
     again = line(FILTER, PLOT, name="route", renamed_from="line")
     assert not rig.apply(again).is_new
     assert rig.apply(line(FILTER)).number == 1, "the old name is free for another pipeline"

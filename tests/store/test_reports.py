@@ -12,12 +12,12 @@ from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import catalog
+from stoker.store.actor import Who
 from stoker.store.ends import finish
-from stoker.store.forecasts import remaining
+from stoker.store.forecasts import open_work
 from stoker.store.holdings import pools
-from stoker.store.orders import control
-from stoker.store.reports import attempts, failures, reasons, repeat, reports, story
-from stoker.store.who import Who
+from stoker.store.orders import verbs
+from stoker.store.reports import attempts, failures, lists, reproduction, story, why_waiting
 from store.rig import ME, wanted
 
 ALL = Selection()
@@ -32,12 +32,12 @@ def test_status_counts_what_is_there(rig, pipeline):
     rig.push("x", "y", "z")
     worker = rig.worker()
     rig.end(rig.claim(worker)[0])
-    found = reports.status(rig.store).pipelines["line"]
+    found = lists.status(rig.store).pipelines["line"]
     assert found.items["waiting"] == 3
     assert found.steps["a"] == dict.fromkeys(found.tasks, 0) | {"done": 1, "ready": 2}
     assert found.tasks["blocked"] == 2
     rig.work(worker)
-    found = reports.status(rig.store).pipelines["line"]
+    found = lists.status(rig.store).pipelines["line"]
     assert found.items["done"] == 3
     assert found.tasks == dict.fromkeys(found.tasks, 0) | {"done": 6}
     assert found.eta_s is None
@@ -48,9 +48,9 @@ def test_done_tasks_of_an_older_step_are_outdated(rig, pipeline):
     rig.push("x", "y")
     rig.work(rig.worker())
     rig.apply(pipeline(Step(name="a", action=Run(text="other"))))
-    assert reports.status(rig.store).pipelines["line"].outdated == 2
-    control.rerun(rig.store, ALL, ME, outdated=True)
-    assert reports.status(rig.store).pipelines["line"].outdated == 0
+    assert lists.status(rig.store).pipelines["line"].outdated == 2
+    verbs.rerun(rig.store, ALL, ME, outdated=True)
+    assert lists.status(rig.store).pipelines["line"].outdated == 0
 
 
 def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
@@ -59,11 +59,11 @@ def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
     worker = rig.worker(slots=2)
     for task in rig.claim(worker, limit=2):
         rig.end(task, started_us=1_000_000, ended_us=3_000_000)
-    found = reports.status(rig.store).pipelines["line"]
+    found = lists.status(rig.store).pipelines["line"]
     assert found.eta_s == pytest.approx(8 * 2.0 / 2, rel=0.3)
     low, high = found.eta_interval_s
     assert low <= found.eta_s <= high
-    assert next(reports.tasks(rig.store, ALL)).expected_s == pytest.approx(2.0, rel=0.05)
+    assert next(lists.tasks(rig.store, ALL)).expected_s == pytest.approx(2.0, rel=0.05)
 
 
 def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
@@ -73,10 +73,10 @@ def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
     first, second = rig.claim(worker, limit=2)
     rig.end(first, AttemptState.FAILED, reason="no", cause="no")
     rig.end(second, started_us=1_000_000, ended_us=3_000_000)
-    low, high = reports.status(rig.store).pipelines["line"].eta_interval_s
+    low, high = lists.status(rig.store).pipelines["line"].eta_interval_s
     assert low < 2 * 2.0 < high
     with rig.store.reading() as unit:
-        left = remaining.open_tasks(unit, catalog.catalog(unit), limit=10)
+        left = open_work.open_tasks(unit, catalog.catalog(unit), limit=10)
     assert [(one.task.after, one.item_id) for one in left] == [
         ((), second.item_id),
         ((0,), second.item_id),
@@ -88,21 +88,21 @@ def test_tasks_are_matched_by_what_was_said_last(rig, pipeline):
     rig.push("x", "y")
     worker = rig.worker()
     for reason in ("no licence", "bad header"):
-        control.retry(rig.store, ALL, ME)
+        verbs.retry(rig.store, ALL, ME)
         for task in rig.claim(worker, limit=2):
             rig.end(task, AttemptState.FAILED, reason=f"{reason} in {task.key}", cause=reason)
-    control.hold(rig.store, Selection(steps=("b",), keys=("y",)), Who("me", "Bad weather"))
+    verbs.hold(rig.store, Selection(steps=("b",), keys=("y",)), Who("me", "Bad weather"))
 
     def found(words, **more):
         chosen = Selection(match=words, **more)
-        return [(row.item, row.step) for row in reports.tasks(rig.store, chosen)]
+        return [(row.item, row.step) for row in lists.tasks(rig.store, chosen)]
 
     assert found("licence") == []
     assert found("HEADER in x") == [("x", "a")]
     assert found("bad") == [("x", "a"), ("y", "a"), ("y", "b")]
     assert found("bad", states=("failed",)) == [("x", "a"), ("y", "a")]
     assert found("100%") == []
-    items = reports.items(rig.store, Selection(match="weather"))
+    items = lists.items(rig.store, Selection(match="weather"))
     assert [row.item for row in items] == ["y"]
     assert len(list(attempts.attempts(rig.store, Selection(match="Licence")))) == 2
 
@@ -112,7 +112,7 @@ def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
     rig.apply(pipeline(a=()))
     rig.push(*(f"k{number:02}" for number in range(10)))
     rig.work(rig.worker(), limit=4)
-    assert [row.item for row in reports.items(rig.store, ALL)] == [f"k{n:02}" for n in range(10)]
+    assert [row.item for row in lists.items(rig.store, ALL)] == [f"k{n:02}" for n in range(10)]
     rows = list(attempts.attempts(rig.store, ALL))
     assert [row.item for row in rows] == [f"k{n:02}" for n in range(10)]
     narrowed = attempts.attempts(rig.store, Selection(keys=("k03", "k1*"), states=("succeeded",)))
@@ -179,7 +179,7 @@ def test_a_story_is_in_order_and_begins_with_the_registration(rig, pipeline):
     rig.push("x", "y")
     worker = rig.worker()
     rig.work(worker)
-    control.rerun(rig.store, Selection(keys=("x",), steps=("a",)), Who("ada", "again"))
+    verbs.rerun(rig.store, Selection(keys=("x",), steps=("a",)), Who("ada", "again"))
     rig.work(worker)
     told = story.story(rig.store, "x")
     assert told.item.state == "done"
@@ -209,7 +209,7 @@ def test_an_unknown_item_is_told_with_what_is_near(rig, pipeline):
 
 class TestWhy:
     def of(self, rig, key="x", step=None):
-        return reasons.why(rig.store, key, step)
+        return why_waiting.why(rig.store, key, step)
 
     def test_no_worker_then_next_then_running_then_done(self, rig, pipeline):
         rig.apply(pipeline(a=()))
@@ -263,7 +263,7 @@ class TestWhy:
         rig.push("last")
         rig.claim(rig.worker(slots=1), limit=1)
         assert "and 2 tasks come before it" in self.of(rig, "last").text
-        monkeypatch.setattr("stoker.store.reports.shortage._COUNTED", 1)
+        monkeypatch.setattr("stoker.store.reports.why_ready._COUNTED", 1)
         assert "and more than 1 tasks come before it" in self.of(rig, "last").text
 
     def test_back_off_and_hold(self, rig, pipeline):
@@ -272,7 +272,7 @@ class TestWhy:
         rig.end(rig.claim(rig.worker())[0], AttemptState.FAILED, reason="flaky", cause="flaky")
         assert self.of(rig).kind == "back_off"
         assert "flaky" in self.of(rig).text
-        control.hold(rig.store, Selection(keys=("y",)), Who("ada", "wait for me"))
+        verbs.hold(rig.store, Selection(keys=("y",)), Who("ada", "wait for me"))
         assert "held by ada: wait for me" in self.of(rig, "y").text
 
 
@@ -287,10 +287,10 @@ def test_pools_follow_the_settings_and_what_is_held_ends_in_peace(rig, pipeline)
     assert [(one.before, one.after, one.retired_but_held) for one in changed] == [(2, 2, 1)]
     held = {row.slot: row.item for row in pools.slots(rig.store)}
     assert held == {"0": "x", "1": None, "2": None}
-    assert reports.status(rig.store).pools["gpu"].slots == 2
+    assert lists.status(rig.store).pools["gpu"].slots == 2
     rig.end(task)
     pools.set_pools(rig.store, [])
-    assert reports.status(rig.store).pools.get("gpu") is None or not pools.slots(rig.store)
+    assert lists.status(rig.store).pools.get("gpu") is None or not pools.slots(rig.store)
 
 
 def test_a_repetition_has_what_the_attempt_was_given(rig, pipeline):
@@ -300,23 +300,23 @@ def test_a_repetition_has_what_the_attempt_was_given(rig, pipeline):
     first = rig.claim(worker)[0]
     output = Published(name="o", path="/out/o", size_bytes=1, checksum="xxh3:0")
     rig.end(first, outputs=(output,), values={"n": 5})
-    claimed, spec = repeat.as_claimed(rig.store, "x", "b")
+    claimed, spec = reproduction.as_claimed(rig.store, "x", "b")
     assert claimed.params == {"gain": 2}
     assert claimed.produced["a"].outputs == {"o": ("/out/o",)}
     assert claimed.produced["a"].values == {"n": 5}
     assert spec.name == "line"
     rig.work(worker)
     last = list(attempts.attempts(rig.store, Selection(steps=("b",))))[-1]
-    again, _ = repeat.as_attempted(rig.store, last)
+    again, _ = reproduction.as_attempted(rig.store, last)
     assert again.produced == claimed.produced
     assert finish.finish(rig.store, []) == frozenset()
     with pytest.raises(NotFound, match="no step `c`"):
-        repeat.as_claimed(rig.store, "x", "c")
+        reproduction.as_claimed(rig.store, "x", "c")
 
 
 def test_the_forecast_does_not_count_ready_tasks_of_which_nothing_is_known(rig, pipeline):
     rig.apply(pipeline(one=()))
-    rig.push(*(f"k{number}" for number in range(remaining.EXACT + 1)))
+    rig.push(*(f"k{number}" for number in range(open_work.EXACT + 1)))
     rig.worker()
     texts = []
 
@@ -324,6 +324,6 @@ def test_the_forecast_does_not_count_ready_tasks_of_which_nothing_is_known(rig, 
         texts.append(text)
 
     event.listen(rig.store.engine, "before_cursor_execute", note)
-    assert reports.status(rig.store).pipelines["line"].eta_s is None
+    assert lists.status(rig.store).pipelines["line"].eta_s is None
     assert texts
     assert not [text for text in texts if "avg(" in text]  # a look at every ready task

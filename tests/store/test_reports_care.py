@@ -8,8 +8,8 @@ from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store.catalog import catalog
-from stoker.store.orders import adopt, control
-from stoker.store.reports import attempts, reports
+from stoker.store.orders import adopt, verbs
+from stoker.store.reports import attempts, lists
 from stoker.store.retention import prune
 from store.rig import ME, wanted
 
@@ -91,7 +91,7 @@ def test_pruning_leaves_counts_right_and_open_items_alone(rig, pipeline, tmp_pat
         else:
             rig.end(task, stdout=Stream(size_bytes=5, path=str(log)))
     rig.work(worker)
-    control.cancel(rig.store, Selection(keys=("z",)), ME)
+    verbs.cancel(rig.store, Selection(keys=("z",)), ME)
     rig.push("open")
     dry = prune.prune(rig.store, over(0), dry_run=True)
     assert (dry.items, dry.tasks, dry.log_files > 0, log.exists()) == (4, 8, True, True)
@@ -99,10 +99,10 @@ def test_pruning_leaves_counts_right_and_open_items_alone(rig, pipeline, tmp_pat
     assert prune.prune(rig.store, over(3600)).items == 0
     done = prune.prune(rig.store, over(0))
     assert (done.items, done.tasks, log.exists()) == (4, 8, False)
-    assert [row.item for row in reports.items(rig.store, Selection())] == ["open"]
+    assert [row.item for row in lists.items(rig.store, Selection())] == ["open"]
     tasks, items = rig.counts()
     assert items == {"waiting": 1}
     assert sum(tasks.values()) == 2
     assert rig.push("x").registered == 1
     rig.work(rig.worker())
-    assert reports.status(rig.store).pipelines["line"].tasks["done"] == 4
+    assert lists.status(rig.store).pipelines["line"].tasks["done"] == 4

@@ -3,8 +3,8 @@
 import pytest
 
 from stoker.model.pipeline import Run, Step
-from stoker.store.claims import room
-from stoker.store.reports import reasons, reports
+from stoker.store.claims import capacity
+from stoker.store.reports import lists, why_waiting
 
 GIB = 1 << 30
 
@@ -37,7 +37,7 @@ def full(rig, pipeline):
     ],
 )
 def test_cpus_are_lost_to_others_where_both_may_run(used, theirs, ours, lost):
-    assert room.shared_cpus(used, theirs, ours) == lost
+    assert capacity.shared_cpus(used, theirs, ours) == lost
 
 
 def test_workers_pinned_to_different_cpus_do_not_starve_each_other(full):
@@ -89,7 +89,7 @@ def test_why_names_those_that_fill_the_place(full):
     one = full.worker(slots=4, room_key="rig:1", name="first")
     full.worker(slots=2, room_key="rig:1", name="second")
     full.claim(one, 4, 4)
-    said = reasons.why(full.store, "k11")
+    said = why_waiting.why(full.store, "k11")
     assert said.kind == "capacity"
     assert "needs 1 cpu; on `host (rig:1)` worker `second` has 0 cpus left" in said.text
     assert "filled by `first` on `host`" in said.text
@@ -99,13 +99,13 @@ def test_why_says_that_a_pinned_worker_takes_it(full):
     one = full.worker(slots=1, cpus=1, cpu_mask="1", name="first")
     full.worker(slots=1, cpus=1, cpu_mask="2", name="second")
     full.claim(one, 1, 1)
-    assert reasons.why(full.store, "k11").kind == "next"
+    assert why_waiting.why(full.store, "k11").kind == "next"
 
 
 def test_attempts_and_workers_show_their_batch_job(full):
     job = full.worker(slots=4, room_key="rig:1", batch_id="rig:1.0")
     full.claim(job, 1, 4)
-    assert [one.batch_id for one in reports.workers(full.store)] == ["rig:1.0"]
+    assert [one.batch_id for one in lists.workers(full.store)] == ["rig:1.0"]
     full.check()
 
 

@@ -16,11 +16,11 @@ from sqlalchemy import inspect, select, text
 from stoker.errors import Refused, Unavailable, UserError
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
-from stoker.store import fold, indexes, locks, tables
+from stoker.store import indexes, journal_fold, locks, tables
 from stoker.store.claims import choose
 from stoker.store.database import schema
 from stoker.store.database.connect import open_store
-from stoker.store.ends import following
+from stoker.store.ends import successors
 from stoker.store.reports import failures, story
 from stoker.store.unit import Prepared
 
@@ -52,8 +52,8 @@ def test_the_newest_migration_is_the_head():
 def test_only_the_dialect_of_the_own_database_is_loaded(url, database):
     open_store(url).close()  # a migration may load what it likes
     code = (
-        "import sys; from stoker.store.reports import reports; from stoker.store.database.connect import open_store\n"
-        f"store = open_store({url!r}); reports.status(store); store.close()\n"
+        "import sys; from stoker.store.reports import lists; from stoker.store.database.connect import open_store\n"
+        f"store = open_store({url!r}); lists.status(store); store.close()\n"
         "print(*sorted(m for m in sys.modules if m.startswith('sqlalchemy.dialects.')))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -102,7 +102,7 @@ def test_people_read_the_views(rig, pipeline):
     worker = rig.worker()
     (task,) = rig.claim(worker)
     rig.end(task, AttemptState.FAILED, reason="no licence")
-    fold.fold(rig.store)
+    journal_fold.fold(rig.store)
     with rig.store.reading() as unit:
         # `key` is a word of MariaDB's own; whoever names it there has to quote it
         tasks = rows(unit, "SELECT * FROM tasks ORDER BY id")
@@ -184,7 +184,7 @@ def test_what_is_locked_is_found_by_its_own_index(rig, pipeline, database):
     for statement, values, index in (
         (locks._TASKS, {"ids": [1, 2]}, by_id),
         (locks._TASKS_OF, {"ids": [1, 2]}, of_item),
-        (following._WAITING, {"step": 2, "items": [1, 2]}, of_item),
+        (successors._WAITING, {"step": 2, "items": [1, 2]}, of_item),
     ):
         steps = plan(rig.store, statement, **values)
         assert [step for step in steps if re.search(index, step)], steps
@@ -194,7 +194,7 @@ def test_what_is_locked_is_found_by_its_own_index(rig, pipeline, database):
 def test_the_fold_finds_its_rows_by_the_index(rig, pipeline):
     rig.apply(pipeline(one=()))
     rig.push(*(f"k{number}" for number in range(50)))
-    steps = plan(rig.store, fold._UNSEQUENCED, rows=10)
+    steps = plan(rig.store, journal_fold._UNSEQUENCED, rows=10)
     assert [step for step in steps if re.search("journal_unsequenced|journal_seq_id", step)], steps
     assert not [step for step in steps for word in SORTS if word in step], steps
 

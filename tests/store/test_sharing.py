@@ -14,11 +14,11 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.store.arrivals import register
-from stoker.store.claims import claim, fleet
-from stoker.store.ends import gone, reap
+from stoker.store.claims import claim, workers
+from stoker.store.ends import lost_hosts, reap
 from stoker.store.holdings import pools
-from stoker.store.orders import control
-from stoker.store.reports import reasons, reports
+from stoker.store.orders import verbs
+from stoker.store.reports import lists, why_waiting
 from store.clock import Clock
 from store.rig import ME, pairs
 
@@ -39,7 +39,7 @@ def line(*steps: Step, name: str = "line") -> Pipeline:
 
 
 def why(rig, key="a"):
-    found = reasons.why(rig.store, key)
+    found = why_waiting.why(rig.store, key)
     return found.kind, found.text
 
 
@@ -80,7 +80,7 @@ def test_each_host_has_its_own_slots_of_a_pool_per_host(rig):
     one, other = rig.worker(host="one"), rig.worker(host="other")
     here, there = rig.claim(one, 4), rig.claim(other, 4)
     assert [task.slots["gpu"] for task in (*here, *there)] == [("0",), ("1",)] * 2
-    assert reports.status(rig.store).pools["gpu"].hosts == {
+    assert lists.status(rig.store).pools["gpu"].hosts == {
         "one": {"slots": 2, "used": 2}, "other": {"slots": 2, "used": 2}
     }  # fmt: skip
     assert "4 of 4 held" in why(rig, "g")[1]
@@ -88,7 +88,7 @@ def test_each_host_has_its_own_slots_of_a_pool_per_host(rig):
     assert [task.slots["gpu"] for task in rig.claim(one, 4)] == [("0",)]
     assert rig.claim(other, 4) == []
     pools.set_slots(rig.store, "gpu", 1, ME)
-    assert reports.status(rig.store).pools["gpu"].slots == 2
+    assert lists.status(rig.store).pools["gpu"].slots == 2
     assert len(rig.claim(rig.worker(host="third"), 4)) == 1, "a new host gets what counts now"
     rig.check()
 
@@ -145,7 +145,7 @@ def test_attempts_begin_within_the_hours_of_a_pool_and_may_end_after(rig, clock)
     worker = rig.worker(lease_s=86_400)
     assert rig.claim(worker, 1) == []
     assert why(rig)[0] == "outside_hours"
-    assert reports.status(rig.store).pools["tape"].opens_at is not None
+    assert lists.status(rig.store).pools["tape"].opens_at is not None
     assert claim.anything_left(rig.store).waiting, "a worker that drains stays for the night"
     clock.to(datetime(2026, 5, 4, 20, 0, 1, tzinfo=VIENNA))
     (task,) = rig.claim(worker, 1)
@@ -170,13 +170,13 @@ def test_a_drained_worker_tells_a_slot_in_other_hands_from_a_need_it_cannot_meet
     assert rig.events() == events
     (task,) = rig.claim(one)
     assert not is_over(other), "the slot comes back"
-    control.rerun(rig.store, rig.select(keys=("a",)), ME)
-    control.cancel(rig.store, rig.select(), ME)
+    verbs.rerun(rig.store, rig.select(keys=("a",)), ME)
+    verbs.cancel(rig.store, rig.select(), ME)
     assert rig.claim(other) == []
     assert not is_over(other), "who holds the slot has been fenced off, and has yet to say so"
     rig.end(task)
     assert is_over(other), "nothing is ready"
-    control.rerun(rig.store, rig.select(keys=("a",)), ME)
+    verbs.rerun(rig.store, rig.select(keys=("a",)), ME)
     assert rig.work(one) == [("a", "first")]
     assert is_over(other), "what is ready needs more cpus"
     assert rig.states()["a", "wide"] == "ready"
@@ -211,7 +211,7 @@ def test_why_tells_of_the_rate_of_the_hosts_that_are_there(rig):
     pools.set_pools(rig.store, [site])
     rig.apply(line(step("one", pools={"site": 1})))
     rig.push(*"abc")
-    fleet.retire(rig.store, rig.worker(host="gone"))
+    workers.retire(rig.store, rig.worker(host="gone"))
     assert len(rig.claim(rig.worker(host="here"), 4)) == 1
     assert why(rig, "c")[0] == "rate"
 
@@ -380,11 +380,11 @@ def test_what_stayed_on_a_host_that_is_gone_begins_again(rig, clock):
     rig.end(task)
     rig.lapse(one)
     reap.reap(rig.store)
-    assert gone.begin_again_elsewhere(rig.store) == 0, "it may come back"
+    assert lost_hosts.begin_again_elsewhere(rig.store) == 0, "it may come back"
     assert why(rig)[0] == "host_gone"
     assert rig.claim(other, 4) == []
-    clock.go(s=gone.GONE_S + 1)
-    assert gone.begin_again_elsewhere(rig.store) == 1
+    clock.go(s=lost_hosts.GONE_S + 1)
+    assert lost_hosts.begin_again_elsewhere(rig.store) == 1
     assert rig.states() == {("a", "first"): "ready", ("a", "second"): "blocked", ("a", "third"): "blocked"}  # fmt: skip
     assert pairs(rig.claim(other, 4)) == [("a", "first")]
     rig.check()
@@ -397,9 +397,9 @@ def test_a_rerun_of_the_first_is_free_to_go_elsewhere_and_of_the_second_is_not(r
     for _ in range(2):
         (task,) = rig.claim(one, 1)
         rig.end(task)
-    control.rerun(rig.store, rig.select(steps=("second",)), ME)
+    verbs.rerun(rig.store, rig.select(steps=("second",)), ME)
     assert rig.claim(other, 4) == []
-    control.rerun(rig.store, rig.select(steps=("first",)), ME)
+    verbs.rerun(rig.store, rig.select(steps=("first",)), ME)
     assert pairs(rig.claim(other, 4)) == [("a", "first")]
     rig.check()
 
@@ -428,7 +428,7 @@ def test_priorities_at_their_bounds_go_in_order_with_shares_on(rig):
         )
         assert rig.end(claimed[0])
     assert [priority for priority, _ in order] == [one for one in wanted for _ in range(4)]
-    assert reports.status(rig.store).pipelines["line"].items["done"] == len(wanted) * 2
+    assert lists.status(rig.store).pipelines["line"].items["done"] == len(wanted) * 2
     rig.check()
 
 

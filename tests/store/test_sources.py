@@ -9,11 +9,11 @@ from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.selection import Selection
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.arrivals import quarantine, sources
 from stoker.store.arrivals.register import register
-from stoker.store.orders import control
-from stoker.store.reports import reports
+from stoker.store.orders import verbs
+from stoker.store.reports import lists
 from store.rig import ME, broken_promises
 
 ALL = Selection()
@@ -81,7 +81,7 @@ def test_many_folders_come_in_pages(store, source, monkeypatch):
 def test_status_tells_how_a_source_stands(store, source):
     sources.conclude(store, source, taken=3, pending=2, pending_for_s=60, trouble="nothing there")
     sources.conclude(store, source, taken=4, pending=2, pending_for_s=70, trouble=None)
-    (row,) = reports.status(store).sources
+    (row,) = lists.status(store).sources
     assert (row.pipeline, row.source, row.taken, row.pending, row.trouble) == (
         "line", "incoming", 7, 2, None,
     )  # fmt: skip
@@ -135,8 +135,8 @@ def test_items_of_a_limited_source_count_until_they_are_at_an_end(rig, store, so
     register(store, "line", [item("d")])
     assert sources.open_items(store, source, most=100) == 3
     assert sources.open_items(store, source, most=2) == 2
-    control.cancel(store, Selection(keys=("a",)), ME)
-    fold.fold(store)
+    verbs.cancel(store, Selection(keys=("a",)), ME)
+    journal_fold.fold(store)
     assert sources.open_items(store, source, most=100) == 2
 
 
@@ -144,7 +144,7 @@ def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, s
     bad = register(store, "line", [item("a", reason="empty"), item("b")])
     assert (bad.registered, bad.quarantined) == (1, 1)
     assert "empty" in bad.messages[0]
-    counts = reports.status(store).pipelines["line"]
+    counts = lists.status(store).pipelines["line"]
     assert (counts.items["quarantined"], sum(counts.tasks.values())) == (1, 2)
     (row,) = quarantine.reasons(store, ALL)
     assert (row.cause, row.step, row.n, row.examples) == ("empty", None, 1, ("a",))
@@ -152,7 +152,7 @@ def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, s
     assert register(store, "line", [item("a", reason="bad header")]).quarantined == 1
     assert [row.cause for row in quarantine.reasons(store, ALL)] == ["bad header"]
     assert register(store, "line", [item("a", "2:2")]).registered == 1
-    counts = reports.status(store).pipelines["line"]
+    counts = lists.status(store).pipelines["line"]
     assert (counts.items["quarantined"], sum(counts.tasks.values())) == (0, 4)
     assert quarantine.reasons(store, ALL) == []
     worker = rig.worker()

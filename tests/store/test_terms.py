@@ -3,14 +3,16 @@
 from stoker.model.settings import Pool, Retention
 from stoker.model.task import Terms
 from stoker.store.holdings import pools
-from stoker.store.orders import terms
+from stoker.store.orders import attempt_terms
 
 NOTHING = Retention()
 YEAR = Retention(items={"done": 365 * 86_400.0}, journal=5.0)
 
 
 def say(rig, *secrets, retention=NOTHING, set_by="h:/a", **more):
-    return terms.set_terms(rig.store, secrets=secrets, retention=retention, set_by=set_by, **more)
+    return attempt_terms.set_terms(
+        rig.store, secrets=secrets, retention=retention, set_by=set_by, **more
+    )
 
 
 def test_each_claim_is_on_the_terms_of_its_moment(rig, pipeline):
@@ -33,9 +35,9 @@ def test_what_is_the_same_or_only_rehearsed_changes_nothing(rig):
     assert say(rig, "A", "B", retention=YEAR) == ("secrets", "retention")
     assert say(rig, "B", "A", "A", retention=YEAR) == ()
     assert say(rig, "C", dry_run=True) == ("secrets", "retention")
-    assert terms.retention_of(rig.store) == YEAR
+    assert attempt_terms.retention_of(rig.store) == YEAR
     assert say(rig, "A", "B") == ("retention",)
-    assert terms.retention_of(rig.store) == NOTHING
+    assert attempt_terms.retention_of(rig.store) == NOTHING
 
 
 def test_a_file_from_elsewhere_hides_more_and_reveals_nothing(rig, pipeline):
@@ -43,12 +45,12 @@ def test_a_file_from_elsewhere_hides_more_and_reveals_nothing(rig, pipeline):
     rig.apply(pipeline(one=()))
     rig.push("a", "b")
     say(rig, "A", "B", retention=YEAR)
-    assert say(rig, "C", set_by="h:/b", take_over=False) == ("secrets",)
-    assert say(rig, "C", set_by="h:/b", take_over=False) == ()
+    assert say(rig, "C", set_by="elsewhere:/b", take_over=False) == ("secrets",)
+    assert say(rig, "C", set_by="elsewhere:/b", take_over=False) == ()
     (task,) = rig.claim(rig.worker())
     assert task.terms.secrets == ("A", "B", "C")
-    assert terms.retention_of(rig.store) == YEAR
+    assert attempt_terms.retention_of(rig.store) == YEAR
     assert say(rig, "A", set_by="h:/a", retention=YEAR, take_over=False) == ("secrets",)
-    assert say(rig, "C", set_by="h:/b", take_over=True) == ("secrets", "retention")
+    assert say(rig, "C", set_by="elsewhere:/b", take_over=True) == ("secrets", "retention")
     (task,) = rig.claim(rig.worker())
     assert task.terms.secrets == ("C",)

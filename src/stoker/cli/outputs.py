@@ -22,7 +22,7 @@ from stoker.project.answers import (
 )
 from stoker.project.checkup import Finding
 from stoker.project.planning import Plan
-from stoker.store.database.extent import Extent
+from stoker.store.database.disk_usage import Extent
 from stoker.store.database.invariants import Checked
 from stoker.store.database.upgrade import Made
 from stoker.store.rows import (

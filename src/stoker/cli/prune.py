@@ -21,7 +21,7 @@ from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.pruned import Pruned
+    from stoker.store.retention.counts import Pruned
 
 _WHAT = ("items", "attempts", "logs", "journal")
 _STATES = {

@@ -11,7 +11,7 @@ from stoker.errors import Conflict, UserError
 from stoker.model.bounds import PRIORITY
 
 if TYPE_CHECKING:
-    from stoker.store.registered import Registered
+    from stoker.store.arrivals.counts import Registered
 
 
 @command()

@@ -24,7 +24,7 @@ from stoker.model.bounds import CPUS
 if TYPE_CHECKING:
     from stoker.project import Project
     from stoker.project.running import RunSummary
-    from stoker.store.registered import Registered
+    from stoker.store.arrivals.counts import Registered
 
 _CAUSES = 3
 

@@ -14,7 +14,7 @@ from stoker.intake.source import Find, Mark, Over
 from stoker.model.item import key_from_name
 from stoker.model.pipeline import Argv, Pipeline, Python, Run, Step
 from stoker.model.source import Feed
-from stoker.store.reports.progress import (
+from stoker.store.reports.recent_changes import (
     ItemProgress,
     Place,
     StepProgress,

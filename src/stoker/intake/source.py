@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stoker.model.item import NewItem
+from stoker.store.arrivals.counts import Registered
 from stoker.store.arrivals.sources import Folder
-from stoker.store.registered import Registered
 
 _PIECE_S = 86_400.0  # of a long wait: the system takes no more than 24 days at once
 

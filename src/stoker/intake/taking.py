@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
 from stoker.intake.source import Mark, Over, Refusal, Source
-from stoker.store import fold
+from stoker.store import journal_fold
+from stoker.store.arrivals.counts import Registered
 from stoker.store.arrivals.register import CHUNK, register
 from stoker.store.arrivals.sources import KnownSource, advance, conclude, find_source, open_items
-from stoker.store.registered import Registered
-from stoker.store.unhurried import if_free
+from stoker.store.brief_waits import if_free
 
 if TYPE_CHECKING:
     from stoker.model.item import NewItem
@@ -118,7 +118,7 @@ class Taker:
         """Return how many items may be taken; None for any number."""
         if self._max_open is None:
             return None
-        fold.fold(self._store, limit_s=_FOLD_LIMIT_S)
+        journal_fold.fold(self._store, limit_s=_FOLD_LIMIT_S)
         return self._max_open - open_items(self._store, known, most=self._max_open)
 
     def _look(

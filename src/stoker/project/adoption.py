@@ -27,11 +27,11 @@ from stoker.spec.names import split_suffix
 from stoker.spec.problems import suggest
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
+from stoker.store.actor import Who
 from stoker.store.arrivals.register import user
 from stoker.store.catalog import catalog
 from stoker.store.orders import adopt as adopting
-from stoker.store.reports import repeat, reports
-from stoker.store.who import Who
+from stoker.store.reports import lists, reproduction
 from stoker.work.measure import NotPlain, measure
 from stoker.work.outputs import names_of
 
@@ -115,7 +115,7 @@ def adopt(
         if step not in known or (selection.steps and step not in selection.steps):
             continue
         looker = _Looker(store, pipeline, step)
-        for row in reports.tasks(store, replace(selection, steps=(step,), states=states)):
+        for row in lists.tasks(store, replace(selection, steps=(step,), states=states)):
             try:
                 found, left_out = looker.find(row)
                 if adopting.adopt(store, found, who, dry_run=dry_run):
@@ -141,7 +141,7 @@ class _Looker:
 
     def find(self, row: "TaskRow") -> tuple[adopting.Found, list[str]]:
         """Return the task's outputs, and those left out; NotThere, or NotWhole with the reason."""
-        claimed, _ = repeat.as_claimed(self._store, row.item, row.step, pipeline=row.pipeline)
+        claimed, _ = reproduction.as_claimed(self._store, row.item, row.step, pipeline=row.pipeline)
         pipeline, step, plan = self._pipeline, self._step, self._plan
         if not any(not output.optional for output in step.outputs):
             raise NotThere

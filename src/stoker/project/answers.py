@@ -17,11 +17,11 @@ from stoker.store.holdings.pools import PoolChange
 if TYPE_CHECKING:
     from stoker.project.adoption import Adopted
     from stoker.project.running import RunSummary
+    from stoker.store.arrivals.counts import Registered
     from stoker.store.database.relocate import Relocated
     from stoker.store.database.upgrade import Upgraded
     from stoker.store.ends.redo import Changed
-    from stoker.store.pruned import Pruned
-    from stoker.store.registered import Registered
+    from stoker.store.retention.counts import Pruned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

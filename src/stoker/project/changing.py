@@ -10,11 +10,11 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
+    from stoker.store.actor import Who
     from stoker.store.ends.redo import Changed
     from stoker.store.holdings.pools import PoolChange
-    from stoker.store.pruned import Pruned
+    from stoker.store.retention.counts import Pruned
     from stoker.store.unit import Store
-    from stoker.store.who import Who
 
 Outcome = TypeVar("Outcome")
 
@@ -38,14 +38,14 @@ class Changing(Opened):
         """
         from stoker.project.readmitting import readmit
         from stoker.project.repairing import note_repairs
-        from stoker.store.orders import control
+        from stoker.store.orders import verbs
 
         def again(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Changed":
             done = readmit(self, chosen, dry_run=dry_run)
             if chosen.states != ("quarantined",):
                 if not dry_run:
                     note_repairs(store, chosen)
-                done.add(control.retry(store, chosen, who, dry_run=dry_run))
+                done.add(verbs.retry(store, chosen, who, dry_run=dry_run))
             return done
 
         return self._change(again, keys, how, only="failed")
@@ -55,21 +55,21 @@ class Changing(Opened):
 
         With `outdated`, only those that an older version of their step has done.
         """
-        from stoker.store.orders import control
+        from stoker.store.orders import verbs
 
-        return self._change(control.rerun, keys, how, outdated=outdated)
+        return self._change(verbs.rerun, keys, how, outdated=outdated)
 
     def cancel(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected tasks are given up; running ones are stopped within seconds."""
-        from stoker.store.orders import control
+        from stoker.store.orders import verbs
 
-        return self._change(control.cancel, keys, how)
+        return self._change(verbs.cancel, keys, how)
 
     def hold(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected tasks that have not begun will not be started until they are released."""
-        from stoker.store.orders import control
+        from stoker.store.orders import verbs
 
-        return self._change(control.hold, keys, how)
+        return self._change(verbs.hold, keys, how)
 
     def set_pool(
         self,
@@ -80,17 +80,17 @@ class Changing(Opened):
         dry_run: bool = False,
     ) -> "PoolChange | None":
         """The pool has so many slots from now on, or those named; None if it has them already."""
+        from stoker.store.actor import Who
         from stoker.store.arrivals.register import user
         from stoker.store.holdings.pools import set_slots
-        from stoker.store.who import Who
 
         return set_slots(self.store, name, slots, Who(user(), reason), dry_run=dry_run)
 
     def release(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected held tasks go on."""
-        from stoker.store.orders import control
+        from stoker.store.orders import verbs
 
-        return self._change(control.release, keys, how, only="held")
+        return self._change(verbs.release, keys, how, only="held")
 
     def prune(
         self,
@@ -129,8 +129,8 @@ class Changing(Opened):
 
         To look at tasks in others would cost time.
         """
+        from stoker.store.actor import Who
         from stoker.store.arrivals.register import user
-        from stoker.store.who import Who
 
         check_keywords(how, Change)
         narrow: Any = {**how}

@@ -200,7 +200,7 @@ def _database(project: "Opened") -> Iterator[Finding]:
 
 def _extent(project: "Opened") -> Iterator[Finding]:
     """What the store, the logs and the scratch take; quick, since only files are looked at."""
-    from stoker.store.database.extent import file_bytes, weigh
+    from stoker.store.database.disk_usage import file_bytes, weigh
     from stoker.work.leftovers import scratch_root
 
     path = _store_path(project)

@@ -13,7 +13,7 @@ from stoker.model.task import AttemptId, Claimed, ItemId, TaskId, VersionId
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.store.holdings import publications
-from stoker.store.reports import reports
+from stoker.store.reports import lists
 from stoker.work.outputs import names_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def foresee(store: "Store", pipeline: Pipeline, change: "VersionChange") -> Iter
     if not steps:
         return
     selection = Selection(pipeline=change.renamed_from or pipeline.name)
-    items = list(islice(reports.items(store, selection), MOST_ITEMS))
+    items = list(islice(lists.items(store, selection), MOST_ITEMS))
     for step in steps:
         found = _look(store, pipeline, step, items, change)
         if found.conflicts:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Self
 from stoker.errors import StokerError, StoreGone
 from stoker.model.settings import Retention
 from stoker.model.task import Content
-from stoker.store import fold
-from stoker.store.ends.gone import begin_again_elsewhere
+from stoker.store import journal_fold
+from stoker.store.brief_waits import if_free
+from stoker.store.ends.lost_hosts import begin_again_elsewhere
 from stoker.store.ends.reap import promote_all_due, reap
-from stoker.store.forecasts import ordering
+from stoker.store.forecasts import reordering
 from stoker.store.holdings import temporary
-from stoker.store.orders.terms import retention_of
-from stoker.store.pruned import Pruned
+from stoker.store.orders.attempt_terms import retention_of
 from stoker.store.retention import prune
-from stoker.store.unhurried import if_free
+from stoker.store.retention.counts import Pruned
 from stoker.work import leftovers, removal, threads
 from stoker.work.patience import Patience
 
@@ -109,8 +109,8 @@ class Janitor:
             self._outage.end()
 
     def _tidy(self) -> None:
-        fold.fold(self._store, limit_s=FOLD_LIMIT_S)
-        ordering.look_after(self._store)
+        journal_fold.fold(self._store, limit_s=FOLD_LIMIT_S)
+        reordering.look_after(self._store)
         begin_again_elsewhere(self._store)
         remove_temporary(self._store)
         self._store.checkpoint()
@@ -150,9 +150,9 @@ def tidy_once(store: "Store") -> None:
     promote_all_due(store)
     begin_again_elsewhere(store)
     remove_temporary(store)
-    fold.fold(store)
+    journal_fold.fold(store)
     with if_free(store):
-        ordering.look_after(store, at_once=True)
+        reordering.look_after(store, at_once=True)
     retention = retention_of(store)
     if not retention.is_nothing:
         prune.prune(store, retention)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stoker.store.database.copying import OnTable
-    from stoker.store.database.extent import Extent
+    from stoker.store.database.disk_usage import Extent
     from stoker.store.database.invariants import Checked
     from stoker.store.database.relocate import Relocated
     from stoker.store.database.upgrade import Made, Upgraded
@@ -93,7 +93,7 @@ class Keeping(Opened):
 
     def store_extent(self) -> "Extent":
         """Return how much room the store, its logs and this host's scratch take."""
-        from stoker.store.database.extent import extent
+        from stoker.store.database.disk_usage import extent
         from stoker.work.leftovers import scratch_root
 
         return extent(self.store, scratch=scratch_root(self.store, self.settings))

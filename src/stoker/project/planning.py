@@ -30,7 +30,7 @@ from stoker.project.described import fleet_from
 from stoker.project.planned import PlannedTask
 from stoker.store.arrivals.register import user
 from stoker.store.forecasts.estimates import curves_of
-from stoker.store.forecasts.waiting import Left, Waiting
+from stoker.store.forecasts.open_work_by_name import Left, Waiting
 
 if TYPE_CHECKING:
     from stoker.model.curve import Curve

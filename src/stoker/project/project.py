@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from stoker.project.adoption import Adopted
     from stoker.project.foreseeing import Foreseen
     from stoker.project.running import OnEvent, RunSummary
+    from stoker.store.arrivals.counts import Registered
     from stoker.store.holdings.pools import PoolChange
     from stoker.store.orders.versions import VersionChange
-    from stoker.store.registered import Registered
     from stoker.store.unit import Store
 
 
@@ -99,11 +99,11 @@ class Project(Reading, Changing, Keeping):
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Applied:
+        from stoker.store.actor import Who
         from stoker.store.arrivals.register import user
         from stoker.store.holdings.pools import set_pools, set_shares
-        from stoker.store.orders.terms import set_terms
+        from stoker.store.orders.attempt_terms import set_terms
         from stoker.store.orders.versions import apply_version
-        from stoker.store.who import Who
 
         terms = set_terms(  # first: no step of a new version may see what is a secret from now on
             store,
@@ -165,7 +165,7 @@ class Project(Reading, Changing, Keeping):
         `paths` may be a single one.
         """
         from stoker.project.pushing import push
-        from stoker.store import fold
+        from stoker.store import journal_fold
 
         spec = self.pipeline(pipeline)
         self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
@@ -184,7 +184,7 @@ class Project(Reading, Changing, Keeping):
                 dry_run=dry_run,
             )
             if not dry_run:
-                fold.fold(store, limit_s=FOLD_LIMIT_S)
+                journal_fold.fold(store, limit_s=FOLD_LIMIT_S)
         return done
 
     def _store_to_push(self, spec: "Pipeline", *, dry_run: bool) -> AbstractContextManager["Store"]:

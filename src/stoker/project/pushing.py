@@ -15,8 +15,8 @@ from stoker.intake.table import table_items
 from stoker.model.bounds import PRIORITY
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
+from stoker.store.arrivals.counts import Registered
 from stoker.store.arrivals.register import register
-from stoker.store.registered import Registered
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stoker.project.checkup import Finding
     from stoker.project.planning import Plan
     from stoker.project.rehearsal import Rehearsal
-    from stoker.store.forecasts.busy import Busy
+    from stoker.store.forecasts.utilisation import Busy
     from stoker.store.reports.attempts import StoredStream
     from stoker.store.rows import (
         AttemptRow,
@@ -40,22 +40,22 @@ class Reading(Opened):
 
     def status(self, *, pipeline: str | None = None) -> "Status":
         """Return how many items and tasks stand where, pools and workers."""
-        from stoker.store.reports import reports
+        from stoker.store.reports import lists
 
-        found = reports.status(self.store, pipeline=pipeline)
+        found = lists.status(self.store, pipeline=pipeline)
         return replace(found, trouble=store_trouble(self.store))
 
     def each_item(self, selection: "Selection") -> "Iterator[ItemRow]":
         """Yield the selected items one by one; for millions."""
-        from stoker.store.reports import reports
+        from stoker.store.reports import lists
 
-        return reports.items(self.store, selection)
+        return lists.items(self.store, selection)
 
     def each_task(self, selection: "Selection") -> "Iterator[TaskRow]":
         """Yield the selected tasks one by one."""
-        from stoker.store.reports import reports
+        from stoker.store.reports import lists
 
-        return reports.tasks(self.store, selection)
+        return lists.tasks(self.store, selection)
 
     def each_attempt(self, selection: "Selection") -> "Iterator[AttemptRow]":
         """Yield the attempts of the selected tasks one by one, oldest first."""
@@ -109,7 +109,7 @@ class Reading(Opened):
 
     def why(self, key: str, step: str | None = None, *, pipeline: str | None = None) -> "Why":
         """Return the one reason why the item's task is not running."""
-        from stoker.store.reports.reasons import why
+        from stoker.store.reports.why_waiting import why
 
         found = why(self.store, key, step, pipeline=pipeline)
         trouble = store_trouble(self.store) if found.state == "ready" else None
@@ -146,13 +146,13 @@ class Reading(Opened):
     ) -> "Rehearsal":
         """Return what it takes to do a task by hand, as an attempt was given it or would be now."""
         from stoker.project.rehearsal import rehearse
-        from stoker.store.reports import attempts, repeat
+        from stoker.store.reports import attempts, reproduction
 
         if attempt is None:
-            claimed, spec = repeat.as_claimed(self.store, key, step, pipeline=pipeline)
+            claimed, spec = reproduction.as_claimed(self.store, key, step, pipeline=pipeline)
         else:
             found = attempts.attempt_by_id(self.store, attempt)
-            claimed, spec = repeat.as_attempted(self.store, found)
+            claimed, spec = reproduction.as_attempted(self.store, found)
         return rehearse(self.settings, spec, claimed, scratch=scratch)
 
     def plan(
@@ -192,17 +192,17 @@ class Reading(Opened):
 
         With `while_worked` only from the first start to the last end.
         """
-        from stoker.store.forecasts.busy import busy_since
+        from stoker.store.forecasts.utilisation import busy_since
 
         since_us = int(since.timestamp() * 1_000_000)
         return busy_since(self.store, since_us, while_worked=while_worked)
 
     def workers(self, *, everyone: bool = False) -> "Rows[WorkerRow]":
         """Return the workers that are alive, or all that ever were."""
-        from stoker.store.reports import reports
+        from stoker.store.reports import lists
         from stoker.store.rows import Rows
 
-        return Rows(reports.workers(self.store, everyone=everyone))
+        return Rows(lists.workers(self.store, everyone=everyone))
 
     def slots(self, *, pool: str | None = None) -> "Rows[SlotRow]":
         """Return the slots of the pools, with who holds them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stoker.intake.fields import is_of_parts
 from stoker.intake.found import measure_folder, moment
 from stoker.model.saying import has_content
-from stoker.store.arrivals.repaired import Recorded, failed_items, take_repaired
+from stoker.store.arrivals.repaired_files import Recorded, failed_items, take_repaired
 
 if TYPE_CHECKING:
     from stoker.model.selection import Selection

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stoker.project.janitor import Janitor
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store.claims.claim import Left, anything_left
 from stoker.store.ends.reap import promote_all_due, reap
-from stoker.store.forecasts import ordering
-from stoker.store.forecasts.busy import Busy, busy_since, now_us
-from stoker.store.reports import reports
+from stoker.store.forecasts import reordering
+from stoker.store.forecasts.utilisation import Busy, busy_since, now_us
+from stoker.store.reports import lists
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings
-    from stoker.store.registered import Registered
+    from stoker.store.arrivals.counts import Registered
     from stoker.store.unit import Store
     from stoker.work.progress import Event
 
@@ -127,8 +127,8 @@ def work_off(
     else:
         from stoker.work.worker import Worker
 
-        fold.fold(store)
-        ordering.look_after(store, refresh_s=REORDER_S, at_once=True)
+        journal_fold.fold(store)
+        reordering.look_after(store, refresh_s=REORDER_S, at_once=True)
         worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)
         with Janitor(
             store,
@@ -156,7 +156,7 @@ def summarise(
     was_interrupted: bool,
 ) -> RunSummary:
     """Return where the pipeline, or all of them, stands now."""
-    found = reports.status(store, pipeline=pipeline).pipelines.values()
+    found = lists.status(store, pipeline=pipeline).pipelines.values()
     tasks = {
         word: sum(one.tasks[word] for one in found)
         for word in ("done", "failed", "skipped", "cancelled", "held", "blocked", "ready")

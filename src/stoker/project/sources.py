@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.taking import Taker
-from stoker.store.registered import Registered
+from stoker.store.arrivals.counts import Registered
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline

@@ -1,6 +1,6 @@
 """The journal: what happened, in order, written in the transaction that made it happen.
 
-Rows get their number `seq` afterwards, by `store/fold.py`.
+Rows get their number `seq` afterwards, by `store/journal_fold.py`.
 """
 
 import json

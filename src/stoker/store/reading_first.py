@@ -3,7 +3,7 @@
 import functools
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from stoker.store.changes import NeedsLock
+from stoker.store.statement_kinds import NeedsLock
 from stoker.store.unit import as_a_whole
 
 if TYPE_CHECKING:

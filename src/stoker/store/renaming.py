@@ -15,7 +15,7 @@ from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.catalog import pipeline_of
-from stoker.store.fold import fold_all
+from stoker.store.journal_fold import fold_all
 from stoker.store.unit import Unit
 
 _P, _S, _V, _B, _J = (

@@ -20,12 +20,12 @@ from sqlalchemy import (
 )
 
 from stoker.model.bounds import PRIORITY
-from stoker.store import columns, learned
+from stoker.store import columns, learned_tables
 from stoker.store.columns import Big, Bytes, Bytewise, Head, Id16, Json, Long, Name
 
 metadata = columns.metadata
-tally, item_tally = learned.tally, learned.item_tally
-estimate, host_speed = learned.estimate, learned.host_speed
+tally, item_tally = learned_tables.tally, learned_tables.item_tally
+estimate, host_speed = learned_tables.estimate, learned_tables.host_speed
 
 site = Table(
     "site",

@@ -10,7 +10,7 @@ from stoker.failpoints import hit
 from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, Claimed, Result, WorkerId
 from stoker.store.claims import claim
-from stoker.store.claims.fitting import Left
+from stoker.store.claims.time_left import Left
 from stoker.store.ends import finish
 from stoker.store.unit import Store
 from stoker.work.prefetch import Appetite

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.store.ends import finish, reap
 from stoker.store.holdings import publications
 from stoker.work import brand, contain, groups, warden
@@ -281,7 +281,7 @@ class Incarnation:
                     self.claims.hurry()
             if now_s < self._promoted_s:
                 return
-            due_us = fleet.next_due_us(self._store)
+            due_us = workers.next_due_us(self._store)
             if due_us is not None and due_us <= now_us and reap.promote_due(self._store):
                 self.claims.hurry()  # there may be more: the next turn sees to that
             else:
@@ -324,7 +324,7 @@ class Incarnation:
         trouble = self._post.room.trouble
         if trouble != self._told_trouble:
             with suppress(Unavailable):
-                fleet.note_trouble(self._store, self.id, trouble)
+                workers.note_trouble(self._store, self.id, trouble)
                 self._told_trouble = trouble
 
     def _take_from_warmers(self) -> None:
@@ -380,7 +380,7 @@ class Incarnation:
             )
         if not is_lost:
             with suppress(StaleAttempt, StokerError):
-                fleet.retire(self._store, self.id)
+                workers.retire(self._store, self.id)
 
     def _kill_what_is_left(self, within_s: float) -> None:
         self._preparing.end()

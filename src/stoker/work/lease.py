@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stoker.errors import StaleAttempt, StokerError, StoreGone
 from stoker.model.task import AttemptId, WorkerId
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.unit import Store
 from stoker.work import threads
 from stoker.work.patience import Patience
@@ -111,7 +111,7 @@ class Lease:
                 return
             began, serial = boot_clock_s(), self.serial
             try:
-                renewal = fleet.renew(self._store, self._worker_id, lease_s=self._lease_s)
+                renewal = workers.renew(self._store, self._worker_id, lease_s=self._lease_s)
             except StaleAttempt:
                 self._declare_dead()
                 return

@@ -6,7 +6,7 @@ from functools import partial
 from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.model.settings import Settings
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.ends import reap
 from stoker.store.unit import Store
 from stoker.work import brand, contain, groups, scratch
@@ -34,7 +34,7 @@ def clear(store: Store, root: str) -> None:
     """
     own, boot, host = store_id(store), scratch.boot_id(), store.host
     contain.kill_marked(store=own, host=host, boot=boot)
-    is_gone = partial(fleet.is_gone, store)
+    is_gone = partial(workers.is_gone, store)
     folders = scratch.dead_folders(root, host=host, boot=boot, store=own, is_gone=is_gone)
     dead = [owner for _, owner in folders]
     here = [owner for owner in dead if owner.boot_id == boot]

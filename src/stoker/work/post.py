@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
 from stoker.model.task import WorkerId
-from stoker.store.claims import fleet
+from stoker.store.claims import workers
 from stoker.store.rights import PRIVATE, Rights
 from stoker.store.unit import Store
 from stoker.work import usage
@@ -121,7 +121,7 @@ class Post:
 
     def enlist(self) -> WorkerId:
         """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""
-        return fleet.enlist(
+        return workers.enlist(
             self.store,
             host=self.store.host,
             name=self.name,

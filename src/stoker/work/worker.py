@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.bounds import CPUS, TIME_S
 from stoker.model.settings import Settings
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.store.ends import reap
 from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn
@@ -249,11 +249,11 @@ class Worker:
         except OSError as problem:
             room, store, worker = self._post.room, self._store, self._enlisted
             if not is_full_error(problem):
-                fleet.retire(store, worker)
+                workers.retire(store, worker)
                 raise
             room.note(existing(self._post.scratch_root))
-            fleet.note_trouble(store, worker, room.trouble)
-            if not fleet.renew(store, worker, lease_s=self._post.lease_s).is_alive:
+            workers.note_trouble(store, worker, room.trouble)
+            if not workers.renew(store, worker, lease_s=self._post.lease_s).is_alive:
                 self._enlisted = None
             return None
         self._enlisted = None
@@ -264,7 +264,7 @@ class Worker:
         if self._stopping.is_ordered:
             with suppress(Unavailable):
                 if self._enlisted is not None:
-                    fleet.retire(self._store, self._enlisted)
+                    workers.retire(self._store, self._enlisted)
             return True
         if trouble not in (self._trouble, self._post.room.trouble):  # which has been said
             _log.warning(

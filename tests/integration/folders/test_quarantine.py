@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from stoker.project import sources
-from stoker.store import fold
+from stoker.store import journal_fold
 
 QUICK = 'settle = "0s"'
 
@@ -129,7 +129,7 @@ def test_the_journal_alone_knows_of_quarantine(yard):
     yard.take_until(lambda: len(yard.keys()) == 2)
     (yard.incoming / "a").write_text("22")
     yard.take_until(lambda: reasons(yard)["a"] is None)
-    fold.fold(yard.project.store)
+    journal_fold.fold(yard.project.store)
     with yard.project.store.reading() as unit:
         assert list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit))) == []
 

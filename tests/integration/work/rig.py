@@ -22,7 +22,7 @@ from stoker.store import tables
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.holdings import pools
-from stoker.store.orders import terms, versions
+from stoker.store.orders import attempt_terms, versions
 from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.progress import Summary
@@ -127,7 +127,7 @@ class Rig:
             versions.apply_version(self.store, pipeline, host="h", path=str(self.folder))
         said = self.settings
         pools.set_pools(self.store, said.pools)
-        terms.set_terms(
+        attempt_terms.set_terms(
             self.store, secrets=said.secrets, retention=said.retention, set_by=f"h:{self.folder}"
         )
 

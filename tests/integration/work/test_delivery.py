@@ -6,7 +6,7 @@ import time
 import pytest
 
 from stoker.model.selection import Selection
-from stoker.store.orders import control
+from stoker.store.orders import verbs
 from stoker.work import orders, publish
 
 STEP = """
@@ -14,7 +14,7 @@ STEP = """
 run = "echo x > {out.a}"
 outputs.a = "results/{key}"
 """
-ME = control.Who("tester")
+ME = verbs.Who("tester")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_time_limit_holds_for_publishing(rig, slow):
 def test_what_is_being_published_can_be_cancelled(rig, slow):
     rig.write(STEP)
     rig.push("k")
-    rig.work(on_event=during(slow, lambda: control.cancel(rig.store, Selection(), ME)))
+    rig.work(on_event=during(slow, lambda: verbs.cancel(rig.store, Selection(), ME)))
     assert set(rig.task_states().values()) == {"cancelled"}
     assert not (rig.folder / "results").exists()
 

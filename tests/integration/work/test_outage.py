@@ -9,7 +9,7 @@ from integration.work.rig import wait_until
 from stoker import daemon
 from stoker.errors import Unavailable
 from stoker.project import intake, janitor, open_project, taking
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store.claims import claim
 from stoker.work import patience
 
@@ -45,7 +45,7 @@ def warnings(caplog):
 
 def test_the_janitor_says_once_that_it_has_to_wait_and_ends_in_order(rig, away, caplog):
     rig.write(STEP)
-    away(fold, "fold", 3)
+    away(journal_fold, "fold", 3)
     ticks = []
     tidy = janitor.Janitor(
         rig.store,

@@ -14,9 +14,9 @@ from stoker.model.selection import Selection
 from stoker.project import open_project
 from stoker.project.janitor import remove_temporary
 from stoker.store import tables
+from stoker.store.actor import Who
 from stoker.store.arrivals import register
-from stoker.store.orders import control
-from stoker.store.who import Who
+from stoker.store.orders import verbs
 from stoker.work.worker import Worker
 
 NAMES = (
@@ -205,7 +205,7 @@ def test_a_cancel_while_prepare_runs_stops_it_and_starts_nothing(rig):
     def cancel(_event):
         if (rig.folder / "prepared").exists() and not asked:
             asked.append(True)
-            control.cancel(rig.store, Selection(keys=("a", "b")), Who("tester"))
+            verbs.cancel(rig.store, Selection(keys=("a", "b")), Who("tester"))
         elif set(rig.task_states().values()) == {"cancelled"}:
             (rig.folder / "go").touch()
             rig.push("c")
@@ -232,7 +232,7 @@ def test_a_cancel_of_one_that_waits_for_prepare_lets_the_others_go_on(rig):
     def cancel(_event):
         if (rig.folder / "prepared").exists() and not asked:
             asked.append(True)
-            control.cancel(rig.store, Selection(keys=("a",)), Who("tester"))
+            verbs.cancel(rig.store, Selection(keys=("a",)), Who("tester"))
         elif asked and rig.task_states()["a/s"] == "cancelled":
             (rig.folder / "go").touch()
 

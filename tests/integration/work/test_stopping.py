@@ -11,11 +11,11 @@ from sqlalchemy import select
 from integration.work.rig import freeze, wait_until, worker_command
 from stoker.model.selection import Selection
 from stoker.store import tables
-from stoker.store.claims import fleet
+from stoker.store.actor import Who
+from stoker.store.claims import workers
 from stoker.store.database import rebuild
-from stoker.store.orders import control
-from stoker.store.reports import reasons
-from stoker.store.who import Who
+from stoker.store.orders import verbs
+from stoker.store.reports import why_waiting
 from stoker.work import executor, lease, signals, stopping
 from stoker.work.scheduler import Job
 from stoker.work.scratch import process_start
@@ -138,12 +138,12 @@ def test_a_task_that_two_workers_had_no_time_for_is_held_with_the_reason(rig):
     assert rig.task_states() == {"k/s": "ready"}
     limited(rig, 1.0)
     assert rig.task_states() == {"k/s": "held"}
-    said = reasons.why(rig.store, "k")
+    said = why_waiting.why(rig.store, "k")
     assert "cut off after" in said.text
     assert "give workers more time, or set the step's `timeout`" in said.text
     with rig.store.reading() as unit:
         assert list(rebuild.differences(rebuild.replay(unit), rebuild.snapshot(unit))) == []
-    control.release(rig.store, Selection(), ME)
+    verbs.release(rig.store, Selection(), ME)
     limited(rig, 1.0)
     assert rig.task_states() == {"k/s": "ready"}, "a person has given it a fresh allowance"
 
@@ -211,7 +211,7 @@ def test_a_cancelled_attempt_is_ended(long):
     def cancel(_event):
         if is_running(long) and not asked:
             asked.append(True)
-            control.cancel(long.store, Selection(), ME)
+            verbs.cancel(long.store, Selection(), ME)
 
     long.worker(slots=1, on_event=cancel).work()
     assert set(long.task_states().values()) == {"cancelled"}
@@ -229,7 +229,7 @@ def test_a_term_that_is_ignored_is_followed_by_a_kill(rig, monkeypatch):
     def cancel(_event):
         if is_running(rig) and not asked:
             asked.append(True)
-            control.cancel(rig.store, Selection(), ME)
+            verbs.cancel(rig.store, Selection(), ME)
 
     rig.worker(on_event=cancel).work()
     assert rig.all_attempts()[0].state == "cancelled"
@@ -275,7 +275,7 @@ def test_a_frozen_worker_records_nothing_over_its_successor(long, start):
 
 def test_a_worker_that_was_declared_dead_ends_its_attempts_and_begins_anew(long, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_S", 0.1)
-    renew = fleet.renew
+    renew = workers.renew
     told = []
 
     def once_dead(store, worker_id, *, lease_s):
@@ -286,10 +286,10 @@ def test_a_worker_that_was_declared_dead_ends_its_attempts_and_begins_anew(long,
             reap.reap(store, dead_workers=[worker_id])
         if told and not (long.folder / "go").exists():
             (long.folder / "go").touch()
-            return fleet.Renewal(False, frozenset(), frozenset(), 0)
+            return workers.Renewal(False, frozenset(), frozenset(), 0)
         return renew(store, worker_id, lease_s=lease_s)
 
-    monkeypatch.setattr(fleet, "renew", once_dead)
+    monkeypatch.setattr(workers, "renew", once_dead)
     summary = long.worker(slots=1).work()
     assert told
     assert summary.done == 2
@@ -300,7 +300,7 @@ def test_a_worker_that_was_declared_dead_ends_its_attempts_and_begins_anew(long,
 def test_a_worker_that_cannot_renew_ends_its_attempts_itself(long, monkeypatch):
     from stoker.errors import Unavailable
 
-    renew, gone = fleet.renew, []
+    renew, gone = workers.renew, []
 
     def unreachable(store, worker_id, *, lease_s):
         if is_running(long) and not gone:
@@ -310,7 +310,7 @@ def test_a_worker_that_cannot_renew_ends_its_attempts_itself(long, monkeypatch):
         (long.folder / "go").touch()
         return renew(store, worker_id, lease_s=lease_s)
 
-    monkeypatch.setattr(fleet, "renew", unreachable)
+    monkeypatch.setattr(workers, "renew", unreachable)
     summary = long.worker(slots=1, lease_s=3.0).work()
     assert gone
     assert summary.done >= 1
@@ -322,7 +322,7 @@ def test_a_lease_that_was_seen_to_be_lost_does_not_come_back(long, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(lease, "boot_clock_s", lambda: clock[0])
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
-    worker_id = fleet.enlist(
+    worker_id = workers.enlist(
         long.store, host="h", name="w", pid=1, slots=1, cpus=1, memory_bytes=1, scratch="/s",
         boot_id="b", lease_s=20.0,
     )  # fmt: skip

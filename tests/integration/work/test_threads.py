@@ -4,8 +4,8 @@ import pytest
 
 from stoker.errors import Bug
 from stoker.project.janitor import Janitor
-from stoker.store import fold
-from stoker.store.claims import fleet
+from stoker.store import journal_fold
+from stoker.store.claims import workers
 from stoker.work import disk, lease, slot, stopping
 from stoker.work import room as rooms
 
@@ -23,8 +23,8 @@ def odd(*_args, **_more):
 BROKEN = {
     "the disk's": (disk, "taken_bytes"),
     "the room's": (rooms, "shortage"),
-    "the lease's": (fleet, "renew"),
-    "the janitor's": (fold, "fold"),
+    "the lease's": (workers, "renew"),
+    "the janitor's": (journal_fold, "fold"),
     "one that concludes": (slot.Seat, "clean"),
 }
 

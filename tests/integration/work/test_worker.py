@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from integration.work.rig import wait_until, worker_command
-from stoker.store.claims import claim, fleet
+from stoker.store.claims import claim, workers
 from stoker.store.ends import finish
 from stoker.store.holdings import pools
 from stoker.work import contain, room, worker
@@ -787,7 +787,7 @@ def test_a_worker_that_drains_stays_for_a_slot_that_is_seldom_free(rig, monkeypa
     )
     pools.set_pools(rig.store, rig.settings.pools)
     rig.push("k", "l")
-    other = fleet.enlist(
+    other = workers.enlist(
         rig.store, host="h", name="other", pid=1, slots=1, cpus=1, memory_bytes=1 << 30,
         scratch="/scratch", boot_id="boot", lease_s=60,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from stoker.intake.edited import EditedSource
 from stoker.intake.source import Mark, Over, Refusal
 from stoker.model.pipeline import ItemKind, Param, ParamType, Pipeline
 from stoker.model.source import Source
-from stoker.store.registered import Registered
+from stoker.store.arrivals.counts import Registered
 
 PARAMS = (
     Param(name="block", required=True),

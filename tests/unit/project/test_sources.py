@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from stoker.project.sources import _take_settled
-from stoker.store.registered import Registered
+from stoker.store.arrivals.counts import Registered
 
 
 def test_what_this_call_registered_is_not_known_from_before():

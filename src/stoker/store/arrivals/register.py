@@ -15,20 +15,20 @@ from stoker.model.saying import NOTHING
 from stoker.model.states import ItemState
 from stoker.store import tables
 from stoker.store.apply import admit_item
-from stoker.store.arrivals.arrivals import create_tasks
 from stoker.store.arrivals.contents import (
     as_changed,
     as_it_stands,
     changed_by_own_step,
     columns_of,
 )
+from stoker.store.arrivals.counts import EXAMPLES, Registered
+from stoker.store.arrivals.first_tasks import create_tasks
 from stoker.store.catalog import catalog, pipeline_of
 from stoker.store.ends.redo import redo_item
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.orders.moving import is_gone
+from stoker.store.orders.moved_project import is_gone
 from stoker.store.reading_first import reading_first
-from stoker.store.registered import EXAMPLES, Registered
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 

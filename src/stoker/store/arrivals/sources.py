@@ -17,13 +17,13 @@ from stoker.failpoints import hit
 from stoker.model.saying import has_content, merged
 from stoker.model.states import ItemState
 from stoker.store import tables
+from stoker.store.brief_waits import if_free
 from stoker.store.catalog import catalog
 from stoker.store.ids import digest_of
 from stoker.store.journal import to_json
-from stoker.store.moments import moment
 from stoker.store.reading_first import reading_first
 from stoker.store.rows import SourceRow
-from stoker.store.unhurried import if_free
+from stoker.store.times import moment
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, VersionId
 from stoker.store import tables
 from stoker.store.catalog import reread
-from stoker.store.claims.fitting import Fitting, Left
-from stoker.store.claims.room import Room
+from stoker.store.claims.capacity import Room
+from stoker.store.claims.time_left import Fitting, Left
 from stoker.store.dialects.constructs import by_index
 from stoker.store.holdings.slots import Needs, Slots
 from stoker.store.holdings.together import bind

@@ -22,10 +22,10 @@ from stoker.model.transitions import CLAIM
 from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
+from stoker.store.claims.capacity import is_running, room
 from stoker.store.claims.choose import Taken, Wants, take
-from stoker.store.claims.fitting import Left as TimeLeft
-from stoker.store.claims.lacking import Versions, without_lacking
-from stoker.store.claims.room import is_running, room
+from stoker.store.claims.missing_outputs import Versions, without_lacking
+from stoker.store.claims.time_left import Left as TimeLeft
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
 from stoker.store.steps import Catalog

@@ -14,7 +14,7 @@ from sqlalchemy import and_, case, func, or_, select
 
 from stoker.model.encoding import Answer
 from stoker.model.states import AttemptState, ItemState, TaskState
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.database import rebuild
 from stoker.store.ids import text_of
 from stoker.store.unit import Unit
@@ -51,7 +51,7 @@ class Checked(Answer):
 
 def check(store: "Store") -> Iterator[Checked]:
     """Yield every check with what it found; at most a thousand violations of each are named."""
-    fold.fold(store, limit_s=FOLD_LIMIT_S)
+    journal_fold.fold(store, limit_s=FOLD_LIMIT_S)
     for look in CHECKS:
         if look is database and not store.dialect.is_one_host:
             continue  # a server looks after its files itself
@@ -236,7 +236,7 @@ def numbers(unit: Unit) -> Iterator[str]:
 
 def states_of_items(unit: Unit) -> Iterator[str]:
     """An item's state follows from its tasks' states."""
-    pending = fold.not_counted_yet(unit)
+    pending = journal_fold.not_counted_yet(unit)
     of_task = case(
         {state.value: of_item.value for state, of_item in _OF_ITEM.items()},
         value=_T.c.state,
@@ -263,7 +263,7 @@ def states_of_items(unit: Unit) -> Iterator[str]:
 
 def counts(unit: Unit) -> Iterator[str]:
     """The counts that `status` shows are what counting gives."""
-    pending = fold.not_counted_yet(unit)
+    pending = journal_fold.not_counted_yet(unit)
     tasks = select(_T.c.step_id, _T.c.state, _T.c.body_id, func.count())
     by_body = _counter(unit, tasks.group_by(_T.c.step_id, _T.c.state, _T.c.body_id))
     counted: Counter[Any] = Counter()

@@ -18,7 +18,7 @@ from stoker.model.transitions import BY_NAME
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.ids import text_of
-from stoker.store.orders.moving import move_in_picture
+from stoker.store.orders.moved_project import move_in_picture
 from stoker.store.unit import Unit
 
 TaskKey = tuple[str, str, str]  # pipeline, key, step

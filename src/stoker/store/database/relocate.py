@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, update
 from stoker.errors import Bug, Conflict, NotFound, Refused, UserError
 from stoker.failpoints import hit
 from stoker.model.states import WorkerState
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.database import copying, integrity, rebuild, schema
 from stoker.store.database.connect import (
     BACKUP,
@@ -31,8 +31,8 @@ from stoker.store.database.copying import Content, OnTable
 from stoker.store.ends.reap import reap
 from stoker.store.identity import OWN_SITE
 from stoker.store.journal import Entry, append, last_seq, to_json
-from stoker.store.moments import moment
 from stoker.store.rights import PRIVATE
+from stoker.store.times import moment
 from stoker.store.unit import Store, Unit
 
 _SITE = tables.site
@@ -85,7 +85,7 @@ def move(
             return Relocated(to=named, tables=copying.count_rows(unit))
     if not is_resumed:
         reap(source)
-        fold.fold(source)
+        journal_fold.fold(source)
     _make_empty(target)
     with source.reading() if is_resumed else _shutting(source, MOVED + named) as unit:
         contents = copying.copy_rows(unit, target, on_table=on_table)
@@ -240,14 +240,14 @@ def _begin_epoch(target: Store, site: Any) -> None:
     with target.reading() as unit:
         dead = unit.execute(alive).scalars().all()
     reap(target, dead_workers=dead)
-    fold.fold(target)
+    journal_fold.fold(target)
     with target.writing(alone=True) as unit:
         data = {"epoch": site.epoch, "seq": last_seq(unit), "from": site.set_aside}
         target.epoch = site.epoch + 1
         unit.execute(update(_SITE).where(_OWN).values(epoch=target.epoch))
         unit.execute(insert(tables.head).values(origin=OWN_SITE, epoch=target.epoch, seq=0))
         append(unit, [Entry("restore", n=0, data=to_json(data))])
-    fold.fold(target)
+    journal_fold.fold(target)
 
 
 def _settle(target: Store) -> None:

@@ -21,7 +21,7 @@ from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move_all
 from stoker.store.catalog import NEWEST_VERSION, catalog, pipeline_of
-from stoker.store.ends.following import Of, pass_over, unblocked
+from stoker.store.ends.successors import Of, pass_over, unblocked
 from stoker.store.holdings import slots, temporary
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of

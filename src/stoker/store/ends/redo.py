@@ -16,7 +16,7 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.apply import Move, close_attempts, move
 from stoker.store.catalog import catalog
-from stoker.store.ends.following import followers
+from stoker.store.ends.successors import followers
 from stoker.store.holdings import temporary
 from stoker.store.holdings.together import unbind
 from stoker.store.journal import Entry, append, to_json

@@ -1,6 +1,6 @@
 """What attempts have taken, and what follows for tasks: their expected times and their order.
 
-Kept off the way of claims and finishes: every few seconds (`store/forecasts/ordering.py`) one of the store's
+Kept off the way of claims and finishes: every few seconds (`store/forecasts/reordering.py`) one of the store's
 processes reads which attempts have ended since, by the journal, and fits what they tell. All of it is
 derived: losing it loses nothing, so that the journal does not speak of it.
 """

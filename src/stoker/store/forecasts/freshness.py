@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store.forecasts import estimates
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def catch_up(store: "Store", *, fold_s: float, learn_s: float | None = None) -> 
     """
     try:
         with store.without_waiting():
-            is_whole = fold.fold(store, limit_s=fold_s)
+            is_whole = journal_fold.fold(store, limit_s=fold_s)
             if learn_s is not None:
                 estimates.catch_up(store, limit_s=learn_s)
     except StokerError:

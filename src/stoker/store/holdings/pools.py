@@ -18,12 +18,12 @@ from stoker.model.sharing import Sharing
 from stoker.model.states import WorkerState
 from stoker.spec.problems import suggest
 from stoker.store import tables
+from stoker.store.actor import Who
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.moments import moment
 from stoker.store.rows import PoolStatus, SlotRow
 from stoker.store.sharing import from_file, newest_sharing, set_sharing
+from stoker.store.times import moment
 from stoker.store.unit import Unit, as_a_whole
-from stoker.store.who import Who
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

@@ -11,15 +11,15 @@ from stoker.model import transitions
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import Published, Wanted
 from stoker.store import tables
+from stoker.store.actor import Who
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
-from stoker.store.ends.following import Of, satisfy
+from stoker.store.ends.successors import Of, satisfy
 from stoker.store.holdings.publications import take
 from stoker.store.ids import new_attempt_id
 from stoker.store.journal import to_json
 from stoker.store.locks import lock_tasks
 from stoker.store.unit import as_a_whole
-from stoker.store.who import Who
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

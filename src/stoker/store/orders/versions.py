@@ -14,15 +14,15 @@ from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.orders.aftermath import TaskChanges
-from stoker.store.orders.moving import is_gone, move_paths
+from stoker.store.orders.moved_project import is_gone, move_paths
+from stoker.store.orders.new_version import TaskChanges
 from stoker.store.reading_first import reading_first
 from stoker.store.renaming import Renamed, rename_pipeline, rename_steps
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
+    from stoker.store.actor import Who
     from stoker.store.unit import Store
-    from stoker.store.who import Who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

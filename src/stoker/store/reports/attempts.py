@@ -15,10 +15,10 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.holdings.publications import last_attempt_at
 from stoker.store.ids import id_of, text_of
-from stoker.store.moments import moment
 from stoker.store.paging import pages
 from stoker.store.picking import pick_attempts
 from stoker.store.rows import AttemptRow, OutputRow, StreamRow
+from stoker.store.times import moment
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:

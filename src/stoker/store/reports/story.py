@@ -11,13 +11,12 @@ from stoker.model.selection import Selection
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.dialects.constructs import seldom_key
-from stoker.store.forecasts import estimates, remaining
+from stoker.store.forecasts import estimates, open_work
 from stoker.store.forecasts.freshness import catch_up
 from stoker.store.ids import digest_of, text_of
 from stoker.store.journal import SELDOM
-from stoker.store.moments import moment
 from stoker.store.reports.attempts import attempts_of_item
-from stoker.store.reports.reports import (
+from stoker.store.reports.lists import (
     LEARN_LIMIT_S,
     TASK,
     item_columns,
@@ -26,6 +25,7 @@ from stoker.store.reports.reports import (
     task_row,
 )
 from stoker.store.rows import Happening, Story
+from stoker.store.times import moment
 from stoker.store.unit import Unit, param
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def story(store: "Store", key: str, *, pipeline: str | None = None) -> Story:
         item = find_item(unit, key, pipeline=pipeline)
         query = selections.task_query(Selection(), *TASK).where(_T.c.item_id == item.id)
         fits = estimates.fits(unit)
-        ends = remaining.of_item(unit, item.id, left_to_do(unit))
+        ends = open_work.of_item(unit, item.id, left_to_do(unit))
         return Story(
             item=item_row(item),
             tasks=tuple(task_row(row, fits) for row in unit.execute(query.order_by(_S.c.position))),

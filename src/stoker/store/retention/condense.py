@@ -19,7 +19,7 @@ from stoker.store.locks import lock_items, lock_tasks_of
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.pruned import Pruned
+    from stoker.store.retention.counts import Pruned
     from stoker.store.unit import Store
 
 _I, _P, _J, _H = tables.item, tables.pipeline, tables.journal, tables.head

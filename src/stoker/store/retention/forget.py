@@ -22,12 +22,12 @@ from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_items, lock_tasks, lock_tasks_of
 from stoker.store.paging import pages
 from stoker.store.picking import pick_items
-from stoker.store.retention import waste
+from stoker.store.retention import deleted_logs
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
-    from stoker.store.pruned import Pruned
+    from stoker.store.retention.counts import Pruned
     from stoker.store.unit import Store
 
 _T, _I, _A, _O, _P, _S, _W, _PUB, _TMP = (
@@ -93,7 +93,7 @@ def _forget_items(
     for row in gone:
         done.example(f"{row.pipeline}: {row.key}")
     if dry_run:
-        waste.measure(files, done)
+        deleted_logs.measure(files, done)
 
 
 def _last_ends(unit: Unit, wanted: Sequence[int]) -> dict[int, int]:
@@ -171,7 +171,7 @@ def _forget_attempts(store: "Store", query: Any, done: "Pruned", *, dry_run: boo
     for pipeline, key, step in by_task:
         done.example(f"{pipeline}: {key}, earlier attempts of {step}")
     if dry_run:
-        waste.measure(files, done)
+        deleted_logs.measure(files, done)
 
 
 def _delete_attempts(unit: Unit, which: Any) -> tuple[int, list[tuple[str | None, bytes]]]:
@@ -186,7 +186,7 @@ def _delete_attempts(unit: Unit, which: Any) -> tuple[int, list[tuple[str | None
         for table in (_O, _TMP):
             unit.execute(delete(table).where(table.c.attempt.in_(some)))
         unit.execute(delete(_A).where(_A.c.id.in_(some)))
-    waste.note(unit, files)
+    deleted_logs.note(unit, files)
     return len(ids), files
 
 
@@ -217,11 +217,11 @@ def _delete_logs(store: "Store", rows: Sequence[Any], done: "Pruned", *, dry_run
     with store.writing(dry_run=dry_run) as unit:
         ids = [row.id for row in rows]
         unit.execute(update(_A).where(_A.c.id.in_(ids)).values(**_NO_LOGS))
-        waste.note(unit, files)
+        deleted_logs.note(unit, files)
         hit("forget_logs.before_commit")
     done.streams += len(rows)
     if dry_run:
-        waste.measure(files, done)
+        deleted_logs.measure(files, done)
 
 
 def _attempts() -> Any:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from stoker.errors import UserError
 from stoker.model.selection import Selection
 from stoker.model.settings import Retention
-from stoker.store import fold
+from stoker.store import journal_fold
 from stoker.store import selection as selections
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.pruned import Pruned
-from stoker.store.retention import condense, forget, waste
+from stoker.store.retention import condense, deleted_logs, forget
+from stoker.store.retention.counts import Pruned
 
 if TYPE_CHECKING:
+    from stoker.store.actor import Who
     from stoker.store.unit import Store
-    from stoker.store.who import Who
 
 _FOLD_LIMIT_S = 30.0
 _EVERYTHING = Selection()
@@ -92,7 +92,7 @@ def steps(
     Cut short, it has done whole items; log files that nothing speaks of any more are noted in the
     store until they are deleted.
     """
-    fold.fold(store, limit_s=_FOLD_LIMIT_S)
+    journal_fold.fold(store, limit_s=_FOLD_LIMIT_S)
     with store.reading() as unit:
         now_us = unit.now_us
     pipeline = selection.pipeline
@@ -120,8 +120,8 @@ def steps(
             dry_run=dry_run,
         )
     if not dry_run:
-        fold.fold(store, limit_s=_FOLD_LIMIT_S)
-        yield from waste.remove(store, done)
+        journal_fold.fold(store, limit_s=_FOLD_LIMIT_S)
+        yield from deleted_logs.remove(store, done)
         while store.give_back():
             yield
         while store.give_back():

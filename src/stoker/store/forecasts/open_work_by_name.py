@@ -10,7 +10,7 @@ from stoker.model.sharing import Sharing
 from stoker.model.simulate import Fleet
 from stoker.store import tables
 from stoker.store.catalog import catalog
-from stoker.store.forecasts import estimates, remaining
+from stoker.store.forecasts import estimates, open_work
 from stoker.store.forecasts.freshness import catch_up
 from stoker.store.sharing import from_file, newest_sharing
 
@@ -53,7 +53,7 @@ class Waiting:
             for step, found in estimates.fits(unit).items():
                 if step in steps:
                     self.fits[steps[step].pipeline, steps[step].name] = found
-            self.hosts, self.fleet = remaining.fleet(unit, estimates.book(unit))
+            self.hosts, self.fleet = open_work.fleet(unit, estimates.book(unit))
             self._sharing = newest_sharing(unit)
 
     def pools(self, declared: "Sequence[Pool]") -> "list[Pool]":
@@ -66,13 +66,13 @@ class Waiting:
             return
         with self._store.reading() as unit:
             known = catalog(unit)
-            found = remaining.open_tasks(unit, known, limit=_MOST, pipeline=pipeline) or []
+            found = open_work.open_tasks(unit, known, limit=_MOST, pipeline=pipeline) or []
             keys: dict[int, str] = {}
             items = sorted({one.item_id for one in found})
             for at in range(0, len(items), 500):
                 query = select(_I.c.id, _I.c.key).where(_I.c.id.in_(items[at : at + 500]))
                 keys |= {row.id: row.key for row in unit.execute(query)}
-        by_item: dict[int, list[remaining.OpenTask]] = {}
+        by_item: dict[int, list[open_work.OpenTask]] = {}
         for one in found:
             by_item.setdefault(one.item_id, []).append(one)
         for item_id, tasks in by_item.items():

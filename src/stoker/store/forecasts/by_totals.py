@@ -18,7 +18,7 @@ from stoker.model.simulate import Fleet
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.forecasts.estimates import Book, book
-from stoker.store.forecasts.sample import some_ready
+from stoker.store.forecasts.ready_sample import some_ready
 from stoker.store.unit import Unit
 
 MANY = 100_000  # open tasks: with more, some are looked at for all

@@ -8,13 +8,13 @@ from sqlalchemy import func, select
 
 from stoker.model.states import AttemptState, WorkerState
 from stoker.store import tables
+from stoker.store.claims.capacity import Free, free_of, held_by, place_of
 from stoker.store.claims.choose import FRESH_US
-from stoker.store.claims.fitting import Fitting, Left
-from stoker.store.claims.room import Free, free_of, held_by, place_of
+from stoker.store.claims.time_left import Fitting, Left
 from stoker.store.dialects.constructs import by_index
-from stoker.store.ends.gone import GONE_S
-from stoker.store.moments import moment
+from stoker.store.ends.lost_hosts import GONE_S
 from stoker.store.steps import Catalog, StepEntry
+from stoker.store.times import moment
 from stoker.store.unit import Unit
 
 _T, _I, _S, _A, _W, _L, _SLOT, _TURN = (

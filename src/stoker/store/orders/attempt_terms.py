@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.model.settings import Retention
 from stoker.model.sharing import Sharing
-from stoker.store.orders.moving import is_gone
+from stoker.store.orders.moved_project import is_gone
 from stoker.store.sharing import newest_sharing, set_sharing
 from stoker.store.unit import as_a_whole
 

@@ -7,11 +7,11 @@ from sqlalchemy import insert, null, select
 
 from stoker.model.states import TaskState
 from stoker.store import tables
-from stoker.store.forecasts import curves
+from stoker.store.forecasts import sql_curves
 from stoker.store.forecasts.estimates import book
 from stoker.store.journal import Entry
 from stoker.store.lanes import lane_of
-from stoker.store.orders.aftermath import ORDER_STEP
+from stoker.store.orders.new_version import ORDER_STEP
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, param
 
@@ -20,7 +20,7 @@ _TASK_FIELDS = [
     "item_id", "step_id", "state", "lane", "okey", "expected_ms", "waiting_on", "number", "tries",
     "lost", "cut_off", "level",
 ]  # fmt: skip
-_OKEY = -_I.c.priority * ORDER_STEP - curves.milliseconds(_I.c.size_bytes, "rank")
+_OKEY = -_I.c.priority * ORDER_STEP - sql_curves.milliseconds(_I.c.size_bytes, "rank")
 
 
 def _tasks(expected_ms: Any) -> Prepared:
@@ -32,7 +32,7 @@ def _tasks(expected_ms: Any) -> Prepared:
 
 
 _TASKS = _tasks(null())  # of a step of which nothing is known yet
-_TASKS_EXPECTED = _tasks(curves.milliseconds(_I.c.size_bytes, "own"))
+_TASKS_EXPECTED = _tasks(sql_curves.milliseconds(_I.c.size_bytes, "own"))
 
 
 def create_tasks(
@@ -47,8 +47,8 @@ def create_tasks(
         of_task = TaskState.BLOCKED if waiting_on else TaskState.READY
         unit.run(
             _TASKS_EXPECTED if is_known else _TASKS,
-            **curves.numbers(known.ranks[step.id], "rank"),
-            **(curves.numbers(known.own[step.id], "own") if is_known else {}),
+            **sql_curves.numbers(known.ranks[step.id], "rank"),
+            **(sql_curves.numbers(known.own[step.id], "own") if is_known else {}),
             step_id=step.id,
             state=of_task.value,
             lane=None if waiting_on else lane_of(unit, step, 0, by_user),

@@ -18,7 +18,7 @@ from stoker.model.simulate import Fleet, Host, fleet_of
 from stoker.model.states import AttemptState, TaskState, WorkerState
 from stoker.store import tables
 from stoker.store.catalog import catalog
-from stoker.store.forecasts import totals
+from stoker.store.forecasts import by_totals
 from stoker.store.forecasts.estimates import Book, book, with_running
 from stoker.store.sharing import newest_sharing
 from stoker.store.steps import Catalog
@@ -92,7 +92,7 @@ def forecasts(
     told = {known.steps[step].pipeline for step in reckoned.fits if step in known.steps}
     found = open_tasks(unit, known, limit=EXACT) if total <= EXACT else None
     if found is None:
-        return totals.forecasts(unit, counts, told, steps, there, draw), None
+        return by_totals.forecasts(unit, counts, told, steps, there, draw), None
     steps |= _told_by_running(unit, found)
     tasks = [one.task._replace(group=one.item_id if by_item else one.pipeline) for one in found]
     of_told = {task.group for task, one in zip(tasks, found, strict=True) if one.pipeline in told}
@@ -105,7 +105,7 @@ def of_item(unit: Unit, item_id: int, counts: Mapping[str, Mapping[int, int]]) -
     ends, found = forecasts(unit, counts, by_item=True)
     if found is not None:
         return ends.get(item_id)
-    return totals.of_item(unit, item_id, ends, open_tasks=_sum(counts))
+    return by_totals.of_item(unit, item_id, ends, open_tasks=_sum(counts))
 
 
 def _sum(counts: Mapping[str, Mapping[int, int]]) -> int:

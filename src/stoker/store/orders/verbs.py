@@ -15,6 +15,7 @@ from stoker.model.states import AttemptState, TaskState
 from stoker.model.transitions import Transition
 from stoker.store import selection as selections
 from stoker.store import tables
+from stoker.store.actor import Who
 from stoker.store.apply import Move, move
 from stoker.store.catalog import catalog
 from stoker.store.ends.redo import COLUMNS, Changed, as_move, redo
@@ -24,7 +25,6 @@ from stoker.store.paging import pages
 from stoker.store.picking import pick_tasks
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
-from stoker.store.who import Who
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import and_, select
 
 from stoker.model.states import ItemState, TaskState
-from stoker.store import fold, tables
+from stoker.store import journal_fold, tables
 from stoker.store.reports.attempts import last_of_tasks
 from stoker.store.rows import AttemptRow
 
@@ -57,7 +57,7 @@ def touched_since(store: "Store", pipeline: str, place: Place) -> tuple[list[str
 
     At most the next thousand rows are looked at: call again until the place stays the same.
     """
-    fold.fold(store, limit_s=_FOLD_LIMIT_S)
+    journal_fold.fold(store, limit_s=_FOLD_LIMIT_S)
     with store.reading() as unit:
         rows = _rows_after(unit, place)
         while not rows and place.epoch < store.epoch:

@@ -11,8 +11,8 @@ from stoker.model.states import TaskState
 from stoker.store import tables
 from stoker.store.apply import Move, move
 from stoker.store.catalog import catalog
-from stoker.store.forecasts.curves import milliseconds, numbers
 from stoker.store.forecasts.estimates import book
+from stoker.store.forecasts.sql_curves import milliseconds, numbers
 from stoker.store.journal import Entry, append
 from stoker.store.lanes import lane_of
 from stoker.store.steps import StepEntry

@@ -12,11 +12,11 @@ from stoker.spec.problems import suggest
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.catalog import catalog
-from stoker.store.moments import moment
-from stoker.store.reports.shortage import Said, shortage
 from stoker.store.reports.story import find_item
+from stoker.store.reports.why_ready import Said, shortage
 from stoker.store.rows import Why
 from stoker.store.steps import Catalog
+from stoker.store.times import moment
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:

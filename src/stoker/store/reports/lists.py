@@ -18,13 +18,13 @@ from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.arrivals.sources import source_rows
-from stoker.store.forecasts import estimates, remaining
+from stoker.store.forecasts import estimates, open_work
 from stoker.store.forecasts.freshness import catch_up
 from stoker.store.holdings.pools import pool_counts
-from stoker.store.moments import moment
 from stoker.store.paging import pages
 from stoker.store.picking import pick_items, pick_tasks
 from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
+from stoker.store.times import moment
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
         steps = _steps(unit)
         tallies = _tallies(unit)
         items = _item_tallies(unit)
-        ends, _ = remaining.forecasts(unit, _left_to_do(steps, tallies, _ancestors(unit)))
+        ends, _ = open_work.forecasts(unit, _left_to_do(steps, tallies, _ancestors(unit)))
         return Status(
             pipelines={
                 name: _pipeline_status(of_steps, tallies, items.get(id_, {}), ends.get(name))
