@@ -217,7 +217,17 @@ def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
     from stoker.model import retry
     from stoker.project import janitor
-    from stoker.work import disk, executor, groups, incarnation, lease, room, stopping, worker
+    from stoker.work import (
+        disk,
+        executor,
+        groups,
+        incarnation,
+        lease,
+        notes,
+        room,
+        stopping,
+        worker,
+    )
 
     if TESTS not in sys.path:
         sys.path.insert(0, TESTS)
@@ -229,7 +239,7 @@ def _turn(knobs: Knobs) -> None:
     lease.RENEW_S = lease.BRISK_S = knobs.renew_s
     incarnation.REAP_S = knobs.reap_s
     disk.LOOK_S = room.LOOK_S = knobs.disks_s
-    incarnation.NOTE_AFTER_S = knobs.note_after_s
+    notes.NOTE_AFTER_S = knobs.note_after_s
     executor.GRACE_S = knobs.grace_s
     stopping.PATIENCE_S = knobs.patience_s
     retry.APART_S = knobs.apart_s

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.store.rows import Status
-    from stoker.work.progress import Event
+    from stoker.work.progress import Current, Event
 
 DRAW_S = 0.25
 ASK_S = 2.0
@@ -253,13 +253,17 @@ class LiveProgress(Progress):
         for current in sorted(event.running, key=lambda one: -one.elapsed_s)[:room]:
             table.add_row(
                 Text(human_seconds(current.elapsed_s), style="bright_black", justify="right"),
-                Text(current.step, style="cyan", no_wrap=True),
+                Text(_step(current), style="cyan", no_wrap=True),
                 Text(visible(current.key), no_wrap=True, overflow="ellipsis"),
             )
         more = len(event.running) - room
         if more > 0:
             table.add_row("", "", Text(f"and {more} more", style="bright_black"))
         return table
+
+
+def _step(current: "Current") -> str:
+    return f"{current.step}, publishing" if current.is_publishing else current.step
 
 
 def _ended(event: "Event") -> int:
@@ -278,7 +282,10 @@ def _counts(event: "Event") -> str:
         )
         if n
     ]
-    words.append(f"{len(event.running)} running")
+    publishing = sum(one.is_publishing for one in event.running)
+    words.append(f"{len(event.running) - publishing} running")
+    if publishing:
+        words.append(f"{publishing} publishing")
     if event.rate:
         is_quick = event.rate >= 0.1
         words.append(f"{event.rate:,.1f}/s" if is_quick else f"{event.rate * 60:,.1f}/min")

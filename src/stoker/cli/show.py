@@ -161,6 +161,8 @@ def _how_it_went(one: "AttemptRow") -> str:
         parts.append(f"exit code {one.exit_code}")
     if one.signal:
         parts.append(f"signal {one.signal}")
+    if one.publishing_s is not None and one.publishing_s >= 1.0:
+        parts.append(f"{human_seconds(one.publishing_s)} of it publishing")
     cpu_s = (one.user_s or 0) + (one.system_s or 0)
     if cpu_s >= 0.01:
         parts.append(f"cpu {human_seconds(cpu_s)}")

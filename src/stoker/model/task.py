@@ -126,6 +126,7 @@ class Result:
     signal: int | None = None
     pid: int | None = None
     started_us: int | None = None
+    publishing_us: int | None = None  # when its outputs began to be published
     ended_us: int = 0
     user_us: int = 0
     system_us: int = 0

@@ -150,7 +150,7 @@ def open_attempts(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 _END_FIELDS = (
-    "started_us", "ended_us", "pid", "command", "exit_code", "signal", "user_us", "system_us",
+    "started_us", "publishing_us", "ended_us", "pid", "command", "exit_code", "signal", "user_us", "system_us",
     "max_rss_bytes", "step_values", "reason", "cause",
     "stdout_size", "stdout_truncated", "stdout_path", "stdout_text",
     "stderr_size", "stderr_truncated", "stderr_path", "stderr_text",

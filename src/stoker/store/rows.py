@@ -99,6 +99,7 @@ class AttemptRow(Answer):
     command: str | None
     claimed_at: datetime
     started_at: datetime | None
+    publishing_at: datetime | None
     ended_at: datetime | None
     exit_code: int | None
     signal: int | None
@@ -114,10 +115,17 @@ class AttemptRow(Answer):
 
     @property
     def elapsed_s(self) -> float | None:
-        """How long it ran; None if it has not started or not ended."""
+        """How long it ran, publishing included; None if it has not started or not ended."""
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def publishing_s(self) -> float | None:
+        """How long its outputs took to be published; None if they were not, or it has not ended."""
+        if self.publishing_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.publishing_at).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

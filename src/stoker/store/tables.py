@@ -265,6 +265,7 @@ attempt = Table(
     Column("cancel_requested", Boolean, nullable=False),
     Column("claimed_us", Big, nullable=False),
     Column("started_us", Big),
+    Column("publishing_us", Big, doc="when its outputs began to be published; NULL: they did not"),
     Column("ended_us", Big),
     Column("pid", Integer),
     Column("batch_id", Name),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import StaleAttempt, StoreGone
 from stoker.failpoints import hit
-from stoker.model.task import Result
+from stoker.model.task import AttemptId, Result
 from stoker.work import threads
 from stoker.work.capture import TEXT_BYTES
 from stoker.work.conclude import Exit, conclude, unstarted
@@ -30,7 +30,7 @@ class Closing:
     """Takes attempts whose processes are gone, and appends their results to `results`."""
 
     def __init__(self, desk: Desk, watcher: Watcher, results: list[Result], *, slots: int) -> None:
-        self.count = 0  # of attempts that threads are busy with
+        self._in_hand: dict[AttemptId, Running] = {}  # what threads are busy with
         self._desk = desk
         self._watcher = watcher
         self._results = results
@@ -39,6 +39,16 @@ class Closing:
         self._threads: list[threading.Thread] = []
         self._todo: SimpleQueue[tuple[Running, Exit | None] | None] = SimpleQueue()
         self._concluded: deque[tuple[Running, Result | None, bool]] = deque()
+
+    @property
+    def count(self) -> int:
+        """Of how many attempts threads are busy with the end."""
+        return len(self._in_hand)
+
+    @property
+    def publishing(self) -> list[Running]:
+        """The attempts whose outputs are being published."""
+        return [one for one in self._in_hand.values() if one.publishing_us is not None]
 
     @property
     def is_full(self) -> bool:
@@ -78,7 +88,7 @@ class Closing:
         return True
 
     def _submit(self, running: Running, end: Exit | None) -> None:
-        self.count += 1
+        self._in_hand[running.claimed.attempt] = running
         self._todo.put((running, end))
         if len(self._threads) < min(self.count, self._most_threads):
             self._threads.append(
@@ -113,7 +123,7 @@ class Closing:
         """What threads have concluded is among the results, and its seat free."""
         while self._concluded:
             running, result, is_clean = self._concluded.popleft()
-            self.count -= 1
+            self._in_hand.pop(running.claimed.attempt, None)
             if result is not None:
                 self._results.append(result)
             running.release(running, is_clean)

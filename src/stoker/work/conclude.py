@@ -81,7 +81,9 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         and ending.state is AttemptState.SUCCEEDED
         and ending.verdict is not Verdict.SKIP
     ):
+        running.publishing_us = time.time_ns() // 1000
         outputs, ending = deliver(running, desk, ending)
+        end.ended_us = time.time_ns() // 1000  # publishing is part of the attempt
     if ending.state is AttemptState.SUCCEEDED:
         desk.room.forget(claimed.task_id)
     stdout, stderr, ending = _keep_streams(claimed, end, desk, ending)
@@ -94,6 +96,7 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         signal=end.signal,
         pid=running.pid or None,
         started_us=end.started_us or running.started_us or None,
+        publishing_us=running.publishing_us,
         ended_us=end.ended_us or time.time_ns() // 1000,
         user_us=end.user_us,
         system_us=end.system_us,

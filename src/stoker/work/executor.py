@@ -68,6 +68,11 @@ class Executor:
         return bool(self.running or self._sweeping or self._ended or self._closing.count)
 
     @property
+    def publishing(self) -> list[Running]:
+        """The attempts whose outputs are being published."""
+        return self._closing.publishing
+
+    @property
     def is_backed_up(self) -> bool:
         """Whether so many ends wait for slow I/O that nothing more should be started."""
         return self._closing.is_full

@@ -14,7 +14,7 @@ from contextlib import suppress
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
 from stoker.store.claims import claim, workers
-from stoker.store.ends import finish, reap
+from stoker.store.ends import reap
 from stoker.store.holdings import publications
 from stoker.work import brand, contain, groups, warden
 from stoker.work.checks import Ending
@@ -24,6 +24,7 @@ from stoker.work.desk import Desk
 from stoker.work.doubts import Doubts
 from stoker.work.executor import Executor
 from stoker.work.lease import Lease
+from stoker.work.notes import Notes
 from stoker.work.orders import CANCELLED, STOPPED, TAKEN, TIME_UP, Orders, cut_off
 from stoker.work.post import Post
 from stoker.work.preparation import Preparations
@@ -37,7 +38,6 @@ from stoker.work.watch import Watcher
 
 TICK_S = 0.25
 MEMORY_TICK_S = 0.5
-NOTE_AFTER_S = 1.0  # an attempt that runs for longer shows its pid in the store
 WAIT_MOST_S = 1.0
 REAP_S = 5.0
 PROMOTE_S = 0.5
@@ -100,7 +100,8 @@ class Incarnation:
         self._preparing = Preparations(self.executor)
         self._is_paused = False  # while a disk is full
         self._told_trouble: str | None = None  # what the store has of it
-        self._tick_s = self._memory_s = self._noted_s = 0.0
+        self._tick_s = self._memory_s = 0.0
+        self._notes = Notes(post.store)
         self._promoted_s = self._reaped_s = 0.0
 
     # ------------------------------------------------------------------------------------ the loop
@@ -230,13 +231,12 @@ class Incarnation:
         self.executor.hold_limits()
         self.executor.sweep()
         self.warmers.tend()
-        is_brisk = bool(self._preparing)
         for running in self.executor.running.values():
-            is_brisk |= now_s - running.started_s > NOTE_AFTER_S
             if running.place is not None:
                 running.place.stdout.bound()
                 running.place.stderr.bound()
-        self._lease.be_brisk(wanted=is_brisk)
+        is_slow = self._notes.take(self.executor.running.values(), self.executor.publishing)
+        self._lease.be_brisk(wanted=is_slow or bool(self._preparing))
         self.claims.push_back(self._preparing.take_ended())
         self._tell_trouble()
         self.look_around()
@@ -244,29 +244,6 @@ class Incarnation:
             self.executor.watch_memory()
             took_s = time.monotonic() - now_s  # of a second, while much memory is shared
             self._memory_s = now_s + max(MEMORY_TICK_S, 10 * took_s)
-        if is_brisk and now_s >= self._noted_s:
-            self._noted_s = now_s + NOTE_AFTER_S
-            self._note_started(now_s)
-
-    def _note_started(self, now_s: float) -> None:
-        """Attempts that run for a while show in the store what they are."""
-        fresh = [
-            running
-            for running in self.executor.running.values()
-            if not running.is_noted and now_s - running.started_s > NOTE_AFTER_S
-        ]
-        if not fresh:
-            return
-        with suppress(Unavailable):
-            finish.note_started(
-                self._store,
-                [
-                    (running.claimed.attempt, running.pid, running.started_us, running.command)
-                    for running in fresh
-                ],
-            )
-            for running in fresh:
-                running.is_noted = True
 
     def look_around(self) -> None:
         """Tasks whose back-off is over can be claimed, and what dead workers held is ready.

@@ -44,9 +44,9 @@ class Orders:
         """Whether the worker is to end."""
         return self._break_off_s is not None
 
-    def stop(self, *, within_s: float = PUBLISH_S) -> None:
+    def stop(self, *, within_s: float | None = None) -> None:
         """The worker is to end: nothing waits any more, and publishing has so long to end."""
-        break_off_s = time.monotonic() + within_s
+        break_off_s = time.monotonic() + (PUBLISH_S if within_s is None else within_s)
         if self._break_off_s is None or break_off_s < self._break_off_s:
             self._break_off_s = break_off_s
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
-    """One attempt that runs now."""
+    """One attempt that runs now, or whose outputs are being published."""
 
     pipeline: str
     step: str
     key: str
     elapsed_s: float
+    is_publishing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ class Running:
     made: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     ended_s: float = 0.0
+    publishing_us: int | None = None  # when its outputs began to be published
+    is_publishing_noted: bool = False  # whether the store knows that
     peak_bytes: int = 0  # of memory, as far as it was seen while it ran
     release: "Callable[[Running, bool], None]" = lambda _running, _is_clean: None
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stoker.errors import Bug
 from stoker.work.incarnation import Incarnation
-from stoker.work.orders import PUBLISH_S, STOPPED
+from stoker.work.orders import STOPPED
 from stoker.work.scheduler import Job
 from stoker.work.signals import Signals, early
 
@@ -101,7 +101,7 @@ class Stopping:
         if not (self.is_ordered or self._is_warned):
             return
         if not incarnation.is_stopping:
-            incarnation.begin_to_stop(publish_s=PUBLISH_S if self.is_ordered else math.inf)
+            incarnation.begin_to_stop(publish_s=math.inf)  # an order bounds it, below
         if not self.is_ordered:
             return
         if self._since_s is None:

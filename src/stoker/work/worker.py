@@ -348,8 +348,12 @@ class Worker:
                 step=one.claimed.step,
                 key=one.claimed.key,
                 elapsed_s=now_s - one.started_s,
+                is_publishing=one.publishing_us is not None,
             )
-            for one in incarnation.executor.running.values()
+            for one in (
+                *incarnation.executor.running.values(),
+                *incarnation.executor.publishing,
+            )
         )
         event = Event(
             done=counts.done,

@@ -39,6 +39,7 @@ ATTEMPT_FIELDS = [
     "command",
     "claimed_at",
     "started_at",
+    "publishing_at",
     "ended_at",
     "exit_code",
     "signal",

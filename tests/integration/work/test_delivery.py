@@ -7,7 +7,8 @@ import pytest
 
 from stoker.model.selection import Selection
 from stoker.store.orders import verbs
-from stoker.work import orders, publish
+from stoker.store.reports import attempts, why_waiting
+from stoker.work import notes, orders, publish
 
 STEP = """
 [pipelines.p.steps.s]
@@ -99,3 +100,24 @@ def test_a_second_stop_and_the_end_of_patience_break_publishing_off(rig, slow, m
     slow.go.set()
     rig.work()
     assert (rig.folder / "results" / "k").read_text() == "x\n"
+
+
+def test_publishing_is_visible_and_part_of_the_attempts_time(rig, slow, monkeypatch):
+    monkeypatch.setattr(notes, "NOTE_AFTER_S", 0.1)
+    rig.write(STEP)
+    rig.push("k")
+    seen, said = [], []
+
+    def observe(event):
+        seen.extend(one.is_publishing for one in event.running)
+        if slow.begun.is_set() and not slow.go.is_set():
+            said.append(why_waiting.why(rig.store, "k").text)
+            if "published" in said[-1]:
+                slow.go.set()
+
+    rig.work(on_event=observe)
+    assert said[-1].startswith("its outputs are being published by")
+    assert True in seen
+    (attempt,) = attempts.attempts(rig.store, Selection())
+    assert 0.1 < attempt.publishing_s < attempt.elapsed_s
+    assert attempt.started_at < attempt.publishing_at

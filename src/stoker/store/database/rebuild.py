@@ -35,7 +35,7 @@ class Picture:
 
 
 _ATTEMPT_FACTS = (
-    "exit_code", "signal", "started_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
+    "exit_code", "signal", "started_us", "publishing_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
     "reason", "cause",
 )  # fmt: skip
 

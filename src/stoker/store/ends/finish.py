@@ -62,6 +62,11 @@ _STARTED = Prepared(
     .where(_A.c.id == param("attempt_"), _A.c.state == param("running_"))
     .values(pid=param("pid"), started_us=param("started_us"), command=param("command"))
 )
+_PUBLISHING = Prepared(
+    update(_A)
+    .where(_A.c.id == param("attempt_"), _A.c.state == param("running_"))
+    .values(publishing_us=param("publishing_us"))
+)
 
 
 @as_a_whole
@@ -114,6 +119,22 @@ def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, st
                     "started_us": started_us, "command": _text(command),
                 }
                 for attempt, pid, started_us, command in started
+            ],
+        )  # fmt: skip
+
+
+@as_a_whole
+def note_publishing(store: "Store", publishing: Sequence[tuple[AttemptId, int]]) -> None:
+    """Attempts whose outputs have been published for a while show since when."""
+    with store.writing() as unit:
+        unit.run_many(
+            _PUBLISHING,
+            [
+                {
+                    "attempt_": attempt, "running_": AttemptState.RUNNING.value,
+                    "publishing_us": since_us,
+                }
+                for attempt, since_us in publishing
             ],
         )  # fmt: skip
 
@@ -244,6 +265,7 @@ def _columns(result: Result) -> dict[str, Any]:
     columns = dict(END_COLUMNS)
     columns.update(
         started_us=result.started_us,
+        publishing_us=result.publishing_us,
         ended_us=result.ended_us or None,
         pid=result.pid,
         command=_text(result.command),
@@ -278,7 +300,7 @@ def _data(result: Result, columns: Mapping[str, Any]) -> str:
     """What the journal must hold of an end so that the attempt's row can be made again."""
     data: dict[str, Any] = {"state": result.state.word}
     for name in (
-        "exit_code", "signal", "started_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
+        "exit_code", "signal", "started_us", "publishing_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
         "reason", "cause",
     ):  # fmt: skip
         value = getattr(result, name)

@@ -133,7 +133,7 @@ def _lose_some(unit: Unit) -> int:
         select(
             _A.c.id.label("attempt"), _A.c.cancel_requested, _T.c.id, _T.c.step_id, _T.c.state,
             _T.c.attempt.label("carried"), _T.c.level, _T.c.lost, _I.c.key, _I.c.generation,
-            _W.c.host, _W.c.name, _A.c.started_us, _I.c.by_user, _T.c.host.label("only_host"),
+            _W.c.host, _W.c.name, _A.c.started_us, _A.c.publishing_us, _I.c.by_user, _T.c.host.label("only_host"),
             _A.c.worker_id,
         )
         .select_from(
@@ -174,6 +174,8 @@ def _lose_some(unit: Unit) -> int:
         if "not_before_us" in columns:
             data["not_before_us"] = columns["not_before_us"]
         data |= {"cause": _reason(row), "started_us": row.started_us, "ended_us": unit.now_us}
+        if row.publishing_us is not None:
+            data["publishing_us"] = row.publishing_us
         moves.setdefault(decision.transition.name, []).append(
             Move(
                 row.id, TaskState.RUNNING, entry.pipeline, row.key, entry.name, row.generation,

@@ -34,7 +34,7 @@ COLUMNS = (
     _T.c.id, _T.c.state, _T.c.item_id, _T.c.step_id, _T.c.level, _T.c.waiting_on, _T.c.attempt,
     _T.c.body_id, _T.c.reason.label("said"), _I.c.key, _I.c.generation, _I.c.params, _I.c.meta,
     _I.c.size_bytes, _S.c.name.label("step"), _P.c.name.label("pipeline"), _A.c.step_values,
-    _A.c.started_us, _I.c.by_user, _T.c.host,
+    _A.c.started_us, _A.c.publishing_us, _I.c.by_user, _T.c.host,
 )  # fmt: skip
 
 
@@ -217,7 +217,8 @@ def _redo_task(
         transition = transitions.REVOKE if waiting_on else transitions.REVOKE_READY
         data = {
             "state": AttemptState.CANCELLED.word, "reason": FENCED_OFF, "cause": FENCED_OFF,
-            "started_us": row.started_us, "ended_us": unit.now_us,
+            "started_us": row.started_us, "publishing_us": row.publishing_us,
+            "ended_us": unit.now_us,
         }  # fmt: skip
         one = as_move(row, fresh, data)._replace(attempt=row.attempt)
     elif row.state == TaskState.BLOCKED:

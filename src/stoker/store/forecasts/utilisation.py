@@ -18,6 +18,7 @@ ITEMS = 200_000  # with more, splitting by equal count is not looked at
 _SKEW_US = 600_000_000  # clocks of hosts and store differ by less
 
 _A, _T, _W = tables.attempt, tables.task, tables.worker
+_LEFT = func.coalesce(_A.c.publishing_us, _A.c.ended_us)  # its slots are free while it is published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ def _span(unit: Unit, since_us: int) -> tuple[int | None, int | None, float]:
             _T.c.step_id,
             func.min(_A.c.started_us),
             func.max(_A.c.ended_us),
-            func.sum(_A.c.ended_us - _A.c.started_us),
+            func.sum(_LEFT - _A.c.started_us),
         )
         .select_from(_A.join(_T, _T.c.id == _A.c.task_id))
         .where(_ended(since_us))
@@ -119,7 +120,7 @@ def _span(unit: Unit, since_us: int) -> tuple[int | None, int | None, float]:
 def _by_item(unit: Unit, since_us: int) -> list[float] | None:
     """Return the cpu seconds of each item, in the order in which they came; None if too many."""
     query = (
-        select(_T.c.item_id, _T.c.step_id, func.sum(_A.c.ended_us - _A.c.started_us))
+        select(_T.c.item_id, _T.c.step_id, func.sum(_LEFT - _A.c.started_us))
         .select_from(_A.join(_T, _T.c.id == _A.c.task_id))
         .where(_ended(since_us))
         .group_by(_T.c.item_id, _T.c.step_id)

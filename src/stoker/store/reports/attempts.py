@@ -34,7 +34,7 @@ _SECONDS = 1e6
 
 _COLUMNS = (
     _X.c.id, _X.c.kind, _X.c.number, _X.c.state, _X.c.pid, _X.c.batch_id, _X.c.command,
-    _X.c.claimed_us, _X.c.started_us, _X.c.ended_us, _X.c.exit_code, _X.c.signal, _X.c.user_us,
+    _X.c.claimed_us, _X.c.started_us, _X.c.publishing_us, _X.c.ended_us, _X.c.exit_code, _X.c.signal, _X.c.user_us,
     _X.c.system_us, _X.c.max_rss_bytes, _X.c.step_values, _X.c.reason,
     _X.c.stdout_size, _X.c.stdout_truncated, _X.c.stdout_path,
     _X.c.stderr_size, _X.c.stderr_truncated, _X.c.stderr_path,
@@ -240,6 +240,7 @@ def _attempt_row(row: Any, outputs: Mapping[bytes, Sequence[OutputRow]]) -> Atte
         command=row.command,
         claimed_at=moment(row.claimed_us),
         started_at=moment(row.started_us),
+        publishing_at=moment(row.publishing_us),
         ended_at=moment(row.ended_us),
         exit_code=row.exit_code,
         signal=row.signal,

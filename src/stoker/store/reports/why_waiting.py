@@ -65,7 +65,7 @@ def _tasks(unit: Unit, item_id: int) -> Sequence[Any]:
     query = selections.task_query(
         Selection(), _T.c.id, _T.c.state, _T.c.step_id, _T.c.level, _T.c.okey, _T.c.lane,
         _T.c.not_before_us, _T.c.host, _T.c.reason, _I.c.size_bytes, _S.c.name.label("step"), _A.c.reason.label("ended"),
-        _A.c.cause, _A.c.state.label("attempt_state"), _A.c.claimed_us, _A.c.worker_id,
+        _A.c.cause, _A.c.state.label("attempt_state"), _A.c.claimed_us, _A.c.publishing_us, _A.c.worker_id,
     ).where(_T.c.item_id == item_id)  # fmt: skip
     rows: Sequence[Any] = unit.execute(query.order_by(_S.c.position)).fetchall()
     return rows
@@ -125,10 +125,12 @@ class _Reasons:
             select(_W.c.name, _W.c.host, _W.c.trouble).where(_W.c.id == row.worker_id)
         ).one_or_none()
         where = f" by `{worker.name}` on `{worker.host}`" if worker else ""
-        since = moment(row.claimed_us)
+        is_published = row.publishing_us is not None
+        what = "its outputs are being published" if is_published else "it is running"
+        since = moment(row.publishing_us or row.claimed_us)
         at = since.astimezone().strftime("%H:%M:%S") if since else "just now"
         waits = f"; {worker.trouble}" if worker and worker.trouble else ""
-        return Said("running", f"it is running{where} since {at}{waits}")
+        return Said("running", f"{what}{where} since {at}{waits}")
 
     def _blocked(self, row: Any) -> Said:
         """The predecessor that is furthest back and stands still, and why it does."""

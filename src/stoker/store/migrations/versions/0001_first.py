@@ -121,7 +121,7 @@ def _views(sql: _Sql) -> Iterator[tuple[str, str]]:
         SELECT {sql.id("a.id")} AS attempt, p.name AS pipeline, {sql.key("i.key")}, s.name AS step, a.number,
             {_word("a.state", _ATTEMPT)} AS state, w.host, w.name AS worker, a.pid, a.batch_id,
             {sql.time("a.claimed_us")} AS claimed_at, {sql.time("a.started_us")} AS started_at,
-            {sql.time("a.ended_us")} AS ended_at, a.exit_code, a.signal,
+            {sql.time("a.publishing_us")} AS publishing_at, {sql.time("a.ended_us")} AS ended_at, a.exit_code, a.signal,
             a.user_us / 1000000.0 AS user_s, a.system_us / 1000000.0 AS system_s,
             a.max_rss_bytes, a.command, a.reason, a.cause, a.step_values,
             {sql.text("a.stdout_text")} AS stdout, {sql.text("a.stderr_text")} AS stderr
@@ -174,6 +174,7 @@ def upgrade() -> None:
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
         sa.Column("claimed_us", BIG, nullable=False),
         sa.Column("started_us", BIG, nullable=True),
+        sa.Column("publishing_us", BIG, nullable=True),
         sa.Column("ended_us", BIG, nullable=True),
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("batch_id", sa.String(length=200), nullable=True),
