@@ -1,7 +1,7 @@
 """Throw-away database servers, from the installed binaries, one of each kind for a test process.
 
 A server starts when the first test asks for it, on a free port of the loopback, and dies with the
-process. Nothing is flushed to the disk; a commit survives the death of the server all the same.
+thread that started it. Nothing is flushed to the disk; a commit survives the death of the server.
 """
 
 import ctypes
@@ -18,24 +18,41 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
+
+import disks
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
 class Server:
-    """One server: its folder, its port and its process."""
+    """One server: its folder, its port and its process.
+
+    With `disk_mb` its folder is a file system of its own with that much room.
+    """
 
     kind: str
     account: str
     stop_signal: int
+    for_a_small_disk: Sequence[str]  # arguments with which its logs leave room on one
+    begin_reading: str  # begins a transaction that sees one state of the database until its end
+    sessions: str  # the query for the numbers of the connections to a database, but for its own
+    end_session: str  # the statement that ends one
 
     def __init__(
-        self, *, memory_mb: int = 64, connections: int = 120, more: Sequence[str] = ()
+        self,
+        *,
+        memory_mb: int = 64,
+        connections: int = 120,
+        more: Sequence[str] = (),
+        disk_mb: int | None = None,
     ) -> None:
-        self.memory_mb, self.connections, self.more = memory_mb, connections, more
+        self.memory_mb, self.connections = memory_mb, connections
+        self.more = [*more, *(self.for_a_small_disk if disk_mb is not None else ())]
         self.folder = Path(tempfile.mkdtemp(prefix=f"stoker-{self.kind}-"))
+        self.is_mounted = disk_mb is not None and disks.mount(self.folder, f"size={disk_mb}m")
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.account)
         self.port = free_port()
@@ -58,9 +75,15 @@ class Server:
         """Whether it answers."""
         raise NotImplementedError
 
+    def connect(self, database: str | None = None) -> Any:
+        """Return a connection of the administrator's, which commits each statement."""
+        raise NotImplementedError
+
     def execute(self, *statements: str, database: str | None = None) -> None:
         """Execute statements as the administrator."""
-        raise NotImplementedError
+        with closing(self.connect(database)) as connection, closing(connection.cursor()) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
     def url(self, database: str) -> str:
         """The URL of a database."""
@@ -80,20 +103,45 @@ class Server:
                 raise RuntimeError(f"{self.kind} did not start:\n{self.log()}")
             time.sleep(0.02)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives; a full disk may have ended it."""
+        return self.process is not None and self.process.poll() is None
+
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes: first the one that takes new connections, then those below it."""
+        if self.process is None or not self.is_running:
+            return []
+        listener = psutil.Process(self.process.pid)
+        return [listener, *listener.children(recursive=True)]
+
     def kill(self) -> None:
         """It is gone, as by a power cut."""
         assert self.process is not None
+        below = self.processes()[1:]
         self.process.kill()
         self.process.wait(30)
+        for one in below:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(below, timeout=30)
+
+    def stop(self) -> None:
+        """It has ended in order, its clients thrown out; one that will not is killed."""
+        if not self.is_running:
+            return
+        assert self.process is not None
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def close(self) -> None:
         """It is gone, and its folder."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(self.stop_signal)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        self.stop()
+        if self.is_mounted:
+            disks.unmount(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
@@ -135,6 +183,10 @@ class Postgresql(Server):
     """PostgreSQL, which refuses to run as root."""
 
     kind, account, stop_signal = "postgresql", "postgres", signal.SIGINT
+    for_a_small_disk = ("-c", "max_wal_size=48MB", "-c", "min_wal_size=32MB")
+    begin_reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    sessions = "SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
+    end_session = "SELECT pg_terminate_backend({})"
 
     @staticmethod
     def find(program: str) -> str | None:
@@ -183,13 +235,11 @@ class Postgresql(Server):
             return False
         return True
 
-    def execute(self, *statements: str, database: str | None = None) -> None:
+    def connect(self, database: str | None = None) -> Any:
         import psycopg
 
         where = f"host=127.0.0.1 port={self.port} user=postgres dbname={database or 'postgres'}"
-        with closing(psycopg.connect(where, autocommit=True)) as connection:
-            for statement in statements:
-                connection.execute(statement)
+        return psycopg.connect(where, autocommit=True)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
@@ -215,6 +265,12 @@ class Mariadb(Server):
     """MariaDB."""
 
     kind, account, stop_signal = "mariadb", "mysql", signal.SIGTERM
+    for_a_small_disk = ("--innodb-log-file-size=8M",)
+    begin_reading = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+    sessions = (
+        "SELECT id FROM information_schema.processlist WHERE db = '{}' AND id <> connection_id()"
+    )
+    end_session = "KILL CONNECTION {}"
 
     @staticmethod
     def find(program: str) -> str | None:
@@ -239,7 +295,7 @@ class Mariadb(Server):
             f"--pid-file={self.folder}/pid", f"--tmpdir={self.folder}", "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=2", f"--innodb-buffer-pool-size={self.memory_mb}M",
             "--innodb-flush-method=nosync", "--innodb-doublewrite=0", "--sync-frm=0",
-            "--skip-log-bin", "--performance-schema=off", *self.more,
+            f"--max-connections={self.connections}", "--skip-log-bin", "--performance-schema=off", *self.more,
         ]  # fmt: skip
 
     def is_up(self) -> bool:
@@ -251,20 +307,12 @@ class Mariadb(Server):
             return False
         return True
 
-    def execute(self, *statements: str, database: str | None = None) -> None:
+    def connect(self, database: str | None = None) -> Any:
         import pymysql
 
-        with (
-            closing(
-                pymysql.connect(
-                    host="127.0.0.1", port=self.port, user="root", database=database,
-                    autocommit=True,
-                )
-            ) as connection,
-            connection.cursor() as cursor,
-        ):  # fmt: skip
-            for statement in statements:
-                cursor.execute(statement)
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user="root", database=database, autocommit=True
+        )
 
     def url(self, database: str) -> str:
         return f"mariadb+pymysql://root@127.0.0.1:{self.port}/{database}"

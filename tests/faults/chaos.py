@@ -1,17 +1,16 @@
 """Many workers on one store, everything killed, frozen, locked and filled at random; then the checks.
 
-`python tests/faults/chaos.py [--seconds N] [--seed N] [--workers N]` prints the seed, and at the end
-how many faults of each kind were survived, and every broken promise; it ends with 1 if there is one.
-A seed repeats the choices, not the moments: processes and disks have their own.
+`python tests/faults/chaos.py [--database KIND] [--seconds N] [--seed N] [--workers N]` prints the
+seed, and at the end how many faults of each kind were survived, and every broken promise; it exits
+with 1 if there is one. A store on a server has a server of its own, which is killed, frozen and
+crowded as well. A seed repeats the choices, not the moments: processes and disks have their own.
 """
 
 import argparse
 import contextlib
-import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +22,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from sqlalchemy import select
 
+import servers
+from disks import Disks, fill
 from faults import check
 from faults.launch import Launcher, Started
+from faults.outages import Outages
 from faults.site import Site, kill
 from stoker.errors import StokerError
 from stoker.model.selection import Selection
@@ -105,48 +107,33 @@ def warm(task):
 def brief(task):
     tick("start")
 """
+FORBIDDEN = ("this is a bug", "could not be concluded", "Traceback")  # in what Stoker says
 LEASE_S = 2.5
 JUMP_S = 6.0
 ME = Who("chaos", "chaos")
-MIB = 1024 * 1024
-
-
-class Disks:
-    """Small file systems for scratch, outputs and store, if we may mount any."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.mounted: list[Path] = []
-
-    def mount(self, name: str, *, options: str) -> Path:
-        path = self.folder / name
-        path.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-        if (
-            os.geteuid() == 0
-            and subprocess.run(command, check=False, capture_output=True).returncode == 0
-        ):
-            self.mounted.append(path)
-        return path
-
-    def close(self) -> None:
-        for path in self.mounted:
-            subprocess.run(["umount", "-l", str(path)], check=False)
 
 
 class Chaos:
     """One run: `work` lets things happen for a while, `settle` lets the site come to its end."""
 
-    def __init__(self, site: Site, disks: Disks, *, seed: int, workers: int) -> None:
+    def __init__(
+        self,
+        site: Site,
+        full: dict[str, Path],
+        *,
+        choices: random.Random,
+        workers: int,
+        outages: Outages | None,
+    ) -> None:
         self.site = site
-        self.disks = disks
-        self.random = random.Random(seed)
+        self.random = choices
         self.most_workers = workers
         self.survived: Counter[str] = Counter()
         self.workers: list[Started] = []
         self.pushed = 0
         self.frozen: list[tuple[int, float]] = []
         self.orphans: list[tuple[int, int | None]] = []  # workers that lost their warden
+        self.outages = outages
         self.faults: list[tuple[int, Callable[[], bool], str]] = [
             (8, self.kill_worker, "worker killed"),
             (4, self.kill_warden, "warden killed"),
@@ -155,7 +142,6 @@ class Chaos:
             (3, self.freeze_long, "worker frozen beyond its lease"),
             (3, self.freeze_short, "worker frozen shortly"),
             (3, self.freeze_child, "task's process frozen"),
-            (3, self.lock, "store locked"),
             (2, self.stop, "worker told to stop"),
             (2, self.kill_while_stopping, "worker killed while stopping"),
             (2, self.cancel, "tasks cancelled"),
@@ -163,11 +149,11 @@ class Chaos:
             (2, self.rerun, "items rerun"),
             (2, self.jump, "clock jumped"),
         ]
-        if disks.mounted:
-            self.faults += [
-                (1, lambda path=path: self.fill(path), f"disk full: {path.name}")
-                for path in disks.mounted
-            ]
+        self.faults += [
+            (1, lambda path=path: self.fill(path), f"disk full: {name}")
+            for name, path in full.items()
+        ]
+        self.faults += outages.faults if outages is not None else [(3, self.lock, "store locked")]
 
     # -------------------------------------------------------------------------------------- its life
 
@@ -182,8 +168,15 @@ class Chaos:
                 self.survived[names[index]] += 1
             pause(self.random.uniform(0.02, 0.25))
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the store would not answer before this run itself lets it."""
+        return self.outages is not None and self.outages.is_frozen
+
     def keep_going(self) -> None:
         """There are enough workers, and enough for them to do; what was frozen long enough goes on."""
+        if self.outages is not None:
+            self.outages.tick()
         now_s = time.monotonic()
         for pid, until_s in list(self.frozen):
             if now_s >= until_s:
@@ -201,7 +194,7 @@ class Chaos:
                 )
             )
         with contextlib.suppress(StokerError):
-            if self.ready() < 12:
+            if not self.is_silent and self.ready() < 12:
                 keys = [f"k{self.pushed + n:05}" for n in range(6)]
                 self.site.push(*keys)
                 self.pushed += len(keys)
@@ -220,6 +213,8 @@ class Chaos:
     def settle(self) -> None:
         """Everything is thawed, the clock is right, and the work goes on undisturbed to its end."""
         self.site.set_clock(0)
+        if self.outages is not None:
+            self.outages.end()
         for pid, until_s in list(self.frozen):
             self.thaw(pid, until_s)
         for one in self.workers:
@@ -291,7 +286,7 @@ class Chaos:
         found = self.pick()
         if found is None:
             return False
-        self.site.excuse(found[1], for_s=8)
+        self.site.excuse(found[1], for_s=8 if self.outages is None else 20)
         kill(found[0].pid)
         return kill(found[1])
 
@@ -355,13 +350,7 @@ class Chaos:
 
     def fill(self, path: Path) -> bool:
         """The disk is full to its last block for a while."""
-        big = path / "big"
-        with contextlib.suppress(OSError), big.open("wb", buffering=0) as file:
-            for _ in range(4096):
-                file.write(bytes(64 * 1024))
-        with contextlib.suppress(OSError), big.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(512))
+        big = fill(path)
         pause(self.random.uniform(0.3, 1.5))
         big.unlink(missing_ok=True)
         return True
@@ -373,6 +362,8 @@ class Chaos:
         return Selection(keys=(f"k{n:05}",))
 
     def change(self, verb: Callable[..., object]) -> bool:
+        if self.is_silent:
+            return False
         try:
             verb(self.site.store, self.some_keys(), ME)
         except StokerError:
@@ -395,7 +386,7 @@ def pause(seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
+def scene(folder: Path, outages: Outages | None) -> Iterator[tuple[Site, dict[str, Path]]]:
     """A site whose scratch, outputs and store are on small file systems, where that can be had."""
     disks = Disks(folder)
     project = folder / "project"
@@ -406,14 +397,18 @@ def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
         out = disks.mount("outputs", options="size=24m")
         scratch = disks.mount("scratch", options="size=24m")
         hidden = disks.mount("store", options="size=48m")
-        site = Site(project, launcher, scratch=scratch / "s")
+        url = outages.url if outages is not None else None
+        site = Site(project, launcher, scratch=scratch / "s", url=url)
         (project / ".stoker").symlink_to(hidden)
         site.outside = [out]
         site.set_clock(0)
         (project / "steps.py").write_text(site.filled(FUNCTIONS))
         site.write(PIPELINE.replace("OUT", str(out)), pools="pit = 3")
         site.apply()
-        yield site, disks
+        full = {path.name: path for path in disks.mounted}
+        if outages is not None and outages.server.is_mounted:
+            full["database"] = outages.server.folder
+        yield site, full
     finally:
         if site is not None:
             site.close()
@@ -422,13 +417,19 @@ def scene(folder: Path) -> Iterator[tuple[Site, Disks]]:
 
 
 def play(
-    folder: Path, *, seed: int, seconds: float, workers: int, at_least: int = 0
-) -> tuple[Chaos, list[check.Violation]]:
+    folder: Path, *, seed: int, seconds: float, workers: int, at_least: int = 0,
+    database: str = "sqlite",
+) -> tuple[Chaos, list[check.Violation]]:  # fmt: skip
     """Return the run after its end, and every broken promise."""
-    with scene(folder) as (site, disks):
-        if not disks.mounted:
+    choices = random.Random(seed)
+    with contextlib.ExitStack() as stack:
+        outages = None
+        if database != "sqlite":
+            outages = stack.enter_context(contextlib.closing(Outages(database, choices)))
+        site, full = stack.enter_context(scene(folder, outages))
+        if not full:
             sys.stdout.write("no file system can be mounted here: no disk gets full in this run\n")
-        chaos = Chaos(site, disks, seed=seed, workers=workers)
+        chaos = Chaos(site, full, choices=choices, workers=workers, outages=outages)
         chaos.work(seconds, at_least=at_least)
         chaos.settle()
         found = site.check()
@@ -438,7 +439,7 @@ def play(
         found += [
             check.Violation("bug", text[-3000:])
             for text in said
-            if any(words in text for words in ("this is a bug", "could not be concluded"))
+            if any(words in text for words in FORBIDDEN)
         ]
         return chaos, found
 
@@ -446,15 +447,19 @@ def play(
 def main() -> int:
     """Play once, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--database", choices=["sqlite", *servers.KINDS], default="sqlite")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--workers", type=int, default=3)
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    sys.stdout.write(f"seed {seed}, {options.seconds:g} s\n")
+    sys.stdout.write(f"seed {seed}, {options.seconds:g} s on {options.database}\n")
     sys.stdout.flush()
     with tempfile.TemporaryDirectory(prefix="stoker-chaos-") as name:
-        chaos, found = play(Path(name), seed=seed, seconds=options.seconds, workers=options.workers)
+        chaos, found = play(
+            Path(name), seed=seed, seconds=options.seconds, workers=options.workers,
+            database=options.database,
+        )  # fmt: skip
     for kind, n in sorted(chaos.survived.items(), key=lambda one: -one[1]):
         sys.stdout.write(f"{n:6} {kind}\n")
     sys.stdout.write(f"{chaos.survived.total():6} faults survived; {chaos.pushed} items\n")

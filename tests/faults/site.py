@@ -32,10 +32,21 @@ live() { tick start; for n in $(seq "$1"); do sleep 0.05; tick on; done; }
 
 
 class Site:
-    """A project with one pipeline `p` of records, at first without any item."""
+    """A project with one pipeline `p` of records, at first without any item.
 
-    def __init__(self, folder: Path, launcher: Launcher, *, scratch: Path | None = None) -> None:
+    Its store is a file, or the database of a server that `url` leads to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        launcher: Launcher,
+        *,
+        scratch: Path | None = None,
+        url: str | None = None,
+    ) -> None:
         self.folder = folder
+        self.url = url
         self.launcher = launcher
         self.scratch = scratch or folder / ".stoker" / "scratch"
         self.excused: dict[int, int] = {}
@@ -50,8 +61,9 @@ class Site:
     def write(self, steps: str, *, pools: str = "", extra: str = "") -> None:
         """Write `stoker.toml`. LIFE, LEDGER, HERE and TAG in the steps stand for what they name."""
         steps = self.filled(steps)
+        store = "" if self.url is None else f'[store]\nurl = "{self.url}"\n'
         (self.folder / "stoker.toml").write_text(
-            f'[project]\nname = "site"\n[worker]\nscratch = "{self.scratch}"\n[pools]\n{pools}\n'
+            f'[project]\nname = "site"\n{store}[worker]\nscratch = "{self.scratch}"\n[pools]\n{pools}\n'
             f'{extra}\n[pipelines.p]\nitems = "records"\n{steps}\n'
         )
         loaded = load_project(self.folder / "stoker.toml")
@@ -73,7 +85,8 @@ class Site:
         """The store, which is made if it is not there."""
         if self._store is None:
             (self.folder / ".stoker").mkdir(exist_ok=True)
-            if self.launcher.empty_store.exists() and not self.database.exists():
+            is_file = self.url is None and self.launcher.empty_store.exists()
+            if is_file and not self.database.exists():
                 shutil.copyfile(self.launcher.empty_store, self.database)
             self._store = open_store(self.settings.store_url)
         return self._store
@@ -155,12 +168,15 @@ class Site:
         return self.wait(find, "the worker has stopped itself", within_s=within_s)[0]
 
     def freeze(self, pid: int, *, within_s: float = 5.0) -> bool:
-        """Whether the process is stopped as a whole, outside any transaction of the store."""
-        return freeze(pid, self.database, within_s=within_s)
+        """Whether the process is stopped as a whole, and keeps nobody from the store.
+
+        On a server a transaction holds no more than its rows, so there it may be inside one.
+        """
+        return freeze(pid, self.is_locked, within_s=within_s)
 
     def is_locked(self) -> bool:
         """Whether somebody holds the store's write lock for longer than a moment."""
-        return is_locked(self.database)
+        return self.url is None and is_locked(self.database)
 
     def attempts_of(self, worker: int) -> list[int]:
         """Return the processes below a worker."""

@@ -59,7 +59,7 @@ def is_locked(database: str | Path) -> bool:
     return False
 
 
-def freeze(pid: int, database: str | Path, *, within_s: float = 5.0) -> bool:
+def freeze(pid: int, is_locked: Callable[[], bool], *, within_s: float = 5.0) -> bool:
     """Whether the process is stopped as a whole, outside any transaction; if not it goes on.
 
     One that is stopped while a thread of it writes would hold everybody else up.
@@ -69,7 +69,7 @@ def freeze(pid: int, database: str | Path, *, within_s: float = 5.0) -> bool:
         until = time.monotonic() + within_s
         while not is_stopped(pid) and time.monotonic() < until:
             time.sleep(0.002)
-        if is_stopped(pid) and not is_locked(database):
+        if is_stopped(pid) and not is_locked():
             return True
         os.kill(pid, signal.SIGCONT)
     except ProcessLookupError:

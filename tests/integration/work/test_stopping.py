@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 
 import pytest
 from sqlalchemy import select
 
-from integration.work.rig import freeze, wait_until, worker_command
+from integration.work.rig import freeze, is_locked, wait_until, worker_command
 from stoker.model.selection import Selection
 from stoker.store import tables
 from stoker.store.actor import Who
@@ -256,7 +257,10 @@ def test_a_frozen_worker_records_nothing_over_its_successor(long, start):
     process = start(slots=1, lease_s=2.0)
     wait_until(lambda: is_running(long), "the attempt runs")
     database = long.store.engine.url.database
-    wait_until(lambda: freeze(process.pid, database), "it is frozen, and the store is not locked")
+    wait_until(
+        lambda: freeze(process.pid, partial(is_locked, database)),
+        "it is frozen, and the store is not locked",
+    )
     attempts = len(long.all_attempts())
     (long.folder / "go").touch()  # the frozen worker's attempt ends well meanwhile
     successor = start(slots=1, drain=True, name="successor")
