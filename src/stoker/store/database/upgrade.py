@@ -1,5 +1,6 @@
 """Making a store on purpose, and bringing one of an earlier release up to this one."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +58,11 @@ def describe(store: Store, *, is_new: bool) -> Made:
 
 
 def upgrade(store: Store, *, dry_run: bool = False) -> Upgraded:
-    """The store is of this release; its file as it was before lies beside it.
+    """The store is of this release; its file as it was before is beside it.
 
-    Refused on another host than a file's own, and while a worker is alive: those of the earlier release do not know the new schema. Cut
-    short, it is at one version or a later one, and can be upgraded again.
+    Refused on another host than a file's own, and while a worker is alive: those of the earlier
+    release do not know the new schema. Cut short, the store is at one version or a later one, and can
+    be upgraded again.
     """
     version = schema.version_in(store)
     if version is None:
@@ -77,7 +79,7 @@ def upgrade(store: Store, *, dry_run: bool = False) -> Upgraded:
     backup = None
     if folder is not None and steps:
         database = str(store.engine.url.database)
-        backup = Path(f"{database}.before-{schema.HEAD}").absolute()
+        backup = _free(Path(f"{database}.before-{schema.HEAD}").absolute())
     done = Upgraded(
         before=version,
         after=schema.HEAD,
@@ -96,10 +98,17 @@ def upgrade(store: Store, *, dry_run: bool = False) -> Upgraded:
     return done
 
 
+def _free(path: Path) -> Path:
+    """Return the path, numbered if it is taken: an upgrade that was cut short has left a copy there."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}.{number}")
+    return free
+
+
 def _put_by(store: Store, backup: Path) -> None:
-    """The file as it is lies beside it; one that was put by before, by an upgrade cut short, stays."""
-    if backup.exists():
-        return
+    """The file as it is now is kept as `backup`, whole or not at all."""
     making = backup.with_name(f".{backup.name}.part")
     making.unlink(missing_ok=True)
     store.rights.make_file(making)
