@@ -1,4 +1,4 @@
-"""A disk gets full under scratch, outputs, logs or store: nothing counts that is not there.
+"""A disk gets full under scratch, outputs, logs, store or server: nothing counts that is not there.
 
 The worker says so and claims nothing; when there is room the work goes on by itself, and what the
 full disk broke off does not count as tried.
@@ -8,14 +8,20 @@ import contextlib
 import json
 import os
 
+import pymysql
 import pytest
 
-from faults.chaos import Disks
+import servers
+from disks import Disks, fill
 from faults.site import Site
 from integration.work.rig import Rig
 from stoker.errors import Unavailable
+from stoker.model.item import NewItem
 from stoker.model.states import AttemptState
 from stoker.store import tables
+from stoker.store.arrivals import register
+from stoker.store.database.connect import open_store
+from stoker.store.dialects.mariadb import MariadbDialect
 from stoker.store.holdings import publications
 from stoker.store.reports import lists
 from stoker.work import delivery, room
@@ -70,15 +76,6 @@ def site_on(tmp_path, launcher, disks):
         one.close()
 
 
-def fill(folder) -> None:
-    """There is no room left, to the last block."""
-    with (folder / "big").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        for size in (65536, 512):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(size))
-
-
 def said(site) -> str:
     """What `stoker status` says is wrong, by the rows of the workers or of the store itself."""
     return " ".join(filter(None, [one.trouble for one in lists.status(site.store).workers]))
@@ -125,6 +122,64 @@ def test_a_full_store_is_said_to_be_and_the_work_goes_on(site_on):
         site.run()
     site.hold()
     assert json.loads(site.run("status", "--json").said)["trouble"] is None
+
+
+@pytest.fixture(
+    params=[pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in servers.KINDS]
+)
+def small_server(request):
+    """A database server on a small file system of its own."""
+    server = servers.require(request.param)(disk_mb=240)
+    if not server.is_mounted:
+        server.close()
+        pytest.skip("no file system can be mounted here")
+    yield server
+    server.close()
+
+
+def test_a_full_disk_under_the_database_loses_nothing(tmp_path, launcher, small_server):
+    site = Site(tmp_path, launcher, url=small_server.new_database("lab"))
+    other = small_server.new_database("other")
+    try:
+        site.write(STEP % (tmp_path / "results"))
+        site.apply()
+        keys = [f"k{n:02}" for n in range(40)]
+        site.push(*keys)
+        work = site.start("work", "--slots", "2")
+        site.wait(lambda: AttemptState.SUCCEEDED in states(site), "the work has begun")
+        big = fill(small_server.folder)
+        large = NewItem(key="large", meta={"text": os.urandom(4_000_000).hex()})
+        with pytest.raises(Unavailable, match="the store's database does not"):
+            register.register(site.store, "p", [large])
+        with pytest.raises(Unavailable, match="the store's database does not"):
+            open_store(other)
+        big.unlink()
+        if not small_server.is_running:  # it could not even end in order
+            small_server.start()
+        open_store(other).close()
+        site.push("after")
+        site.run()
+        os.kill(work.pid, 15)
+        assert site.end(work) == 130, site.dump()
+        site.hold()
+        assert len(site.scene().rows(tables.item.select())) == len(keys) + 1
+    finally:
+        site.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3, "Error writing file './lab/u.frm' (Errcode: 28 \"No space left on device\")"),
+        (1005, 'Can\'t create table `lab`.`t` (errno: 28 "No space left on device")'),
+        (1030, 'Got error 28 "No space left on device" from storage engine Aria'),
+    ],
+)
+def test_mariadb_has_no_room_under_many_codes(code, words):
+    dialect = MariadbDialect()
+    assert isinstance(dialect.translate(pymysql.err.InternalError(code, words)), Unavailable)
+    other = pymysql.err.InternalError(code, words.replace(" 28", " 150"))
+    assert dialect.translate(other) is None
 
 
 def test_room_for_no_more_files_is_a_full_disk_too(site_on):

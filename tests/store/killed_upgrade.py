@@ -76,7 +76,7 @@ def serve() -> None:
     import alembic.command
     import alembic.config  # noqa: F401 - once, instead of in each
 
-    import stoker.store.upgrade  # noqa: F401
+    import stoker.store.database.upgrade  # noqa: F401
 
     for line in sys.stdin:
         child = os.fork()
@@ -91,9 +91,9 @@ def upgrade(url: str, migrations: str, until: str) -> int:
     """Upgrade the store, or die."""
     from sqlalchemy import event
 
-    from stoker.store import schema
-    from stoker.store.connect import bare
-    from stoker.store.upgrade import upgrade
+    from stoker.store.database import schema
+    from stoker.store.database.connect import bare
+    from stoker.store.database.upgrade import upgrade
 
     schema.MIGRATIONS, schema.HEAD = Path(migrations), HEAD
     left = int(until)

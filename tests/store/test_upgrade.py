@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import inspect
 
 from stoker.errors import Refused
-from stoker.store import schema
-from stoker.store.connect import bare, open_store
+from stoker.store.database import schema
+from stoker.store.database.connect import bare, open_store
 from store import killed_upgrade as steps
 from store.rig import Rig
 

@@ -29,6 +29,9 @@ _GONE = {0, 1040, 1053, 1077, 1079, 1129, 1158, 1159, 1160, 1161, 1203, 1317, 19
 _GONE |= {2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031}
 _AT_CONNECT = {2003, 2026}  # among them what is wrong with the server's certificate
 _FULL = {1021, 1114, 1290, 1836}
+_NO_ROOM = re.compile(
+    r"(?i)\b(?:errno|errcode|error):? 28\b"
+)  # ENOSPC, under any code of the server
 # By the server's and the driver's codes. 1062: a rival inserted the same; look again.
 _MEANINGS: tuple[tuple[frozenset[int], type[StokerError], str], ...] = (
     (frozenset({1213, 1020, 1062}), BrokenOff, BUSY),
@@ -172,6 +175,8 @@ class MariadbDialect:
         for codes, kind, meaning in _MEANINGS:
             if code in codes:
                 return kind(f"{meaning} ({words})")
+        if _NO_ROOM.search(words):
+            return Unavailable(f"{DOWN} ({words})")
         if code == _NO_TABLE:
             return StoreGone(IS_EMPTY.format(words))
         return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
