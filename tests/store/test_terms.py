@@ -40,17 +40,26 @@ def test_what_is_the_same_or_only_rehearsed_changes_nothing(rig):
     assert attempt_terms.retention_of(rig.store) == NOTHING
 
 
-def test_a_file_from_elsewhere_hides_more_and_reveals_nothing(rig, pipeline):
+def test_a_file_from_elsewhere_hides_more_and_reveals_nothing(rig, pipeline, tmp_path):
     """Until `stoker apply` takes it over; the file that counts goes on as before."""
+    first, other = (tmp_path / name for name in ("first", "other"))
+    first.touch()
+    one, two = f"h:{first}", f"h:{other}"
     rig.apply(pipeline(one=()))
-    rig.push("a", "b")
-    say(rig, "A", "B", retention=YEAR)
-    assert say(rig, "C", set_by="elsewhere:/b", take_over=False) == ("secrets",)
-    assert say(rig, "C", set_by="elsewhere:/b", take_over=False) == ()
-    (task,) = rig.claim(rig.worker())
+    rig.push("a", "b", "c")
+    say(rig, "A", "B", retention=YEAR, set_by=one)
+    assert say(rig, "C", set_by=two, take_over=False) == ("secrets",)
+    assert say(rig, "C", set_by=two, take_over=False) == ()
+    worker = rig.worker()
+    (task,) = rig.claim(worker)
     assert task.terms.secrets == ("A", "B", "C")
     assert attempt_terms.retention_of(rig.store) == YEAR
-    assert say(rig, "A", set_by="h:/a", retention=YEAR, take_over=False) == ("secrets",)
-    assert say(rig, "C", set_by="elsewhere:/b", take_over=True) == ("secrets", "retention")
-    (task,) = rig.claim(rig.worker())
+    assert say(rig, "A", set_by=one, retention=YEAR, take_over=False) == ("secrets",)
+    assert say(rig, "C", set_by=two, take_over=True) == ("secrets", "retention")
+    (task,) = rig.claim(worker)
     assert task.terms.secrets == ("C",)
+    assert say(rig, set_by=one, take_over=False) == ("secrets",), (
+        "the other file is gone: it was moved"
+    )
+    (task,) = rig.claim(worker)
+    assert task.terms.secrets == ()

@@ -22,6 +22,7 @@ TASK_FIELDS = [
     "priority",
     "not_before",
     "reason",
+    "cut_off",
 ]
 ATTEMPT_FIELDS = [
     "id",
