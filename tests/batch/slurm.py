@@ -155,9 +155,12 @@ PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultT
             )  # fmt: skip
 
     def _watch(self) -> None:
-        """The daemons are killed when this process is gone."""
-        pids = " ".join(str(one.pid) for one in self._daemons.values())
-        text = f"read -r _; kill -9 {pids}; rm -rf {self.folder}"
+        """The daemons, and the steps of jobs, are killed when this process is gone."""
+        text = (
+            "read -r _; for one in /proc/[0-9]*; do "
+            f"grep -qs {self.folder}/ $one/environ && kill -9 ${{one#/proc/}}; done; "
+            f"rm -rf {self.folder}"
+        )
         self._watcher = subprocess.Popen(
             ["sh", "-c", text], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
