@@ -24,6 +24,7 @@ import crowd
 import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim
 from stoker.store.database.connect import open_store
@@ -34,6 +35,8 @@ from stoker.work.prefetch import HORIZON_S, MOST
 
 if TYPE_CHECKING:
     from stoker.model.task import Claimed
+
+ME = Actor("bench")
 
 LINE = Pipeline(name="line", folder="/p", steps=(Step(name="one", action=Run(text="true")),))
 _processes = multiprocessing.get_context("fork")
@@ -129,7 +132,7 @@ def main() -> None:
             store = open_store(url, site_name="bench")
             versions.apply_version(store, LINE, host="h", path="/f")
             needed = int(min(slots * (given.seconds / task_s + 2), 20_000 * given.seconds))
-            register.register(store, "line", (NewItem(key=f"k{n:08}") for n in range(needed)))
+            register.register(store, "line", (NewItem(key=f"k{n:08}") for n in range(needed)), ME)
             store.close()
             reached, used = measure(url, given, task_s)
             if used >= given.enough:

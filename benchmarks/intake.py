@@ -21,6 +21,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from stoker.store.actor import Actor
+
+ME = Actor("bench")
+
 LATENCY = """
 [pipelines.p.sources.incoming]
 folder = "incoming"
@@ -109,7 +113,7 @@ def look_once(home: Path) -> dict[str, float]:
         pipeline = project.pipeline("p")
         source = make_source(project.store, pipeline, pipeline.sources[0], project_folder=str(home))
         began_s = time.perf_counter()
-        done = Taker(project.store, "p", source).take()
+        done = Taker(project.store, "p", source, ME).take()
         took_s = time.perf_counter() - began_s
         source.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stoker.model.states import AttemptState, ItemState, TaskState
+from stoker.store.actor import Actor
+
+ME = Actor("bench")
 
 CONFIG = """
 [project]
@@ -98,7 +101,7 @@ def fill(folder: Path, count: int) -> None:
     store = open_store(loaded.settings.store_url)
     versions.apply_version(store, loaded.pipelines["p"], host="here", path=str(folder))
     items = [NewItem(key=f"record-{n:07}") for n in range(count)]
-    register.register(store, "p", [*items, NewItem(key=LAST)])
+    register.register(store, "p", [*items, NewItem(key=LAST)], ME)
     me = workers.enlist(
         store,
         host="here",

@@ -16,6 +16,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from stoker.store.actor import Actor
+
+ME = Actor("bench")
+
 CONFIG = """
 [project]
 name = "bench"
@@ -53,7 +57,7 @@ def by_verb(folder: Path, count: int) -> None:
     store = open_store(loaded.settings.store_url)
     versions.apply_version(store, loaded.pipelines["p"], host="here", path=str(folder))
     items = (NewItem(key=name) for name in names(count).splitlines())
-    assert register.register(store, "p", items).registered == count
+    assert register.register(store, "p", items, ME).registered == count
 
 
 def by_hand(folder: Path, count: int) -> None:

@@ -476,6 +476,7 @@ from stoker.model.item import NewItem
 from stoker.project.janitor import Janitor
 from stoker.spec.load import load_project
 from stoker.store.forecasts import reordering
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.orders import versions
 from stoker.store.database.connect import open_store
@@ -498,7 +499,7 @@ store = open_store(loaded.settings.store_url)
 for pipeline in loaded.pipelines.values():
     versions.apply_version(store, pipeline, host="here", path=str(folder))
 items = (NewItem(key=f"k{n:07}", path=f"/d/{n}", size_bytes=n * 1000) for n in range(tasks))
-register.register(store, "p", items)
+register.register(store, "p", items, Actor("bench"))
 began = time.perf_counter()
 worker = Worker(store, loaded.settings, slots=2, drain=True)
 root = leftovers.scratch_root(store, loaded.settings)

@@ -30,6 +30,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.spec.load import load_project
 from stoker.store import journal_fold
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim
 from stoker.store.database.connect import open_store
@@ -37,6 +38,7 @@ from stoker.store.ends import finish, reap
 from stoker.store.orders import versions
 from stoker.store.unit import Store
 
+ME = Actor("bench")
 STOKER = str(Path(sys.executable).with_name("stoker"))
 CONFIG = """
 [store]
@@ -111,7 +113,7 @@ def databases(kind: str) -> Iterator[Callable[[str], str]]:
 
 def push(store: Store, numbers: range) -> None:
     """These items are ready."""
-    register.register(store, "fresh", (NewItem(key=f"fresh-{n:07}") for n in numbers))
+    register.register(store, "fresh", (NewItem(key=f"fresh-{n:07}") for n in numbers), ME)
 
 
 def claims_ms(store: Store, me: int, count: int) -> list[float]:
@@ -174,7 +176,7 @@ def large(kind: str, url: str, folder: Path, given: argparse.Namespace) -> None:
     for pipeline in loaded.pipelines.values():
         versions.apply_version(store, pipeline, host="here", path=str(folder / "stoker.toml"))
     me = crowd.enlist(store, "bench")
-    register.register(store, "old", [NewItem(key="old")])
+    register.register(store, "old", [NewItem(key="old")], ME)
     finish.finish(
         store, [crowd.result(task) for task in claim.claim(store, me, limit=STEPS, cpus_free=4)]
     )

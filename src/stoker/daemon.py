@@ -71,7 +71,7 @@ def serve_once(
     taken = project.take_sources(on_wait=on_wait)
     tidy_once(project.store)
     for pipeline in project.pipelines.values():
-        write_progress(project.store, pipeline)
+        write_progress(project.store, pipeline, project.actor())
     return taken
 
 

@@ -32,7 +32,7 @@ from stoker.errors import StokerError
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.orders import verbs
 from stoker.work.scratch import process_start
 
@@ -110,7 +110,7 @@ def brief(task):
 FORBIDDEN = ("this is a bug", "could not be concluded", "Traceback")  # in what Stoker says
 LEASE_S = 2.5
 JUMP_S = 6.0
-ME = Who("chaos", "chaos")
+ME = Actor("chaos", "chaos")
 
 
 class Chaos:

@@ -16,12 +16,15 @@ from faults.launch import Knobs, Launcher, Started
 from integration.work.rig import freeze, is_locked, is_stopped, wait_until
 from stoker.model.item import NewItem
 from stoker.spec.load import load_project
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.orders import versions
 from stoker.store.unit import Store
 from stoker.work.contain import children, descendants
 from stoker.work.scratch import process_start
+
+ME = Actor("tester")
 
 # What every task has at hand: `tick` writes a line into the ledger, `live N` lives for N twentieths
 # of a second with a tick in each.
@@ -103,7 +106,7 @@ class Site:
 
     def push(self, *keys: str) -> None:
         """The items are registered, and noted as such."""
-        register.register(self.store, "p", [NewItem(key=key) for key in keys])
+        register.register(self.store, "p", [NewItem(key=key) for key in keys], ME)
         self.note(*keys)
 
     def note(self, *keys: str) -> None:

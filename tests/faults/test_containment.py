@@ -11,11 +11,11 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.project import checkup
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.orders import verbs
 from stoker.work import groups
 
-ME = Who("tester")
+ME = Actor("tester")
 
 # Each ends in a process that would live for an hour. `--` keeps the tag out of the shell's options.
 ESCAPES = {

@@ -19,6 +19,7 @@ from stoker.errors import Unavailable
 from stoker.model.item import NewItem
 from stoker.model.states import AttemptState
 from stoker.store import tables
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.dialects.mariadb import MariadbDialect
@@ -150,7 +151,7 @@ def test_a_full_disk_under_the_database_loses_nothing(tmp_path, launcher, small_
         big = fill(small_server.folder)
         large = NewItem(key="large", meta={"text": os.urandom(4_000_000).hex()})
         with pytest.raises(Unavailable, match="the store's database does not"):
-            register.register(site.store, "p", [large])
+            register.register(site.store, "p", [large], Actor("tester"))
         with pytest.raises(Unavailable, match="the store's database does not"):
             open_store(other)
         big.unlink()

@@ -24,6 +24,9 @@ from stoker.intake.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables
+from stoker.store.actor import Actor
+
+ME = Actor("tester")
 
 FILE = """
 [pipelines.p.sources.incoming]
@@ -149,7 +152,7 @@ def test_no_clock_but_the_one_that_nobody_sets_is_asked(place, monkeypatch):
         source = make_source(
             project.store, pipeline, pipeline.sources[0], project_folder=str(place)
         )
-        taker = Taker(project.store, "p", source)
+        taker = Taker(project.store, "p", source, ME)
         assert taker.take().registered == 0, "a file was taken at its first look"
         wait_for(
             lambda: (taker.take(), len(registered(project)) == FILES)[1], 100, "all is registered"

@@ -31,7 +31,7 @@ from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.database.connect import open_store
 from stoker.store.ends import lost_hosts, reap
 from stoker.store.holdings import pools
@@ -131,7 +131,7 @@ class SharingMachine(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, 4))
     def set_by_hand(self, n):
-        pools.set_slots(self.store, "ram", n, Who("tester"))
+        pools.set_slots(self.store, "ram", n, Actor("tester"))
         self.capacity["ram"] = n
         self.note_allowed()
 

@@ -115,7 +115,7 @@ class StoreMachine(RuleBasedStateMachine):
         items = [
             NewItem(key=key, path=f"/{key}", fingerprint=content, priority=priority) for key in keys
         ]
-        register.register(self.store, "line", items)
+        register.register(self.store, "line", items, ME)
 
     @rule(target=workers)
     def enlist(self):

@@ -27,11 +27,13 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.store import journal_fold, tables
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.holdings import pools
 from stoker.store.orders import versions
 
+ME = Actor("tester")
 SLOTS = {"ram": 4, "gpu": 2}
 NEEDS: dict[str, dict[str, int]] = {"many": {"ram": 3}, "few": {"ram": 1, "gpu": 1}}
 SCARCE = 33  # of so many items one needs pools
@@ -56,8 +58,8 @@ def fill(url: str, tasks: int) -> None:
         store, [Pool(name=pool, slots=tuple(map(str, range(n)))) for pool, n in SLOTS.items()]
     )
     items = [NewItem(key=f"k{number:07}", path=f"/d/{number}") for number in range(tasks // 2)]
-    register.register(store, "scarce", items[::SCARCE])
-    register.register(store, "line", [one for n, one in enumerate(items) if n % SCARCE])
+    register.register(store, "scarce", items[::SCARCE], ME)
+    register.register(store, "line", [one for n, one in enumerate(items) if n % SCARCE], ME)
     store.close()
 
 

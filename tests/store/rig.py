@@ -13,7 +13,7 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted, WorkerId
 from stoker.store import journal_fold, tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim, workers
 from stoker.store.database import invariants, rebuild
@@ -21,7 +21,7 @@ from stoker.store.ends import finish
 from stoker.store.orders import versions
 from stoker.store.unit import Store
 
-ME = Who("tester")
+ME = Actor("tester")
 
 
 def wanted(path: str, *, parts: bytes | None = None, **more: Any) -> Wanted:
@@ -41,7 +41,7 @@ class Rig:
 
     def push(self, *keys: str, pipeline: str = "line", **more) -> register.Registered:
         items = [NewItem(key=key, path=f"/data/{key}", **more) for key in keys]
-        return register.register(self.store, pipeline, items)
+        return register.register(self.store, pipeline, items, ME)
 
     def worker(
         self,

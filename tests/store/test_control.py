@@ -156,14 +156,14 @@ def test_rerun_counts_a_selected_blocked_task_as_left(line):
 
 def test_a_condition_decides_on_what_is_no_utf_8(line):
     odd = NewItem(key="odd", path="/data/\udcff", params={"name": "x\udcff"})
-    register.register(line.store, "line", [odd])
+    register.register(line.store, "line", [odd], ME)
     where = "has(params.name) && params.name.startsWith('x')"
     done = verbs.hold(line.store, line.select(steps=("one",), where=where), ME)
     assert done.examples == ["line: odd: one"]
 
 
 def test_selection_by_range_state_and_condition(line):
-    register.register(line.store, "line", [NewItem(key="d", path="/d", params={"gain": 3})])
+    register.register(line.store, "line", [NewItem(key="d", path="/d", params={"gain": 3})], ME)
     select = line.select
     assert verbs.hold(line.store, select(from_key="b", to_key="c"), ME).total == 6
     assert verbs.release(line.store, select(states=("held",), keys=("b",)), ME).total == 3
@@ -191,7 +191,7 @@ def test_changed_content_is_done_anew(line):
     worker = line.worker()
     line.work(worker)
     new = NewItem(key="a", path="/data/a", fingerprint="2", size_bytes=9, mtime_us=1)
-    assert register.register(line.store, "line", [new]).changed == 1
+    assert register.register(line.store, "line", [new], ME).changed == 1
     assert len(line.work(worker)) == 3
     line.check()
 
@@ -201,7 +201,9 @@ def test_changed_content_follows_on_change(rig, on_change, field):
     step = Step(name="s", action=Run(text="x"))
     rig.apply(Pipeline(name="line", folder="/p", steps=(step,), on_change=OnChange(on_change)))
     rig.push("a")
-    done = register.register(rig.store, "line", [NewItem(key="a", path="/data/a", fingerprint="2")])
+    done = register.register(
+        rig.store, "line", [NewItem(key="a", path="/data/a", fingerprint="2")], ME
+    )
     assert getattr(done, field) == 1
     rig.check()
 

@@ -15,12 +15,15 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.states import AttemptState, TaskState
 from stoker.spec.load import load_project
 from stoker.store import tables
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.ends import finish
 from stoker.store.orders import versions
 from store.rig import Rig
 from wire import Wire
+
+ME = Actor("tester")
 
 WORK = """
 import sys
@@ -182,7 +185,7 @@ def lines(path):
 
 
 def push(rig, *keys):
-    register.register(rig.store, "line", [NewItem(key=key) for key in keys])
+    register.register(rig.store, "line", [NewItem(key=key) for key in keys], ME)
 
 
 def succeeded(rig):

@@ -196,7 +196,7 @@ def test_one_item_pushed_by_two_at_once_is_registered_once(rig, second, pipeline
     done = []
 
     def push(one, order):
-        done.append(register.register(one.store, "line", order))
+        done.append(register.register(one.store, "line", order, ME))
 
     with at_once(lambda: push(rig, items), lambda: push(second, items[::-1])):
         pass
@@ -296,7 +296,7 @@ def test_two_tasks_do_not_both_get_paths_of_which_one_is_inside_the_other(rig, s
 def test_a_path_longer_than_a_databases_key_is_kept(rig, pipeline):
     rig.apply(pipeline(one=()))
     path = "/data/" + "/".join(["long" * 50] * 18) + "/ü"
-    register.register(rig.store, "line", [NewItem(key="k", path=path)])
+    register.register(rig.store, "line", [NewItem(key="k", path=path)], ME)
     (task,) = rig.claim(rig.worker())
     assert task.path == path
     for _ in range(2):

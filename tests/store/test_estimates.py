@@ -16,6 +16,7 @@ from stoker.model.settings import Pool
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import journal_fold, tables
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import workers
 from stoker.store.ends import finish
@@ -42,12 +43,12 @@ def of_pool(pool, name="line"):
 
 def push(rig, **sizes):
     items = [NewItem(key=k, path=f"/data/{k}", size_bytes=size) for k, size in sizes.items()]
-    return register.register(rig.store, "line", items)
+    return register.register(rig.store, "line", items, ME)
 
 
 def push_as(rig, user, pipeline, numbers):
     items = [NewItem(key=f"{pipeline}{n:02}", path=f"/data/{pipeline}/{n}") for n in numbers]
-    return register.register(rig.store, pipeline, items, by_user=user)
+    return register.register(rig.store, pipeline, items, Actor(user))
 
 
 def took(rig, task, seconds, state=AttemptState.SUCCEEDED, **more):
@@ -89,7 +90,7 @@ def test_priority_comes_before_length_and_arrival_after_it(rig, pipeline):
     rig.apply(pipeline(a=()))
     push(rig, first=10, second=10, large=9_000_000_000)
     items = [NewItem(key="urgent", path="/u", size_bytes=1, priority=1)]
-    register.register(rig.store, "line", items)
+    register.register(rig.store, "line", items, ME)
     worker = rig.worker()
     assert [task.key for task in rig.claim(worker, limit=4)] == [
         "urgent", "large", "first", "second",
@@ -291,7 +292,7 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
     rig.apply(of_pool(None, name="other"))
     pools.set_pools(rig.store, [Pool(name="tape", slots=("0",))])
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(6)})
-    register.register(rig.store, "other", [NewItem(key=k, path=f"/data/{k}") for k in "abcdef"])
+    register.register(rig.store, "other", [NewItem(key=k, path=f"/data/{k}") for k in "abcdef"], ME)
     worker = rig.worker(slots=4)
     for task in rig.claim(worker, limit=4):
         took(rig, task, 10)

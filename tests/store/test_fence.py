@@ -9,11 +9,14 @@ from stoker.model.pipeline import Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
+from stoker.store.actor import Actor
 from stoker.store.apply import Move, move
 from stoker.store.claims import workers
 from stoker.store.ends import reap
 from stoker.store.holdings import pools, publications
 from store.rig import wanted
+
+ME = Actor("tester")
 
 
 @pytest.fixture
@@ -237,7 +240,7 @@ def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
     worker = pooled.worker()
     first, _second = pooled.claim(worker, 2)
     changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
-    assert register.register(pooled.store, "line", [changed]).changed == 1
+    assert register.register(pooled.store, "line", [changed], ME).changed == 1
     assert pooled.claim(worker, 5) == []
     renewal = workers.renew(pooled.store, worker, lease_s=10)
     assert first.attempt not in renewal.running
@@ -253,7 +256,7 @@ def test_slots_of_a_fenced_attempt_of_a_dead_worker_come_back(pooled):
     worker = pooled.worker()
     first, _second = pooled.claim(worker, 2)
     changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
-    register.register(pooled.store, "line", [changed])
+    register.register(pooled.store, "line", [changed], ME)
     pooled.lapse(worker)
     reap.reap(pooled.store)
     with pooled.store.reading() as unit:

@@ -7,10 +7,13 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Run, Step, Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim, workers
 from stoker.store.ends import finish, reap
 from store.rig import pairs, wait_us
+
+ME = Actor("tester")
 
 
 def test_an_item_has_a_task_for_every_step(rig, pipeline):
@@ -40,7 +43,7 @@ def test_registering_into_no_pipeline_names_it(rig):
 
 def test_a_rehearsed_registration_changes_nothing(rig, pipeline):
     rig.apply(pipeline(one=()))
-    done = register.register(rig.store, "line", [NewItem(key="a", path="/a")], dry_run=True)
+    done = register.register(rig.store, "line", [NewItem(key="a", path="/a")], ME, dry_run=True)
     assert done.registered == 1
     assert rig.states() == {}
 
@@ -243,7 +246,7 @@ def test_keys_and_paths_of_any_bytes_come_back_as_they_were(rig, pipeline):
     rig.apply(pipeline(one=()))
     name = "a b'\"$(x)\\\n\udcff"
     item = NewItem(key="k", path=f"/data/{name}", params={"p": [1, "ü"]}, meta={"m": None})
-    register.register(rig.store, "line", [item])
+    register.register(rig.store, "line", [item], ME)
     (task,) = rig.claim(rig.worker())
     assert task.path == item.path
     assert (task.params, task.meta) == (item.params, item.meta)
@@ -255,8 +258,8 @@ def test_two_paths_of_one_key_are_a_conflict(rig, pipeline, tmp_path):
     rig.apply(pipeline(one=()))
     known = tmp_path / "a"
     known.touch()
-    register.register(rig.store, "line", [NewItem(key="a", path=str(known))])
-    done = register.register(rig.store, "line", [NewItem(key="a", path="/elsewhere/a")])
+    register.register(rig.store, "line", [NewItem(key="a", path=str(known))], ME)
+    done = register.register(rig.store, "line", [NewItem(key="a", path="/elsewhere/a")], ME)
     assert (done.conflicts, done.registered) == (1, 0)
     assert str(known) in done.messages[0]
 
@@ -264,6 +267,6 @@ def test_two_paths_of_one_key_are_a_conflict(rig, pipeline, tmp_path):
 def test_one_path_under_two_keys_is_a_conflict(rig, pipeline):
     rig.apply(pipeline(one=()))
     rig.push("a")
-    done = register.register(rig.store, "line", [NewItem(key="b", path="/data/a")])
+    done = register.register(rig.store, "line", [NewItem(key="b", path="/data/a")], ME)
     assert (done.conflicts, done.registered) == (1, 0)
     assert "`a`" in done.messages[0]

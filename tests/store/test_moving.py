@@ -8,12 +8,15 @@ import pytest
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
 from stoker.model.task import Published
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database import invariants
 from stoker.store.holdings import publications
 from stoker.store.orders import versions
 from stoker.store.reports import attempts, lists
 from store.rig import wanted
+
+ME = Actor("tester")
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def apply(rig, pipeline, folder, *, host="h", **more):
 
 def take(rig, *paths, key=os.path.basename):
     items = [NewItem(key=key(path), path=path) for path in paths]
-    return register.register(rig.store, "line", items)
+    return register.register(rig.store, "line", items, ME)
 
 
 def paths(rig):

@@ -12,9 +12,12 @@ from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import tables
+from stoker.store.actor import Actor
 from stoker.store.arrivals.register import register
 from stoker.store.arrivals.repaired_files import failed_items, take_repaired
 from stoker.store.ends import finish
+
+ME = Actor("tester")
 
 S = 1_000_000  # microseconds
 
@@ -23,7 +26,7 @@ S = 1_000_000  # microseconds
 def task(rig, pipeline):
     """The claimed task of an item; the attempt has not ended."""
     rig.apply(pipeline(a=(), b=("a",)))
-    register(rig.store, "line", [item(0, size=1)])
+    register(rig.store, "line", [item(0, size=1)], ME)
     (claimed,) = rig.claim(rig.worker())
     return claimed
 
@@ -61,20 +64,23 @@ def test_a_change_within_an_attempt_is_known_and_reported_once(
     end(rig, task, state)
     before = known(rig)
     now = item(task.claimed_us + int(after_claim_s * S))
-    done = register(rig.store, "line", [now])
+    done = register(rig.store, "line", [now], ME)
     assert (done.noted, done.changed) == ((1, 0) if is_own else (0, 1))
     assert known(rig).generation == before.generation + (not is_own)
     assert (known(rig).size_bytes, known(rig).mtime_us) == (2, now.mtime_us)
     rig.check()
     if is_own:
         assert "its step `a` ran" in done.messages[0]
-    again = register(rig.store, "line", [now])
+    again = register(rig.store, "line", [now], ME)
     assert (again.known, again.noted, again.messages) == (1, 0, [])
 
 
 def test_a_change_while_the_attempt_runs_leaves_it_alone(rig, task):
     for size in (2, 3):
-        assert register(rig.store, "line", [item(task.claimed_us + S * size, size=size)]).noted == 1
+        assert (
+            register(rig.store, "line", [item(task.claimed_us + S * size, size=size)], ME).noted
+            == 1
+        )
     assert rig.states()["x", "a"] == "running"
     end(rig, task)
     assert rig.states() == {("x", "a"): "done", ("x", "b"): "ready"}
@@ -93,33 +99,33 @@ def test_the_new_content_of_an_item_is_recorded_where_nothing_of_it_is_done(rig,
         now = [one.now(size_bytes=9, mtime_us=8, content="9:8") for one in page]
         take_repaired(rig.store, now)
         assert (known(rig).size_bytes, known(rig).mtime_us) == (9, 8)
-        assert register(rig.store, "line", [item(8, size=9)]).known == 1
+        assert register(rig.store, "line", [item(8, size=9)], ME).known == 1
     rig.check()
 
 
 def test_a_checksum_of_what_was_there_before_is_forgotten(rig, task):
     with rig.store.writing() as unit:
         unit.execute(tables.item.update().values(checksum="xxh3:1"))
-    register(rig.store, "line", [item(task.claimed_us + S)])
+    register(rig.store, "line", [item(task.claimed_us + S)], ME)
     assert known(rig).checksum is None
 
 
 def test_new_parameters_are_no_doing_of_a_step(rig, task):
     now = item(task.claimed_us + S, gain=2, by_person=True)
-    assert register(rig.store, "line", [now]).changed == 1
+    assert register(rig.store, "line", [now], ME).changed == 1
     assert json.loads(known(rig).params) == {"gain": 2}
 
 
 @pytest.mark.parametrize("on_change", ["fail", "ignore"])
 def test_what_a_step_changed_contradicts_nothing(rig, pipeline, task, on_change):
     rig.apply(replace(pipeline(a=(), b=("a",)), on_change=OnChange(on_change)))
-    done = register(rig.store, "line", [item(task.claimed_us + S)])
+    done = register(rig.store, "line", [item(task.claimed_us + S)], ME)
     assert (done.known, done.conflicts, done.changed) == (1, 0, 0)
 
 
 def test_what_a_step_changed_needs_not_pass_the_rules_for_new_files(rig, task):
     done = register(
-        rig.store, "line", [item(task.claimed_us + S, reason="its checksum is another")]
+        rig.store, "line", [item(task.claimed_us + S, reason="its checksum is another")], ME
     )
     assert (done.noted, done.refused) == (1, 0)
     rig.check()

@@ -10,13 +10,13 @@ from sqlalchemy import event
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import paging, picking, selection, tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.ends import finish
 from stoker.store.forecasts import ready_sample
 from stoker.store.orders import verbs
 from stoker.store.reports import attempts, lists
 
-ME = Who("tester")
+ME = Actor("tester")
 ALL = Selection()
 TASKS, ITEMS, ATTEMPTS = lists.tasks, lists.items, attempts.attempts
 

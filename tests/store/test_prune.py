@@ -12,6 +12,7 @@ from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import journal_fold, tables, unit
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff
@@ -235,7 +236,7 @@ def mixed(rig, pipeline):
     rig.apply(pipeline(one=(), two=("one",)))
     rig.push("done", size_bytes=1, params={"n": 1})
     more = NewItem(key="done2", path="/data/done2", size_bytes=9, params={"n": 2})
-    register.register(rig.store, "line", [more], by_user="other")
+    register.register(rig.store, "line", [more], Actor("other"))
     worker = rig.worker()
     rig.work(worker)
     rig.push("failed", "cancelled")
@@ -321,7 +322,7 @@ def test_a_selection_that_cannot_be_meant_is_refused_and_nothing_is_done(mixed):
         ({"where": "sise > 5"}, UserError, "speaks of `sise`"),
     ):
         with pytest.raises(error, match=words):
-            prune.prune(mixed.store, of_done, selection=mixed.select(**narrow), who=ME)
+            prune.prune(mixed.store, of_done, selection=mixed.select(**narrow), actor=ME)
     assert (mixed.events(), names(mixed)) == (said, there)
 
 

@@ -9,6 +9,7 @@ import pytest
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
 from stoker.store import journal_fold
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.brief_waits import if_free
 from stoker.store.database.connect import open_store
@@ -17,6 +18,8 @@ from stoker.store.forecasts import reordering
 from stoker.store.orders import versions
 from stoker.store.reports import lists
 from stoker.store.statement_kinds import NeedsLock
+
+ME = Actor("tester")
 
 LIMIT_S = 5.0  # a writer would wait for 30
 
@@ -71,7 +74,7 @@ def test_a_mistake_is_found_while_the_store_is_locked(rig, url, line, pipeline):
     rig.apply(line)
     with locked(url):
         with pytest.raises(NotFound):
-            register.register(rig.store, "nothing", [NewItem(key="a")])
+            register.register(rig.store, "nothing", [NewItem(key="a")], ME)
         with pytest.raises(VersionConflict):
             versions.apply_version(rig.store, pipeline(*line.steps[:1]), host="x", path="/y")
 

@@ -12,7 +12,7 @@ from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import catalog
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.ends import finish
 from stoker.store.forecasts import open_work
 from stoker.store.holdings import pools
@@ -91,7 +91,7 @@ def test_tasks_are_matched_by_what_was_said_last(rig, pipeline):
         verbs.retry(rig.store, ALL, ME)
         for task in rig.claim(worker, limit=2):
             rig.end(task, AttemptState.FAILED, reason=f"{reason} in {task.key}", cause=reason)
-    verbs.hold(rig.store, Selection(steps=("b",), keys=("y",)), Who("me", "Bad weather"))
+    verbs.hold(rig.store, Selection(steps=("b",), keys=("y",)), Actor("me", "Bad weather"))
 
     def found(words, **more):
         chosen = Selection(match=words, **more)
@@ -179,7 +179,7 @@ def test_a_story_is_in_order_and_begins_with_the_registration(rig, pipeline):
     rig.push("x", "y")
     worker = rig.worker()
     rig.work(worker)
-    verbs.rerun(rig.store, Selection(keys=("x",), steps=("a",)), Who("ada", "again"))
+    verbs.rerun(rig.store, Selection(keys=("x",), steps=("a",)), Actor("ada", "again"))
     rig.work(worker)
     told = story.story(rig.store, "x")
     assert told.item.state == "done"
@@ -272,7 +272,7 @@ class TestWhy:
         rig.end(rig.claim(rig.worker())[0], AttemptState.FAILED, reason="flaky", cause="flaky")
         assert self.of(rig).kind == "back_off"
         assert "flaky" in self.of(rig).text
-        verbs.hold(rig.store, Selection(keys=("y",)), Who("ada", "wait for me"))
+        verbs.hold(rig.store, Selection(keys=("y",)), Actor("ada", "wait for me"))
         assert "held by ada: wait for me" in self.of(rig, "y").text
 
 

@@ -13,6 +13,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim, workers
 from stoker.store.ends import lost_hosts, reap
@@ -281,7 +282,7 @@ def test_what_needs_several_slots_gets_them(rig, clock):
 
 def push_as(rig, user, *keys, pipeline="line", priority=0):
     items = [NewItem(key=key, path=f"/{key}", fingerprint="", priority=priority) for key in keys]
-    register.register(rig.store, pipeline, items, by_user=user)
+    register.register(rig.store, pipeline, items, Actor(user))
 
 
 def served(rig, n, ledger=None):
@@ -420,7 +421,7 @@ def test_priorities_at_their_bounds_go_in_order_with_shares_on(rig):
             for user in ("anna", "ben")
         ]  # fmt: skip
         for item in items:
-            register.register(rig.store, "line", [item], by_user=item.key.rstrip("-0123456789"))
+            register.register(rig.store, "line", [item], Actor(item.key.rstrip("-0123456789")))
     worker, ledger, order = rig.worker(slots=1), Ledger(), []
     while claimed := rig.claim(worker, 1, ledger=ledger):
         order.append(
@@ -437,5 +438,5 @@ def test_no_store_takes_a_priority_beyond_its_bounds(rig, priority):
     rig.apply(line(step("one")))
     item = NewItem(key="a", path="/a", fingerprint="1", priority=priority)
     with pytest.raises(Exception, match=r"(?i)item_priority|range"):
-        register.register(rig.store, "line", [item])
+        register.register(rig.store, "line", [item], ME)
     assert rig.states() == {}

@@ -62,7 +62,7 @@ def test_where_there_is_nothing_to_remember_nothing_is_written(store, source, mo
 
 
 def test_a_checksum_is_noted_of_the_content_that_was_read(store, source):
-    register(store, "line", [item("a"), item("b")])
+    register(store, "line", [item("a"), item("b")], ME)
     one, two = sources.unread(store, "line", after=0)
     changed = two._replace(fingerprint="another")
     sources.note_checksums(store, [(one, "xxh3:1"), (changed, "xxh3:2")])
@@ -89,7 +89,7 @@ def test_status_tells_how_a_source_stands(store, source):
 
 
 def test_what_is_known_of_items_is_their_fingerprint(store, source):
-    register(store, "line", [item("a"), item("ä b", "2:2")])
+    register(store, "line", [item("a"), item("ä b", "2:2")], ME)
     found = sources.fingerprints(store, source.pipeline_id, ["a", "ä b", "c"])
     assert found == {"a": "1:1", "ä b": "2:2"}
 
@@ -112,7 +112,7 @@ def test_what_a_person_set_stands_and_the_journal_knows_it(rig, store, source):
         (said(1, content="2:2"), (0, 1, 0), 1),
     ]
     for one, counts, gain in steps:
-        done = register(store, "line", [one])
+        done = register(store, "line", [one], ME)
         assert (done.registered, done.known, done.changed) == counts
         with store.reading() as unit:
             found = unit.execute(select(tables.item.c.params)).scalar_one()
@@ -121,18 +121,18 @@ def test_what_a_person_set_stands_and_the_journal_knows_it(rig, store, source):
 
 
 def test_a_value_that_a_person_gives_again_is_noted_and_nothing_is_done_anew(rig, store, source):
-    register(store, "line", [said(1)])
-    assert register(store, "line", [said(1, by_person=True)]).known == 1
+    register(store, "line", [said(1)], ME)
+    assert register(store, "line", [said(1, by_person=True)], ME).known == 1
     later = mark_of({"gain": 2})
     other = item("a", f"1:1{later}", params={"gain": 2}, mark=later)
-    assert register(store, "line", [other]).known == 1
+    assert register(store, "line", [other], ME).known == 1
     assert "touch" in rig.events()
     rig.check()
 
 
 def test_items_of_a_limited_source_count_until_they_are_at_an_end(rig, store, source):
-    register(store, "line", [item("a"), item("b"), item("c")], source_id=source.id)
-    register(store, "line", [item("d")])
+    register(store, "line", [item("a"), item("b"), item("c")], ME, source_id=source.id)
+    register(store, "line", [item("d")], ME)
     assert sources.open_items(store, source, most=100) == 3
     assert sources.open_items(store, source, most=2) == 2
     verbs.cancel(store, Selection(keys=("a",)), ME)
@@ -141,17 +141,17 @@ def test_items_of_a_limited_source_count_until_they_are_at_an_end(rig, store, so
 
 
 def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, source):
-    bad = register(store, "line", [item("a", reason="empty"), item("b")])
+    bad = register(store, "line", [item("a", reason="empty"), item("b")], ME)
     assert (bad.registered, bad.quarantined) == (1, 1)
     assert "empty" in bad.messages[0]
     counts = lists.status(store).pipelines["line"]
     assert (counts.items["quarantined"], sum(counts.tasks.values())) == (1, 2)
     (row,) = quarantine.reasons(store, ALL)
     assert (row.cause, row.step, row.n, row.examples) == ("empty", None, 1, ("a",))
-    assert register(store, "line", [item("a", reason="empty")]).known == 1
-    assert register(store, "line", [item("a", reason="bad header")]).quarantined == 1
+    assert register(store, "line", [item("a", reason="empty")], ME).known == 1
+    assert register(store, "line", [item("a", reason="bad header")], ME).quarantined == 1
     assert [row.cause for row in quarantine.reasons(store, ALL)] == ["bad header"]
-    assert register(store, "line", [item("a", "2:2")]).registered == 1
+    assert register(store, "line", [item("a", "2:2")], ME).registered == 1
     counts = lists.status(store).pipelines["line"]
     assert (counts.items["quarantined"], sum(counts.tasks.values())) == (0, 4)
     assert quarantine.reasons(store, ALL) == []
@@ -161,7 +161,7 @@ def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, s
 
 
 def test_a_new_step_has_no_task_for_an_item_in_quarantine(rig, store, source, pipeline):
-    register(store, "line", [item("a", reason="empty")])
+    register(store, "line", [item("a", reason="empty")], ME)
     rig.apply(pipeline(a=(), b=("a",), c=("b",)))
     with store.reading() as unit:
         assert unit.execute(select(tables.task)).all() == []
@@ -169,11 +169,11 @@ def test_a_new_step_has_no_task_for_an_item_in_quarantine(rig, store, source, pi
 
 
 def test_new_content_that_cannot_be_taken_leaves_the_item_as_it_is(store, source):
-    register(store, "line", [item("a")])
-    done = register(store, "line", [item("a", "2:2", reason="bad header")])
+    register(store, "line", [item("a")], ME)
+    done = register(store, "line", [item("a", "2:2", reason="bad header")], ME)
     assert (done.refused, done.changed) == (1, 0)
     assert "bad header" in done.messages[0]
-    assert register(store, "line", [item("a")]).known == 1
+    assert register(store, "line", [item("a")], ME).known == 1
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,8 @@ def test_new_content_that_cannot_be_taken_leaves_the_item_as_it_is(store, source
     ids=str,
 )
 def test_items_in_quarantine_are_selected_like_others(store, source, selection, found):
-    register(store, "line", [item("a", reason="empty"), item("b", reason="bad head"), item("c")])
+    register(
+        store, "line", [item("a", reason="empty"), item("b", reason="bad head"), item("c")], ME
+    )
     chosen = quarantine.quarantined(store, selection) if quarantine.is_about(selection) else []
     assert [one.item.key for page in chosen for one in page] == found

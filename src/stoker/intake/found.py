@@ -1,11 +1,11 @@
 """What is found at a path that somebody named: its kind, its size and time, or why it cannot be used."""
 
-import getpass
 import os
 import stat
 from typing import NamedTuple
 
 from stoker.errors import UserError
+from stoker.store.actor import account_name
 
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
 _KINDS = (
@@ -46,7 +46,7 @@ def kind_of(mode: int) -> str:
 def check_rights(path: str, *, is_folder: bool = False) -> None:
     """Raise UserError if we may not read what is there."""
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
-        raise UserError(f"`{path}` cannot be read by `{_user()}`; check its rights")
+        raise UserError(f"`{path}` cannot be read by `{account_name()}`; check its rights")
 
 
 def moment(mtime_ns: int) -> int:
@@ -77,10 +77,3 @@ def measure_folder(path: str) -> Measured:
             newest = max(newest, found.st_mtime_ns)
             files += 1
     return Measured(total, newest, files)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())

@@ -9,6 +9,7 @@ from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
 from stoker.intake.source import Mark, Over, Refusal, Source
 from stoker.store import journal_fold
+from stoker.store.actor import Actor
 from stoker.store.arrivals.counts import Registered
 from stoker.store.arrivals.register import CHUNK, register
 from stoker.store.arrivals.sources import KnownSource, advance, conclude, find_source, open_items
@@ -27,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class Taker:
-    """Takes from one source. `on_taken` hears how many items were just registered or changed.
+    """Takes from one source, for `actor`, whose items the new ones are.
 
-    `reason` is a person's, for taking them now.
+    `on_taken` is called with the number of items that were just registered or changed.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class Taker:
         store: "Store",
         pipeline: str,
         source: Source,
+        actor: Actor,
         *,
         max_open: int | None = None,
-        reason: str | None = None,
         on_taken: Callable[[int], None] | None = None,
     ) -> None:
         self.source = source
@@ -47,7 +48,7 @@ class Taker:
         self.is_full = False
         self._store = store
         self._max_open = max_open
-        self._reason = reason
+        self._actor = actor
         self._on_taken = on_taken
         self._known: KnownSource | None = None
 
@@ -135,8 +136,8 @@ class Taker:
                 self._store,
                 self.pipeline,
                 chunk,
+                self._actor,
                 done=Registered(most=_MOST_TOLD),
-                reason=self._reason,
                 source_id=known.id if self._max_open is not None else None,
             )
             chunk.clear()

@@ -27,8 +27,7 @@ from stoker.spec.names import split_suffix
 from stoker.spec.problems import suggest
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
-from stoker.store.actor import Who
-from stoker.store.arrivals.register import user
+from stoker.store.actor import Actor
 from stoker.store.catalog import catalog
 from stoker.store.orders import adopt as adopting
 from stoker.store.reports import lists, reproduction
@@ -92,8 +91,8 @@ def adopt(
     store: "Store",
     pipeline: Pipeline,
     selection: Selection,
+    actor: Actor,
     *,
-    reason: str | None = None,
     dry_run: bool = False,
 ) -> Adopted:
     """Every selected task whose outputs are all there is done; step by step, in their order.
@@ -102,7 +101,6 @@ def adopt(
     has not taken over; its new steps have no tasks yet.
     """
     done = Adopted()
-    who = Who(user(), reason)
     sources = tuple(sorted(state.word for state in ADOPT.sources))
     states = tuple(word for word in selection.states if word in sources) or sources
     names = [step.name for step in pipeline.steps]
@@ -118,7 +116,7 @@ def adopt(
         for row in lists.tasks(store, replace(selection, steps=(step,), states=states)):
             try:
                 found, left_out = looker.find(row)
-                if adopting.adopt(store, found, who, dry_run=dry_run):
+                if adopting.adopt(store, found, actor, dry_run=dry_run):
                     done.take(row, left_out)
             except NotThere:
                 done.missing += 1

@@ -10,7 +10,7 @@ from stoker.project.opened import Opened
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
-    from stoker.store.actor import Who
+    from stoker.store.actor import Actor
     from stoker.store.ends.redo import Changed
     from stoker.store.holdings.pools import PoolChange
     from stoker.store.retention.counts import Pruned
@@ -40,12 +40,12 @@ class Changing(Opened):
         from stoker.project.repairing import note_repairs
         from stoker.store.orders import verbs
 
-        def again(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Changed":
-            done = readmit(self, chosen, dry_run=dry_run)
+        def again(store: "Store", chosen: Selection, actor: "Actor", *, dry_run: bool) -> "Changed":
+            done = readmit(self, chosen, actor, dry_run=dry_run)
             if chosen.states != ("quarantined",):
                 if not dry_run:
                     note_repairs(store, chosen)
-                done.add(verbs.retry(store, chosen, who, dry_run=dry_run))
+                done.add(verbs.retry(store, chosen, actor, dry_run=dry_run))
             return done
 
         return self._change(again, keys, how, only="failed")
@@ -80,11 +80,9 @@ class Changing(Opened):
         dry_run: bool = False,
     ) -> "PoolChange | None":
         """The pool has so many slots from now on, or those named; None if it has them already."""
-        from stoker.store.actor import Who
-        from stoker.store.arrivals.register import user
         from stoker.store.holdings.pools import set_slots
 
-        return set_slots(self.store, name, slots, Who(user(), reason), dry_run=dry_run)
+        return set_slots(self.store, name, slots, self.actor(reason), dry_run=dry_run)
 
     def release(self, *keys: str, **how: Unpack[Change]) -> "Changed":
         """Selected held tasks go on."""
@@ -111,8 +109,8 @@ class Changing(Opened):
             retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
         wanted = retention if retention is not None else self.settings.retention
 
-        def forget(store: "Store", chosen: Selection, who: "Who", *, dry_run: bool) -> "Pruned":
-            return prune(store, wanted, selection=chosen, who=who, dry_run=dry_run)
+        def forget(store: "Store", chosen: Selection, actor: "Actor", *, dry_run: bool) -> "Pruned":
+            return prune(store, wanted, selection=chosen, actor=actor, dry_run=dry_run)
 
         return self._change(forget, keys, how)
 
@@ -129,9 +127,6 @@ class Changing(Opened):
 
         To look at tasks in others would cost time.
         """
-        from stoker.store.actor import Who
-        from stoker.store.arrivals.register import user
-
         check_keywords(how, Change)
         narrow: Any = {**how}
         selection, reason = narrow.pop("selection", None), narrow.pop("reason", None)
@@ -139,4 +134,4 @@ class Changing(Opened):
         chosen = select(keys, selection, narrow)
         if only is not None and not chosen.states:
             chosen = replace(chosen, states=(only,))
-        return verb(self.store, chosen, Who(user(), reason), dry_run=dry_run, **more)
+        return verb(self.store, chosen, self.actor(reason), dry_run=dry_run, **more)

@@ -15,7 +15,27 @@ if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.model.settings import Settings
     from stoker.spec.load import Loaded
+    from stoker.store.actor import Actor
     from stoker.store.unit import Store
+
+
+class Opening:
+    """The file of a project and its store, each read or opened when it is first needed.
+
+    Several projects, each for a user of its own, share one.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.lock = Lock()
+        self.store: Store | None = None
+
+    @cached_property
+    def loaded(self) -> "Loaded":
+        """The whole file; SpecError if it cannot be used."""
+        from stoker.spec.load import load_project
+
+        return load_project(self.file)
 
 
 class Opened:
@@ -25,10 +45,13 @@ class Opened:
     somebody is in the middle of changing the file.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(
+        self, file: Path, *, user: str | None = None, opening: Opening | None = None
+    ) -> None:
         self.file = file
-        self._store: Store | None = None
-        self._lock = Lock()
+        self._user = user
+        self._opening = opening or Opening(file)
+        self._is_guest = opening is not None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.file)!r})"
@@ -44,12 +67,33 @@ class Opened:
     ) -> None:
         self.close()
 
-    @cached_property
+    @property
+    def user(self) -> str:
+        """The name for which the project's verbs act: by default that of the process's account."""
+        from stoker.store.actor import account_name
+
+        return self._user if self._user is not None else account_name()
+
+    def acting_as(self, user: str) -> Self:
+        """Return a project that acts for this user: items are theirs, and the journal names them.
+
+        It shares this project's file and store, and they stay open when it is closed. UserError if
+        nobody can have that name.
+        """
+        from stoker.store.actor import Actor
+
+        return type(self)(self.file, user=Actor(user).user, opening=self._opening)
+
+    def actor(self, reason: str | None = None) -> "Actor":
+        """Return the user for whom the project acts, with their reason for a change."""
+        from stoker.store.actor import Actor
+
+        return Actor(self.user, reason)
+
+    @property
     def loaded(self) -> "Loaded":
         """The whole file; SpecError if it cannot be used."""
-        from stoker.spec.load import load_project
-
-        return load_project(self.file)
+        return self._opening.loaded
 
     @property
     def settings(self) -> "Settings":
@@ -67,24 +111,28 @@ class Opened:
         return self.open_store(create=False)
 
     def close(self) -> None:
-        """Close the store. The project can be used again; it opens the store anew."""
-        with self._lock:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+        """Close the store, unless it is another project's. A closed project opens it again if used."""
+        if self._is_guest:
+            return
+        opening = self._opening
+        with opening.lock:
+            if opening.store is not None:
+                opening.store.close()
+                opening.store = None
 
     def open_store(self, *, create: bool) -> "Store":
         """Return the store; with `create` it is made if there is none, else NotFound says so."""
         from stoker.spec.address import Address, stated_in
         from stoker.store.database.connect import open_store
 
-        with self._lock:
-            if self._store is None:
+        opening = self._opening
+        with opening.lock:
+            if opening.store is None:
                 found = None if create else stated_in(self.file)
                 if found is None:
                     own = self.settings
                     found = Address(own.store_url, own.store_password_file, own.store_access)
-                self._store = open_store(
+                opening.store = open_store(
                     found.url,
                     site_name=self.settings.name if create else "",
                     create=create,
@@ -92,7 +140,7 @@ class Opened:
                     password_file=found.password_file,
                     access=found.access,
                 )
-            return self._store
+            return opening.store
 
     def pipeline(self, name: str) -> "Pipeline":
         """Return the file's pipeline of that name; SpecError if it is broken, NotFound if absent."""

@@ -28,7 +28,6 @@ from stoker.model.shares import Shares
 from stoker.model.simulate import Fleet, Host, fleet_of, lower_bound, simulate, split_by_count
 from stoker.project.described import fleet_from
 from stoker.project.planned import PlannedTask
-from stoker.store.arrivals.register import user
 from stoker.store.forecasts.estimates import curves_of
 from stoker.store.forecasts.open_work_by_name import Left, Waiting
 
@@ -102,14 +101,16 @@ def plan(
     shares: Shares,
     described: str | None,
     own: Host,
+    user: str,
 ) -> Plan:
     """Return what would happen to the paths, or to what the sources hold, and to what is left.
 
-    On the fleet that is `described`, else on the workers alive, else on this host, `own`.
+    On the fleet that is `described`, else on the workers alive, else on this host, `own`. What is not
+    registered yet counts as pushed by `user`.
     """
     planner = Planner(store, pipelines, project_folder, shares)
     for one in pipelines:
-        planner.add(one, paths)
+        planner.add(one, paths, user)
     names, hosts = planner.waiting.hosts, planner.waiting.fleet.hosts
     if described is not None:
         names, hosts = fleet_from(described)
@@ -154,7 +155,7 @@ class Planner:
             self.steps[pipeline.name, name] = Step(own[name], fits[name])
             self.ranks[pipeline.name, name] = curve
 
-    def add(self, pipeline: Pipeline, paths: Sequence[str]) -> None:
+    def add(self, pipeline: Pipeline, paths: Sequence[str], user: str) -> None:
         """What is left of the pipeline in the store, and these paths or what its sources hold now."""
         for left in self.waiting.of_pipeline(pipeline.name):
             self._add_item(pipeline, left)
@@ -165,12 +166,12 @@ class Planner:
             priority=pipeline.priority,
         )
         items = listing.names(paths) if paths else self._of_sources(pipeline, listing)
-        me, whole = user(), dict.fromkeys(step.name for step in pipeline.steps)
+        whole = dict.fromkeys(step.name for step in pipeline.steps)
         for chunk in _chunks(items):
             known = self.waiting.known_keys(pipeline.name, list(chunk))
             for key, item in chunk.items():
                 if key not in known and item.reason is None:
-                    self._add_item(pipeline, Left(key, item.size_bytes, item.priority, me, whole))
+                    self._add_item(pipeline, Left(key, item.size_bytes, item.priority, user, whole))
 
     def _of_sources(self, pipeline: Pipeline, listing: Listing) -> Iterator[NewItem]:
         for source in pipeline.sources:

@@ -99,8 +99,6 @@ class Project(Reading, Changing, Keeping):
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Applied:
-        from stoker.store.actor import Who
-        from stoker.store.arrivals.register import user
         from stoker.store.holdings.pools import set_pools, set_shares
         from stoker.store.orders.attempt_terms import set_terms
         from stoker.store.orders.versions import apply_version
@@ -119,7 +117,7 @@ class Project(Reading, Changing, Keeping):
                 pipeline,
                 host=store.host,
                 path=str(self.file),
-                who=Who(user(), reason),
+                actor=self.actor(reason),
                 take_over=take_over,
                 dry_run=dry_run,
             )
@@ -174,13 +172,13 @@ class Project(Reading, Changing, Keeping):
                 store,
                 spec,
                 [os.fspath(path) for path in _several(paths)],
+                self.actor(reason),
                 project_folder=self.settings.folder,
                 from_file=from_file,
                 nul=nul,
                 table=table,
                 given=params,
                 priority=priority,
-                reason=reason,
                 dry_run=dry_run,
             )
             if not dry_run:
@@ -215,7 +213,7 @@ class Project(Reading, Changing, Keeping):
         self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
         chosen = select(keys, selection, Narrowing(pipeline=None, **narrow))
         chosen = replace(chosen, pipeline=pipeline)
-        return adopt(self.store, spec, chosen, reason=reason, dry_run=dry_run)
+        return adopt(self.store, spec, chosen, self.actor(reason), dry_run=dry_run)
 
     # -------------------------------------------------------------------------------------- working
 
@@ -257,7 +255,7 @@ class Project(Reading, Changing, Keeping):
             on_push=on_push or (lambda _done: None),
         )
         for name in named or sorted(self.pipelines):
-            write_progress(store, self.pipeline(name))
+            write_progress(store, self.pipeline(name), self.actor())
         return done
 
     def take_sources(
@@ -278,8 +276,8 @@ class Project(Reading, Changing, Keeping):
             take_sources(
                 store,
                 self.pipeline(name),
+                self.actor(reason),
                 project_folder=self.settings.folder,
-                reason=reason,
                 on_wait=on_wait,
             )
             for name in pipelines or sorted(self.pipelines)

@@ -19,6 +19,7 @@ from stoker.store.arrivals.counts import Registered
 from stoker.store.arrivals.register import register
 
 if TYPE_CHECKING:
+    from stoker.store.actor import Actor
     from stoker.store.unit import Store
 
 
@@ -26,6 +27,7 @@ def push(
     store: "Store",
     pipeline: Pipeline,
     names: Sequence[str],
+    actor: "Actor",
     *,
     project_folder: str,
     from_file: str | None = None,
@@ -33,7 +35,6 @@ def push(
     table: str | None = None,
     given: Mapping[str, object] | None = None,
     priority: int | None = None,
-    reason: str | None = None,
     dry_run: bool = False,
 ) -> Registered:
     """Every named item is registered, or counted as known, in conflict or refused.
@@ -51,7 +52,7 @@ def push(
         priority=pipeline.priority if priority is None else priority,
     )
     items = _items(listing, names, from_file=from_file, nul=nul, table=table)
-    return register(store, pipeline.name, items, done=done, reason=reason, dry_run=dry_run)
+    return register(store, pipeline.name, items, actor, done=done, dry_run=dry_run)
 
 
 def _of_table(listing: Listing, table: str) -> Iterator[NewItem]:

@@ -185,6 +185,7 @@ class Reading(Opened):
             shares=self.settings.shares,
             described=fleet,
             own=own_place(self.settings, socket.gethostname()).host,
+            user=self.user,
         )
 
     def busy_since(self, since: "datetime", *, while_worked: bool = False) -> "Busy | None":

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.model.selection import Selection
     from stoker.project.opened import Opened
+    from stoker.store.actor import Actor
 
 EXAMPLES = 5
 
 
-def readmit(project: "Opened", selection: "Selection", *, dry_run: bool = False) -> Changed:
+def readmit(
+    project: "Opened", selection: "Selection", actor: "Actor", *, dry_run: bool = False
+) -> Changed:
     """The selected items in quarantine are taken, as far as they pass now.
 
     Those that do not stay, with the reason that they have now.
@@ -37,7 +40,7 @@ def readmit(project: "Opened", selection: "Selection", *, dry_run: bool = False)
     for page in quarantined(project.store, selection):
         for name in sorted({one.pipeline for one in page}):
             items = [one for one in page if one.pipeline == name]
-            _readmit(project, project.pipeline(name), items, done, dry_run=dry_run)
+            _readmit(project, project.pipeline(name), items, actor, done, dry_run=dry_run)
     return done
 
 
@@ -45,6 +48,7 @@ def _readmit(
     project: "Opened",
     pipeline: "Pipeline",
     items: "Sequence[Quarantined]",
+    actor: "Actor",
     done: Changed,
     *,
     dry_run: bool,
@@ -55,7 +59,7 @@ def _readmit(
         admitted = [admission.admit(item) for item in _as_they_are(pipeline, items, folder)]
     finally:
         admission.close()
-    found = register(project.store, pipeline.name, admitted, dry_run=dry_run)
+    found = register(project.store, pipeline.name, admitted, actor, dry_run=dry_run)
     if found.registered:
         done.changed["admit"] = done.changed.get("admit", 0) + found.registered
     left = len(items) - found.registered

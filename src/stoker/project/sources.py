@@ -10,13 +10,14 @@ from stoker.store.arrivals.counts import Registered
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
+    from stoker.store.actor import Actor
     from stoker.store.unit import Store
 
 PATIENCE = 10  # times `settle` that a run waits for what goes on changing
 OnWait = Callable[[int, float], None]
 
 
-def write_progress(store: "Store", pipeline: "Pipeline") -> None:
+def write_progress(store: "Store", pipeline: "Pipeline", actor: "Actor") -> None:
     """Those sources of the pipeline that keep a record of their items have how all stand now.
 
     What went wrong stands in the source's row; a later call goes on from there.
@@ -25,7 +26,7 @@ def write_progress(store: "Store", pipeline: "Pipeline") -> None:
         progress = make_progress(store, pipeline, declared)
         if progress is not None:
             try:
-                Taker(store, pipeline.name, progress).take()
+                Taker(store, pipeline.name, progress, actor).take()
             finally:
                 progress.close()
 
@@ -33,9 +34,9 @@ def write_progress(store: "Store", pipeline: "Pipeline") -> None:
 def take_sources(
     store: "Store",
     pipeline: "Pipeline",
+    actor: "Actor",
     *,
     project_folder: str,
-    reason: str | None = None,
     on_wait: OnWait | None = None,
 ) -> Registered | None:
     """What the pipeline's sources hold now is registered; None if it has none.
@@ -50,7 +51,7 @@ def take_sources(
         source = make_source(
             store, pipeline, declared, project_folder=project_folder, is_staying=False
         )
-        taker = Taker(store, pipeline.name, source, max_open=declared.max_open, reason=reason)
+        taker = Taker(store, pipeline.name, source, actor, max_open=declared.max_open)
         try:
             done.add(_take_settled(taker, declared.settle_s, on_wait))
         finally:

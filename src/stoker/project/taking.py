@@ -130,17 +130,19 @@ def takers_of(
 
     And what tells feeds of the progress of their items.
     """
-    store, takers = project.store, []
+    store, actor, takers = project.store, project.actor(), []
     for pipeline in project.pipelines.values():
         for declared in pipeline.sources:
             source = make_source(
                 store, pipeline, declared, project_folder=project.settings.folder, over=over
             )
             most = declared.max_open
-            takers.append(Taker(store, pipeline.name, source, max_open=most, on_taken=on_taken))
+            takers.append(
+                Taker(store, pipeline.name, source, actor, max_open=most, on_taken=on_taken)
+            )
             progress = make_progress(store, pipeline, declared)
             if progress is not None:
-                takers.append(Taker(store, pipeline.name, progress))
+                takers.append(Taker(store, pipeline.name, progress, actor))
     return takers
 
 

@@ -1,11 +1,14 @@
 """The Python API, as a notebook uses it."""
 
+import json
 import threading
 
 import pandas as pd
 import pytest
+from sqlalchemy import select
 
 import stoker
+from stoker.store import tables
 
 
 def test_a_notebooks_thread_pushes_runs_and_reads(lab):
@@ -83,3 +86,55 @@ def test_public_names_are_there():
         assert getattr(stoker, name) is not None
     with pytest.raises(AttributeError):
         stoker.nothing  # noqa: B018
+
+
+def test_every_change_is_that_of_the_user_for_whom_the_project_acts(lab, monkeypatch):
+    """The account that runs the process is named nowhere, and the journal has the user's reason."""
+    monkeypatch.setenv("LOGNAME", "account")
+    for name in ("a", "b"):
+        lab.write(f"data/{name}.txt")
+    lab.write("data/empty.txt", "")
+    lab.write("results/a.txt.lines", "2\n")
+    with stoker.open(lab.folder) as project:
+        assert project.user == "account"
+        ada = project.acting_as("ada")
+        why = {"reason": "because"}
+        ada.apply(**why)
+        ada.push("count", lab.folder / "data" / "b.txt", **why)
+        ada.take_sources(**why)
+        lab.write("data/empty.txt", "1\n")
+        ada.retry(state="quarantined", **why)
+        ada.hold("b.txt", **why)
+        ada.release("b.txt", **why)
+        ada.cancel("b.txt", **why)
+        ada.set_pool("ram", 3, **why)
+        ada.adopt("count", "a.txt", **why)
+        ada.run(slots=1, **why)
+        ada.rerun("a.txt", **why)
+        ada.prune(**why)
+        assert {row.item: row.by for row in project.items()} == dict.fromkeys(
+            ("a.txt", "b.txt", "empty.txt"), "ada"
+        )
+        with project.store.reading() as unit:
+            journal = list(map(str, unit.execute(select(tables.journal))))
+            said = [json.loads(row.data or "{}") for row in unit.execute(select(tables.journal))]
+        assert not [row for row in journal if "account" in row]
+        by = {(one["by"], one.get("reason")) for one in said if "by" in one}
+        assert by == {("ada", "because")}
+        ada.close()
+        assert project.store is ada.store
+        project.hold("a.txt")
+        assert {row.reason for row in project.tasks(state="held")} == {"held by account"}
+
+
+@pytest.mark.parametrize("user", ["", " ada", "a" * 201, "a\nb", "\udcff", "\x1b[31m"])
+def test_nobody_acts_under_a_name_that_no_record_can_show(lab, monkeypatch, user):
+    with stoker.open(lab.folder) as project:
+        with pytest.raises(stoker.UserError, match="not a user's name") as raised:
+            project.acting_as(user)
+        assert str(raised.value).isprintable()
+    if user.isascii():
+        monkeypatch.setenv("LOGNAME", user)
+        own = stoker.open(lab.folder).user
+        assert own
+        assert own != user

@@ -9,6 +9,9 @@ from stoker.intake.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables
+from stoker.store.actor import Actor
+
+ME = Actor("tester")
 
 LIMIT_S = 60.0
 
@@ -47,7 +50,9 @@ class Yard:
         source = make_source(
             self.project.store, pipeline, pipeline.sources[0], project_folder=str(self.folder)
         )
-        self.taker = Taker(self.project.store, "p", source, max_open=pipeline.sources[0].max_open)
+        self.taker = Taker(
+            self.project.store, "p", source, ME, max_open=pipeline.sources[0].max_open
+        )
         return self
 
     @property

@@ -15,7 +15,10 @@ from stoker.intake.couch import FeedTrouble
 from stoker.intake.kinds import make_progress, make_source
 from stoker.intake.source import Over
 from stoker.intake.taking import Taker
+from stoker.store.actor import Actor
 from stoker.store.arrivals.sources import find_source
+
+ME = Actor("tester")
 
 FILE = """
 [pipelines.runs]
@@ -70,8 +73,8 @@ class Lab:
         (self.declared,) = self.pipeline.sources
         store = self.project.store
         source = make_source(store, self.pipeline, self.declared, project_folder=str(self.folder))
-        self.taker = Taker(store, "runs", source)
-        self.progress = Taker(store, "runs", make_progress(store, self.pipeline, self.declared))
+        self.taker = Taker(store, "runs", source, ME)
+        self.progress = Taker(store, "runs", make_progress(store, self.pipeline, self.declared), ME)
 
     def close(self):
         self.taker.source.close()

@@ -10,6 +10,9 @@ from stoker.intake.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables
+from stoker.store.actor import Actor
+
+ME = Actor("tester")
 
 FILE = """
 [pipelines.p]
@@ -38,7 +41,7 @@ def test_what_is_known_takes_no_room(tmp_path, place):
         pipeline = project.pipeline("p")
         declared = pipeline.sources[0]
         source = make_source(project.store, pipeline, declared, project_folder=str(tmp_path))
-        taker = Taker(project.store, "p", source, max_open=declared.max_open)
+        taker = Taker(project.store, "p", source, ME, max_open=declared.max_open)
         known = []
         while len(known) < len(NAMES):
             before = list(known)
@@ -65,7 +68,7 @@ def test_every_line_that_contradicts_what_is_known_is_answered(tmp_path):
         source = make_source(
             project.store, pipeline, pipeline.sources[0], project_folder=str(tmp_path)
         )
-        taker = Taker(project.store, "p", source)
+        taker = Taker(project.store, "p", source, ME)
         for name in ("first", "another"):
             rows = [f"k{at},{name}\n" for at in range(50)]
             table.write_text("".join(["key,name\n", *rows]))

@@ -19,6 +19,7 @@ from stoker.model.item import NewItem
 from stoker.model.states import AttemptState, TaskState
 from stoker.spec.load import load_project
 from stoker.store import tables
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.holdings import pools
@@ -27,6 +28,8 @@ from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.progress import Summary
 from stoker.work.worker import Worker
+
+ME = Actor("tester")
 
 
 def wait_until(holds: Callable[[], Any], what: str, *, within_s: float = 45.0) -> Any:
@@ -132,10 +135,10 @@ class Rig:
         )
 
     def push(self, *keys: str, **more: Any) -> None:
-        register.register(self.store, "p", [NewItem(key=key, **more) for key in keys])
+        register.register(self.store, "p", [NewItem(key=key, **more) for key in keys], ME)
 
     def push_file(self, path: Path, key: str) -> None:
-        register.register(self.store, "p", [NewItem(key=key, path=str(path))])
+        register.register(self.store, "p", [NewItem(key=key, path=str(path))], ME)
 
     def worker(self, **more: Any) -> Worker:
         return Worker(self.store, self.settings, **{"slots": 2, "drain": True} | more)

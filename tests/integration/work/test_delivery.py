@@ -15,7 +15,7 @@ STEP = """
 run = "echo x > {out.a}"
 outputs.a = "results/{key}"
 """
-ME = verbs.Who("tester")
+ME = verbs.Actor("tester")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from stoker.model.selection import Selection
 from stoker.project import open_project
 from stoker.project.janitor import remove_temporary
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.orders import verbs
 from stoker.work.worker import Worker
@@ -134,7 +134,9 @@ def test_every_two_settings_of_a_step_work_together(project):
         assert not opened.loaded.problems
         opened.follow_file()
         for number, on in enumerate(ROWS):
-            register.register(opened.store, f"p{number}", [NewItem(key=key) for key in keys(on)])
+            register.register(
+                opened.store, f"p{number}", [NewItem(key=key) for key in keys(on)], Actor("tester")
+            )
         Worker(opened.store, opened.settings, slots=8, drain=True).work()
         remove_temporary(opened.store)
         found = states(opened.store)
@@ -205,7 +207,7 @@ def test_a_cancel_while_prepare_runs_stops_it_and_starts_nothing(rig):
     def cancel(_event):
         if (rig.folder / "prepared").exists() and not asked:
             asked.append(True)
-            verbs.cancel(rig.store, Selection(keys=("a", "b")), Who("tester"))
+            verbs.cancel(rig.store, Selection(keys=("a", "b")), Actor("tester"))
         elif set(rig.task_states().values()) == {"cancelled"}:
             (rig.folder / "go").touch()
             rig.push("c")
@@ -232,7 +234,7 @@ def test_a_cancel_of_one_that_waits_for_prepare_lets_the_others_go_on(rig):
     def cancel(_event):
         if (rig.folder / "prepared").exists() and not asked:
             asked.append(True)
-            verbs.cancel(rig.store, Selection(keys=("a",)), Who("tester"))
+            verbs.cancel(rig.store, Selection(keys=("a",)), Actor("tester"))
         elif asked and rig.task_states()["a/s"] == "cancelled":
             (rig.folder / "go").touch()
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from integration.work.rig import freeze, is_locked, wait_until, worker_command
 from stoker.model.selection import Selection
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.claims import workers
 from stoker.store.database import rebuild
 from stoker.store.orders import verbs
@@ -22,7 +22,7 @@ from stoker.work.scheduler import Job
 from stoker.work.scratch import process_start
 from stoker.work.term import Term
 
-ME = Who("tester")
+ME = Actor("tester")
 
 
 @pytest.fixture

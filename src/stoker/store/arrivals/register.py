@@ -1,7 +1,6 @@
 """Registering items: from then on they are never lost, and each has a task for every step."""
 
 import functools
-import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +13,7 @@ from stoker.model.pipeline import OnChange
 from stoker.model.saying import NOTHING
 from stoker.model.states import ItemState
 from stoker.store import tables
+from stoker.store.actor import Actor
 from stoker.store.apply import admit_item
 from stoker.store.arrivals.contents import (
     as_changed,
@@ -59,10 +59,9 @@ def register(
     store: "Store",
     pipeline: str,
     items: Iterable[NewItem],
+    actor: Actor,
     *,
     done: Registered | None = None,
-    by_user: str | None = None,
-    reason: str | None = None,
     source_id: int | None = None,
     dry_run: bool = False,
 ) -> Registered:
@@ -71,11 +70,11 @@ def register(
     Reads `items` as a stream and commits every 2,000: after a crash the same call continues, as
     what is registered already counts as known. An item of known key with a new fingerprint follows
     the pipeline's `on_change`; one with a reason is in quarantine, without tasks, until it comes
-    again without. The record of each that is new or changed has a person's `reason`. `source_id` is
-    the source for whose `max_open` they count.
+    again without. New ones are the actor's, and the record of each that is new or changed has their
+    reason. `source_id` is the source for whose `max_open` they count.
     """
     done = done if done is not None else Registered()
-    came = Origin(by_user or user(), reason, source_id, done.most)
+    came = Origin(actor, source_id, done.most)
     chunk: dict[str, NewItem] = {}
     verb = _look_at_chunk  # what is known takes no lock; where there is news, there is more of it
     for item in items:
@@ -97,20 +96,11 @@ def register(
 
 
 class Origin(NamedTuple):
-    """Who registers and why, for which source's limit the items count, and how much is told."""
+    """The actor, the source whose limit the items count for, and how many examples to keep."""
 
-    by_user: str
-    reason: str | None = None
+    actor: Actor
     source_id: int | None = None
     most: int = EXAMPLES
-
-
-def user() -> str:
-    """Return the name under which this process acts."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
 
 
 @as_a_whole
@@ -157,8 +147,8 @@ _look_at_chunk = reading_first(_register_chunk)
 
 def _note(unit: Unit, pipeline: str, keys: Sequence[str], came: Origin) -> None:
     """Write down why a person registered these, if they said so."""
-    if came.reason:
-        said = to_json({"by": came.by_user, "reason": came.reason})
+    if came.actor.reason:
+        said = to_json(came.actor.data())
         append(unit, [Entry("push", pipeline, key, n=0, data=said) for key in keys])
 
 
@@ -181,7 +171,7 @@ def _meet_quarantined(
         done.quarantine(item)
         return
     admit_item(unit, item_id)
-    entries = create_tasks(unit, pipeline, steps, item_id, item_id, came.by_user)
+    entries = create_tasks(unit, pipeline, steps, item_id, item_id, came.actor.user)
     append(unit, [*entries, _entry("admit", pipeline, item, quarantined, ItemState.WAITING.value)])
     done.registered += 1
 
@@ -282,7 +272,7 @@ def _insert(
     items = [item.standing() if item.saying is not NOTHING else item for item in items]
     unit.check_lock()
     first = unit.store.dialect.reserve_item_ids(unit.cursor, len(items))
-    now, by_user, source_id = unit.now_us, came.by_user, came.source_id
+    now, by_user, source_id = unit.now_us, came.actor.user, came.source_id
     state = (ItemState.WAITING if steps else ItemState.QUARANTINED).value
     event = "register" if steps else "quarantine"
     paths = [_bytes(item.path) for item in items]

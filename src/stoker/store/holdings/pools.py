@@ -18,7 +18,7 @@ from stoker.model.sharing import Sharing
 from stoker.model.states import WorkerState
 from stoker.spec.problems import suggest
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.rows import PoolStatus, SlotRow
 from stoker.store.sharing import from_file, newest_sharing, set_sharing
@@ -78,7 +78,7 @@ def set_shares(store: "Store", shares: Shares, *, dry_run: bool = False) -> bool
 
 @as_a_whole
 def set_slots(
-    store: "Store", name: str, slots: Sequence[str] | int, who: Who, *, dry_run: bool = False
+    store: "Store", name: str, slots: Sequence[str] | int, actor: Actor, *, dry_run: bool = False
 ) -> PoolChange | None:
     """The pool has these slots to give out, by name or number; None if it has them already.
 
@@ -97,7 +97,7 @@ def set_slots(
         after = replace(before, by_hand=by_hand)
         if after == before:
             return None
-        data = to_json({"pool": name, "slots": list(wanted), **who.data()})
+        data = to_json({"pool": name, "slots": list(wanted), **actor.data()})
         changes = _take_over(unit, before, after)
         append(unit, [Entry("set_pool", n=0, data=data)])
     return changes[0] if changes else None

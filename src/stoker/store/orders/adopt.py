@@ -11,7 +11,7 @@ from stoker.model import transitions
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import Published, Wanted
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
 from stoker.store.ends.successors import Of, satisfy
@@ -39,7 +39,7 @@ class Found:
 
 
 @as_a_whole
-def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> bool:
+def adopt(store: "Store", found: Found, actor: Actor, *, dry_run: bool = False) -> bool:
     """The task is done with these outputs and owns their paths, and what follows may be ready.
 
     False, and nothing changed, if the task has begun or is over since it was looked at.
@@ -77,7 +77,7 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
                 }
             ],
         )  # fmt: skip
-        said = f"adopted by {who.user}" + (f": {who.reason}" if who.reason else "")
+        said = f"adopted by {actor.user}" + (f": {actor.reason}" if actor.reason else "")
         ended = {**END_COLUMNS, "ended_us": unit.now_us, "reason": said}
         end_attempts(unit, [(attempt, AttemptState.SUCCEEDED, ended)])
         unit.execute(insert(_O), _output_rows(attempt, found.outputs))
@@ -89,7 +89,7 @@ def adopt(store: "Store", found: Found, who: Who, *, dry_run: bool = False) -> b
             "number": row.number + 1,
             "state": AttemptState.SUCCEEDED.word,
             "ended_us": unit.now_us,
-            "by": who.user,
+            "by": actor.user,
             "reason": said,
             "outputs": [[o.name, o.path, o.size_bytes, o.checksum] for o in found.outputs],
         }

@@ -15,7 +15,7 @@ from stoker.model.states import AttemptState, TaskState
 from stoker.model.transitions import Transition
 from stoker.store import selection as selections
 from stoker.store import tables
-from stoker.store.actor import Who
+from stoker.store.actor import Actor
 from stoker.store.apply import Move, move
 from stoker.store.catalog import catalog
 from stoker.store.ends.redo import COLUMNS, Changed, as_move, redo
@@ -37,9 +37,9 @@ _INTO_LANE = frozenset(
 )  # a task that gets ready stands in a lane
 
 
-def hold(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
+def hold(store: "Store", selection: Selection, actor: Actor, *, dry_run: bool = False) -> Changed:
     """The selected tasks that have not begun will not be claimed until they are released."""
-    columns = {"reason": _said(who, "held")}
+    columns = {"reason": _said(actor, "held")}
 
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
         if TaskState(row.state) not in transitions.HOLD.sources:
@@ -48,10 +48,12 @@ def hold(store: "Store", selection: Selection, who: Who, *, dry_run: bool = Fals
             return transitions.HOLD, {**columns, "waiting_on": 0}  # a claim will look again
         return transitions.HOLD, columns
 
-    return _change(store, selection, who, chosen, dry_run=dry_run)
+    return _change(store, selection, actor, chosen, dry_run=dry_run)
 
 
-def release(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
+def release(
+    store: "Store", selection: Selection, actor: Actor, *, dry_run: bool = False
+) -> Changed:
     """The selected held tasks are ready again, or blocked where a predecessor is not done."""
 
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
@@ -60,10 +62,10 @@ def release(store: "Store", selection: Selection, who: Who, *, dry_run: bool = F
         transition = transitions.RELEASE_BLOCKED if row.waiting_on else transitions.RELEASE
         return transition, {"reason": None, "cut_off": 0}
 
-    return _change(store, selection, who, chosen, dry_run=dry_run)
+    return _change(store, selection, actor, chosen, dry_run=dry_run)
 
 
-def retry(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
+def retry(store: "Store", selection: Selection, actor: Actor, *, dry_run: bool = False) -> Changed:
     """The selected failed tasks are ready, with a fresh allowance of retries; history stays."""
 
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
@@ -71,16 +73,16 @@ def retry(store: "Store", selection: Selection, who: Who, *, dry_run: bool = Fal
             return None
         return transitions.RETRY, {"tries": 0, "lost": 0, "cut_off": 0}
 
-    return _change(store, selection, who, chosen, dry_run=dry_run)
+    return _change(store, selection, actor, chosen, dry_run=dry_run)
 
 
-def cancel(store: "Store", selection: Selection, who: Who, *, dry_run: bool = False) -> Changed:
+def cancel(store: "Store", selection: Selection, actor: Actor, *, dry_run: bool = False) -> Changed:
     """The selected open or failed tasks are cancelled; running ones as soon as they are stopped.
 
     A running attempt is asked to stop (counted as `stop`): its worker kills it within seconds and
     records the end.
     """
-    columns = {"reason": _said(who, "cancelled")}
+    columns = {"reason": _said(actor, "cancelled")}
 
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
         if row.state == TaskState.RUNNING:
@@ -88,13 +90,13 @@ def cancel(store: "Store", selection: Selection, who: Who, *, dry_run: bool = Fa
         is_due = TaskState(row.state) in transitions.CANCEL.sources
         return (transitions.CANCEL, columns) if is_due else None
 
-    return _change(store, selection, who, chosen, dry_run=dry_run)
+    return _change(store, selection, actor, chosen, dry_run=dry_run)
 
 
 def rerun(
     store: "Store",
     selection: Selection,
-    who: Who,
+    actor: Actor,
     *,
     outdated: bool = False,
     dry_run: bool = False,
@@ -109,7 +111,7 @@ def rerun(
     chosen = _rerun_filter(selection, outdated=outdated)
     for rows in _selected(store, selection):
         for some in _by_items(rows):
-            done.add(_rerun_some(store, some, chosen, who, dry_run=dry_run))
+            done.add(_rerun_some(store, some, chosen, actor, dry_run=dry_run))
     return done
 
 
@@ -128,7 +130,7 @@ def _rerun_some(
     store: "Store",
     rows: Sequence[Any],
     chosen: Callable[[Any, Catalog], bool],
-    who: Who,
+    actor: Actor,
     *,
     dry_run: bool,
 ) -> Changed:
@@ -143,12 +145,12 @@ def _rerun_some(
                 wanted.setdefault(row.item_id, set()).add(row.step_id)
         lock_tasks_of(unit, wanted)
         for item_id, steps in wanted.items():
-            redo(unit, known, item_id, steps, who.data(), done)
+            redo(unit, known, item_id, steps, actor.data(), done)
     return done
 
 
-def _said(who: Who, what: str) -> str:
-    return f"{what} by {who.user}" + (f": {who.reason}" if who.reason else "")
+def _said(actor: Actor, what: str) -> str:
+    return f"{what} by {actor.user}" + (f": {actor.reason}" if actor.reason else "")
 
 
 def _selected(store: "Store", selection: Selection) -> Iterable[Sequence[Any]]:
@@ -162,19 +164,19 @@ def _selected(store: "Store", selection: Selection) -> Iterable[Sequence[Any]]:
 
 
 def _change(
-    store: "Store", selection: Selection, who: Who, chosen: _Choice, *, dry_run: bool
+    store: "Store", selection: Selection, actor: Actor, chosen: _Choice, *, dry_run: bool
 ) -> Changed:
     """Move each selected task as `chosen` says for it, page by page."""
     done = Changed()
     for rows in _selected(store, selection):
         if rows:
-            done.add(_change_page(store, rows, who, chosen, dry_run=dry_run))
+            done.add(_change_page(store, rows, actor, chosen, dry_run=dry_run))
     return done
 
 
 @as_a_whole
 def _change_page(
-    store: "Store", rows: Sequence[Any], who: Who, chosen: _Choice, *, dry_run: bool
+    store: "Store", rows: Sequence[Any], actor: Actor, chosen: _Choice, *, dry_run: bool
 ) -> Changed:
     done = Changed()
     with store.writing(dry_run=dry_run) as unit:
@@ -191,7 +193,7 @@ def _change_page(
                 lane = lane_of(unit, entry, row.level, row.by_user, row.host)
                 columns = {**columns, "lane": lane}
             done.count(transition.name, row)
-            moves.setdefault(transition.name, []).append(as_move(row, columns, who.data()))
+            moves.setdefault(transition.name, []).append(as_move(row, columns, actor.data()))
         stopping = moves.pop(transitions.STOP.name, [])
         _request_cancel(unit, [one.task_id for one in stopping])
         for name, several in moves.items():

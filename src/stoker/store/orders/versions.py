@@ -21,7 +21,7 @@ from stoker.store.renaming import Renamed, rename_pipeline, rename_steps
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.actor import Who
+    from stoker.store.actor import Actor
     from stoker.store.unit import Store
 
 
@@ -49,7 +49,7 @@ def apply_version(
     *,
     host: str,
     path: str,
-    who: "Who | None" = None,
+    actor: "Actor | None" = None,
     take_over: bool = False,
     dry_run: bool = False,
 ) -> VersionChange:
@@ -62,7 +62,7 @@ def apply_version(
     nothing.
     """
     with store.writing(dry_run=dry_run, alone=True) as unit:
-        change = _Change(unit, pipeline, host, path, who)
+        change = _Change(unit, pipeline, host, path, actor)
         done = change.run(take_over=take_over)
         if dry_run:
             store.catalog = None
@@ -73,13 +73,13 @@ class _Change:
     """One taking-over, within one transaction."""
 
     def __init__(
-        self, unit: Unit, pipeline: Pipeline, host: str, path: str, who: "Who | None"
+        self, unit: Unit, pipeline: Pipeline, host: str, path: str, actor: "Actor | None"
     ) -> None:
         self.unit = unit
         self.pipeline = pipeline
         self.host = host
         self.path = os.fsencode(path)
-        self.said = {} if who is None else who.data()
+        self.said = {} if actor is None else actor.data()
         self.changed: list[str] = []
         self.after: dict[str, set[str]] = {}  # of each step, in the version before
 

@@ -18,7 +18,7 @@ from stoker.store.retention import condense, deleted_logs, forget
 from stoker.store.retention.counts import Pruned
 
 if TYPE_CHECKING:
-    from stoker.store.actor import Who
+    from stoker.store.actor import Actor
     from stoker.store.unit import Store
 
 _FOLD_LIMIT_S = 30.0
@@ -31,7 +31,7 @@ def prune(
     retention: Retention,
     *,
     selection: Selection = _EVERYTHING,
-    who: "Who | None" = None,
+    actor: "Actor | None" = None,
     dry_run: bool = False,
 ) -> Pruned:
     """What is older than `retention` says is forgotten; of one pipeline, or of all.
@@ -43,9 +43,9 @@ def prune(
     wanted = _narrowed(retention, selection)
     with store.reading() as unit:
         selections.check(unit, selection)
-    if who is not None and not dry_run:
+    if actor is not None and not dry_run:
         with store.writing() as unit:
-            append(unit, [Entry("prune", selection.pipeline, n=0, data=to_json(who.data()))])
+            append(unit, [Entry("prune", selection.pipeline, n=0, data=to_json(actor.data()))])
     for _ in steps(store, wanted, done, selection=selection, dry_run=dry_run):
         pass
     return done
