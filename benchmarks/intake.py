@@ -102,8 +102,8 @@ def make_tree(tree: Path, files: int, folders: int) -> None:
 
 def look_once(home: Path) -> dict[str, float]:
     """Look as a service does after its start; the tree is at rest, so its times can be trusted."""
-    from stoker.intake import folder
-    from stoker.intake.kinds import make_source
+    from stoker.intake.sources import folder
+    from stoker.intake.sources.kinds import make_source
     from stoker.intake.taking import Taker
     from stoker.project import open_project
 

@@ -19,8 +19,9 @@ from sqlalchemy import select
 from couch.server import Couch
 from faults.flood import Flood
 from faults.writers import drop, rename_into_place, wait_for
-from stoker.intake import folder, groups, looks, reading, told
-from stoker.intake.kinds import make_source
+from stoker.intake import groups, looks, reading, told
+from stoker.intake.sources import folder
+from stoker.intake.sources.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables

@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stoker.intake.admission import Admission
-from stoker.intake.source import Find, Over, Source
+from stoker.intake.sources.source import Find, Over, Source
 from stoker.model.item import NewItem
 from stoker.store.arrivals.sources import find_source, fingerprints
 

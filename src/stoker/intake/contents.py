@@ -21,7 +21,7 @@ from stoker.store.arrivals import sources
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stoker.intake.source import Over
+    from stoker.intake.sources.source import Over
     from stoker.model.item import NewItem
     from stoker.model.pipeline import Pipeline
     from stoker.store.unit import Store

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import httpx
 
 from stoker.errors import UserError
-from stoker.intake.source import Over
+from stoker.intake.sources.source import Over
 from stoker.model.strict_json import read_json
 
 HEARTBEAT_S = 1.0  # in which the server says that it is there, and we look whether to go on waiting

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stoker.intake.couch import BackOff, Couch, FeedTrouble
-from stoker.intake.source import Find, Mark, Over
+from stoker.intake.sources.source import Find, Mark, Over
 from stoker.model.item import key_from_name
 from stoker.model.pipeline import Argv, Pipeline, Python, Run, Step
 from stoker.model.source import Feed

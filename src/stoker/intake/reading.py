@@ -11,7 +11,7 @@ from stoker.intake.contents import checksum_if_touched
 from stoker.intake.groups import Candidate, Grouping, Seen
 from stoker.intake.looks import FolderLooks, Settling, mark_of_file
 from stoker.intake.names import Names
-from stoker.intake.source import Find, Refusal
+from stoker.intake.sources.source import Find, Refusal
 from stoker.store.arrivals import sources
 
 if TYPE_CHECKING:

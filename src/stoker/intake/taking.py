@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
-from stoker.intake.source import Mark, Over, Refusal, Source
+from stoker.intake.sources.source import Mark, Over, Refusal, Source
 from stoker.store import journal_fold
 from stoker.store.actor import Actor
 from stoker.store.arrivals.counts import Registered

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound, StokerError, StoreGone, Unavailable
 from stoker.intake.contents import Contents
-from stoker.intake.kinds import make_progress, make_source
-from stoker.intake.source import Over
+from stoker.intake.sources.kinds import make_progress, make_source
+from stoker.intake.sources.source import Over
 from stoker.intake.taking import Taker
 from stoker.project.project import open_project
 from stoker.work import contain

@@ -5,7 +5,7 @@ import time
 import pytest
 from sqlalchemy import select
 
-from stoker.intake.kinds import make_source
+from stoker.intake.sources.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables

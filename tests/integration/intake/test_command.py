@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from stoker.intake import command
-from stoker.intake.command import CommandSource
-from stoker.intake.source import Mark, Over, Refusal
+from stoker.intake.sources import command
+from stoker.intake.sources.command import CommandSource
+from stoker.intake.sources.source import Mark, Over, Refusal
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Command
 

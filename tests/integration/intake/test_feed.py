@@ -12,8 +12,8 @@ import stoker
 from couch.server import Couch
 from stoker.intake.couch import Couch as Client
 from stoker.intake.couch import FeedTrouble
-from stoker.intake.kinds import make_progress, make_source
-from stoker.intake.source import Over
+from stoker.intake.sources.kinds import make_progress, make_source
+from stoker.intake.sources.source import Over
 from stoker.intake.taking import Taker
 from stoker.store.actor import Actor
 from stoker.store.arrivals.sources import find_source
@@ -129,7 +129,7 @@ def test_documents_that_fit_are_items_once(lab, couch, database):
 
 
 def test_many_documents_come_in_pages_and_none_is_missed(lab, couch, database, monkeypatch):
-    monkeypatch.setattr("stoker.intake.feed.PAGE", 7)
+    monkeypatch.setattr("stoker.intake.sources.feed.PAGE", 7)
     couch.put(database, *(closed(f"d{n:03}", n + 1) for n in range(100)))
     assert lab.take().registered == 100
     assert lab.take().registered == 0

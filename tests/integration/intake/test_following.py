@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stoker.intake.source import Over
+from stoker.intake.sources.source import Over
 from stoker.project import taking
 
 LIMIT_S = 30.0

@@ -4,8 +4,8 @@ import pytest
 
 from stoker.errors import SpecError
 from stoker.intake.couch import Change
-from stoker.intake.feed import FeedSource
-from stoker.intake.source import Refusal
+from stoker.intake.sources.feed import FeedSource
+from stoker.intake.sources.source import Refusal
 from stoker.model.selection import Selection
 from stoker.project import open_project
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from integration.cli.conftest import STOKER
-from stoker.intake.kinds import make_source
+from stoker.intake.sources.kinds import make_source
 from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from stoker.intake import edited
-from stoker.intake.edited import EditedSource
-from stoker.intake.source import Mark, Over, Refusal
+from stoker.intake.sources import edited
+from stoker.intake.sources.edited import EditedSource
+from stoker.intake.sources.source import Mark, Over, Refusal
 from stoker.model.pipeline import ItemKind, Param, ParamType, Pipeline
 from stoker.model.source import Source
 from stoker.store.arrivals.counts import Registered

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stoker.intake import source
+from stoker.intake.sources import source
 
 
 @pytest.mark.parametrize("seconds", [3e9, 0.2])

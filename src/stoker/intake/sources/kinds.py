@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from stoker.intake.admitted import AdmittedSource
-from stoker.intake.command import CommandSource
-from stoker.intake.edited import EditedSource
-from stoker.intake.folder import FolderSource
-from stoker.intake.folders import FoldersSource
-from stoker.intake.source import Over, Source
+from stoker.intake.sources.command import CommandSource
+from stoker.intake.sources.edited import EditedSource
+from stoker.intake.sources.folder import FolderSource
+from stoker.intake.sources.folders import FoldersSource
+from stoker.intake.sources.source import Over, Source
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Rules
 from stoker.model.source import Source as Declared
@@ -55,7 +55,9 @@ def _of_names(
             pipeline, declared.name, declared.command, project_folder=project_folder, over=over
         )
     if declared.feed is not None:
-        from stoker.intake.feed import FeedSource  # with an HTTP client, which is slow to load
+        from stoker.intake.sources.feed import (
+            FeedSource,  # with an HTTP client, which is slow to load
+        )
 
         return FeedSource(
             store, pipeline, declared.name, declared.feed, project_folder=project_folder

@@ -18,7 +18,7 @@ from stoker.errors import UserError
 from stoker.intake import texts
 from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
-from stoker.intake.source import Find, Mark, Over, Refusal, await_any
+from stoker.intake.sources.source import Find, Mark, Over, Refusal, await_any
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Command
 from stoker.spec.environment import base_environment

@@ -20,7 +20,7 @@ from stoker.intake.names import Names
 from stoker.intake.notice import Notices
 from stoker.intake.reading import FolderReader
 from stoker.intake.settle import overdue_in_words
-from stoker.intake.source import Find, Mark, Over, Pace
+from stoker.intake.sources.source import Find, Mark, Over, Pace
 from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared

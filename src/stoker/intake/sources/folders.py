@@ -22,7 +22,7 @@ from stoker.intake.looks import FolderLooks, Settling, now_us
 from stoker.intake.names import Names
 from stoker.intake.notice import Notices
 from stoker.intake.settle import overdue_in_words
-from stoker.intake.source import Find, Over, Pace, Refusal
+from stoker.intake.sources.source import Find, Over, Pace, Refusal
 from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared

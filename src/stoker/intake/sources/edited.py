@@ -26,7 +26,7 @@ from stoker.intake.listed import listed_items
 from stoker.intake.listing import Listing
 from stoker.intake.patterns import edited_files
 from stoker.intake.settle import Look, look
-from stoker.intake.source import Find, Mark, Over, Refusal
+from stoker.intake.sources.source import Find, Mark, Over, Refusal
 from stoker.intake.table import table_items
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline

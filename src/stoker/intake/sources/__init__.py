@@ -1,0 +1,1 @@
+"""The kinds of sources: each finds items and knows which of them are complete."""
