@@ -95,19 +95,19 @@ def make_tree(tree: Path, files: int, folders: int) -> None:
     """So many empty files, spread evenly over so many folders two levels deep."""
     for at in range(folders):
         folder = tree / f"{at // 100:03}" / f"{at % 100:02}"
-        folder.mkdir(parents=True)
+        files.mkdir(parents=True)
         for number in range(at, files, folders):
             os.close(os.open(folder / f"{number:07}.dat", os.O_CREAT | os.O_WRONLY))
 
 
 def look_once(home: Path) -> dict[str, float]:
     """Look as a service does after its start; the tree is at rest, so its times can be trusted."""
-    from stoker.intake.sources import folder
+    from stoker.intake.register_found import Taker
+    from stoker.intake.sources import files
     from stoker.intake.sources.kinds import make_source
-    from stoker.intake.taking import Taker
     from stoker.project import open_project
 
-    folder.RACY_S = 0.0
+    files.RACY_S = 0.0
     with open_project(home) as project:
         project.apply()
         pipeline = project.pipeline("p")

@@ -32,7 +32,7 @@ def test_the_layers_hold():
     "added",
     [
         {"model/states.py": "import stoker.store.tables"},
-        {"work/slot.py": "import stoker.intake.sources.folder"},
+        {"work/slot.py": "import stoker.intake.folder"},
         {"model/states.py": "import sqlalchemy"},
         {"errors.py": "import stoker.failpoints"},
         {"gadgets/__init__.py": ""},
@@ -47,7 +47,7 @@ def test_a_module_in_the_wrong_row_is_found(tmp_path, added):
         "errors.py": "",
         "failpoints.py": "",
         "intake/__init__.py": "",
-        "intake/sources/folder.py": "",
+        "intake/sources/files.py": "",
         "model/__init__.py": "",
         "model/states.py": "",
         "store/__init__.py": "",

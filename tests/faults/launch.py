@@ -218,9 +218,9 @@ def _turn(knobs: Knobs) -> None:
     from stoker.model import retry
     from stoker.project import janitor
     from stoker.work import (
+        cgroups,
         disk,
         executor,
-        groups,
         incarnation,
         lease,
         notes,
@@ -244,7 +244,7 @@ def _turn(knobs: Knobs) -> None:
     stopping.PATIENCE_S = knobs.patience_s
     retry.APART_S = knobs.apart_s
     if not knobs.groups:
-        groups.enter = lambda: False
+        cgroups.enter = lambda: False
     if knobs.clock:
         _set_clock(Path(knobs.clock))
     for name in knobs.sabotage:

@@ -47,14 +47,14 @@ def no_fence() -> None:
 
 def no_sweep() -> None:
     """What an attempt left running is not looked for: by tree, mark, brand or group."""
-    from stoker.work import contain, groups, warden
+    from stoker.work import cgroups, contain, warden
 
     contain.Strays.sweep = lambda *_: True
     contain.kill_marked = lambda **_: 0
     contain.kill_branded = lambda *_: 0
     contain.kill_group = lambda *_: None
-    groups.enter = lambda: False  # or a worker of another test clears the group of this one
-    groups.kill = lambda _: None
+    cgroups.enter = lambda: False  # or a worker of another test clears the group of this one
+    cgroups.kill = lambda _: None
     warden._Warden._sweep = lambda *_: None
 
 

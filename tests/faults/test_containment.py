@@ -13,7 +13,7 @@ from stoker.project import checkup
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.orders import verbs
-from stoker.work import groups
+from stoker.work import cgroups
 
 ME = Actor("tester")
 
@@ -172,22 +172,22 @@ def holder_of(site) -> int:
     return site.scene().rows(query)[0].pid
 
 
-@pytest.mark.skipif(not groups.can_be_used(), reason="control groups cannot be written here")
+@pytest.mark.skipif(not cgroups.can_be_used(), reason="control groups cannot be written here")
 def test_the_group_of_a_dead_worker_goes_with_those_of_workers_below_it():
-    outer = Path(groups.own_folder(), groups._name(2**22, 1))
-    inner = outer / groups._name(2**22 + 1, 1)
+    outer = Path(cgroups.own_folder(), cgroups._name(2**22, 1))
+    inner = outer / cgroups._name(2**22 + 1, 1)
     inner.mkdir(parents=True)
-    groups.clear_dead(str(outer.parent))
+    cgroups.clear_dead(str(outer.parent))
     assert not outer.exists()
 
 
-@pytest.mark.skipif(not groups.can_be_used(), reason="control groups cannot be written here")
+@pytest.mark.skipif(not cgroups.can_be_used(), reason="control groups cannot be written here")
 def test_the_group_of_a_worker_in_another_container_is_left_alone():
-    other = Path(groups.own_folder(), f"stoker-{2**22}-1-1")  # a namespace that is not ours
+    other = Path(cgroups.own_folder(), f"stoker-{2**22}-1-1")  # a namespace that is not ours
     other.mkdir()
     try:
-        groups.clear_dead(str(other.parent))
-        groups.kill(2**22)
+        cgroups.clear_dead(str(other.parent))
+        cgroups.kill(2**22)
         assert other.exists()
     finally:
         other.rmdir()
@@ -195,4 +195,4 @@ def test_the_group_of_a_worker_in_another_container_is_left_alone():
 
 def test_the_doctor_says_whether_there_are_control_groups():
     found = {one.check: one for one in checkup._containment(None)}
-    assert ("can be made" in found["cgroups"].text) == groups.can_be_used()
+    assert ("can be made" in found["cgroups"].text) == cgroups.can_be_used()

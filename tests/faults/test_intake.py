@@ -19,10 +19,10 @@ from sqlalchemy import select
 from couch.server import Couch
 from faults.flood import Flood
 from faults.writers import drop, rename_into_place, wait_for
-from stoker.intake import groups, looks, reading, told
-from stoker.intake.sources import folder
+from stoker.intake import parts, pending_notices, read_folder, seen_files
+from stoker.intake.register_found import Taker
+from stoker.intake.sources import files
 from stoker.intake.sources.kinds import make_source
-from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables
 from stoker.store.actor import Actor
@@ -142,7 +142,7 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(place, point):
 @pytest.mark.parametrize("place", ["folder"], indirect=True)
 def test_no_clock_but_the_one_that_nobody_sets_is_asked(place, monkeypatch):
     only = SimpleNamespace(monotonic=time.monotonic, monotonic_ns=time.monotonic_ns)
-    for module in (folder, groups, looks, reading, told):
+    for module in (files, parts, seen_files, read_folder, pending_notices):
         if hasattr(module, "time"):
             monkeypatch.setattr(module, "time", only)
     future_s = time.time() + 1e6

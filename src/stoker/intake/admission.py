@@ -13,8 +13,8 @@ from typing import Any
 
 import xxhash
 
-from stoker.intake import asking
-from stoker.intake.asking import Unfit
+from stoker.intake import extract
+from stoker.intake.extract import Unfit
 from stoker.intake.names import companion_of, values_of
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline
@@ -42,7 +42,7 @@ class Admission:
         self._rules = pipeline.rules
         self._extract = pipeline.extract
         self._folder = pipeline.folder
-        self._function: asking.Function | None = None
+        self._function: extract.Function | None = None
 
     def admit(self, item: NewItem, sums: Mapping[str, str | None] = _NO_SUMS) -> NewItem:
         """Return the item with what its header says as `meta`, or with the reason why not.
@@ -83,7 +83,7 @@ class Admission:
                 _check_sum(file, declared, where="the manifest")
         if rules.command:
             words = [_filled(word, item, path) for word in rules.command]
-            asking.ask(words, folder=self._folder, what="`validate` command")
+            extract.ask(words, folder=self._folder, what="`validate` command")
 
     def _header(self, item: NewItem) -> Mapping[str, Any]:
         """Return what `extract` reads of the item."""
@@ -91,11 +91,11 @@ class Admission:
             return {}
         if isinstance(self._extract, str):
             if self._function is None:
-                self._function = asking.Function(self._extract, folder=self._folder)
+                self._function = extract.Function(self._extract, folder=self._folder)
             text = self._function.call(item.path)
         else:
             words = [_filled(word, item, item.path) for word in self._extract]
-            text = asking.ask(words, folder=self._folder, what="`extract`")
+            text = extract.ask(words, folder=self._folder, what="`extract`")
         return _meta_of(text)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from stoker.errors import UserError
-from stoker.intake.texts import decoded_lines
+from stoker.intake.decoding import decoded_lines
 
 _LINES_IN_A_RECORD = 1_000  # a quoted cell longer than this is a quote that somebody forgot
 

@@ -11,10 +11,10 @@ from typing import BinaryIO
 import xxhash
 
 from stoker.errors import UserError
-from stoker.intake.listing import Listing
-from stoker.intake.nearby import Nearby
+from stoker.intake.decoding import wrong_bytes
+from stoker.intake.nearest_name import Nearby
+from stoker.intake.pushed import Listing
 from stoker.intake.records import Records
-from stoker.intake.texts import wrong_bytes
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Param
 from stoker.spec.params import check_value

@@ -230,7 +230,7 @@ def _human(size: int) -> str:
 
 
 def _notices(project: "Opened") -> Iterator[Finding]:
-    from stoker.intake.notice import refusal
+    from stoker.intake.notices import refusal
 
     sources = [source for one in project.pipelines.values() for source in one.sources]
     watched = [Path(source.folder) for source in sources if source.folder is not None]
@@ -253,7 +253,7 @@ def _notices(project: "Opened") -> Iterator[Finding]:
 
 
 def _containment(_project: "Opened") -> Iterator[Finding]:
-    from stoker.work import groups
+    from stoker.work import cgroups
 
     yield Finding(
         check="processes",
@@ -261,8 +261,8 @@ def _containment(_project: "Opened") -> Iterator[Finding]:
         text="what an attempt leaves running is found and ended, also when its worker is killed "
         "(child subreaper, marks in the environment and in a limit)",
     )
-    folder = groups.own_folder()
-    if groups.can_be_used():
+    folder = cgroups.own_folder()
+    if cgroups.can_be_used():
         text = (
             f"control groups can be made in {folder}: a worker and all it starts are ended as a "
             "whole, whatever hides"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from stoker.intake.listing import Listing
-from stoker.intake.patterns import edited_files
+from stoker.intake.globs import edited_files
+from stoker.intake.pushed import Listing
 from stoker.intake.table import table_items
 from stoker.model.encoding import Answer
 from stoker.model.forecast import (

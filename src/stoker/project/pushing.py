@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from stoker.errors import NotFound, UserError
-from stoker.intake import texts
-from stoker.intake.listed import listed_items
-from stoker.intake.listing import Listing
+from stoker.intake import decoding
+from stoker.intake.listed_names import listed_items
+from stoker.intake.pushed import Listing
 from stoker.intake.table import table_items
 from stoker.model.bounds import PRIORITY
 from stoker.model.item import NewItem
@@ -79,7 +79,7 @@ def _items(
             )
         yield from listing.names([""])
     if from_file is not None:
-        read = texts.nul_separated if nul else texts.numbered
+        read = decoding.nul_separated if nul else decoding.numbered
         with _open(from_file) as file:
             named = read(file, name=from_file)
             yield from listed_items(listing, named, name=from_file, folder="")

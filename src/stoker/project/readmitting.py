@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stoker.errors import UserError
 from stoker.intake.admission import Admission
 from stoker.intake.fields import is_of_parts
-from stoker.intake.listing import Listing
+from stoker.intake.pushed import Listing
 from stoker.model.pipeline import ItemKind
 from stoker.model.saying import NOTHING
 from stoker.store.arrivals.quarantine import Quarantined, is_about, quarantined

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from stoker.intake.register_found import Taker
 from stoker.intake.sources.kinds import make_progress, make_source
-from stoker.intake.taking import Taker
 from stoker.store.arrivals.counts import Registered
 
 if TYPE_CHECKING:

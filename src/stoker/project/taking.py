@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound, StokerError, StoreGone, Unavailable
-from stoker.intake.contents import Contents
+from stoker.intake.checksums import Contents
+from stoker.intake.register_found import Taker
 from stoker.intake.sources.kinds import make_progress, make_source
 from stoker.intake.sources.source import Over
-from stoker.intake.taking import Taker
 from stoker.project.project import open_project
 from stoker.work import contain
 

@@ -16,7 +16,7 @@ from stoker.model.task import Claimed, Terms, WorkerId
 from stoker.store.claims import claim, workers
 from stoker.store.ends import reap
 from stoker.store.holdings import publications
-from stoker.work import brand, contain, groups, warden
+from stoker.work import brand, cgroups, contain, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
 from stoker.work.conclude import unstarted
@@ -63,7 +63,7 @@ class Incarnation:
             started=started,
             worker=self.id,
             store=post.store_id,
-            group=groups.own_group(),
+            group=cgroups.own_group(),
         )
         self._mark = str(contain.mark_of(owner))
         brand.put(brand.of_worker(self._mark))

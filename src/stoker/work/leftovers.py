@@ -9,7 +9,7 @@ from stoker.model.settings import Settings
 from stoker.store.claims import workers
 from stoker.store.ends import reap
 from stoker.store.unit import Store
-from stoker.work import brand, contain, groups, scratch
+from stoker.work import brand, cgroups, contain, scratch
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def clear(store: Store, root: str) -> None:
     dead = [owner for _, owner in folders]
     here = [owner for owner in dead if owner.boot_id == boot]
     for owner in here:
-        groups.end(owner.group, pid=owner.pid, started=owner.started)
+        cgroups.end(owner.group, pid=owner.pid, started=owner.started)
     if here:
         contain.kill_branded({brand.of_worker(str(contain.mark_of(owner))) for owner in here})
     hit("strays_killed")

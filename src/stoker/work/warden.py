@@ -28,7 +28,7 @@ from typing import Any
 
 from stoker.errors import Unavailable
 from stoker.failpoints import hit
-from stoker.work import contain, groups
+from stoker.work import cgroups, contain
 from stoker.work.patience import Patience
 from stoker.work.scratch import remove_worker_folder
 from stoker.work.signals import STOPS, WARNINGS, Signals, note_early
@@ -97,7 +97,7 @@ class _Warden:
                 code = os.waitstatus_to_exitcode(self._wait())
                 ended, self._worker = self._worker, 0
                 hit("warden.worker_ended")
-                groups.kill(ended)
+                cgroups.kill(ended)
                 hit("warden.group_killed")
                 self._sweep(spared)
                 hit("warden.swept")
@@ -145,7 +145,7 @@ class _Warden:
                 with suppress(OSError, ValueError):
                     sys.stdout.flush()
                     sys.stderr.flush()
-                groups.leave()
+                cgroups.leave()
                 os._exit(code)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if missed:  # it came before there was this worker
@@ -164,7 +164,7 @@ class _Warden:
         contain.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
-        groups.enter()
+        cgroups.enter()
 
     def _pass_on(self, number: int, _frame: object) -> None:
         """A signal to the warden is one to the worker; from a terminal it has come there already."""

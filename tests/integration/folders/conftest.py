@@ -5,8 +5,8 @@ import time
 import pytest
 from sqlalchemy import select
 
+from stoker.intake.register_found import Taker
 from stoker.intake.sources.kinds import make_source
-from stoker.intake.taking import Taker
 from stoker.project import open_project
 from stoker.store import tables
 from stoker.store.actor import Actor

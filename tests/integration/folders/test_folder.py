@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from stoker.intake import looks as looks_module
+from stoker.intake import seen_files as looks_module
+from stoker.intake.checksums import Contents
 from stoker.intake.complete import Completeness
-from stoker.intake.contents import Contents
-from stoker.intake.looks import FolderLooks
-from stoker.intake.reading import FolderReader
-from stoker.intake.sources import folder as folder_module
+from stoker.intake.read_folder import FolderReader
+from stoker.intake.seen_files import FolderLooks
+from stoker.intake.sources import files as folder_module
 from stoker.intake.sources.source import Over
 from stoker.model.source import TEMPORARY
 from stoker.project.sources import take_sources

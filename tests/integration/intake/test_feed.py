@@ -12,9 +12,9 @@ import stoker
 from couch.server import Couch
 from stoker.intake.couch import Couch as Client
 from stoker.intake.couch import FeedTrouble
+from stoker.intake.register_found import Taker
 from stoker.intake.sources.kinds import make_progress, make_source
 from stoker.intake.sources.source import Over
-from stoker.intake.taking import Taker
 from stoker.store.actor import Actor
 from stoker.store.arrivals.sources import find_source
 

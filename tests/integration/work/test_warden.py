@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from integration.work.rig import WORK, wait_until
-from stoker.work import groups
+from stoker.work import cgroups
 from stoker.work.scratch import process_start
 
 GUARDED = """
@@ -243,13 +243,13 @@ def test_an_orderly_end_is_passed_on(guarded, code, expected):
         assert "ValueError: oh" in err
 
 
-@pytest.mark.skipif(not groups.can_be_used(), reason="control groups cannot be written here")
+@pytest.mark.skipif(not cgroups.can_be_used(), reason="control groups cannot be written here")
 def test_a_worker_is_in_a_group_of_its_own_which_goes_with_it(long, guarded):
     process = guarded()
     attempt, worker = pid_of_attempt(long), pid_of_worker(long)
     group = Path(f"/proc/{attempt}/cgroup").read_text().split("0::")[1].split("\n")[0]
     assert re.search(rf"/stoker-{worker}-\d+-\d+$", group)
-    folder = Path(groups.own_folder()) / Path(group).name
+    folder = Path(cgroups.own_folder()) / Path(group).name
     assert folder.exists()
     (long.folder / "go").touch()
     finish(long, process)

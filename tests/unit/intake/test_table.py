@@ -5,7 +5,7 @@ import io
 import pytest
 
 from stoker.errors import UserError
-from stoker.intake.listing import Listing
+from stoker.intake.pushed import Listing
 from stoker.intake.table import table_items
 from stoker.model.pipeline import ItemKind, Param, ParamType, Pipeline
 

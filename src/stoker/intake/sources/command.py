@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import IO, Any
 
 from stoker.errors import UserError
-from stoker.intake import texts
-from stoker.intake.listed import listed_items
-from stoker.intake.listing import Listing
+from stoker.intake import decoding
+from stoker.intake.listed_names import listed_items
+from stoker.intake.pushed import Listing
 from stoker.intake.sources.source import Find, Mark, Over, Refusal, await_any
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Command
@@ -72,7 +72,7 @@ class CommandSource:
             content = _whole_lines(content)
         folder, title = self._pipeline.folder, self._title()
         try:
-            names = texts.numbered_in(content, name=title)
+            names = decoding.numbered_in(content, name=title)
         except UserError as error:
             names = iter(())
             self.trouble = "\n".join(filter(None, (self.trouble, str(error))))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import UserError
 from stoker.intake.couch import BackOff, Change, Couch, FeedTrouble, Since, number_of
 from stoker.intake.feed_progress import DOCUMENT, FEED, Writer
-from stoker.intake.listing import Listing
+from stoker.intake.pushed import Listing
 from stoker.intake.sources.source import Find, Mark, Over, Refusal
 from stoker.model.item import NewItem, key_of
 from stoker.model.mango import MISSING, field_of, fits

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from stoker.intake.admitted import AdmittedSource
+from stoker.intake.admit_found import AdmittedSource
 from stoker.intake.sources.command import CommandSource
-from stoker.intake.sources.edited import EditedSource
-from stoker.intake.sources.folder import FolderSource
-from stoker.intake.sources.folders import FoldersSource
+from stoker.intake.sources.edited_file import EditedSource
+from stoker.intake.sources.files import FolderSource
 from stoker.intake.sources.source import Over, Source
+from stoker.intake.sources.subfolders import FoldersSource
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Rules
 from stoker.model.source import Source as Declared

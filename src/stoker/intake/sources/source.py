@@ -1,6 +1,6 @@
 """What all kinds of sources have in common: how they are looked at, and what a look yields.
 
-A source finds items; it never writes to the store. `intake/taking.py` registers what a look yields,
+A source finds items; it never writes to the store. `intake/register_found.py` registers what a look yields,
 in order, and only then remembers how far the look had come. So a crash at any moment makes the next
 look find some things again, which are known by then; nothing is skipped, and nothing doubled.
 """

@@ -2,7 +2,7 @@
 
 A file is read whole once it has settled, and only if nothing has changed it meanwhile: editors write
 over a file or rename another into its place, and half of a table looks like a table. Its author
-finds the answer beside it (`intake/answer.py`). A line that was removed removes no item.
+finds the answer beside it (`intake/report_file.py`). A line that was removed removes no item.
 """
 
 import base64
@@ -19,12 +19,12 @@ from typing import Any
 import xxhash
 
 from stoker.errors import UserError
-from stoker.intake import texts
-from stoker.intake.answer import SUFFIX, Answer, write_report
+from stoker.intake import decoding
 from stoker.intake.found import check_is_file
-from stoker.intake.listed import listed_items
-from stoker.intake.listing import Listing
-from stoker.intake.patterns import edited_files
+from stoker.intake.globs import edited_files
+from stoker.intake.listed_names import listed_items
+from stoker.intake.pushed import Listing
+from stoker.intake.report_file import SUFFIX, Answer, write_report
 from stoker.intake.settle import Look, look
 from stoker.intake.sources.source import Find, Mark, Over, Refusal
 from stoker.intake.table import table_items
@@ -333,7 +333,7 @@ class Reading:
                 on_row=self._take,
             )
         else:
-            names = texts.numbered_in(content, name=self._name)
+            names = decoding.numbered_in(content, name=self._name)
             items = listed_items(
                 self._listing, names, name=self._name, folder=folder, on_row=self._take
             )

@@ -3,7 +3,7 @@
 import os
 import resource
 
-from stoker.intake.notice import refusal
+from stoker.intake.notices import refusal
 
 
 def test_a_folder_that_can_be_watched_is_not_refused(tmp_path):

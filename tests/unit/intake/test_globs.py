@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from stoker.intake.patterns import PathFilter
+from stoker.intake.globs import PathFilter
 from stoker.model.globs import matches
 from stoker.model.pipeline import Pipeline, Source
 

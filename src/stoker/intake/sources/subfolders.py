@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.intake.admission import Admission
+from stoker.intake.checksums import checksum_if_touched
 from stoker.intake.complete import Completeness
-from stoker.intake.contents import checksum_if_touched
 from stoker.intake.fields import Fields
-from stoker.intake.listing import Listing
-from stoker.intake.looks import FolderLooks, Settling, now_us
 from stoker.intake.names import Names
-from stoker.intake.notice import Notices
+from stoker.intake.notices import Notices
+from stoker.intake.pending_notices import Told
+from stoker.intake.pushed import Listing
+from stoker.intake.seen_files import FolderLooks, Settling, now_us
 from stoker.intake.settle import overdue_in_words
 from stoker.intake.sources.source import Find, Over, Pace, Refusal
-from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared
 from stoker.store.arrivals import sources

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stoker.errors import UserError
 from stoker.intake.fields import PART, Fields, gathered, lack_of
-from stoker.intake.listing import Listing
+from stoker.intake.pushed import Listing
 from stoker.intake.sources.source import Refusal
 from stoker.model.item import NewItem
 from stoker.model.source import Source

@@ -100,7 +100,7 @@ class Function:
 
     def _start(self) -> None:
         self.close()
-        words = [sys.executable, "-P", "-m", "stoker.intake.answering", self._name]
+        words = [sys.executable, "-P", "-m", "stoker.intake.extract_process", self._name]
         self._process = subprocess.Popen(
             words,
             cwd=self._folder,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from stoker.errors import UserError
 from stoker.intake.fields import PART, Fields, found_parts, gathered, lack_of
 from stoker.intake.found import check_rights, found_at, kind_of, measure_folder, moment
-from stoker.intake.patterns import PathFilter
+from stoker.intake.globs import PathFilter
 from stoker.intake.reach import check_reach
 from stoker.model.item import NewItem, is_plain_key, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from stoker.intake.names import Names
-from stoker.intake.notice import Notice, Notices
+from stoker.intake.notices import Notice, Notices
 
 GATHER_S = 0.2  # that notices of ordinary changes wait for more of them; renames do not wait
 MOST_NAMES = 10_000  # of one folder; with more, the folder is read as a whole

@@ -1,6 +1,6 @@
 """The process that calls a pipeline's `extract` function: paths in, a line of JSON out for each.
 
-Run as `python -m stoker.intake.answering MODULE:FUNCTION` in the pipeline's folder. What the
+Run as `python -m stoker.intake.extract_process MODULE:FUNCTION` in the pipeline's folder. What the
 function prints goes to standard error. It ends when its input does.
 """
 

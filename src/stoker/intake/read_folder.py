@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stoker.intake.checksums import checksum_if_touched
 from stoker.intake.complete import Completeness
-from stoker.intake.contents import checksum_if_touched
-from stoker.intake.groups import Candidate, Grouping, Seen
-from stoker.intake.looks import FolderLooks, Settling, mark_of_file
 from stoker.intake.names import Names
+from stoker.intake.parts import Candidate, Grouping, Seen
+from stoker.intake.seen_files import FolderLooks, Settling, mark_of_file
 from stoker.intake.sources.source import Find, Refusal
 from stoker.store.arrivals import sources
 

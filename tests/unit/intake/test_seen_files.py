@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stoker.intake import looks
-from stoker.intake.looks import FolderLooks, Settling
+from stoker.intake import seen_files
+from stoker.intake.seen_files import FolderLooks, Settling
 
 SETTLE_S = 10.0
 
@@ -15,7 +15,7 @@ SETTLE_S = 10.0
 def clock(monkeypatch):
     """The only clock; `us` is set by the test."""
     made = SimpleNamespace(us=1_000_000_000)
-    monkeypatch.setattr(looks, "now_us", lambda: made.us)
+    monkeypatch.setattr(seen_files, "now_us", lambda: made.us)
     return made
 
 

@@ -4,8 +4,8 @@ import glob
 import os
 from collections.abc import Callable, Iterator
 
-from stoker.intake.answer import SUFFIX
 from stoker.intake.fields import Fields
+from stoker.intake.report_file import SUFFIX
 from stoker.model.globs import matches
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.intake.admission import Admission
 from stoker.intake.complete import Completeness
-from stoker.intake.groups import Grouping
-from stoker.intake.listing import Listing
-from stoker.intake.looks import FolderLooks, now_us
 from stoker.intake.names import Names
-from stoker.intake.notice import Notices
-from stoker.intake.reading import FolderReader
+from stoker.intake.notices import Notices
+from stoker.intake.parts import Grouping
+from stoker.intake.pending_notices import Told
+from stoker.intake.pushed import Listing
+from stoker.intake.read_folder import FolderReader
+from stoker.intake.seen_files import FolderLooks, now_us
 from stoker.intake.settle import overdue_in_words
 from stoker.intake.sources.source import Find, Mark, Over, Pace
-from stoker.intake.told import Told
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source as Declared
 from stoker.spec.file_systems import may_be_shared

@@ -7,9 +7,9 @@ decoded wrongly, or a slip, must never do.
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from stoker.intake.listing import Listing
-from stoker.intake.nearby import Nearby
-from stoker.intake.texts import wrong_bytes
+from stoker.intake.decoding import wrong_bytes
+from stoker.intake.nearest_name import Nearby
+from stoker.intake.pushed import Listing
 from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind
 

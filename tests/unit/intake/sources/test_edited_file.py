@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from stoker.intake.sources import edited
-from stoker.intake.sources.edited import EditedSource
+from stoker.intake.sources import edited_file
+from stoker.intake.sources.edited_file import EditedSource
 from stoker.intake.sources.source import Mark, Over, Refusal
 from stoker.model.pipeline import ItemKind, Param, ParamType, Pipeline
 from stoker.model.source import Source
@@ -178,7 +178,7 @@ def test_what_registering_had_against_a_row_is_in_the_answer(desk):
 
 
 def test_a_table_that_is_being_saved_is_not_read(desk, monkeypatch):
-    monkeypatch.setattr(edited, "UNFINISHED_S", 3600.0)
+    monkeypatch.setattr(edited_file, "UNFINISHED_S", 3600.0)
     desk.source._settle_s = 3600.0
     desk.write("t.tsv", "block\nPen1\n")
     assert desk.look() == ([], [])
@@ -188,20 +188,20 @@ def test_a_table_that_is_being_saved_is_not_read(desk, monkeypatch):
     assert desk.look() == ([], []), "an editor empties a file before it writes"
     desk.write("t.tsv", "block\nPen1\nPen2")
     assert desk.look() == ([], []), "the last line may be half a line"
-    monkeypatch.setattr(edited, "UNFINISHED_S", 0.0)
+    monkeypatch.setattr(edited_file, "UNFINISHED_S", 0.0)
     assert desk.look() == (["Pen1", "Pen2"], [])
 
 
 def test_a_table_that_changes_while_it_is_read_waits(desk, monkeypatch):
     desk.write("t.tsv", "block\nPen1\n")
-    truly = edited.Path.read_bytes
+    truly = edited_file.Path.read_bytes
 
     def read_bytes(path):
         content = truly(path)
         desk.write("t.tsv", "block\nPen1\nPen2\n")
         return content
 
-    monkeypatch.setattr(edited.Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(edited_file.Path, "read_bytes", read_bytes)
     assert desk.look() == ([], [])
     monkeypatch.undo()
     assert desk.look() == (["Pen1", "Pen2"], [])
@@ -276,7 +276,7 @@ def test_a_name_that_was_missing_is_looked_for_again(tmp_path, monkeypatch):
     assert len(desk.look()[1]) == 1
     desk.write("late.dat", "x")
     assert desk.look() == ([], [])
-    monkeypatch.setattr(edited, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(edited_file, "_AGAIN_S", 0.0)
     assert desk.look() == (["late.dat"], [])
     assert desk.source.trouble is None
 

@@ -6,24 +6,24 @@ import itertools
 import pytest
 
 from stoker.errors import UserError
-from stoker.intake import texts
+from stoker.intake import decoding
 
 NAMES = ["data/a b.dat", "größe.dat", "文/x.dat"]
 
 
 def names_of(read, content):
     """The names that one of the three ways of reading finds."""
-    given = content if read is texts.numbered_in else io.BytesIO(content)
+    given = content if read is decoding.numbered_in else io.BytesIO(content)
     return [name for _, name in read(given, name="list")]
 
 
-WAYS = [texts.numbered, texts.numbered_in]
+WAYS = [decoding.numbered, decoding.numbered_in]
 
 
 @pytest.mark.parametrize("read", WAYS)
 def test_lines_lose_their_ends_and_empty_ones_are_left_out(read):
     content = b"a b\n\nc\r\n\xff\n-d"
-    given = content if read is texts.numbered_in else io.BytesIO(content)
+    given = content if read is decoding.numbered_in else io.BytesIO(content)
     assert list(read(given, name="list")) == [(1, "a b"), (3, "c"), (4, "\udcff"), (5, "-d")]
 
 
@@ -61,11 +61,11 @@ def test_a_wrong_encoding_is_a_mistake(read, content):
 @pytest.mark.parametrize("content", [NAMES[0].encode("utf-16"), "a".encode("utf-32")])
 def test_names_with_nul_are_bytes_and_no_text_of_another_encoding(content):
     with pytest.raises(UserError):
-        names_of(texts.nul_separated, content)
+        names_of(decoding.nul_separated, content)
 
 
 def test_a_whole_list_of_paths_may_have_a_nul_after_each():
-    assert names_of(texts.numbered_in, b"./a\nb\0c.dat\0\0d/\xff\0\n") == [
+    assert names_of(decoding.numbered_in, b"./a\nb\0c.dat\0\0d/\xff\0\n") == [
         "./a\nb",
         "c.dat",
         "d/\udcff",
@@ -73,10 +73,10 @@ def test_a_whole_list_of_paths_may_have_a_nul_after_each():
 
 
 def test_names_with_nul_keep_everything_else():
-    assert names_of(texts.nul_separated, b"a\nb\0 c \0\0d\r") == ["a\nb", " c ", "d\r"]
+    assert names_of(decoding.nul_separated, b"a\nb\0 c \0\0d\r") == ["a\nb", " c ", "d\r"]
 
 
 def test_names_may_span_blocks():
     names = [f"name-{number}-{'x' * 100}" for number in range(30_000)]
     content = b"".join(name.encode() + b"\0" for name in names)
-    assert names_of(texts.nul_separated, content) == names
+    assert names_of(decoding.nul_separated, content) == names
