@@ -114,3 +114,18 @@ def test_commands_that_are_shown_exist(page):
 def test_settings_that_are_shown_are_toml(page):
     for block in blocks(page, "toml"):
         tomllib.loads(block)
+
+
+def test_the_map_of_the_house_names_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:cli|project|intake|work|store|spec|model)/[\w/.]*|\w+\.py)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / "src" / "stoker" / name).exists()] == []
+
+
+def test_every_room_of_the_store_is_on_the_map():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = (ROOT / "src" / "stoker" / "store").iterdir()
+    rooms = {path.name for path in folders if path.is_dir() and path.name != "__pycache__"}
+    named = set(re.findall(r"`store/(\w+)/`", text)) | {"migrations"}
+    assert rooms == named
