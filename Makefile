@@ -56,6 +56,10 @@ bench: $(dev)/.ready ## measure, each figure beside its baseline
 chaos: $(dev)/.ready ## break everything at random for ten minutes, then check the promises
 	$(dev)/bin/python tests/faults/chaos.py $(ARGS)
 
+.PHONY: mutants
+mutants: $(dev)/.ready ## put small faults into the code, and see whether the tests notice
+	$(dev)/bin/python tests/mutants.py $(ARGS)
+
 .PHONY: docs
 docs: $(dev)/.ready ## build the documentation; a warning is an error
 	$(dev)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

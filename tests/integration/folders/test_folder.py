@@ -91,7 +91,10 @@ def test_a_file_made_anew_after_its_rename_must_settle(yard):
     assert yard.keys() == []
 
 
-@pytest.mark.parametrize("name", ["a.part", "a.tmp", "a.filepart", "a.crdownload", "a~", ".a"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.part", "a.tmp", "a.temp", "a.filepart", "a.partial", "a.crdownload", "a.swp", "a~", ".a"],
+)
 def test_temporary_and_hidden_names_are_no_items(yard, name):
     yard.declare('settle = "0s"')
     (yard.incoming / name).write_text("half")
