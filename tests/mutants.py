@@ -256,11 +256,21 @@ class _Chosen:
 
 
 class _Seen:
-    """A plugin of pytest: which tests execute which lines."""
+    """A plugin of pytest: which tests execute which lines of these files, and pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: set[str]) -> None:
+        self.files = files
         self.tests: dict[tuple[str, int], set[str]] = defaultdict(set)
         self.now = ""
+        self.failed: set[str] = set()
+
+    @property
+    def passed(self) -> dict[tuple[str, int], set[str]]:
+        return {line: tests - self.failed for line, tests in self.tests.items()}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:  # it does not bear to be looked at, or fails without a fault
+            self.failed.add(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -274,15 +284,24 @@ class _Seen:
             threading.settrace(None)  # type: ignore[arg-type]
 
     def trace(self, frame: FrameType, _event: str, _argument: object) -> Any:
-        return self.line if frame.f_code.co_filename.startswith(f"{SOURCE}/") else None
+        return self.line if frame.f_code.co_filename in self.files else None
 
     def line(self, frame: FrameType, _event: str, _argument: object) -> Any:
         self.tests[frame.f_code.co_filename, frame.f_lineno].add(self.now)
         return self.line
 
 
-def _pytest(paths: Sequence[Path], *plugins: object) -> int:
-    quiet = ("-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "--tb=no")
+def _pytest(paths: Sequence[Path], *plugins: object, most_failures: int = 1) -> int:
+    quiet = (
+        "-q",
+        f"--maxfail={most_failures}",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        "--tb=no",
+    )
     loaded = "ignore:Module already imported"  # which is why these tests are quick
     more = (
         "-W",
@@ -322,18 +341,18 @@ def _in_child(work: Callable[[], int], *, limit_s: float) -> int | None:
     return None
 
 
-def tests_by_line(paths: Sequence[Path]) -> dict[tuple[str, int], set[str]]:
-    """Return which tests execute which lines of the source; they have to pass."""
+def tests_by_line(paths: Sequence[Path], files: set[str]) -> dict[tuple[str, int], set[str]]:
+    """Return which tests below these paths execute which lines of the files."""
     with tempfile.NamedTemporaryFile() as file:
 
         def work() -> int:
-            seen = _Seen()
-            code = _pytest(paths, seen)
-            Path(file.name).write_bytes(pickle.dumps(dict(seen.tests)))
-            return code
+            seen = _Seen(files)
+            _pytest(paths, seen, most_failures=0)
+            Path(file.name).write_bytes(pickle.dumps(seen.passed))
+            return 0
 
         if _in_child(work, limit_s=1800) != 0:
-            raise SystemExit(f"the tests do not pass as they are: {' '.join(map(str, paths))}")
+            raise SystemExit(f"the tests cannot be run: {' '.join(map(str, paths))}")
         return pickle.loads(Path(file.name).read_bytes())
 
 
@@ -386,8 +405,9 @@ def main() -> int:
     drawn = random.Random(options.seed).sample(possible, min(options.sample, len(possible)))
     by_line: dict[tuple[str, int], set[str]] = defaultdict(set)
     of_module: dict[str, set[str]] = defaultdict(set)
+    files = {str(one.path) for one in drawn}
     for paths in {tuple(nearest[one.path]) for one in drawn}:
-        for (path, line), tests in tests_by_line(paths).items():
+        for (path, line), tests in tests_by_line(paths, files).items():
             by_line[path, line] |= tests
             of_module[path] |= tests
     total: Counter[Path] = Counter()

@@ -1,12 +1,14 @@
 """The way of a task from registration to done, on every database."""
 
 import pytest
+from sqlalchemy import select
 
 from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Run, Step, Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import Published
+from stoker.model.task import Published, Stream
+from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim, workers
@@ -270,3 +272,28 @@ def test_one_path_under_two_keys_is_a_conflict(rig, pipeline):
     done = register.register(rig.store, "line", [NewItem(key="b", path="/data/a")], ME)
     assert (done.conflicts, done.registered) == (1, 0)
     assert "`a`" in done.messages[0]
+
+
+def test_what_an_attempt_said_is_in_its_row(rig, pipeline):
+    """Short text, or where the long one is; nothing of a stream that was empty."""
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    said = {
+        "a": Stream(size_bytes=3, text=b"x\xff\0"),
+        "b": Stream(size_bytes=99, truncated=True, path="/logs/\udcff"),
+    }
+    for task in rig.claim(rig.worker(), 2):
+        assert rig.end(task, stderr=said[task.key])
+    attempt, task = tables.attempt, tables.task
+    names = [f"{stream}_{what}" for stream in ("stdout", "stderr") for what in
+             ("size", "truncated", "path", "text")]  # fmt: skip
+    with rig.store.reading() as unit:
+        ends = attempt.join(task, task.c.id == attempt.c.task_id)
+        query = select(*(attempt.c[name] for name in names)).select_from(ends)
+        rows = [tuple(row) for row in unit.execute(query.order_by(task.c.item_id))]
+    empty = [None] * 4
+    assert rows == [
+        (*empty, 3, False, None, b"x\xff\0"),
+        (*empty, 99, True, b"/logs/\xff", None),
+    ]
+    rig.check()

@@ -262,3 +262,19 @@ def test_notes_of_what_is_gone_do_not_pile_up(tmp_path):
     with folder.hidden("/x/.stoker-1"), folder.hidden("/x/.stoker-2"):
         assert Path(folder.path, "elsewhere").read_bytes().count(b"\0") == 2
     assert Path(folder.path, "elsewhere").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("account", "is_cleared"), [("its own", True), ("root", True), ("another", False)]
+)
+def test_who_could_not_end_what_was_started_there_clears_nothing(
+    tmp_path, monkeypatch, account, is_cleared
+):
+    folder = WorkerFolder(str(tmp_path), owner(pid=2**22 - 1))
+    if os.geteuid() == 0:
+        os.chown(folder.path, 4711, -1)
+    own = os.stat(folder.path).st_uid
+    numbers = {"its own": own, "root": 0, "another": own + 1}
+    monkeypatch.setattr(os, "geteuid", lambda: numbers[account])
+    assert clear(tmp_path) == []
+    assert os.path.exists(folder.path) != is_cleared

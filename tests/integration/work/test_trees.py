@@ -14,6 +14,7 @@ from integration.work.bench import Bench
 from stoker.model.pipeline import Output
 from stoker.work.measure import measure
 from stoker.work.outputs import OutputError
+from stoker.work.tree import Settling
 
 FOLDER = Output(name="d", to="tree/")
 
@@ -245,3 +246,21 @@ def test_a_long_copy_can_be_broken_off(tmp_path):
             bench.publish(Output(name="a", to="a.txt"))
         assert time.monotonic() - began_s < 5.0
         assert list(bench.results.iterdir()) == []
+
+
+def test_settling_asks_before_every_file_whether_it_may_go_on(tmp_path):
+    files = [tmp_path / name for name in "abcd"]
+    for path in files:
+        path.touch()
+        path.chmod(0o4755)
+
+    def settled() -> int:
+        return sum(not path.stat().st_mode & stat.S_ISUID for path in files)
+
+    def permit() -> None:
+        if settled() == 2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        Settling([str(tmp_path)], permit).settle(str(tmp_path), "d")
+    assert settled() == 2
