@@ -57,7 +57,7 @@ NEAREST: dict[str, list[Path]] = {
     },
 }  # fmt: skip
 ELSEWHERE = "not postgresql and not mariadb"
-MOST = 60  # tests that one mutant is shown to
+FEW = 60  # tests that a mutant is shown to first
 LIMIT_S = 120  # for the tests of one mutant; a fault that makes them hang is noticed
 
 Change = Callable[[Any], ast.AST]
@@ -356,13 +356,16 @@ def tests_by_line(paths: Sequence[Path], files: set[str]) -> dict[tuple[str, int
         return pickle.loads(Path(file.name).read_bytes())
 
 
-def nearest_first(mutant: Mutant, tests: set[str]) -> set[str]:
-    """Return the tests to run: all, or of many those of the module's own file and some others."""
+def in_turn(mutant: Mutant, tests: set[str]) -> Iterator[set[str]]:
+    """Yield a few of the tests, first those of the module's own file, and then the rest."""
 
     def order(test: str) -> tuple[bool, str]:
         return mutant.path.stem not in test.partition("::")[0], test
 
-    return set(sorted(tests, key=order)[:MOST])
+    in_order = sorted(tests, key=order)
+    yield set(in_order[:FEW])
+    if in_order[FEW:]:
+        yield set(in_order[FEW:])
 
 
 def survives(mutant: Mutant, tests: set[str]) -> bool:
@@ -417,9 +420,9 @@ def main() -> int:
         if time.monotonic() > until_s:
             break
         path = str(mutant.path)
-        tests = nearest_first(mutant, by_line.get((path, mutant.line)) or of_module[path])
+        tests = by_line.get((path, mutant.line)) or of_module[path]
         total[mutant.path] += 1
-        if not survives(mutant, tests):
+        if not all(survives(mutant, some) for some in in_turn(mutant, tests)):
             noticed[mutant.path] += 1
             continue
         sys.stdout.write(f"SURVIVED {mutant} ({len(tests)} tests)\n")

@@ -12,8 +12,9 @@ from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.claims import claim, workers
+from stoker.store.database.connect import opened
 from stoker.store.ends import finish, reap
-from store.rig import pairs, wait_us
+from store.rig import Rig, pairs, wait_us
 
 ME = Actor("tester")
 
@@ -296,4 +297,16 @@ def test_what_an_attempt_said_is_in_its_row(rig, pipeline):
         (*empty, 3, False, None, b"x\xff\0"),
         (*empty, 99, True, b"/logs/\xff", None),
     ]
+    rig.check()
+
+
+def test_an_end_knows_of_a_step_that_another_process_has_just_set(rig, pipeline, url):
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b")
+    first, second = rig.claim(rig.worker(), 2)
+    rig.end(first)
+    with opened(url) as other:
+        Rig(other).apply(pipeline(one=(), two=("one",)))
+    rig.end(second)
+    assert rig.states()["b", "two"] == "ready"
     rig.check()

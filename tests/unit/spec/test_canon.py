@@ -25,6 +25,7 @@ from stoker.spec.canon import (
     body_hash,
     dump_pipeline,
     interface_hash,
+    is_same,
     load_pipeline,
     pipeline_body_hash,
 )
@@ -240,3 +241,11 @@ def test_a_hash_under_other_names_is_that_of_the_renamed_step():
     assert body_hash(old, {"a": "a"}) == body_hash(old)
     other = dataclasses.replace(new, action=Run(text="other {in.q.x}"))
     assert body_hash(old, {"a": "z", "b": "q"}) != body_hash(other)
+
+
+def test_the_same_pipeline_in_another_folder_is_the_same():
+    moved = dataclasses.replace(PIPELINE, folder="/elsewhere")
+    other = dataclasses.replace(PIPELINE, priority=4)
+    assert is_same(dump_pipeline(PIPELINE), dump_pipeline(moved))
+    assert not is_same(dump_pipeline(PIPELINE), dump_pipeline(other))
+    assert not is_same(dump_pipeline(other), dump_pipeline(PIPELINE))

@@ -63,6 +63,12 @@ def test_linked_source_folder_is_recognised_by_either_name(tmp_path):
         assert made == "x"
 
 
+def test_links_stay_as_they_are_written(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert absolute_path(f"{tmp_path}/link/./file") == f"{tmp_path}/link/file"
+
+
 def test_parent_of_a_link_is_where_the_system_goes(tmp_path):
     (tmp_path / "deep/er").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "deep/er")

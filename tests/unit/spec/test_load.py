@@ -857,3 +857,14 @@ def test_renaming_is_checked(tmp_path, one, two, pipeline, said):
     else:
         (line,) = problems(tmp_path, text)
         assert said in line
+
+
+@pytest.mark.parametrize("items", ["files", "folders", "records"])
+def test_only_records_do_not_come_from_a_folder(tmp_path, items):
+    (tmp_path / "in").mkdir()
+    text = f'[pipelines.p]\nitems = "{items}"\nsources.s = {{ folder = "in" }}\n'
+    text += '[pipelines.p.steps.s]\nrun = "true"\n'
+    if items != "records":
+        assert load(tmp_path, text).problems == ()
+        return
+    assert "the items of this pipeline are records, not files" in problems(tmp_path, text)[0]
