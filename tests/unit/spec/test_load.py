@@ -868,3 +868,29 @@ def test_only_records_do_not_come_from_a_folder(tmp_path, items):
         assert load(tmp_path, text).problems == ()
         return
     assert "the items of this pipeline are records, not files" in problems(tmp_path, text)[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts", "message"),
+    [
+        ("{run}_{part}.fq", '{ r1 = "1", r2 = "1" }', "two parts are written alike"),
+        ("{run}_{part}.fq", '{ run = "1", r2 = "2" }', "`run` is a field already"),
+        ("{part}/{run}.fq", '{ r1 = "1", r2 = "2" }', "the parts of an item are in one folder"),
+        ("{run}.fq", '{ r1 = "1", r2 = "2" }', "what the parts have in common"),
+        ("{part}.fq", '{ r1 = "1", r2 = "2" }', "what the parts have in common"),
+        ("{run}_{part}.fq", '{ r1 = "1", r2 = "2" }', None),
+    ],
+)
+def test_parts_that_do_not_go_with_their_fields(tmp_path, fields, parts, message):
+    (tmp_path / "in").mkdir()
+    source = f'{{ folder = "in", fields = "{fields}", parts = {parts} }}'
+    text = f'[pipelines.p]\nsources.s = {source}\n[pipelines.p.steps.s]\nrun = "true"\n'
+    if message is None:
+        assert load(tmp_path, text).problems == ()
+    else:
+        assert message in problems(tmp_path, text)[0]
+
+
+def test_a_parameter_whose_items_are_of_no_type_is_one_problem(tmp_path):
+    text = '[pipelines.p.params]\nx = { type = "list", items = "nothing", default = [1] }\n'
+    assert len(problems(tmp_path, text + '[pipelines.p.steps.s]\nrun = "true"\n')) == 1
