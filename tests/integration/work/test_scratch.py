@@ -278,3 +278,16 @@ def test_who_could_not_end_what_was_started_there_clears_nothing(
     monkeypatch.setattr(os, "geteuid", lambda: numbers[account])
     assert clear(tmp_path) == []
     assert os.path.exists(folder.path) != is_cleared
+
+
+def test_a_folder_that_was_being_made_is_known_by_its_name(tmp_path):
+    """It may have no owner file yet; one of a live worker, or of another name, is left alone."""
+    dead, alive = (
+        tmp_path / scratch._passing_name(owner(pid=2**22 - 1)),
+        tmp_path / scratch._passing_name(owner()),
+    )
+    other = tmp_path / dead.name.removeprefix(HIDDEN)
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    assert clear(tmp_path) == []
+    assert sorted(tmp_path.iterdir()) == sorted([alive, other])

@@ -106,3 +106,8 @@ def test_around_a_change_of_the_clock_the_first_open_minute_is_found(zone, direc
             assert hours.opens_us(at_us) == opens_us, datetime.fromtimestamp(at_us / 1e6, tz=UTC)
             if opens_us != at_us:
                 assert hours.opens_us(at_us + 59_999_999) == opens_us
+
+
+def test_hours_open_on_the_full_minute_whenever_it_is_asked():
+    at_us = us("2026-05-04T20:30") + 17_654_321
+    assert DAY.opens_us(at_us) == us("2026-05-05T08:00")

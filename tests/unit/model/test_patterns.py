@@ -129,6 +129,8 @@ def test_fields_come_in_the_order_of_the_pattern():
 @pytest.mark.parametrize(
     ("pattern", "fits", "fits_not"),
     [
+        ("**.dat", "a/b.dat", "adat"),
+        ("a/**", "a/b/c", "b/c"),
         ("[!-~]x", "ax", "/x"),
         ("[^a]x", "bx", "/x"),
         ("[!a]", "b", "a"),
@@ -140,7 +142,7 @@ def test_fields_come_in_the_order_of_the_pattern():
         ("[é-ü]", "ö", "a"),
     ],
 )
-def test_brackets_in_globs_never_take_the_slash(pattern, fits, fits_not):
+def test_globs_take_what_is_meant_and_no_more(pattern, fits, fits_not):
     assert fits is None or matches(fits, pattern)
     assert not matches(fits_not, pattern)
 

@@ -66,8 +66,8 @@ def test_who_comes_back_stands_where_the_least_served_of_the_others_does():
 def test_an_attempt_that_never_began_is_not_charged():
     ledger = Ledger()
     ledger.standing(["anna"], 0)
-    ledger.begin(USERS, b"x", "anna", 4, 0)
-    assert ledger.standing(["anna"], 10 * SECOND_US) == {"anna": 40}
+    ledger.begin(USERS, b"x", "anna", 4, 3 * SECOND_US)
+    assert ledger.standing(["anna"], 10 * SECOND_US) == {"anna": 28}
     ledger.end(b"x", None)
     assert ledger.standing(["anna"], 10 * SECOND_US) == {"anna": 0}
     assert not ledger.open

@@ -1,5 +1,6 @@
 """The simulator: what it never does, and what it does quickly."""
 
+import math
 import random
 
 import pytest
@@ -12,7 +13,15 @@ from stoker.model.load import ONE_CPU, RUNNING, Load, Needs
 from stoker.model.rank import order_key
 from stoker.model.settings import Pool
 from stoker.model.shares import ShareBy, Shares
-from stoker.model.simulate import Fleet, Host, fleet_of, lower_bound, simulate, split_by_count
+from stoker.model.simulate import (
+    Fleet,
+    Host,
+    fleet_of,
+    lower_bound,
+    memory_power,
+    simulate,
+    split_by_count,
+)
 
 DISK = ("disk", 1)
 MORNING = Hours(8 * 60, 9 * 60, "UTC")
@@ -254,3 +263,8 @@ def test_an_order_that_changes_holds_within_the_shares():
 
     done = simulate(tasks, Fleet((Host(1),), shares=USERS), watch=watch)
     assert done.starts == (0.0, 5.0, 3.0, 4.0, 2.0, 1.0)
+
+
+def test_a_quick_host_has_its_memory_free_again_sooner():
+    assert memory_power([Host(1, 2.0, 8), Host(4, 0.5, 4)]) == 18
+    assert memory_power([Host(1, 2.0, 8), Host(1)]) == math.inf

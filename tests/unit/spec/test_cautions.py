@@ -179,3 +179,20 @@ def test_what_a_parameter_allows_decides_about_options(param, is_warned):
 def test_words_of_argv_are_judged_alike(words, message):
     found = [str(caution) for caution in cautions_of("", action=Argv(words=words))]
     assert (message in found[0]) if message else found == []
+
+
+# Each program with an option after which it takes a word for code.
+TAKES_CODE = (
+    "sh -c", "bash -lc", "dash -c", "ksh -c", "zsh -c", "perl -ne", "perl -E", "ruby -e", "python -c",
+    "python2 -c", "python3 -Sc", "R -e", "Rscript -e", "gnuplot -e", "julia -E", "lua -e",
+    "matlab -batch", "matlab -r", "node -p", "node --eval", "node --print", "octave --eval", "php -r",
+    "mariadb -e", "mysql --execute", "psql -c", "psql --command", "sqlite3 -cmd", "sed -ne",
+    "sed --expression", "awk", "gawk", "mawk", "nawk", "awk -F :", "sed", "jq",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", TAKES_CODE)
+def test_every_program_that_takes_code_is_known(command):
+    for program in (command, f"/usr/bin/{command}"):
+        messages = [caution.message for caution in cautions_of(f'{program} "x {{key}}"')]
+        assert any(CODE in message for message in messages), (program, messages)
