@@ -29,6 +29,7 @@ import sys, time
 from pathlib import Path
 from stoker.model.item import NewItem
 from stoker.spec.load import load_project
+from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.orders import versions
 from stoker.store.database.connect import open_store
@@ -42,7 +43,7 @@ def work(_has_said=False):
     store = open_store(loaded.settings.store_url)
     for pipeline in loaded.pipelines.values():
         versions.apply_version(store, pipeline, host="here", path=str(folder))
-    register.register(store, "p", (NewItem(key=f"k{n:07}") for n in range(tasks)))
+    register.register(store, "p", (NewItem(key=f"k{n:07}") for n in range(tasks)), Actor("bench"))
     began = time.perf_counter()
     summary = Worker(store, loaded.settings, slots=slots, drain=True).work()
     assert summary.done == tasks, summary

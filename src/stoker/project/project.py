@@ -15,6 +15,7 @@ from stoker.project.reading import Reading
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
+    from stoker.model.push_request import PushRequest
     from stoker.model.selection import Selection
     from stoker.project.adoption import Adopted
     from stoker.project.foreseeing import Foreseen
@@ -162,25 +163,33 @@ class Project(Reading, Changing, Keeping):
 
         `paths` may be a single one.
         """
+        from stoker.model.push_request import PushRequest
+
+        request = PushRequest(
+            pipeline=pipeline,
+            paths=tuple(os.fspath(path) for path in _several(paths)),
+            from_file=from_file,
+            nul=nul,
+            table=table,
+            params=params or {},
+            priority=priority,
+            reason=reason,
+            dry_run=dry_run,
+        )
+        return self.push_request(request, on_apply=on_apply)
+
+    def push_request(
+        self, request: "PushRequest", *, on_apply: OnApply | None = None
+    ) -> "Registered":
+        """What is asked for is registered, as `push` does it."""
         from stoker.project.pushing import push
         from stoker.store import journal_fold
 
-        spec = self.pipeline(pipeline)
-        self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
+        spec, dry_run, reason = self.pipeline(request.pipeline), request.dry_run, request.reason
+        self.follow_file(request.pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
+        folder = self.settings.folder
         with self._store_to_push(spec, dry_run=dry_run) as store:
-            done = push(
-                store,
-                spec,
-                [os.fspath(path) for path in _several(paths)],
-                self.actor(reason),
-                project_folder=self.settings.folder,
-                from_file=from_file,
-                nul=nul,
-                table=table,
-                given=params,
-                priority=priority,
-                dry_run=dry_run,
-            )
+            done = push(store, spec, request, self.actor(reason), project_folder=folder)
             if not dry_run:
                 journal_fold.fold(store, limit_s=FOLD_LIMIT_S)
         return done

@@ -2,12 +2,14 @@
 
 import json
 import threading
+from contextlib import chdir
 
 import pandas as pd
 import pytest
 from sqlalchemy import select
 
 import stoker
+from stoker.model.push_request import PushRequest
 from stoker.store import tables
 
 
@@ -79,6 +81,26 @@ def test_a_single_path_is_not_taken_for_many(lab):
         assert project.push("count", str(path)).registered == 1
         assert project.push("count", path).known == 1
         assert project.run("count", path, slots=1).done == 2
+
+
+def test_a_push_can_be_asked_for_with_one_value(lab):
+    """It is checked before anything is changed, the file taken over included."""
+    lab.write("data/a.txt")
+    lab.write("list", "data/a.txt\0data/none.txt\0")
+    asked = {"pipeline": "count", "from_file": str(lab.folder / "list"), "nul": True, "reason": "r"}
+    with stoker.open(lab.folder) as project:
+        with pytest.raises(stoker.UserError, match="`priority`"):
+            project.push_request(PushRequest(priority=10**7, **asked))
+        with pytest.raises(stoker.UserError, match="`priority`"):
+            project.push("count", [lab.folder / "data"], priority=10**7)
+        with pytest.raises(stoker.NotFound):
+            project.status()
+        with chdir(lab.folder):
+            tried = project.push_request(PushRequest(dry_run=True, **asked))
+            assert (tried.registered, tried.refused) == (1, 1)
+            assert project.push_request(PushRequest(params={"gain": 2}, **asked)).registered == 1
+        assert [row.params for row in project.items()] == [{"gain": 2}]
+        assert project.show("a.txt").happenings[0].reason == "r"
 
 
 def test_public_names_are_there():
