@@ -63,7 +63,8 @@ def multiply(store: Store, key: str, copies: int) -> None:
         unit.execute(update(tally).where(*done).values(n=tally.c.n + copies))
         unit.execute(update(items).where(items.c.n > 0).values(n=items.c.n + copies))
     if kind in _ANALYZE:
-        store.connection().exec_driver_sql(_ANALYZE[kind])
+        with store.connected() as connection:
+            connection.exec_driver_sql(_ANALYZE[kind])
 
 
 def _insert(unit: Unit, table: Table, **other: str | None) -> str:

@@ -145,7 +145,8 @@ def by_hand_ms(store: Store, me: int, count: int) -> list[float]:
         "INSERT INTO journal (origin, epoch, at_us, event, v, n) VALUES (1, 1, 1, 'by_hand', 1, 0)",
     ]
     head, take, item, attempt, task, journal = (text.replace("?", mark) for text in texts)
-    driver: Any = store.connection().connection.driver_connection
+    connection, _ = store.borrow(writes=True, wait_s=1.0)
+    driver: Any = connection.connection.driver_connection
     cursor = driver.cursor()
     begin = "BEGIN" if store.dialect.locks_rows else "BEGIN IMMEDIATE"
     found = []
@@ -164,6 +165,7 @@ def by_hand_ms(store: Store, me: int, count: int) -> list[float]:
         cursor.execute("COMMIT")
         found.append((time.perf_counter() - began) * 1000)
     cursor.close()
+    store.hand_back(connection)
     return sorted(found)
 
 
@@ -207,8 +209,9 @@ def large(kind: str, url: str, folder: Path, given: argparse.Namespace) -> None:
 def settle(store: Store) -> None:
     """All is counted, and the database's own housekeeping is done."""
     journal_fold.fold(store, limit_s=600)
-    for text in SETTLE.get(store.dialect.name, ()):
-        store.connection().exec_driver_sql(text)
+    with store.connected() as connection:
+        for text in SETTLE.get(store.dialect.name, ()):
+            connection.exec_driver_sql(text)
     store.checkpoint()
 
 

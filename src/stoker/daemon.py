@@ -116,7 +116,6 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
         project.store,
         scratch_root=_scratch_root(project),
         tick_s=JOB_TICK_S * random.uniform(0.5, 1.5) if is_job else TICK_S,  # noqa: S311 - to part them
-        is_brief=is_job,
         on_failure=worker.fail,
     )
     with janitor:

@@ -243,7 +243,8 @@ def test_a_writer_waits_for_the_lock_no_longer_than_it_should(rig, monkeypatch):
 
 def test_only_what_a_power_cut_must_not_undo_waits_for_the_disk(many):
     def level():
-        return many.store.connection().exec_driver_sql("PRAGMA synchronous").scalar_one()
+        with many.store.connected() as connection:
+            return connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
 
     full, normal = 2, 1
     worker = many.worker()

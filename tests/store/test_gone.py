@@ -68,7 +68,7 @@ def test_only_what_makes_a_store_makes_its_file(url, file):
 def test_another_store_in_the_same_place_is_noticed_by_its_uid(rig, url):
     with closing(open_store(url)) as other, other.writing() as unit:
         unit.execute(update(tables.site).values(uid="00000000-0000-0000-0000-000000000000"))
-    rig.store.discard_connection()
+    rig.store.discard(rig.store.borrow(writes=False, wait_s=1.0)[0])
     with pytest.raises(StoreGone, match="another store has taken the place"):
         lists.workers(rig.store)
 

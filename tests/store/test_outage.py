@@ -13,6 +13,7 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
+from stoker.store.claims import workers
 from stoker.store.database.connect import open_store
 from stoker.store.ends import reap
 from stoker.store.holdings import pools
@@ -121,7 +122,7 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
     pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
     rig.push(*(f"k{number:03}" for number in range(ITEMS)))
     url = server.url("lab")
-    workers = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, url, f"host{n}"], stderr=subprocess.PIPE, text=True
         )
@@ -133,13 +134,13 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
             server.kill()
             time.sleep(0.3)  # what they try meanwhile fails
             server.start()
-        for worker in workers:
-            _, err = worker.communicate(timeout=100)
-            assert worker.returncode == 0, err
+        for process in processes:
+            _, err = process.communicate(timeout=100)
+            assert process.returncode == 0, err
     finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
+        for process in processes:
+            process.kill()
+            process.communicate()
     reap.reap(rig.store)
     assert set(rig.states().values()) == {"done"}
     with rig.store.reading() as unit:

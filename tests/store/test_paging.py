@@ -190,7 +190,8 @@ def test_a_page_begins_with_what_is_listed(busy, database, monkeypatch, listing,
         busy.push(*(f"m{number:04}" for number in range(2_000)))
         tried = busy.claim(busy.worker(slots=500), limit=500, cpus=500)
         finish.finish(busy.store, [busy.result(task) for task in tried])
-        busy.store.connection().exec_driver_sql("ANALYZE")
+        with busy.store.connected() as connection:
+            connection.exec_driver_sql("ANALYZE")
     seen = statements(busy.store, listing, chosen)
     whole = [one for one in seen if f"FROM {'attempt AS ' if table == 'every' else ''}{table} " in one[0]
              and "pipeline.name AS pipeline" in one[0]]  # fmt: skip
@@ -213,8 +214,9 @@ def test_a_key_is_found_by_the_index_and_nothing_else_read(busy, database, query
     if database != "sqlite":  # the others go by how many rows there are
         busy.push(*(f"m{number:04}" for number in range(2_000)))
         how = "ANALYZE" if database == "postgresql" else "ANALYZE TABLE"
-        for table in ("item", "task"):
-            busy.store.connection().exec_driver_sql(f"{how} {table}")
+        with busy.store.connected() as connection:
+            for table in ("item", "task"):
+                connection.exec_driver_sql(f"{how} {table}")
     id_ = (tables.task if query is selection.task_query else tables.item).c.id
     seen = []
     with busy.store.reading() as unit, listening(busy.store.engine, seen):

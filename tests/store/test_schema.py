@@ -178,7 +178,8 @@ def test_what_is_locked_is_found_by_its_own_index(rig, pipeline, database):
     rig.apply(pipeline(one=(), two=("one",)))
     rig.push(*(f"k{number}" for number in range(2_000)))
     if database == "postgresql":
-        rig.store.connection().exec_driver_sql("ANALYZE task")
+        with rig.store.connected() as connection:
+            connection.exec_driver_sql("ANALYZE task")
     by_id = "PRIMARY|task_pkey"
     of_item = "task_item_id_step_id_key|sqlite_autoindex_task_1"
     for statement, values, index in (

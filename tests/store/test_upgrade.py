@@ -48,8 +48,9 @@ def earlier(rig, pipeline):
 def content(store) -> tuple:
     """What the store holds, and how far it is upgraded."""
     version = schema.version_in(store)
-    columns = [column["name"] for column in inspect(store.connection()).get_columns("item")]
-    tables = inspect(store.connection()).get_table_names()
+    with store.connected() as connection:
+        columns = [column["name"] for column in inspect(connection).get_columns("item")]
+        tables = inspect(connection).get_table_names()
     with store.reading() as unit:
 
         def rows(text):

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -43,8 +42,6 @@ class Janitor:
     with its warden has left there, and running, is cleared by the others. What is older than the
     store's retention says is forgotten, a little at each tick.
 
-    One that `is_brief` has a connection to the store only while it tidies.
-
     A store or a disk that does not answer is tried again with the next tick. `on_failure` hears of
     whatever else ends the thread.
     """
@@ -55,7 +52,6 @@ class Janitor:
         *,
         scratch_root: str,
         tick_s: float = TICK_S,
-        is_brief: bool = False,
         also: Callable[[], None] | None = None,
         on_failure: Callable[[BaseException], None],
     ) -> None:
@@ -64,7 +60,6 @@ class Janitor:
         self._pruning: Iterator[None] | None = None
         self._prune_from_s = time.monotonic()
         self._tick_s = tick_s
-        self._is_brief = is_brief
         self._also = also
         self._scratch_root = scratch_root
         self._cleared_s = time.monotonic()
@@ -90,8 +85,7 @@ class Janitor:
 
     def _loop(self) -> None:
         while not self._over.wait(self._tick_s):
-            with self._store.briefly() if self._is_brief else nullcontext():
-                self._try(self._tidy)
+            self._try(self._tidy)
 
     def _try(self, work: Callable[[], None]) -> None:
         """Do it, or say why not; of an outage once."""

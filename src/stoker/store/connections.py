@@ -1,18 +1,37 @@
-"""The connections of an open store: one a thread, made when it is needed."""
+"""The connections of an open store: a bounded pool, which lends one to each transaction."""
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from stoker.errors import Bug, Unavailable
 from stoker.store.dialects import Dialect
 from stoker.store.identity import Identity
 
+MOST = 16  # connections of one process to its store
+MOST_READING = 12  # of them, so that writers need not wait for readers
+WAIT_S, GLANCE_S = 30.0, 0.2  # for a connection, while all are lent
+IDLE_S = 10.0  # a connection that nobody needed for so long is closed
+
+
+class _Loan(NamedTuple):
+    """Whose connection it is, and the places in the pool that it takes."""
+
+    thread: int
+    places: ExitStack
+
 
 class Connections:
-    """Those of one store, whose `identity` says whether they lead to the store that was opened."""
+    """The connections of one store; `identity` knows whether they lead to the store that was opened.
+
+    A thread borrows a connection for one transaction. The one that came back last is lent first, so
+    that no more are open than threads needed at the same time.
+    """
 
     def __init__(self, dialect: Dialect, engine: Engine) -> None:
         self.dialect = dialect
@@ -20,71 +39,110 @@ class Connections:
         self.url = engine.url.render_as_string(hide_password=True)
         self.identity = Identity(self.url)
         self._local = threading.local()
-        self._connections: list[Connection] = []
         self._lock = threading.Lock()
+        self._idle: list[tuple[Connection, float]] = []  # with the time since when
+        self._lent: dict[Connection, _Loan] = {}
+        self._places = threading.Semaphore(MOST)
+        self._places_to_read = threading.Semaphore(MOST_READING)
 
     def close(self) -> None:
-        """Close every connection that any thread opened. The store cannot be used afterwards."""
+        """Close every connection, lent ones too. The store cannot be used afterwards."""
         with self._lock:
-            for connection in self._connections:
-                if self.identity.gone is None:
-                    _close(connection)
-                else:
-                    self.dialect.keep_open(connection.connection.driver_connection)
-            self._connections.clear()
+            connections = [*self._lent, *(connection for connection, _ in self._idle)]
+            self._lent.clear()
+            self._idle.clear()
+        for connection in connections:
+            self._close(connection)
         self.engine.dispose()
 
-    @property
-    def has_connection(self) -> bool:
-        """Whether this thread has a connection already."""
-        return getattr(self._local, "connection", None) is not None
+    def borrow(self, *, writes: bool, wait_s: float) -> tuple[Connection, bool]:
+        """Return a connection for this thread, and whether it is new; `hand_back` or `discard` ends it.
 
-    def connection(self) -> Connection:
-        """Return this thread's connection, opening it if need be."""
-        found: Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = self.engine.connect()
-            self._local.connection = found
+        Waits while as many are lent as may be; Unavailable after `wait_s`.
+        """
+        me = threading.get_ident()
+        with ExitStack() as places:
+            if not getattr(self._local, "is_ahead", False):
+                for one in (self._places,) if writes else (self._places_to_read, self._places):
+                    if not one.acquire(timeout=wait_s):
+                        raise Unavailable(
+                            f"this process has been using all its {MOST} connections to the store "
+                            f"for over {wait_s:g} s; try again, or ask for less at the same time"
+                        )
+                    places.callback(one.release)
             with self._lock:
-                self._connections.append(found)
-        return found
+                if any(loan.thread == me for loan in self._lent.values()):
+                    raise Bug("a thread begins a transaction within another")
+                found = self._idle.pop()[0] if self._idle else None
+                if found is not None:
+                    self._lent[found] = _Loan(me, places.pop_all())
+                    return found, False
+            made = self.engine.connect()
+            with self._lock:
+                self._lent[made] = _Loan(me, places.pop_all())
+            return made, True
+
+    def hand_back(self, connection: Connection) -> None:
+        """The connection can be lent again. Those that have been idle for long are closed."""
+        now_s = time.monotonic()
+        with self._lock:
+            loan = self._lent.pop(connection, None)
+            if loan is None:
+                return  # it was discarded, or the store closed
+            self._idle.append((connection, now_s))
+            stale = [one for one, since_s in self._idle if since_s + IDLE_S < now_s]
+            del self._idle[: len(stale)]
+        loan.places.close()
+        for one in stale:
+            self._close(one)
+
+    def discard(self, connection: Connection) -> None:
+        """Close a connection that is useless now, and the idle ones, which have died with it."""
+        with self._lock:
+            loan = self._lent.pop(connection, None)
+            idle = [one for one, _ in self._idle]
+            self._idle.clear()
+        if loan is not None:
+            loan.places.close()
+        for one in (connection, *idle):
+            self._close(one)
 
     @contextmanager
-    def briefly(self) -> Iterator[None]:
-        """In this thread, which seldom asks, the block's connection is closed at its end.
+    def connected(self) -> Iterator[Connection]:
+        """The block has a connection, outside of transactions."""
+        connection, _ = self.borrow(writes=True, wait_s=WAIT_S)
+        try:
+            yield connection
+        except BaseException:
+            self.discard(connection)
+            raise
+        self.hand_back(connection)
 
-        For workers of which there are hundreds, while a server takes a hundred connections.
-        """
+    @contextmanager
+    def ahead_of_others(self) -> Iterator[None]:
+        """In the block this thread never waits for connections that others use: it gets one more."""
+        self._local.is_ahead = True
         try:
             yield
         finally:
-            self.discard_connection()
+            self._local.is_ahead = False
 
     def break_off(self) -> None:
-        """Whoever waits for the database, in any thread, waits no longer: Unavailable.
+        """No thread waits any longer for the database: each gets Unavailable.
 
-        For a server that has gone silent. Where nobody waits, the next transaction finds out, and
-        has a new connection. A local file has no such waits.
+        For a server that has gone silent. A transaction after that finds its connection dead and gets
+        a new one. A local file has no such waits.
         """
         with self._lock:
-            for connection in self._connections:
+            for connection in (*self._lent, *(one for one, _ in self._idle)):
                 with suppress(SQLAlchemyError, *self.dialect.driver_errors):
                     self.dialect.sever(connection.connection.driver_connection)
 
-    def discard_connection(self) -> None:
-        """Close this thread's connection, which is of no use any more; the next will be a new one."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
+    def _close(self, connection: Connection) -> None:
+        """Close a connection, which may have died already; not where that would do harm."""
+        if self.identity.gone is not None:
+            self.dialect.keep_open(connection.connection.driver_connection)
             return
-        self._local.connection = None
-        with self._lock:
-            if connection in self._connections:
-                self._connections.remove(connection)
-        _close(connection)
-
-
-def _close(connection: Connection) -> None:
-    """Close a connection that may have died already."""
-    with suppress(SQLAlchemyError):
-        connection.invalidate()
-        connection.close()
+        with suppress(SQLAlchemyError):
+            connection.invalidate()
+            connection.close()

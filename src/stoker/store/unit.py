@@ -22,6 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from stoker.errors import Bug
 from stoker.failpoints import hit
+from stoker.store import connections
 from stoker.store.connections import Connections
 from stoker.store.dialects import BrokenOff, Dialect
 from stoker.store.rights import PRIVATE, Rights
@@ -205,24 +206,28 @@ def transaction(
         except BaseException:
             if writes:
                 store.forget()
-            _abandon(store, unit.cursor)
+            _abandon(store, unit.connection, unit.cursor)
             raise
         finally:
             if writes:
                 store.dialect.note_held(time.monotonic() - began_s)
             with suppress(*store.dialect.driver_errors):
                 unit.cursor.close()
+            store.hand_back(unit.connection)
 
 
 def _begin(store: "Store", *, writes: bool, alone: bool, durable: bool) -> Unit:
-    """Begin a transaction; on a new connection where the thread's own has died since its last."""
+    """Begin a transaction; on a new connection where an idle one turns out to have died."""
     while True:
-        is_new = not store.has_connection
-        connection = store.connection()
-        driver = connection.connection.driver_connection
-        if driver is None:
-            raise Bug("the store's connection has no driver connection")
-        cursor = driver.cursor()
+        connection, is_new = store.borrow(
+            writes=writes, wait_s=connections.WAIT_S if store.waits else connections.GLANCE_S
+        )
+        try:
+            driver: Any = connection.connection.driver_connection
+            cursor = driver.cursor()
+        except BaseException:
+            store.discard(connection)
+            raise
         try:
             if writes:
                 now_us = store.dialect.begin_write(
@@ -233,18 +238,19 @@ def _begin(store: "Store", *, writes: bool, alone: bool, durable: bool) -> Unit:
             if is_new:
                 store.identity.check(cursor)
         except BaseException as error:
-            is_usable = _abandon(store, cursor)
+            is_usable = _abandon(store, connection, cursor)
+            store.hand_back(connection)
             if is_usable or is_new or not isinstance(error, store.dialect.driver_errors):
                 raise
         else:
             return Unit(store, connection, cursor, now_us, is_reading=not writes)
 
 
-def _abandon(store: "Store", cursor: Any) -> bool:
+def _abandon(store: "Store", connection: Connection, cursor: Any) -> bool:
     """Undo what the cursor's transaction did; return whether its connection can be used again."""
     is_usable = store.dialect.roll_back(cursor)
     if not is_usable:
-        store.discard_connection()
+        store.discard(connection)
     return is_usable
 
 
@@ -277,7 +283,7 @@ def param_list(name: str) -> Any:
 
 
 class Store(Connections):
-    """One open store. Threads may share it: each gets a connection of its own.
+    """One open store. Threads may share it: each transaction borrows a connection.
 
     `versions` caches pipelines by version id; versions never change, so neither does an entry.
     """
@@ -350,10 +356,10 @@ class Store(Connections):
 
     def checkpoint(self) -> None:
         """Let the database do its housekeeping; never inside a transaction."""
-        with translated(self.dialect):
-            self.dialect.checkpoint(self.connection())
+        with translated(self.dialect), self.connected() as connection:
+            self.dialect.checkpoint(connection)
 
     def give_back(self) -> bool:
         """Let a little of the store's free room go back to the disk; return whether there is more."""
-        with translated(self.dialect):
-            return self.dialect.give_back(self.connection())
+        with translated(self.dialect), self.connected() as connection:
+            return self.dialect.give_back(connection)

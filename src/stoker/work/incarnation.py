@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
@@ -76,8 +77,8 @@ class Incarnation:
             logs,
             post.store.rights,
             post.room,
-            post.asked_by_threads(publications.contents_of),
-            post.asked_by_threads(publications.reserve),
+            partial(publications.contents_of, post.store),
+            partial(publications.reserve, post.store),
             lambda: self._lease.is_held,
             self.orders.ended_by,
             self.orders.broken_off_by,

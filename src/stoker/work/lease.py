@@ -103,6 +103,10 @@ class Lease:
         self._guard.join(timeout=2.0)
 
     def _beat(self) -> None:
+        with self._store.ahead_of_others():
+            self._renew()
+
+    def _renew(self) -> None:
         outage = Patience()
         while True:
             self._bell.wait(self._pause_s())

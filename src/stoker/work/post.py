@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
 
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
@@ -18,9 +17,6 @@ from stoker.work.lease import LEASE_S
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id
 from stoker.work.term import Term
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,20 +100,6 @@ class Post:
     def memory_bytes(self) -> int:
         """Of all attempts together."""
         return self.place.memory_bytes
-
-    def asked_by_threads(self, verb: "Callable[Concatenate[Store, _P], _R]") -> "Callable[_P, _R]":
-        """Return the verb of this store for the threads that conclude attempts.
-
-        In a batch job, one of many, they keep no connection.
-        """
-
-        def ask(*args: _P.args, **more: _P.kwargs) -> _R:
-            if self.place.batch_id is None:
-                return verb(self.store, *args, **more)
-            with self.store.briefly():
-                return verb(self.store, *args, **more)
-
-        return ask
 
     def enlist(self) -> WorkerId:
         """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""

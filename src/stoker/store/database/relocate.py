@@ -114,7 +114,8 @@ def back_up(
     making.unlink(missing_ok=True)
     PRIVATE.make_file(making)
     try:
-        is_copied = source.dialect.copy_file(source.connection(), making)
+        with source.connected() as connection:
+            is_copied = source.dialect.copy_file(connection, making)
         with bare(f"sqlite:///{making}") as target:
             if not is_copied:
                 schema.migrate(target)

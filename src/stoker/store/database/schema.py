@@ -83,8 +83,8 @@ def version_in(store: "Store") -> str | None:
     """Return the version noted in the store; None for an empty one. Makes nothing."""
     if not store.dialect.exists(store.engine):
         return None  # to look into a file would make it
-    with translated(store.dialect):
-        return _version(store.connection())
+    with translated(store.dialect), store.connected() as connection:
+        return _version(connection)
 
 
 def _version(connection: Connection) -> str | None:

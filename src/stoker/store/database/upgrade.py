@@ -112,5 +112,6 @@ def _put_by(store: Store, backup: Path) -> None:
     making = backup.with_name(f".{backup.name}.part")
     making.unlink(missing_ok=True)
     store.rights.make_file(making)
-    store.dialect.copy_file(store.connection(), making)
+    with store.connected() as connection:
+        store.dialect.copy_file(connection, making)
     making.rename(backup)

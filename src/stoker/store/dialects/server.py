@@ -43,7 +43,7 @@ def engine_for(
     try:
         return create_engine(
             _resolved(url, password_file),
-            poolclass=NullPool,  # `Store` keeps one connection a thread
+            poolclass=NullPool,  # `Connections` is one
             paramstyle="format",
             isolation_level="AUTOCOMMIT",
             connect_args=arguments,

@@ -67,7 +67,7 @@ class SqliteDialect:
     _file = SqliteFile(Path())
 
     def __init__(self) -> None:
-        self._own = threading.local()  # of the thread's connection and its last transaction
+        self._own = threading.local()  # of the thread's last transaction
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:  # noqa: ARG002 - a file has none
         """Return an engine on the file in `url`, which `make` makes."""
@@ -78,7 +78,7 @@ class SqliteDialect:
         refuse_network(file.path)
         engine = create_engine(
             url,
-            poolclass=NullPool,  # `Store` keeps one connection a thread
+            poolclass=NullPool,  # `Connections` is one
             creator=lambda: file.connect(BUSY_TIMEOUT_MS / 1000),
         )
         event.listen(engine, "connect", _configure)
@@ -108,9 +108,9 @@ class SqliteDialect:
         """Take the one write lock at once, so that no transaction fails half-way for it."""
         self._file.check()
         level = "FULL" if durable else "NORMAL"  # of the log at each commit, or at a later one
-        if level != getattr(self._own, "level", None):
+        if level != cursor.connection.level:
             cursor.execute(f"PRAGMA synchronous = {level}")
-            self._own.level = level
+            cursor.connection.level = level
         limit_ms = BUSY_TIMEOUT_MS if waits else GLANCE_MS
         turns.begin(cursor, self._file.path.parent, limit_s=limit_ms / 1000)
         return time.time_ns() // 1000

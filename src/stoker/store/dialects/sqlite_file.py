@@ -19,7 +19,13 @@ from stoker.store.rights import Rights
 CHANGED = "the store was changed while it was read"
 
 
-class Frozen(sqlite3.Connection):
+class Opened(sqlite3.Connection):
+    """A connection that knows its `level`: how durable its commits are, by SQLite's word."""
+
+    level = "FULL"
+
+
+class Frozen(Opened):
     """A connection to a file that nobody has open, by an account that may not write beside it.
 
     SQLite would have to make the `-shm` file to read it in the usual way. It reads the bare file
@@ -64,7 +70,7 @@ class SqliteFile:
             uri=True,
             timeout=timeout_s,
             check_same_thread=False,
-            factory=Frozen if is_frozen else sqlite3.Connection,
+            factory=Frozen if is_frozen else Opened,
         )
         if isinstance(connection, Frozen):
             connection.stamp = stamp
