@@ -1,5 +1,6 @@
 """However many rows a verb is about, each transaction changes few, so that a worker keeps its lease."""
 
+import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from stoker.store.dialects import sqlite, turns
 from stoker.store.ends import lost_hosts, reap
 from stoker.store.forecasts import reordering
 from stoker.store.holdings import pools
-from stoker.store.orders import verbs
+from stoker.store.orders import new_version, verbs
 from stoker.store.retention import prune
 from store.rig import ME, Rig
 
@@ -45,7 +46,7 @@ def small(monkeypatch):
 
     for module, name in (
         (reap, "BATCH"), (journal_fold, "FOLD_ROWS"), (paging, "PAGE"), (verbs, "RERUN"),
-        (lost_hosts, "BATCH"), (reordering, "BATCH"), (forget, "WINDOW"), (condense, "WINDOW"),
+        (new_version, "BATCH"), (lost_hosts, "BATCH"), (reordering, "BATCH"), (forget, "WINDOW"), (condense, "WINDOW"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, FEW)
 
@@ -163,6 +164,27 @@ def fold_a_new_step(rig):
     assert journal_fold.fold(rig.store)
 
 
+def add_a_step(rig):
+    three = Step(name="three", action=Run(text="true"))
+    yield
+    change = rig.apply(Pipeline(name="line", folder="/project", steps=(*STEPS, three)))
+    assert change.tasks_created == {"three": N}
+
+
+def remove_a_step(rig):
+    yield
+    change = rig.apply(Pipeline(name="line", folder="/project", steps=STEPS[:1]))
+    assert change.tasks_cancelled == {"two": N}
+
+
+def put_a_step_before_another(rig):
+    zero = Step(name="zero", action=Run(text="true"))
+    one = dataclasses.replace(STEPS[0], after=("zero",))
+    yield
+    rig.apply(Pipeline(name="line", folder="/project", steps=(zero, one, STEPS[1])))
+    assert set(rig.states().values()) == {"ready", "blocked"}
+
+
 def reorder(rig):
     rig.is_forged = True
     with rig.store.writing() as one:
@@ -191,7 +213,7 @@ def delete_temporary(rig):
 
 VERBS = (
     leave_back_off, hold_over_back_off, lose, lose_workers, free_slots, retry, cancel, hold, rerun,
-    fold_all, fold_a_new_step, reorder, begin_elsewhere, forget, delete_temporary,
+    fold_all, fold_a_new_step, add_a_step, remove_a_step, put_a_step_before_another, reorder, begin_elsewhere, forget, delete_temporary,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from stoker.store.ends.reap import promote_all_due, reap
 from stoker.store.forecasts import reordering
 from stoker.store.holdings import temporary
 from stoker.store.orders.attempt_terms import retention_of
+from stoker.store.orders.new_version import settle
 from stoker.store.retention import prune
 from stoker.store.retention.counts import Pruned
 from stoker.work import leftovers, removal, threads
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 TICK_S = 3.0
-FOLD_LIMIT_S = 2.0
+FOLD_LIMIT_S = 2.0  # at each tick; the same for tasks that follow a new version
 PRUNE_S = 0.2  # at each tick, while there is something to forget
 PRUNE_AGAIN_S = 3600.0
 LEFTOVERS_S = 15.0  # between looks for what dead workers left on this host
@@ -103,6 +104,7 @@ class Janitor:
             self._outage.end()
 
     def _tidy(self) -> None:
+        settle(self._store, limit_s=FOLD_LIMIT_S)
         journal_fold.fold(self._store, limit_s=FOLD_LIMIT_S)
         reordering.look_after(self._store)
         begin_again_elsewhere(self._store)
@@ -138,9 +140,10 @@ class Janitor:
 def tidy_once(store: "Store") -> None:
     """What dead workers held is ready again, what is due is, counts are right, no waste is left.
 
-    What is older than the store's retention says is forgotten.
+    All tasks follow the current versions.     What is older than the store's retention says is forgotten.
     """
     reap(store)
+    settle(store)
     promote_all_due(store)
     begin_again_elsewhere(store)
     remove_temporary(store)

@@ -138,12 +138,23 @@ class Project(Reading, Changing, Keeping):
         """As `apply`, but only what this host and path set last; `on_apply` hears of it before."""
         change = self.apply(*pipelines, take_over=False, dry_run=True)
         if change.is_nothing:
+            if not dry_run:
+                self._settle()
             return change
         if on_apply is not None:
             on_apply(change)
         if dry_run:
             return change
         return self.apply(*pipelines, take_over=False, reason=reason)
+
+    def _settle(self) -> None:
+        """Go on with what a command that was cut short has left to do for a new version."""
+        from stoker.project.trial import store_if_there
+        from stoker.store.orders.new_version import settle
+
+        store = store_if_there(self)
+        if store is not None:
+            settle(store)
 
     def push(
         self,

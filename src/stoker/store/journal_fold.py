@@ -24,11 +24,9 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-FOLD_ROWS = 2_000  # of the journal, or items, in a transaction
+FOLD_ROWS = 2_000  # of the journal, in a transaction
 _KEYS_AT_ONCE = 500
 _MANY = 10_000_000
-
-_TOUCHES_ALL = ("add_tasks", "remove_step")  # which steps an item has is another
 
 _J = tables.journal
 _UNSEQUENCED = Prepared(
@@ -46,7 +44,7 @@ _NUMBER_ALL = Prepared(
     .where(_J.c.id.between(param("lowest"), param("highest")))
     .values(seq=_J.c.id + param("offset"))
 )
-_HEAD = select(tables.head.c.seq, tables.head.c.swept).with_for_update()
+_HEAD = select(tables.head.c.seq).with_for_update()
 _TASKS_OF = Prepared(
     select(tables.item.c.id, tables.item.c.state, tables.task.c.state)
     .select_from(
@@ -94,42 +92,17 @@ def fold_all(unit: Unit) -> None:
 
 
 def _fold_some(unit: Unit) -> bool:
-    """Fold some rows; return whether there are no more.
-
-    A row that concerns all items of a pipeline waits for its number until it is the first, and until
-    the items' states have followed it, some at a time: `head.swept` is the last of them.
-    """
+    """Fold some rows; return whether there are no more."""
     table = tables.head
     own = and_(table.c.origin == 1, table.c.epoch == unit.store.epoch)
-    seq, swept = unit.execute(_HEAD.where(own)).one()
+    seq = unit.execute(_HEAD.where(own)).scalar_one()
     rows = unit.run(_UNSEQUENCED, rows=FOLD_ROWS).fetchall()
     if not rows:
         return True
-    of_some = next((at for at, row in enumerate(rows) if row[1] in _TOUCHES_ALL), len(rows))
-    if of_some == 0:
-        swept = _sweep(unit, rows[0][2], swept)
-        if swept is not None:
-            unit.execute(update(table).where(own).values(swept=swept))
-            return False
-    folded = rows[: max(of_some, 1)]
-    _number(unit, [row[0] for row in folded], first=seq + 1)
-    unit.execute(update(table).where(own).values(seq=seq + len(folded), swept=0))
-    _count(unit, folded)
-    return len(folded) == len(rows) < FOLD_ROWS
-
-
-def _sweep(unit: Unit, pipeline: str, after: int) -> int | None:
-    """Bring the next items of the pipeline up to their tasks; return the last, None at the end."""
-    item, known = tables.item, catalog(unit)
-    query = select(item.c.id, item.c.key, item.c.pipeline_id).where(item.c.id > after)
-    rows = unit.execute(query.order_by(item.c.id).limit(FOLD_ROWS)).fetchall()
-    own = known.pipeline_ids.get(pipeline)
-    moved: Counter[tuple[int, int]] = Counter()
-    keys = {row.key for row in rows if row.pipeline_id == own}
-    if keys:
-        _project_items(unit, known, {pipeline: keys}, moved)
-        _add(unit, tables.item_tally, ("pipeline_id", "state"), moved)
-    return rows[-1].id if len(rows) == FOLD_ROWS else None
+    _number(unit, [row[0] for row in rows], first=seq + 1)
+    unit.execute(update(table).where(own).values(seq=seq + len(rows)))
+    _count(unit, rows)
+    return len(rows) < FOLD_ROWS
 
 
 def _number(unit: Unit, ids: Sequence[int], *, first: int) -> None:
@@ -153,13 +126,12 @@ def _count(unit: Unit, rows: Sequence[Any]) -> None:
 class Changes:
     """What rows of the journal do to counts, and the keys of items, by pipeline, that they touch.
 
-    All items of the pipelines in `whole` are touched. `tasks` by step, state and body; `items` by pipeline and state: those that came and went.
+    `tasks` by step, state and body; `items` by pipeline and state: those that came and went.
     """
 
     tasks: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     items: Counter[tuple[int, int]] = field(default_factory=Counter)
     touched: dict[str, set[str]] = field(default_factory=dict)
-    whole: set[str] = field(default_factory=set)
 
     def move_items(self, pipeline_id: int, moves: Iterable[tuple[int | None, int]]) -> None:
         """So many items more, or fewer, are in these states; None is outside the store."""
@@ -192,8 +164,6 @@ def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
                 found.tasks[entry.id, state, body_id] += change
         if key is not None:
             found.touched.setdefault(pipeline, set()).add(key)
-        elif event in _TOUCHES_ALL:
-            found.whole.add(pipeline)
     for (event, pipeline, from_state, to_state), n in of_items.items():
         moves = _moves_of_items(event, from_state, to_state, n)
         if moves:  # others may be of no pipeline

@@ -46,7 +46,6 @@ head = Table(
     Column("origin", ForeignKey("site.id"), primary_key=True),
     Column("epoch", Integer, primary_key=True),
     Column("seq", Big, nullable=False, doc="the last number given or received; journal to here"),
-    Column("swept", Big, nullable=False, default=0, doc="last item that followed the next row"),
     Column("pruned", Big, nullable=False, default=0, doc="how many of these rows were pruned"),
     Column("learned", Big, nullable=False, default=0, doc="estimates know the journal to here"),
     Column("upkeep_us", Big, nullable=False, default=0, doc="when estimates were last tended"),
@@ -97,6 +96,13 @@ step = Table(
     Column("body_id", Integer, doc="the current row of `body`"),
     Column("is_removed", Boolean, nullable=False, doc="no longer in the pipeline; history stays"),
     UniqueConstraint("pipeline_id", "name"),
+)
+
+unsettled_step = Table(
+    "unsettled_step",
+    metadata,
+    Column("step_id", ForeignKey("step.id"), primary_key=True),
+    Column("key", Bytewise, doc="up to this item tasks follow the current version; NULL: none yet"),
 )
 
 body = Table(

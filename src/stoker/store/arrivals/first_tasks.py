@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, null, select
+from sqlalchemy import BigInteger, insert, literal, null, select
 
 from stoker.model.states import TaskState
 from stoker.store import tables
@@ -11,16 +11,16 @@ from stoker.store.forecasts import sql_curves
 from stoker.store.forecasts.estimates import book
 from stoker.store.journal import Entry
 from stoker.store.lanes import lane_of
-from stoker.store.orders.new_version import ORDER_STEP
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, param
 
 _I, _T = tables.item, tables.task
+_ORDER_STEP = literal(1 << 40, BigInteger())  # how far a priority is from the next in `okey`
 _TASK_FIELDS = [
     "item_id", "step_id", "state", "lane", "okey", "expected_ms", "waiting_on", "number", "tries",
     "lost", "cut_off", "level",
 ]  # fmt: skip
-_OKEY = -_I.c.priority * ORDER_STEP - sql_curves.milliseconds(_I.c.size_bytes, "rank")
+_OKEY = -_I.c.priority * _ORDER_STEP - sql_curves.milliseconds(_I.c.size_bytes, "rank")
 
 
 def _tasks(expected_ms: Any) -> Prepared:

@@ -37,7 +37,9 @@ FRESH_US = 30_000_000  # what has not been looked at for longer keeps nothing fr
 _NOTE_US = 5_000_000  # between two notes of the same lane
 _FEW = 16  # tasks that every group may be asked for; of more each for its part
 
-_T, _I, _L, _N = tables.task, tables.item, tables.lane, tables.lane_need
+_T, _I, _L, _N, _U = (
+    tables.task, tables.item, tables.lane, tables.lane_need, tables.unsettled_step,
+)  # fmt: skip
 
 _first = (
     select(_T.c.okey)
@@ -52,6 +54,7 @@ _HEADS = Prepared(  # of other hosts only those that may have to be left slots
         _L.c.seen_us, _L.c.kept_by, _first.label("okey"),
     ).where(
         _L.c.share.is_not(None),
+        _L.c.step_id.not_in(select(_U.c.step_id)),  # what its tasks wait for may be another
         or_(
             _L.c.host == "",
             _L.c.host == param("host"),

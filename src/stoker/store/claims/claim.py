@@ -34,7 +34,9 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-_T, _A, _R, _SLOT = tables.task, tables.attempt, tables.turn, tables.slot
+_T, _A, _R, _SLOT, _U = (
+    tables.task, tables.attempt, tables.turn, tables.slot, tables.unsettled_step,
+)  # fmt: skip
 
 _PRODUCED = Prepared(
     select(_T.c.item_id, _T.c.step_id, _A.c.id, _A.c.step_values, _A.c.version_id, _T.c.state)
@@ -54,7 +56,7 @@ class Left:
 
     ready: bool  # tasks that can be claimed now by somebody
     running: bool  # attempts in hands, or one that has ended and still holds a pool's slot
-    waiting: bool  # tasks in back-off, or until a pool opens
+    waiting: bool  # tasks in back-off, until a pool opens, or until they follow a new version
 
     @property
     def is_nothing(self) -> bool:
@@ -166,7 +168,9 @@ def _left(unit: Unit) -> Left:
     return Left(
         ready=exists(_T.c.lane.is_not(None)),
         running=exists(is_running) or exists(_SLOT.c.attempt.is_not(None)),
-        waiting=exists(_T.c.not_before_us.is_not(None)) or _waits_for_time(unit),
+        waiting=exists(_T.c.not_before_us.is_not(None))
+        or exists(_U.c.step_id.is_not(None))
+        or _waits_for_time(unit),
     )
 
 

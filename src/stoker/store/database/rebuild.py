@@ -94,8 +94,8 @@ def replay(unit: Unit, part: Part | None = None) -> Picture:
             _register(picture, pipelines, row, data)
         elif row.event == "forget":
             _forget(picture, row)
-        elif row.event in BY_NAME:
-            _transition(picture, row, data)
+        elif row.event == "add_task" or row.event in BY_NAME:
+            _change_task(picture, row, data)
     return picture
 
 
@@ -217,8 +217,6 @@ def _set_version(
         move_in_picture(picture, row.pipeline, data["moved"])
     if "renamed" in data:
         _rename_steps(picture, row.pipeline, data["renamed"])
-    for name, key in [found for found in picture.items if found[0] == row.pipeline]:
-        _add_tasks(picture, pipeline, name, key)
 
 
 def _rename_steps(picture: Picture, pipeline: str, names: Mapping[str, str]) -> None:
@@ -239,14 +237,14 @@ def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> Non
             continue
         before = (picture.tasks[name, key, other]["state"] for other in step.after)
         is_blocked = any(not TaskState.of(state).is_satisfied for state in before)
-        picture.tasks[name, key, step.name] = {
-            "state": (TaskState.BLOCKED if is_blocked else TaskState.READY).word,
-            "attempt": None,
-            "number": 0,
-            "tries": 0,
-            "lost": 0,
-            "cut_off": 0,
-        }
+        state = TaskState.BLOCKED if is_blocked else TaskState.READY
+        _add_task(picture, (name, key, step.name), state)
+
+
+def _add_task(picture: Picture, key: TaskKey, state: TaskState) -> None:
+    picture.tasks[key] = {
+        "state": state.word, "attempt": None, "number": 0, "tries": 0, "lost": 0, "cut_off": 0,
+    }  # fmt: skip
 
 
 def _register(
@@ -292,9 +290,12 @@ def _forget_attempts(picture: Picture, data: Mapping[str, Any]) -> None:
         del picture.attempts[name]
 
 
-def _transition(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
-    transition = BY_NAME[row.event]
+def _change_task(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
     key = (row.pipeline, row.key, row.step)
+    if row.event == "add_task":
+        _add_task(picture, key, TaskState(row.to_state))
+        return
+    transition = BY_NAME[row.event]
     task = picture.tasks[key]
     task["state"] = transition.target.word
     picture.items[key[:2]]["generation"] = row.generation

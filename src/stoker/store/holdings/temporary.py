@@ -17,7 +17,9 @@ from stoker.store.unit import Unit, as_a_whole
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-_X, _T, _E, _O = tables.temporary, tables.task, tables.edge, tables.output
+_X, _T, _E, _O, _U = (
+    tables.temporary, tables.task, tables.edge, tables.output, tables.unsettled_step,
+)  # fmt: skip
 
 Remove = Callable[[], str | None]
 Look = Callable[[str, Content], Remove]
@@ -105,7 +107,10 @@ def removed_steps(unit: Unit, item_id: int) -> set[int]:
 
 
 def _expired() -> Any:
-    """The outputs of done tasks that have successors, all of them done or skipped."""
+    """The outputs of done tasks that have successors, all of them done or skipped.
+
+    Not those of a step that has a successor whose tasks may not be there yet.
+    """
     after = _T.alias("after")
     joined = _E.join(after, after.c.step_id == _E.c.successor_id)
     of_task = (_E.c.step_id == _T.c.step_id, after.c.item_id == _T.c.item_id)
@@ -130,6 +135,7 @@ def _expired() -> Any:
             _X.c.removed_us.is_(None),
             _T.c.attempt == _X.c.attempt,
             _T.c.state == TaskState.DONE.value,
+            _T.c.step_id.not_in(select(_E.c.step_id).join(_U, _U.c.step_id == _E.c.successor_id)),
             follows.exists(),
             ~open_ones.exists(),
         )

@@ -1,36 +1,54 @@
-"""What a new version of a pipeline does to the tasks of its items."""
+"""What a new version of a pipeline does to the tasks of its items, some items at a time.
 
+Setting the version marks each step whose tasks have to follow it: a row of `unsettled_step`, in the same
+transaction. Nobody claims tasks of a marked step. `settle` then goes through the items, in the order
+of their keys, in transactions of a thousand; the row remembers how far. A task is brought to what
+the current version says, whatever it was before, so that any process may go on where another stopped,
+and a further version just begins again.
+"""
+
+import math
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, and_, case, func, insert, literal, select, update
+from sqlalchemy import and_, delete, func, insert, literal, select, update
 
+from stoker.failpoints import hit
 from stoker.model import transitions
 from stoker.model.pipeline import Pipeline
-from stoker.model.states import TaskState
+from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
-from stoker.store.apply import Move, move
+from stoker.store.apply import Move, move_all
 from stoker.store.catalog import catalog
 from stoker.store.forecasts.estimates import book
-from stoker.store.forecasts.sql_curves import milliseconds, numbers
 from stoker.store.journal import Entry, append
 from stoker.store.lanes import lane_of
 from stoker.store.steps import StepEntry
-from stoker.store.unit import Unit
+from stoker.store.unit import Unit, as_a_whole
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Store
 
 REMOVED = "its step was removed from the pipeline"
-ORDER_STEP = literal(1 << 40, BigInteger())  # how far a priority is from the next in `okey`
+BATCH = 1_000  # items in a transaction
 
+_I, _T, _S, _U = tables.item, tables.task, tables.step, tables.unsettled_step
 _SATISFIED = tuple(state.value for state in TaskState if state.is_satisfied)
-_WAITING = (TaskState.BLOCKED.value, TaskState.READY.value, TaskState.HELD.value)
+_WAITING = (TaskState.BLOCKED, TaskState.READY, TaskState.HELD)
+_TO_CANCEL = tuple(state.value for state in transitions.CANCEL.sources)
+_TASK_FIELDS = (
+    "item_id", "step_id", "state", "lane", "okey", "waiting_on", "number", "tries", "lost",
+    "cut_off", "level", "expected_ms",
+)  # fmt: skip
 
 
 class TaskChanges:
-    """Brings the tasks to what the current version says; part of the caller's transaction.
+    """Marks the steps whose tasks have to follow the version that the caller's transaction sets.
 
     `after` has the predecessors of each step in the version before, by name; it is empty for the
-    first version, when there are no items yet. `created` and
-    `cancelled` count tasks by step.
+    first version, when there are no items yet. `created` and `cancelled` count by step the tasks that
+    will be.
     """
 
     def __init__(self, unit: Unit, pipeline: Pipeline, after: Mapping[str, set[str]]) -> None:
@@ -40,176 +58,204 @@ class TaskChanges:
         self.created: dict[str, int] = {}
         self.cancelled: dict[str, int] = {}
 
-    def run(self) -> None:
-        """Cancel what is left of removed steps, create what new ones need, recount the rest."""
+    def mark(self) -> None:
+        """Mark them; one that is marked already begins again."""
+        if not self.after:
+            return
         known = catalog(self.unit)
-        mine = [entry for entry in known.steps.values() if entry.pipeline == self.pipeline.name]
-        for entry in mine:
-            if entry.spec is None and entry.name in self.after:
-                self._cancel_open(entry)
-        for entry in known.of_pipeline(self.pipeline.name):
-            after = self.after.get(entry.name)
-            if after is None and self.after:
-                self._create(entry)
-                self._reopen(entry)
-            if self.after and after != set(self.pipeline.step(entry.name).after):
-                self._recount(entry)
-            elif self.after:
-                self._look_again(entry)
+        for entry in known.steps.values():
+            if entry.pipeline == self.pipeline.name and self._has_to_follow(entry):
+                self.unit.execute(delete(_U).where(_U.c.step_id == entry.id))
+                self.unit.execute(insert(_U).values(step_id=entry.id))
 
-    def _cancel_open(self, entry: StepEntry) -> None:
-        """Cancel what a removed step still has to do; what runs of it may end."""
-        states = tuple(state.value for state in transitions.CANCEL.sources)
-        columns = {"reason": REMOVED}
-        moves = [_move(entry, row, columns) for row in self._tasks_in(entry, states)]
-        move(self.unit, transitions.CANCEL, moves)
-        if moves:
-            self.cancelled[entry.name] = len(moves)
-        append(self.unit, [Entry("remove_step", entry.pipeline, step=entry.name, n=0)])
+    def _has_to_follow(self, entry: StepEntry) -> bool:
+        after = self.after.get(entry.name)
+        if entry.spec is None:
+            if after is not None:
+                self._count(self.cancelled, entry, _T.c.state.in_(_TO_CANCEL))
+                return True
+        elif after is None:
+            self._count_new(entry)
+            return True
+        elif after != set(entry.spec.after) or self._lacks_outputs(entry):
+            return True
+        marked = select(_U.c.step_id).where(_U.c.step_id == entry.id)
+        return self.unit.execute(marked).first() is not None
 
-    def _reopen(self, entry: StepEntry) -> None:
-        """Where a removed step came back, what its removal cancelled is to be done after all."""
-        moves: dict[str, list[Move]] = {}
-        for row in self._tasks_in(entry, (TaskState.CANCELLED.value,)):
-            if row.reason != REMOVED:
-                continue
-            columns: dict[str, Any] = {"reason": None, "waiting_on": row.unsatisfied}
-            transition = transitions.BLOCK if row.unsatisfied else transitions.RERUN
-            if not row.unsatisfied:
-                columns["lane"] = self._lane(entry, row)
-            moves.setdefault(transition.name, []).append(_move(entry, row, columns))
-        for name, several in moves.items():
-            move(self.unit, transitions.BY_NAME[name], several)
-            self.created[entry.name] = self.created.get(entry.name, 0) + len(several)
-
-    def _tasks_in(
-        self, entry: StepEntry, states: tuple[int, ...], *, is_told: bool = False
-    ) -> Sequence[Any]:
-        """Return the step's tasks in these states; only those with a reason if it `is_told`."""
-        task, item = tables.task, tables.item
-        query = (
-            select(
-                task.c.id, task.c.state, task.c.waiting_on, task.c.level, task.c.reason,
-                task.c.host, item.c.key, item.c.generation, item.c.by_user,
-                _unsatisfied(entry, item.c.id).label("unsatisfied"),
-            )
-            .select_from(task.join(item, item.c.id == task.c.item_id))
-            .where(task.c.step_id == entry.id, task.c.state.in_(states))
-        )  # fmt: skip
-        if is_told:
-            query = query.where(task.c.reason.is_not(None))
-        rows: Sequence[Any] = self.unit.execute(query).fetchall()
-        return rows
-
-    def _lane(self, entry: StepEntry, row: Any) -> int | None:
-        return lane_of(self.unit, entry, row.level, row.by_user, row.host)
-
-    def _lanes_of_users(self, entry: StepEntry) -> Any:
-        """The lane of an item's task, by who pushed it: of everybody who pushed one, a lane is there."""
-        item, lane = tables.item, tables.lane
-        users = select(item.c.by_user).where(item.c.pipeline_id == entry.pipeline_id).distinct()
-        for user in self.unit.execute(users).scalars().all():
-            lane_of(self.unit, entry, 0, user)
-        is_own = and_(lane.c.step_id == entry.id, lane.c.level == 0, lane.c.host == "")
-        return select(lane.c.id).where(is_own, lane.c.share == item.c.by_user).scalar_subquery()
-
-    def _create(self, entry: StepEntry) -> None:
-        """Insert a task of this step for every item that has none."""
-        task, item = tables.task, tables.item
-        waiting = _unsatisfied(entry, item.c.id)
-        missing = ~(
-            select(task.c.id)
-            .where(task.c.item_id == item.c.id, task.c.step_id == entry.id)
-            .exists()
+    def _count_new(self, entry: StepEntry) -> None:
+        """Count the items without a task of this step, and tasks that its removal cancelled."""
+        items = and_(
+            _I.c.pipeline_id == entry.pipeline_id, _I.c.state != ItemState.QUARANTINED.value
         )
-        chosen = (
-            select(
-                item.c.id,
-                item.c.priority,
-                item.c.size_bytes,
-                waiting.label("waiting"),
-                self._lanes_of_users(entry).label("lane"),
-            )
-            .where(item.c.pipeline_id == entry.pipeline_id, item.c.reason.is_(None), missing)
-            .subquery()
+        n_items = self.unit.execute(select(func.count()).select_from(_I).where(items)).scalar_one()
+        n_tasks = self._count_tasks(entry)
+        cancelled = and_(_T.c.state == TaskState.CANCELLED.value, _T.c.reason == REMOVED)
+        if n := n_items - n_tasks + (self._count_tasks(entry, cancelled) if n_tasks else 0):
+            self.created[entry.name] = n
+
+    def _count(self, counts: dict[str, int], entry: StepEntry, chosen: Any) -> None:
+        if n := self._count_tasks(entry, chosen):
+            counts[entry.name] = n
+
+    def _count_tasks(self, entry: StepEntry, *chosen: Any) -> int:
+        query = select(func.count()).select_from(_T).where(_T.c.step_id == entry.id, *chosen)
+        return int(self.unit.execute(query).scalar_one())
+
+    def _lacks_outputs(self, entry: StepEntry) -> bool:
+        """Whether tasks are blocked as an output was lacking: they may find what they read now."""
+        is_told = and_(_T.c.state == TaskState.BLOCKED.value, _T.c.reason.is_not(None))
+        query = select(_T.c.id).where(_T.c.step_id == entry.id, is_told).limit(1)
+        return self.unit.execute(query).first() is not None
+
+
+def settle(store: "Store", *, limit_s: float = math.inf) -> bool:
+    """Every task follows the current version of its pipeline; False if `limit_s` passed before.
+
+    Cut short, it has brought some items up, and the next call goes on. Called by who sets a version,
+    and by every janitor.
+    """
+    with store.reading() as unit:
+        if unit.execute(select(_U.c.step_id).limit(1)).first() is None:
+            return True
+    until_s = time.monotonic() + limit_s
+    while not _settle_some(store):
+        hit("settled_some")
+        if time.monotonic() >= until_s:
+            return False
+    return True
+
+
+@as_a_whole
+def _settle_some(store: "Store") -> bool:
+    """The next items have followed, of the first step that is marked; True if there is none.
+
+    Steps go in the order of the pipeline: a task counts predecessors, which must be there. Nobody
+    else writes meanwhile, so that no predecessor ends between being counted and being waited for.
+    """
+    with store.writing(alone=True, durable=False) as unit:  # the mark is undone with it
+        query = select(_U).join(_S, _S.c.id == _U.c.step_id)
+        marked = unit.execute(query.order_by(_S.c.position, _S.c.id).limit(1)).one_or_none()
+        if marked is None:
+            return True
+        entry = catalog(unit).steps[marked.step_id]
+        rows = unit.execute(_items_after(entry, marked.key)).fetchall()
+        _Following(unit, entry).follow(rows)
+        own = _U.c.step_id == entry.id
+        if len(rows) < BATCH:
+            unit.execute(delete(_U).where(own))
+        else:
+            unit.execute(update(_U).where(own).values(key=rows[-1].key))
+    return False
+
+
+def _items_after(entry: StepEntry, key: str | None) -> Any:
+    """The pipeline's next items, each with its task of this step where it has one."""
+    of_step = and_(_T.c.item_id == _I.c.id, _T.c.step_id == entry.id)
+    query = (
+        select(
+            _I.c.id.label("item_id"), _I.c.key, _I.c.generation, _I.c.by_user, _I.c.priority,
+            _I.c.size_bytes, _I.c.reason.label("quarantined"), _T.c.id, _T.c.state,
+            _T.c.waiting_on, _T.c.level, _T.c.reason, _T.c.host,
+            _unsatisfied(entry).label("unsatisfied"),
         )
-        is_ready = chosen.c.waiting == 0
-        query = select(
-            chosen.c.id,
-            literal(entry.id),
-            case((is_ready, TaskState.READY.value), else_=TaskState.BLOCKED.value),
-            case((is_ready, chosen.c.lane), else_=None),
-            -chosen.c.priority * ORDER_STEP - milliseconds(chosen.c.size_bytes, "rank"),
-            chosen.c.waiting,
-            *(literal(0) for _ in range(5)),
-        )
-        columns = ["item_id", "step_id", "state", "lane", "okey", "waiting_on"]
-        columns += ["number", "tries", "lost", "cut_off", "level"]
-        counts = self._count_tasks(entry)
-        rank = numbers(book(self.unit).ranks[entry.id], "rank")
-        self.unit.execute(insert(task).from_select(columns, query), rank)
-        entries = [Entry("add_tasks", entry.pipeline, step=entry.name, n=0)]
-        for state, n in self._count_tasks(entry).items():
-            fresh = n - counts.get(state, 0)
-            if fresh:
-                entries.append(
-                    Entry("add_tasks", entry.pipeline, step=entry.name, to_state=state, n=fresh)
-                )
-                self.created[entry.name] = self.created.get(entry.name, 0) + fresh
-        append(self.unit, entries)
-
-    def _count_tasks(self, entry: StepEntry) -> dict[int, int]:
-        task = tables.task
-        query = select(task.c.state, func.count()).where(task.c.step_id == entry.id)
-        rows = self.unit.execute(query.group_by(task.c.state)).fetchall()
-        return dict(tuple(row) for row in rows)
-
-    def _look_again(self, entry: StepEntry) -> None:
-        """Tasks that were blocked as an output was lacking may find what they read now."""
-        blocked = self._tasks_in(entry, (TaskState.BLOCKED.value,), is_told=True)
-        columns = {"waiting_on": 0, "reason": None}
-        moves = [
-            _move(entry, row, {**columns, "lane": self._lane(entry, row)})
-            for row in blocked
-            if row.unsatisfied == 0
-        ]
-        move(self.unit, transitions.UNBLOCK, moves)
-
-    def _recount(self, entry: StepEntry) -> None:
-        """Where predecessors were added or removed, tasks wait for what they now depend on."""
-        task = tables.task
-        moves: dict[str, list[Move]] = {}
-        for row in self._tasks_in(entry, _WAITING):
-            state, n = TaskState(row.state), row.unsatisfied
-            if state is TaskState.BLOCKED and n == 0:
-                columns = {"waiting_on": 0, "lane": self._lane(entry, row)}
-                moves.setdefault("unblock", []).append(_move(entry, row, columns))
-            elif state is TaskState.READY and n > 0:
-                moves.setdefault("block", []).append(_move(entry, row, {"waiting_on": n}))
-            elif n != row.waiting_on:
-                self.unit.execute(update(task).where(task.c.id == row.id).values(waiting_on=n))
-        for name, rows in moves.items():
-            move(self.unit, transitions.BY_NAME[name], rows)
+        .select_from(_I.outerjoin(_T, of_step))
+        .where(_I.c.pipeline_id == entry.pipeline_id)
+        .order_by(_I.c.key)
+        .limit(BATCH)
+    )  # fmt: skip
+    return query if key is None else query.where(_I.c.key > key)
 
 
-def _move(entry: StepEntry, row: Any, columns: Mapping[str, Any]) -> Move:
-    return Move(
-        row.id, row.state, entry.pipeline, row.key, entry.name, row.generation, columns=columns
-    )
-
-
-def _unsatisfied(entry: StepEntry, item_id: Any) -> Any:
+def _unsatisfied(entry: StepEntry) -> Any:
     """The number of an item's predecessors of this step that are neither done nor skipped."""
     if not entry.predecessors:
         return literal(0)
-    before = tables.task.alias("before")
+    before = _T.alias("before")
     return (
         select(func.count())
         .select_from(before)
         .where(
-            before.c.item_id == item_id,
+            before.c.item_id == _I.c.id,
             before.c.step_id.in_(entry.predecessors),
             before.c.state.not_in(_SATISFIED),
         )
         .scalar_subquery()
     )
+
+
+class _Following:
+    """What becomes of the tasks that one step has of some items, within one transaction."""
+
+    def __init__(self, unit: Unit, entry: StepEntry) -> None:
+        self._unit = unit
+        self._entry = entry
+        self._moves: dict[str, list[Move]] = {}
+        self._new: list[tuple[Any, ...]] = []
+        self._counts: list[tuple[int, int]] = []
+        self._entries: list[Entry] = []
+
+    def follow(self, rows: Sequence[Any]) -> None:
+        """Bring each item's task to what the current version says."""
+        for row in rows:
+            if self._entry.spec is None:
+                self._remove(row)
+            elif row.id is not None:
+                self._bring_up(row)
+            elif row.quarantined is None:
+                self._create(row)
+        if self._new:
+            self._unit.insert(_T, _TASK_FIELDS, self._new)
+        for task_id, n in self._counts:
+            self._unit.execute(update(_T).where(_T.c.id == task_id).values(waiting_on=n))
+        batch = [(transitions.BY_NAME[name], moves) for name, moves in self._moves.items()]
+        move_all(self._unit, batch)
+        append(self._unit, self._entries)
+
+    def _remove(self, row: Any) -> None:
+        """Cancel what a removed step still has to do; what runs of it may end."""
+        if row.id is None or row.state in _SATISFIED:
+            return
+        if row.state in _TO_CANCEL:
+            self._move(transitions.CANCEL, row, {"reason": REMOVED})
+        else:
+            self._note("remove_task", row, n=0)  # the item's state no longer depends on it
+
+    def _bring_up(self, row: Any) -> None:
+        state, n = TaskState(row.state), row.unsatisfied
+        if state is TaskState.CANCELLED and row.reason == REMOVED:  # the step came back
+            columns = {"reason": None, "waiting_on": n}
+            self._move(transitions.BLOCK if n else transitions.RERUN, row, columns)
+        elif state is TaskState.BLOCKED and n == 0:
+            self._move(transitions.UNBLOCK, row, {"waiting_on": 0, "reason": None})
+        elif state is TaskState.READY and n > 0:
+            self._move(transitions.BLOCK, row, {"waiting_on": n})
+        elif state in _WAITING and n != row.waiting_on:
+            self._counts.append((row.id, n))
+
+    def _create(self, row: Any) -> None:
+        entry, times = self._entry, book(self._unit)
+        state = TaskState.BLOCKED if row.unsatisfied else TaskState.READY
+        lane = None if row.unsatisfied else lane_of(self._unit, entry, 0, row.by_user)
+        self._new.append(
+            (
+                row.item_id, entry.id, state.value, lane,
+                times.order_key(entry.id, row.size_bytes, row.priority), row.unsatisfied,
+                0, 0, 0, 0, 0, times.expected_ms(entry.id, row.size_bytes),
+            )
+        )  # fmt: skip
+        self._note("add_task", row, to_state=state.value)
+
+    def _move(self, transition: transitions.Transition, row: Any, columns: dict[str, Any]) -> None:
+        if transition.target is TaskState.READY:
+            lane = lane_of(self._unit, self._entry, row.level, row.by_user, row.host)
+            columns = {**columns, "lane": lane}
+        one = Move(
+            row.id, row.state, self._entry.pipeline, row.key, self._entry.name, row.generation,
+            columns=columns,
+        )  # fmt: skip
+        self._moves.setdefault(transition.name, []).append(one)
+
+    def _note(self, event: str, row: Any, **more: Any) -> None:
+        step, pipeline = self._entry.name, self._entry.pipeline
+        entry = Entry(event, pipeline, row.key, step, generation=row.generation, **more)
+        self._entries.append(entry)

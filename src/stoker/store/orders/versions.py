@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, insert, select, update
 
 from stoker.errors import VersionConflict
+from stoker.failpoints import hit
 from stoker.model.pipeline import Pipeline, Step
 from stoker.model.task import VersionId
 from stoker.spec import canon
@@ -15,7 +16,7 @@ from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.orders.moved_project import is_gone, move_paths
-from stoker.store.orders.new_version import TaskChanges
+from stoker.store.orders.new_version import TaskChanges, settle
 from stoker.store.reading_first import reading_first
 from stoker.store.renaming import Renamed, rename_pipeline, rename_steps
 from stoker.store.unit import Unit
@@ -42,7 +43,6 @@ class VersionChange:
     renamed_too_late: tuple[str, ...] = ()  # steps that have tasks of their own already
 
 
-@reading_first
 def apply_version(
     store: "Store",
     pipeline: Pipeline,
@@ -58,9 +58,30 @@ def apply_version(
     Every item has a task for each new step; open tasks of removed steps are cancelled; done tasks
     stay done. Nothing happens where the content is the same, wherever the file is. VersionConflict
     if it differs and was set from elsewhere, unless `take_over`. If the file that set it is gone from
-    this host, the project was moved here, and the paths in it follow. One transaction: all of it, or
-    nothing.
+    this host, the project was moved here, and the paths in it follow. The version is set in one
+    transaction; tasks follow in others, and if the process dies in between, any janitor and the next
+    call go on. Nobody claims meanwhile what has not followed yet.
     """
+    change = _set_version(
+        store, pipeline, host=host, path=path, actor=actor, take_over=take_over, dry_run=dry_run
+    )
+    if not dry_run:
+        hit("version_set")
+        settle(store)
+    return change
+
+
+@reading_first
+def _set_version(
+    store: "Store",
+    pipeline: Pipeline,
+    *,
+    host: str,
+    path: str,
+    actor: "Actor | None",
+    take_over: bool,
+    dry_run: bool,
+) -> VersionChange:
     with store.writing(dry_run=dry_run, alone=True) as unit:
         change = _Change(unit, pipeline, host, path, actor)
         done = change.run(take_over=take_over)
@@ -117,7 +138,7 @@ class _Change:
         self.unit.store.catalog = None
         self._journal(number, spec, old, renamed.steps)
         follow = TaskChanges(self.unit, self.pipeline, self.after)
-        follow.run()
+        follow.mark()
         return VersionChange(
             pipeline=self.pipeline.name,
             number=number,

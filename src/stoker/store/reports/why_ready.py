@@ -17,9 +17,9 @@ from stoker.store.steps import Catalog, StepEntry
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
-_T, _I, _S, _A, _W, _L, _SLOT, _TURN = (
+_T, _I, _S, _A, _W, _L, _SLOT, _TURN, _U = (
     tables.task, tables.item, tables.step, tables.attempt, tables.worker, tables.lane, tables.slot,
-    tables.turn,
+    tables.turn, tables.unsettled_step,
 )  # fmt: skip
 _SHOWN = 3  # workers, and holders of slots, that are named
 _COUNTED = 10_000  # tasks before one; that there are more is all that is said of them
@@ -36,6 +36,11 @@ class Said(NamedTuple):
 
 def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
     """Return the one reason why a task that is ready and due does not run; `row` is the task."""
+    if unit.execute(select(_U.c.step_id).where(_U.c.step_id == entry.id)).first() is not None:
+        text = "the tasks of its step are being brought to the pipeline's new version"
+        return Said(
+            "new_version", text, "a worker goes on with it by itself, as `stoker apply` does"
+        )
     alive = unit.execute(
         select(_W).where(_W.c.state == WorkerState.ALIVE.value, _W.c.lease_until_us >= unit.now_us)
     ).fetchall()

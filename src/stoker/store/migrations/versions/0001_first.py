@@ -353,7 +353,6 @@ def upgrade() -> None:
         sa.Column("origin", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("seq", BIG, nullable=False),
-        sa.Column("swept", BIG, nullable=False),
         sa.Column("pruned", BIG, nullable=False),
         sa.Column("learned", BIG, nullable=False),
         sa.Column("upkeep_us", BIG, nullable=False),
@@ -510,6 +509,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("edge_step_id_fkey")),
         sa.ForeignKeyConstraint(["successor_id"], ["step.id"], name=op.f("edge_successor_id_fkey")),
         sa.PrimaryKeyConstraint("step_id", "successor_id", name=op.f("edge_pkey")),
+        **TABLE,
+    )
+    op.create_table(
+        "unsettled_step",
+        sa.Column("step_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", BYTEWISE, nullable=True),
+        sa.ForeignKeyConstraint(["step_id"], ["step.id"], name=op.f("unsettled_step_step_id_fkey")),
+        sa.PrimaryKeyConstraint("step_id", name=op.f("unsettled_step_pkey")),
         **TABLE,
     )
     op.create_table(
