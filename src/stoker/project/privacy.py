@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoker.store.rights import ACCESS, OWN_FOLDER, more_open
+from stoker.rights import ACCESS, OWN_FOLDER, more_open
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings

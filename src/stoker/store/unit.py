@@ -22,10 +22,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from stoker.errors import Bug
 from stoker.failpoints import hit
+from stoker.rights import PRIVATE, Rights
 from stoker.store import connections
 from stoker.store.connections import Connections
 from stoker.store.dialects import BrokenOff, Dialect
-from stoker.store.rights import PRIVATE, Rights
 from stoker.store.statement_kinds import NeedsLock, is_change
 
 if TYPE_CHECKING:

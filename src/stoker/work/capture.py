@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from stoker.model.task import EMPTY_STREAM, Stream
-from stoker.store.rights import PRIVATE, Rights
+from stoker.rights import PRIVATE, Rights
 
 KEPT_BYTES = 10 * 1024 * 1024  # of one stream: half from its beginning, half from its end
 TEXT_BYTES = 8 * 1024  # up to this size a stream is kept in the store, as text

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
 from stoker.model.task import WorkerId
+from stoker.rights import PRIVATE, Rights
 from stoker.store.claims import workers
-from stoker.store.rights import PRIVATE, Rights
 from stoker.store.unit import Store
 from stoker.work import usage
 from stoker.work.allocation import own_allocation

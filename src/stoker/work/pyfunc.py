@@ -15,7 +15,7 @@ from typing import Any
 from stoker.model.pipeline import Python
 from stoker.model.strict_json import read_json
 from stoker.model.task import Claimed
-from stoker.store.rights import PRIVATE, Rights
+from stoker.rights import PRIVATE, Rights
 from stoker.work.answers import VALUES_BYTES, BadAnswer, read_regular
 from stoker.work.capture import KEPT_BYTES, NOTHING, Captured
 from stoker.work.conclude import Exit

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stoker.failpoints import hit
-from stoker.store.rights import PRIVATE, Rights
+from stoker.rights import PRIVATE, Rights
 
 HIDDEN = ".stoker-"  # begins the name of everything that a worker makes beside an output
 _OWNER = "owner"

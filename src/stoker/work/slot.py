@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Step
-from stoker.store.rights import PRIVATE, Rights
+from stoker.rights import PRIVATE, Rights
 from stoker.work.capture import StreamFile
 from stoker.work.outputs import OUT
 from stoker.work.scratch import HIDDEN, WorkerFolder, is_pristine, make_scratch, wipe

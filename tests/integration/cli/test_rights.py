@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from integration.cli.conftest import Lab
-from stoker.store.rights import PRIVATE, SHARED
+from stoker.rights import PRIVATE, SHARED
 
 LAB = 54000  # the group of the shared folder
 ANN, BOB, EVE = (54001, 54001, LAB), (54002, 54002, LAB), (54003, 54003)

@@ -10,11 +10,11 @@ from uuid import uuid4
 from sqlalchemy import select
 
 from stoker.errors import Refused
+from stoker.rights import ACCESS
 from stoker.store import tables
 from stoker.store.database import schema
 from stoker.store.dialects import dialect_for
 from stoker.store.identity import OWN_SITE
-from stoker.store.rights import ACCESS
 from stoker.store.unit import Store, as_a_whole
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import insert, select, update
 from stoker.errors import Bug, Conflict, NotFound, Refused, UserError
 from stoker.failpoints import hit
 from stoker.model.states import WorkerState
+from stoker.rights import PRIVATE
 from stoker.store import journal_fold, tables
 from stoker.store.database import copying, integrity, rebuild, schema
 from stoker.store.database.connect import (
@@ -31,7 +32,6 @@ from stoker.store.database.copying import Content, OnTable
 from stoker.store.ends.reap import reap
 from stoker.store.identity import OWN_SITE
 from stoker.store.journal import Entry, append, last_seq, to_json
-from stoker.store.rights import PRIVATE
 from stoker.store.times import moment
 from stoker.store.unit import Store, Unit
 

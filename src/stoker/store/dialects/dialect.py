@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 
 from stoker.errors import StokerError, Unavailable
-from stoker.store.rights import Rights
+from stoker.rights import Rights
 
 SHUT = "stoker_moved"  # the name of what keeps a store from being written to
 WAS_MOVED = (

@@ -14,10 +14,10 @@ import pymysql
 from sqlalchemy import Connection, Engine, event
 
 from stoker.errors import Bug, StokerError, StoreGone, Unavailable, UserError
+from stoker.rights import Rights
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import IS_EMPTY, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
-from stoker.store.rights import Rights
 
 _CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
 # The row of this site is what all that writes locks, shared except for who is alone.

@@ -10,10 +10,10 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 
 from stoker.errors import Bug, StokerError, StoreGone, Unavailable, UserError
+from stoker.rights import Rights
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
-from stoker.store.rights import Rights
 
 _LOCK = 0x53544F4B45  # the advisory lock of all that writes, shared except for who is alone
 _CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 
 from stoker.errors import Refused, StokerError, StoreGone, Unavailable
+from stoker.rights import Rights
 from stoker.spec.file_systems import NETWORK_FILE_SYSTEMS, file_system_of
 from stoker.store.dialects import turns
 from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED
 from stoker.store.dialects.holder import stopped_holder
 from stoker.store.dialects.sqlite_file import CHANGED, SqliteFile, never_close, read_only
-from stoker.store.rights import Rights
 
 BUSY_TIMEOUT_MS = 30_000
 GLANCE_MS = 200  # that somebody waits for the write lock who can do without it

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stoker.errors import Refused, StoreGone
-from stoker.store.rights import Rights
+from stoker.rights import Rights
 
 CHANGED = "the store was changed while it was read"
 

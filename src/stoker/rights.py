@@ -1,4 +1,4 @@
-"""Who may read and write the files of a store: their owner alone, or the folder's group too.
+"""Who may read and write the files that Stoker makes: their owner alone, or the folder's group too.
 
 Modes are set explicitly and never follow the umask. `-wal` and `-shm` get theirs from SQLite, which
 copies the mode of the database; their group comes from the folder, which hands its own down.
