@@ -34,6 +34,7 @@ from stoker.store.arrivals import register
 from stoker.store.orders import versions
 from stoker.store.database.connect import open_store
 from stoker.work import brand, contain, warden
+from stoker.work.store_link import StoreLink
 from stoker.work.worker import Worker
 
 folder, tasks, slots = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -45,7 +46,7 @@ def work(_has_said=False):
         versions.apply_version(store, pipeline, host="here", path=str(folder))
     register.register(store, "p", (NewItem(key=f"k{n:07}") for n in range(tasks)), Actor("bench"))
     began = time.perf_counter()
-    summary = Worker(store, loaded.settings, slots=slots, drain=True).work()
+    summary = Worker(StoreLink(store), loaded.settings, slots=slots, drain=True).work()
     assert summary.done == tasks, summary
     print(tasks / (time.perf_counter() - began))
     return 0

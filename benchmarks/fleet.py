@@ -55,7 +55,7 @@ def node(store: Store, name: str, task_s: float, slots: int, seconds: float) -> 
         free = slots - len(running)
         if free > len(queue) and len(queue) <= ahead // 2:
             limit = max(free, ahead) - len(queue)
-            queue += claim.claim(store, me, limit=limit, cpus_free=4)
+            queue += claim.claim(store, me, limit=limit, cpus_free=4).tasks
             now = time.monotonic()
         while queue and len(running) < slots:
             took_s = task_s * chance.uniform(0.5, 1.5)

@@ -89,6 +89,7 @@ def fill(folder: Path, count: int) -> None:
     from stoker.model.pipeline import Verdict
     from stoker.model.states import AttemptState
     from stoker.model.task import Result
+    from stoker.model.worker import NewWorker
     from stoker.spec.load import load_project
     from stoker.store import journal_fold
     from stoker.store.arrivals import register
@@ -102,8 +103,7 @@ def fill(folder: Path, count: int) -> None:
     versions.apply_version(store, loaded.pipelines["p"], host="here", path=str(folder))
     items = [NewItem(key=f"record-{n:07}") for n in range(count)]
     register.register(store, "p", [*items, NewItem(key=LAST)], ME)
-    me = workers.enlist(
-        store,
+    new = NewWorker(
         host="here",
         name="bench",
         pid=1,
@@ -114,9 +114,10 @@ def fill(folder: Path, count: int) -> None:
         boot_id="b",
         lease_s=3600,
     )
+    me = workers.enlist(store, new)
     done = 0
     while done < count // 5:
-        tasks = claim.claim(store, me, limit=500, cpus_free=2)
+        tasks = claim.claim(store, me, limit=500, cpus_free=2).tasks
         finish.finish(
             store,
             [

@@ -481,6 +481,7 @@ from stoker.store.arrivals import register
 from stoker.store.orders import versions
 from stoker.store.database.connect import open_store
 from stoker.work import leftovers
+from stoker.work.store_link import StoreLink
 from stoker.work.worker import Worker
 
 folder, tasks, is_on = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "on"
@@ -501,8 +502,8 @@ for pipeline in loaded.pipelines.values():
 items = (NewItem(key=f"k{n:07}", path=f"/d/{n}", size_bytes=n * 1000) for n in range(tasks))
 register.register(store, "p", items, Actor("bench"))
 began = time.perf_counter()
-worker = Worker(store, loaded.settings, slots=2, drain=True)
-root = leftovers.scratch_root(store, loaded.settings)
+worker = Worker(StoreLink(store), loaded.settings, slots=2, drain=True)
+root = leftovers.scratch_root(StoreLink(store), loaded.settings)
 with Janitor(store, scratch_root=root, on_failure=worker.fail):
     worker.work()
 took = time.perf_counter() - began

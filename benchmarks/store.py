@@ -121,7 +121,7 @@ def claims_ms(store: Store, me: int, count: int) -> list[float]:
     found = []
     for _ in range(count):
         began = time.perf_counter()
-        tasks = claim.claim(store, me, limit=1, cpus_free=4)
+        tasks = claim.claim(store, me, limit=1, cpus_free=4).tasks
         found.append((time.perf_counter() - began) * 1000)
         finish.give_back(store, tasks)
     return sorted(found)
@@ -179,9 +179,8 @@ def large(kind: str, url: str, folder: Path, given: argparse.Namespace) -> None:
         versions.apply_version(store, pipeline, host="here", path=str(folder / "stoker.toml"))
     me = crowd.enlist(store, "bench")
     register.register(store, "old", [NewItem(key="old")], ME)
-    finish.finish(
-        store, [crowd.result(task) for task in claim.claim(store, me, limit=STEPS, cpus_free=4)]
-    )
+    tasks = claim.claim(store, me, limit=STEPS, cpus_free=4).tasks
+    finish.finish(store, [crowd.result(task) for task in tasks])
     with part(kind, f"{given.done:,} done tasks made in bulk"):
         multiply(store, "old", given.done // STEPS)
     medians, ready, pushing_s = [], 0, 0.0
@@ -253,7 +252,10 @@ def claims(kind: str, store: Store, me: int, ready: int, count: int) -> float:
 def repair(kind: str, store: Store, url: str, held: int) -> None:
     """A worker dies with so many tasks in hand; another process opens the store and puts it right."""
     doomed = crowd.enlist(store, "doomed")
-    while held > 0 and (taken := claim.claim(store, doomed, limit=min(held, 500), cpus_free=4)):
+    while held > 0:
+        taken = claim.claim(store, doomed, limit=min(held, 500), cpus_free=4).tasks
+        if not taken:
+            break
         held -= len(taken)
     store.close()
     began = time.perf_counter()

@@ -12,6 +12,7 @@ from typing import Any
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Claimed, Result
+from stoker.model.worker import NewWorker
 from stoker.store.claims import claim, workers
 from stoker.store.database.connect import open_store
 from stoker.store.ends import finish
@@ -45,17 +46,18 @@ def result(task: Claimed) -> Result:
 
 def enlist(store: Store, host: str) -> int:
     """A worker of 4 cpus."""
-    return workers.enlist(
-        store, host=host, name=host, pid=1, slots=4, cpus=4, memory_bytes=1 << 33, scratch="/s",
+    new = NewWorker(
+        host=host, name=host, pid=1, slots=4, cpus=4, memory_bytes=1 << 33, scratch="/s",
         boot_id="b", lease_s=3600,
     )  # fmt: skip
+    return workers.enlist(store, new)
 
 
 def work(store: Store, me: Any, batch: int, account: Account, is_over: Callable[[], bool]) -> None:
     """Claim `batch` at a time and finish them together until nothing is left, or it is over."""
     while not is_over():
         began = time.perf_counter()
-        tasks = claim.claim(store, me, limit=batch, cpus_free=4)
+        tasks = claim.claim(store, me, limit=batch, cpus_free=4).tasks
         claimed = time.perf_counter()
         if tasks:
             account.claims_s.append(claimed - began)

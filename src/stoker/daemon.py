@@ -40,10 +40,11 @@ def serve(
     on_apply: "Callable[[Applied], None] | None" = None,
 ) -> "Summary":
     """Take in, work and tidy up until a signal comes; return what the worker did."""
+    from stoker.work.store_link import StoreLink
     from stoker.work.worker import Worker
 
     project.follow_file(on_apply=on_apply)
-    worker = Worker(project.store, project.settings, slots=slots, on_event=on_event)
+    worker = Worker(StoreLink(project.store), project.settings, slots=slots, on_event=on_event)
     intake = Intake(str(project.file), on_taken=worker.hurry, on_failure=worker.fail)
     watch = FileWatch(project, on_apply, then=intake.restart)
     scratch_root = _scratch_root(project)
@@ -94,6 +95,7 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
     """
     from stoker.work import scheduler
     from stoker.work.allocation import own_allocation
+    from stoker.work.store_link import StoreLink
     from stoker.work.term import Term, first_to_end
     from stoker.work.worker import Worker
 
@@ -101,7 +103,7 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
     limit = None if time_limit_s is None else Term.of(time_limit_s, began_s=began_s)
     job = scheduler.ask(os.environ, began_s)
     worker = Worker(
-        project.store,
+        StoreLink(project.store),
         project.settings,
         slots=slots,
         drain=drain,
@@ -124,8 +126,9 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
 
 def _scratch_root(project: "Project") -> str:
     from stoker.work import leftovers
+    from stoker.work.store_link import StoreLink
 
-    return leftovers.scratch_root(project.store, project.settings)
+    return leftovers.scratch_root(StoreLink(project.store), project.settings)
 
 
 class FileWatch:

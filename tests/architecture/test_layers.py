@@ -33,11 +33,19 @@ def test_the_layers_hold():
     [
         {"model/states.py": "import stoker.store.tables"},
         {"work/slot.py": "import stoker.intake.folder"},
+        {"work/slot.py": "import stoker.store.tables"},
         {"model/states.py": "import sqlalchemy"},
         {"errors.py": "import stoker.failpoints"},
         {"gadgets/__init__.py": ""},
     ],
-    ids=["upwards", "sideways", "impure_model", "sideways_at_the_bottom", "unplaced_package"],
+    ids=[
+        "upwards",
+        "sideways",
+        "past_the_link",
+        "impure_model",
+        "sideways_at_the_bottom",
+        "unplaced",
+    ],
 )
 def test_a_module_in_the_wrong_row_is_found(tmp_path, added):
     house = {
@@ -53,7 +61,8 @@ def test_a_module_in_the_wrong_row_is_found(tmp_path, added):
         "store/__init__.py": "",
         "store/tables.py": "import stoker.model.states",
         "work/__init__.py": "",
-        "work/slot.py": "import stoker.store.tables",
+        "work/slot.py": "",
+        "work/store_link.py": "import stoker.store.tables",
     }
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
 

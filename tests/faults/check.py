@@ -28,9 +28,9 @@ from stoker.store.database.connect import open_store
 from stoker.store.ids import text_of
 from stoker.store.unit import Store
 from stoker.work import contain
-from stoker.work.leftovers import store_id
 from stoker.work.measure import measure
 from stoker.work.scratch import HIDDEN, process_start
+from stoker.work.store_link import StoreLink
 from store.rig import broken_promises
 
 LEDGER = "ledger"  # in the project's folder
@@ -307,7 +307,7 @@ def processes(scene: Scene) -> Iterator[str]:
 
 def left_behind(scene: Scene) -> Iterator[str]:
     """Yield what still runs for the store's attempts, workers included."""
-    own, attempts = store_id(scene.store), _attempts(scene)
+    own, attempts = StoreLink(scene.store).store_id, _attempts(scene)
     tag_file = scene.folder / TAG
     tag = tag_file.read_bytes().strip() if tag_file.exists() else None
     for entry in os.listdir("/proc"):
@@ -454,7 +454,7 @@ def main() -> int:
     settings = load_project(folder / "stoker.toml").settings
     store = open_store(settings.store_url, create=False)
     try:
-        scratch_folder = Path(scratch_root(store, settings))
+        scratch_folder = Path(scratch_root(StoreLink(store), settings))
         found = check(Scene(folder, store, scratch_folder, is_over=False))
     finally:
         store.close()

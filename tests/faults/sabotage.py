@@ -61,6 +61,7 @@ def no_sweep() -> None:
 def no_lease_check() -> None:
     """A worker goes on although its lease has run out or it was declared dead."""
     from stoker.errors import StaleAttempt
+    from stoker.model.worker import Renewal
     from stoker.store.claims import claim, workers
     from stoker.work import lease
 
@@ -80,9 +81,7 @@ def no_lease_check() -> None:
 
     def always(store: Any, worker_id: Any, *, lease_s: float) -> Any:
         found = renew(store, worker_id, lease_s=lease_s)
-        return workers.Renewal(
-            is_alive=True, running=found.running, cancel=found.cancel, lease_until_us=0
-        )
+        return Renewal(is_alive=True, running=found.running, cancel=found.cancel, lease_until_us=0)
 
     workers.renew = always
 

@@ -12,9 +12,9 @@ import pytest
 
 from faults import check
 from faults.site import kill, state_of
-from stoker.store.claims import claim, workers
-from stoker.work.leftovers import store_id
+from stoker.model.worker import NewWorker
 from stoker.work.scratch import Owner, WorkerFolder, boot_id
+from stoker.work.store_link import StoreLink
 
 TESTS = Path(__file__).parents[1]
 SOURCE = TESTS.parent / "src" / "stoker"
@@ -129,15 +129,17 @@ def prepare(site) -> None:
         (site.folder / "trees" / key / "copy").touch()
     site.apply()
     site.push("k0")
-    dead = workers.enlist(
-        site.store, host=site.store.host, name="dead", pid=2**22, slots=1, cpus=1,
-        memory_bytes=1 << 30, scratch=str(site.scratch), boot_id=boot_id(), lease_s=3600,
+    link = StoreLink(site.store)
+    new = NewWorker(
+        host=site.store.host, name="dead", pid=2**22, slots=1, cpus=1, memory_bytes=1 << 30,
+        scratch=str(site.scratch), boot_id=boot_id(), lease_s=3600,
     )  # fmt: skip
-    (claimed,) = claim.claim(site.store, dead, limit=1, cpus_free=1)
+    dead = link.enlist(new)
+    (claimed,) = link.claim(dead, limit=1, cpus_free=1).tasks
     assert claimed.slots
     owner = Owner(
         host=site.store.host, boot_id=boot_id(), pid=2**22, started=1, worker=dead,
-        store=store_id(site.store),
+        store=link.store_id,
     )  # fmt: skip
     folder = WorkerFolder(str(site.scratch), owner)
     hidden = site.folder / ".stoker-half-made"

@@ -33,7 +33,7 @@ from stoker.model.states import AttemptState
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.database.connect import open_store
-from stoker.store.ends import lost_hosts, reap
+from stoker.store.ends import lost_hosts
 from stoker.store.holdings import pools
 from stoker.store.ids import text_of
 from store.rig import Rig
@@ -199,7 +199,7 @@ class SharingMachine(RuleBasedStateMachine):
     @rule(worker=workers)
     def die(self, worker):
         self.rig.lapse(worker)
-        reap.reap(self.store)
+        self.rig.link.reap()
         self.alive.pop(worker, None)
         self.running = {a: one for a, one in self.running.items() if one[0] != worker}
         self.note_allowed()

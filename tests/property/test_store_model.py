@@ -26,9 +26,7 @@ from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.store import journal_fold
 from stoker.store.arrivals import register
-from stoker.store.claims import workers
 from stoker.store.database.connect import open_store
-from stoker.store.ends import finish, reap
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs
 from stoker.store.retention import prune
@@ -147,7 +145,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(target=ended, tasks=st.lists(consumes(held), min_size=1, max_size=4))
     def finish_together(self, tasks):
         results = [self.rig.result(task) for task in [*tasks, *tasks]]
-        stale = finish.finish(self.store, results)
+        stale = self.rig.link.finish(results)
         for task in tasks:
             if task.attempt not in stale:
                 self.counted[task.attempt] = AttemptState.SUCCEEDED
@@ -156,12 +154,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(worker=workers)
     def die(self, worker):
         self.rig.lapse(worker)
-        reap.reap(self.store)
+        self.rig.link.reap()
         self.dead.add(worker)
 
     @rule(worker=workers)
     def renew(self, worker):
-        renewal = workers.renew(self.store, worker, lease_s=60)
+        renewal = self.rig.link.renew(worker, lease_s=60)
         assert renewal.is_alive == (worker not in self.dead)
 
     @rule(keys=st.lists(KEYS, max_size=2), steps=st.lists(STEPS, max_size=2), dry_run=st.booleans(),

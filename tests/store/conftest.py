@@ -9,6 +9,8 @@ import servers
 from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.store.database.connect import open_store
 from stoker.store.unit import Store
+from stoker.work.link import Link
+from stoker.work.store_link import StoreLink
 from store.rig import Rig
 
 
@@ -40,10 +42,17 @@ def store(url: str) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture(params=[StoreLink])
+def link(request: pytest.FixtureRequest, store: Store) -> Link:
+    """Each way in which a worker reaches its store: all have to keep the contract of `Link`."""
+    made: Link = request.param(store)
+    return made
+
+
 @pytest.fixture
-def rig(store: Store) -> Rig:
+def rig(store: Store, link: Link) -> Rig:
     """A store with what the tests do to it, in a line each."""
-    return Rig(store)
+    return Rig(store, link)
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted, WorkerId
+from stoker.model.worker import NewWorker
 from stoker.store import journal_fold, tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
-from stoker.store.claims import claim, workers
 from stoker.store.database import invariants, rebuild
-from stoker.store.ends import finish
 from stoker.store.orders import versions
 from stoker.store.unit import Store
+from stoker.work.link import Link
+from stoker.work.store_link import StoreLink
 
 ME = Actor("tester")
 
@@ -31,10 +32,14 @@ def wanted(path: str, *, parts: bytes | None = None, **more: Any) -> Wanted:
 
 
 class Rig:
-    """One store and the verbs on it, with defaults that tests can leave alone."""
+    """One store and the verbs on it, with defaults that tests can leave alone.
 
-    def __init__(self, store: Store) -> None:
+    What workers do goes through the link.
+    """
+
+    def __init__(self, store: Store, link: Link | None = None) -> None:
         self.store = store
+        self.link = link or StoreLink(store)
 
     def apply(self, pipeline: Pipeline, **more) -> versions.VersionChange:
         return versions.apply_version(self.store, pipeline, **{"host": "h", "path": "/f"} | more)
@@ -53,20 +58,21 @@ class Rig:
         **more,
     ) -> WorkerId:
         usual = {"name": f"{host}-1", "cpus": 4, "memory_bytes": 1 << 33}
-        return workers.enlist(
-            self.store,
-            host=host,
-            pid=1,
-            slots=slots,
-            scratch="/scratch",
-            boot_id="boot",
-            lease_s=lease_s,
-            tags=tags,
-            **usual | more,
+        return self.link.enlist(
+            NewWorker(
+                host=host,
+                pid=1,
+                slots=slots,
+                scratch="/scratch",
+                boot_id="boot",
+                lease_s=lease_s,
+                tags=tuple(tags),
+                **usual | more,
+            )
         )
 
     def claim(self, worker: WorkerId, limit: int = 1, cpus: int = 4, **more) -> list[Claimed]:
-        return claim.claim(self.store, worker, limit=limit, cpus_free=cpus, **more)
+        return self.link.claim(worker, limit=limit, cpus_free=cpus, **more).tasks
 
     def result(self, task: Claimed, state=AttemptState.SUCCEEDED, **more) -> Result:
         good = state is AttemptState.SUCCEEDED
@@ -83,13 +89,13 @@ class Rig:
 
     def end(self, task: Claimed, state=AttemptState.SUCCEEDED, **more) -> bool:
         """Deliver a result; return whether it counted."""
-        return not finish.finish(self.store, [self.result(task, state, **more)])
+        return not self.link.finish([self.result(task, state, **more)])
 
     def work(self, worker: WorkerId, limit: int = 100) -> list[tuple[str, str]]:
         """Claim and finish until nothing is ready; return what was done in order."""
         done: list[tuple[str, str]] = []
         while tasks := self.claim(worker, limit):
-            finish.finish(self.store, [self.result(task) for task in tasks])
+            self.link.finish([self.result(task) for task in tasks])
             done += [(task.key, task.step) for task in tasks]
         return done
 

@@ -15,7 +15,6 @@ from stoker.model.settings import Pool, Retention
 from stoker.model.states import TaskState
 from stoker.project import janitor
 from stoker.store import journal_fold, tables
-from stoker.store.claims import workers
 from stoker.store.dialects import sqlite, turns
 from stoker.store.ends import lost_hosts, reap
 from stoker.store.forecasts import reordering
@@ -106,14 +105,14 @@ def lose(rig):
     for _ in range(0, N, FEW):
         assert len(rig.claim(worker, FEW)) == FEW
     yield
-    assert reap.reap(rig.store, dead_workers=[worker]).attempts == N
+    assert rig.link.reap(dead_workers=[worker]).attempts == N
 
 
 def lose_workers(rig):
     for number in range(N):
         rig.lapse(rig.worker(host=f"h{number}"))
     yield
-    assert reap.reap(rig.store).workers == N
+    assert rig.link.reap().workers == N
 
 
 def free_slots(rig):
@@ -125,7 +124,7 @@ def free_slots(rig):
         one.execute(tables.attempt.update().values(state=5))
         one.execute(tables.worker.update().values(state=1))
     yield
-    reap.reap(rig.store)
+    rig.link.reap()
 
 
 def retry(rig):
@@ -238,7 +237,7 @@ def test_who_waits_to_write_gets_in_between_the_transactions_of_a_long_verb(rig)
         begun.set()
         while not over.is_set():
             began = len(passed)
-            workers.renew(rig.store, worker, lease_s=60)
+            rig.link.renew(worker, lease_s=60)
             waits.append(len(passed) - began)
 
     passed = []

@@ -9,7 +9,6 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import catalog
 from stoker.store.arrivals import register
-from stoker.store.claims import workers
 from stoker.store.holdings import temporary
 from stoker.store.orders import verbs, versions
 from stoker.store.reports import attempts, failures, lists
@@ -58,7 +57,7 @@ def test_cancelling_what_runs_asks_its_worker(line):
     done = verbs.cancel(line.store, line.select(keys=(task.key,), steps=("one",)), ME)
     assert done.changed == {"stop": 1}
     assert line.states()[task.key, "one"] == "running"
-    assert workers.renew(line.store, worker, lease_s=9).cancel == {task.attempt}
+    assert line.link.renew(worker, lease_s=9).cancel == {task.attempt}
     assert line.end(task, AttemptState.CANCELLED)
     assert line.states()[task.key, "one"] == "cancelled"
     line.check()

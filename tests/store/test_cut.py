@@ -18,7 +18,6 @@ from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
-from stoker.store.ends import finish
 from stoker.store.orders import versions
 from store.rig import Rig
 from wire import Wire
@@ -30,10 +29,11 @@ import sys
 from pathlib import Path
 from stoker.spec.load import load_project
 from stoker.store.database.connect import open_store
+from stoker.work.store_link import StoreLink
 from stoker.work.worker import Worker
 folder, lease_s, name = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 store = open_store(load_project(folder / "stoker.toml").settings.store_url, folder=str(folder / name))
-Worker(store, load_project(folder / "stoker.toml").settings, slots=2, drain=True, lease_s=lease_s,
+Worker(StoreLink(store), load_project(folder / "stoker.toml").settings, slots=2, drain=True, lease_s=lease_s,
     name=name).work()
 store.close()
 """
@@ -106,7 +106,7 @@ def test_who_waits_for_a_silent_server_is_let_go(rig, far, wire):
 
     def deliver():
         try:
-            finish.finish(far.store, [far.result(task)])
+            far.link.finish([far.result(task)])
         except Unavailable as problem:
             told.append(problem)
 
@@ -140,11 +140,11 @@ def test_a_commit_whose_answer_is_lost_counts_once(rig, far, wire, monkeypatch):
     breaker = threading.Thread(target=sever)
     breaker.start()
     with pytest.raises(Unavailable):
-        finish.finish(far.store, [result])
+        far.link.finish([result])
     freed.set()
     breaker.join()
     wire.heal()
-    assert not finish.finish(far.store, [result]), "it counts, now or already"
+    assert not far.link.finish([result]), "it counts, now or already"
     with rig.store.reading() as unit:
         done = select(func.count()).where(tables.journal.c.event == "succeed")
         assert unit.execute(done).scalar() == 1

@@ -21,8 +21,7 @@ from stoker.store.claims import choose
 from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff, dialect_for, mariadb
 from stoker.store.dialects.constructs import regular_expression
-from stoker.store.ends import finish
-from stoker.store.holdings import pools, publications
+from stoker.store.holdings import pools
 from stoker.store.journal import Entry, append
 from stoker.store.orders import verbs, versions
 from store.rig import ME, Rig, wanted
@@ -121,7 +120,7 @@ def test_ends_wait_for_no_slot_that_is_not_theirs(rig, second, pipeline):
     with rig.store.writing() as held:
         free = select(slot.c.name).where(slot.c.attempt.is_(None)).with_for_update()
         assert len(held.execute(free).fetchall()) == 1
-        assert not finish.finish(second.store, [second.result(task) for task in tasks])
+        assert not second.link.finish([second.result(task) for task in tasks])
     with rig.store.reading() as one:
         assert not one.execute(select(slot.c.name).where(slot.c.attempt.is_not(None))).fetchall()
 
@@ -259,7 +258,7 @@ def test_two_tasks_do_not_both_get_one_path(rig, second, pipeline):
 
     def reserve(who, task):
         try:
-            publications.reserve(who.store, task.attempt, task.task_id, [wanted("/out/x")])
+            who.link.reserve(task.attempt, task.task_id, [wanted("/out/x")])
             got.append(task.key)
         except OutputConflict:
             got.append("OutputConflict")
@@ -278,7 +277,7 @@ def test_two_tasks_do_not_both_get_paths_of_which_one_is_inside_the_other(rig, s
 
     def reserve(who, task, one):
         try:
-            publications.reserve(who.store, task.attempt, task.task_id, [one])
+            who.link.reserve(task.attempt, task.task_id, [one])
             got.append("reserved")
         except OutputConflict:
             got.append("conflict")
@@ -301,8 +300,8 @@ def test_a_path_longer_than_a_databases_key_is_kept(rig, pipeline):
     assert task.path == path
     for _ in range(2):
         one = wanted(path + ".out", parts=b"12345678")
-        publications.reserve(rig.store, task.attempt, task.task_id, [one])
-    owned = publications.contents_of(rig.store, task.task_id, one.names)
+        rig.link.reserve(task.attempt, task.task_id, [one])
+    owned = rig.link.contents_of(task.task_id, one.names)
     assert owned == {path + ".out": (one.content,)}
     out = Published(name="o", path=path + ".out", size_bytes=1, checksum="x")
     rig.end(task, outputs=(out,))
@@ -448,7 +447,7 @@ def test_a_step_that_was_ended_meanwhile_is_seen_by_the_next(rig, second, pipeli
     (task,) = rig.claim(rig.worker())
     with at_once(
         lambda: verbs.rerun(second.store, second.select(), ME),
-        lambda: finish.finish(rig.store, [rig.result(task)]),
+        lambda: rig.link.finish([rig.result(task)]),
         lambda: versions.apply_version(
             second.store, pipeline(Step(name="one", action=Run(text="y"))), host="h", path="/f"
         ),

@@ -18,8 +18,6 @@ from stoker.model.states import AttemptState
 from stoker.store import journal_fold, tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
-from stoker.store.claims import workers
-from stoker.store.ends import finish
 from stoker.store.forecasts import (
     by_totals,
     estimates,
@@ -107,7 +105,7 @@ def test_what_was_learned_is_expected_of_ready_new_and_unblocked_tasks(rig, pipe
         if task.step == "b":
             took(rig, task, 20)
         else:
-            finish.give_back(rig.store, [task])
+            rig.link.give_back([task])
     look(rig)
     push(rig, new=1_000_000)
     found = expected(rig)
@@ -130,7 +128,7 @@ def test_ready_tasks_are_reordered_by_what_the_steps_turned_out_to_take(rig, pip
     for task in tasks:
         if task.key < "k3":
             took(rig, task, 60 if task.step == "slow" else 1)
-    finish.give_back(rig.store, [task for task in tasks if task.key >= "k3"])
+    rig.link.give_back([task for task in tasks if task.key >= "k3"])
     look(rig)
     assert [task.step for task in rig.claim(worker, limit=6)] == ["slow"] * 3 + ["quick"] * 3
     rig.check()
@@ -254,7 +252,7 @@ def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_onc
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(20)})
     gone = rig.worker(host="gone")
     worker, _ = rig.worker(host="one"), rig.worker(host="other")
-    workers.retire(rig.store, gone)
+    rig.link.retire(gone)
     for _ in range(4):
         for task in rig.claim(worker, limit=4):
             took(rig, task, 10)

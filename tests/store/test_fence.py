@@ -8,12 +8,11 @@ from stoker.model import transitions
 from stoker.model.pipeline import Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
+from stoker.model.worker import Reaped
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.apply import Move, move
-from stoker.store.claims import workers
-from stoker.store.ends import reap
-from stoker.store.holdings import pools, publications
+from stoker.store.holdings import pools
 from store.rig import wanted
 
 ME = Actor("tester")
@@ -47,17 +46,16 @@ def test_a_delivery_again_of_an_attempt_that_was_lost_since_does_not_count(line)
     worker = line.worker()
     (task,) = line.claim(worker)
     line.lapse(worker)
-    reap.reap(line.store)
+    line.link.reap()
     assert not line.end(task)
     assert not line.end(task)
     line.check()
 
 
 def test_a_result_delivered_twice_in_one_batch_counts_once(line):
-    from stoker.store.ends import finish
 
     (task,) = line.claim(line.worker())
-    finish.finish(line.store, [line.result(task), line.result(task)])
+    line.link.finish([line.result(task), line.result(task)])
     assert line.events().count("succeed") == 1
     line.check()
 
@@ -66,7 +64,7 @@ def test_a_lapsed_lease_gives_the_task_to_another(line):
     first, second = line.worker(), line.worker(host="other")
     (task,) = line.claim(first)
     line.lapse(first)
-    assert reap.reap(line.store) == reap.Reaped(workers=1, attempts=1)
+    assert line.link.reap() == Reaped(workers=1, attempts=1)
     (again,) = line.claim(second)
     assert again.number == 2
     assert again.tries == 0
@@ -79,22 +77,22 @@ def test_a_lapsed_lease_gives_the_task_to_another(line):
 def test_a_dead_worker_claims_nothing_and_is_told(line):
     worker = line.worker()
     line.lapse(worker)
-    reap.reap(line.store)
+    line.link.reap()
     with pytest.raises(StaleAttempt):
         line.claim(worker)
-    assert not workers.renew(line.store, worker, lease_s=10).is_alive
+    assert not line.link.renew(worker, lease_s=10).is_alive
 
 
 def test_a_renewed_lease_is_not_reaped(line):
     worker = line.worker(lease_s=0.001)
-    assert workers.renew(line.store, worker, lease_s=60).is_alive
-    assert reap.reap(line.store).workers == 0
+    assert line.link.renew(worker, lease_s=60).is_alive
+    assert line.link.reap().workers == 0
 
 
 def test_a_worker_known_to_be_dead_is_not_waited_for(line):
     worker = line.worker()
     line.claim(worker)
-    assert reap.reap(line.store, dead_workers=[worker]).attempts == 1
+    assert line.link.reap(dead_workers=[worker]).attempts == 1
     line.check()
 
 
@@ -103,7 +101,7 @@ def test_an_item_that_kills_its_workers_is_stopped(line):
         worker = line.worker()
         line.claim(worker)
         line.lapse(worker)
-        reap.reap(line.store)
+        line.link.reap()
     assert line.states()["a", "one"] == "failed"
     line.check()
 
@@ -115,17 +113,17 @@ def test_what_ran_beside_an_item_that_kills_its_workers_is_not_stopped_with_it(l
         worker = line.worker()
         assert len(line.claim(worker, 2)) == 2
         line.lapse(worker)
-        reap.reap(line.store)
+        line.link.reap()
     worker = line.worker()
     latest = max(line.claim(worker, 2), key=lambda one: one.attempt)
     line.lapse(worker)
-    reap.reap(line.store)
+    line.link.reap()
     assert {line.states()[key, "one"] for key in "ab"} == {"ready"}
     worker = line.worker()
     (alone,) = line.claim(worker, 2)
     assert alone.key == latest.key
     line.lapse(worker)
-    reap.reap(line.store)
+    line.link.reap()
     other = "ab".replace(alone.key, "")
     assert line.states()[alone.key, "one"] == "failed"
     assert line.states()[other, "one"] == "ready"
@@ -133,7 +131,7 @@ def test_what_ran_beside_an_item_that_kills_its_workers_is_not_stopped_with_it(l
     with line.store.writing() as unit:  # its time has come
         due = {"not_before_us": unit.now_us - 1}
         unit.execute(task.update().where(task.c.not_before_us.is_not(None)).values(**due))
-    assert reap.promote_due(line.store) == 1
+    assert line.link.promote_due() == 1
     (again,) = line.claim(line.worker())
     line.end(again)
     assert line.states()[other, "one"] == "done"
@@ -145,12 +143,12 @@ def test_whoever_runs_beside_a_suspect_is_not_held_to_account(line):
         worker = line.worker()
         line.claim(worker)
         line.lapse(worker)
-        reap.reap(line.store)
+        line.link.reap()
     line.push("b")
     worker = line.worker()
     assert len(line.claim(worker, 2)) == 2
     line.lapse(worker)
-    reap.reap(line.store)
+    line.link.reap()
     assert line.states()["a", "one"] == "failed"
     query = select(tables.task.c.lost).where(tables.task.c.state == TaskState.READY.value)
     with line.store.reading() as unit:
@@ -161,7 +159,7 @@ def test_whoever_runs_beside_a_suspect_is_not_held_to_account(line):
 def test_renewing_tells_what_is_still_the_workers(line):
     worker = line.worker()
     (task,) = line.claim(worker)
-    renewal = workers.renew(line.store, worker, lease_s=10)
+    renewal = line.link.renew(worker, lease_s=10)
     assert renewal.running == {task.attempt}
     assert renewal.cancel == frozenset()
 
@@ -169,13 +167,13 @@ def test_renewing_tells_what_is_still_the_workers(line):
 def test_only_what_carries_the_task_may_publish(line):
     worker = line.worker()
     (task,) = line.claim(worker)
-    publications.reserve(line.store, task.attempt, task.task_id, [wanted("/o/x")])
+    line.link.reserve(task.attempt, task.task_id, [wanted("/o/x")])
     line.lapse(worker)
-    reap.reap(line.store)
+    line.link.reap()
     with pytest.raises(StaleAttempt):
-        publications.reserve(line.store, task.attempt, task.task_id, [wanted("/o/x")])
+        line.link.reserve(task.attempt, task.task_id, [wanted("/o/x")])
     (again,) = line.claim(line.worker())
-    publications.reserve(line.store, again.attempt, again.task_id, [wanted("/o/x")])
+    line.link.reserve(again.attempt, again.task_id, [wanted("/o/x")])
 
 
 def test_the_writer_of_states_refuses_what_the_table_does_not_have(line):
@@ -228,7 +226,7 @@ def test_slots_of_the_dead_come_back(pooled):
     worker = pooled.worker()
     assert len(pooled.claim(worker, 10)) == 2
     pooled.lapse(worker)
-    reap.reap(pooled.store)
+    pooled.link.reap()
     assert len(pooled.claim(pooled.worker(), 10)) == 2
     pooled.check()
 
@@ -242,7 +240,7 @@ def test_slots_stay_with_a_fenced_attempt_until_its_process_is_gone(pooled):
     changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
     assert register.register(pooled.store, "line", [changed], ME).changed == 1
     assert pooled.claim(worker, 5) == []
-    renewal = workers.renew(pooled.store, worker, lease_s=10)
+    renewal = pooled.link.renew(worker, lease_s=10)
     assert first.attempt not in renewal.running
     assert not pooled.end(first, AttemptState.CANCELLED)
     assert len(pooled.claim(worker, 5)) == 1
@@ -258,7 +256,7 @@ def test_slots_of_a_fenced_attempt_of_a_dead_worker_come_back(pooled):
     changed = NewItem(key=first.key, path=f"/data/{first.key}", fingerprint="new")
     register.register(pooled.store, "line", [changed], ME)
     pooled.lapse(worker)
-    reap.reap(pooled.store)
+    pooled.link.reap()
     with pooled.store.reading() as unit:
         slot = tables.slot
         held = unit.execute(slot.select().where(slot.c.attempt.is_not(None))).fetchall()
@@ -270,6 +268,6 @@ def test_a_worker_is_gone_once_its_lease_has_run_out_or_it_has_ended(rig):
     """Whose scratch another host's boot left is cleared then, and not before."""
     alive, lapsed, ended = rig.worker(), rig.worker(), rig.worker()
     rig.lapse(lapsed)
-    workers.retire(rig.store, ended)
-    gone = {worker: workers.is_gone(rig.store, worker) for worker in (alive, lapsed, ended, 999)}
+    rig.link.retire(ended)
+    gone = {worker: rig.link.is_gone(worker) for worker in (alive, lapsed, ended, 999)}
     assert gone == {alive: False, lapsed: True, ended: True, 999: True}

@@ -3,8 +3,8 @@
 import pytest
 
 from stoker.model.pipeline import Run, Step
+from stoker.model.worker import TimeLeft
 from stoker.store import journal_fold
-from stoker.store.claims.time_left import Left
 from stoker.store.forecasts import estimates
 from stoker.store.reports import why_waiting
 
@@ -31,7 +31,7 @@ def late(rig, pipeline):
 
 
 def claimed(rig, usable_s, *, is_early=False, limit=8):
-    tasks = rig.claim(rig.boss, limit, 4, left=Left(usable_s, is_early=is_early))
+    tasks = rig.claim(rig.boss, limit, 4, left=TimeLeft(usable_s, is_early=is_early))
     return [task.key for task in tasks]
 
 
@@ -68,9 +68,8 @@ def test_why_says_that_no_worker_has_the_time(rig, pipeline):
     rig.boss = rig.worker()
     learnt(rig, [(1000, 7200.0)] * 5)
     rig.push("a", size_bytes=1000)
-    from stoker.store.claims import workers
 
-    workers.retire(rig.store, rig.boss)
+    rig.link.retire(rig.boss)
     rig.worker(left_s=1800.0, usable_s=1740.0)
     said = why_waiting.why(rig.store, "a")
     assert said.kind == "no_time"

@@ -11,7 +11,7 @@ from stoker.errors import NotFound, StoreGone
 from stoker.store import tables
 from stoker.store.database.connect import open_store
 from stoker.store.reports import lists
-from stoker.work.leftovers import store_id
+from stoker.work.store_link import StoreLink
 
 
 @pytest.fixture
@@ -88,4 +88,4 @@ def test_what_workers_leave_is_known_by_the_stores_own_id(rig, url):
         os.symlink(path.parent, link)
         again = f"sqlite:///{link}/{path.name}"
     with closing(open_store(again)) as other:
-        assert store_id(other) == store_id(rig.store)
+        assert StoreLink(other).store_id == rig.link.store_id

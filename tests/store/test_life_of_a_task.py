@@ -11,9 +11,7 @@ from stoker.model.task import Published, Stream
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
-from stoker.store.claims import claim, workers
 from stoker.store.database.connect import opened
-from stoker.store.ends import finish, reap
 from store.rig import Rig, pairs, wait_us
 
 ME = Actor("tester")
@@ -79,7 +77,7 @@ def test_the_whole_way(rig, pipeline):
         assert order[0] == "one"
         assert order[-1] == "both"
     assert set(rig.states().values()) == {"done"}
-    assert claim.anything_left(rig.store).is_nothing
+    assert rig.link.anything_left().is_nothing
     tasks, items = rig.counts()
     assert tasks == {
         ("one", "done"): 2,
@@ -95,7 +93,7 @@ def test_two_predecessors_finished_in_one_batch_make_the_successor_ready_once(ri
     rig.apply(pipeline(left=(), right=(), both=("left", "right")))
     rig.push("a")
     tasks = rig.claim(rig.worker(), 5)
-    assert not finish.finish(rig.store, [rig.result(task) for task in tasks])
+    assert not rig.link.finish([rig.result(task) for task in tasks])
     assert rig.states()["a", "both"] == "ready"
     assert rig.events().count("unblock") == 1
     rig.check()
@@ -141,12 +139,12 @@ def test_a_retry_waits_for_its_back_off(rig, pipeline):
     (task,) = rig.claim(worker)
     rig.end(task, AttemptState.FAILED)
     assert rig.claim(worker) == []
-    assert claim.anything_left(rig.store).waiting
-    due = workers.next_due_us(rig.store)
+    assert rig.link.anything_left().waiting
+    due = rig.link.next_due_us()
     assert due is not None
     rig.check()
     wait_us(rig.store, due)
-    assert reap.promote_due(rig.store) == 1
+    assert rig.link.promote_due() == 1
     (again,) = rig.claim(worker)
     assert again.tries == 1
     rig.check()
@@ -205,7 +203,7 @@ def test_what_is_given_back_is_ready_for_others_and_spends_nothing(rig, pipeline
     rig.apply(pipeline(one=()))
     rig.push("a")
     tasks = rig.claim(rig.worker())
-    finish.give_back(rig.store, tasks)
+    rig.link.give_back(tasks)
     (again,) = rig.claim(rig.worker(host="other"))
     assert pairs([again]) == [("a", "one")]
     assert (again.number, again.tries) == (2, 0)

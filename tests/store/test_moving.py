@@ -11,7 +11,6 @@ from stoker.model.task import Published
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database import invariants
-from stoker.store.holdings import publications
 from stoker.store.orders import versions
 from stoker.store.reports import attempts, lists
 from store.rig import wanted
@@ -69,7 +68,7 @@ def test_a_moved_project_goes_on_with_its_items_outputs_and_logs(rig, line, tmp_
     take(rig, file(tmp_path, "old", "data", "a"), elsewhere)
     (task,) = rig.claim(rig.worker())
     out = f"{old}/out/{task.key}"
-    publications.reserve(rig.store, task.attempt, task.task_id, [wanted(out)])
+    rig.link.reserve(task.attempt, task.task_id, [wanted(out)])
     published = Published(name="o", path=out, size_bytes=1, checksum="xxh128:0")
     rig.end(task, outputs=(published,))
     old.rename(new)
@@ -109,7 +108,7 @@ def test_a_file_is_found_by_any_path_that_leads_to_it(rig, line, tmp_path):
     take(rig, file(tmp_path, "old", "a"))
     (task,) = rig.claim(rig.worker())
     out = file(tmp_path, "old", "out", "a")
-    publications.reserve(rig.store, task.attempt, task.task_id, [wanted(out)])
+    rig.link.reserve(task.attempt, task.task_id, [wanted(out)])
     rig.end(task, outputs=(Published(name="o", path=out, size_bytes=1, checksum="xxh128:0"),))
     (tmp_path / "link").symlink_to(tmp_path / "old" / "out")
     assert attempts.maker_of(rig.store, str(tmp_path / "link" / "a")).item == "a"

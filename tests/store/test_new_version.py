@@ -5,10 +5,10 @@ from sqlalchemy import select
 
 from stoker.model.pipeline import Output, Run, Step
 from stoker.model.task import Published
+from stoker.model.worker import WorkLeft
 from stoker.project import janitor
 from stoker.project.project import open_project
 from stoker.store import tables
-from stoker.store.claims import claim
 from stoker.store.holdings import temporary
 from stoker.store.orders import new_version, verbs, versions
 from stoker.store.reports.why_waiting import why
@@ -131,11 +131,11 @@ def test_nobody_ends_while_tasks_have_to_follow(line, changed, broken):
     with pytest.raises(Died):
         line.apply(changed)
     assert not line.claim(worker)
-    assert claim.anything_left(line.store).waiting
-    assert not claim.has_nothing_for(line.store, worker, cpus_free=4, memory_free_bytes=1 << 33)
+    assert line.link.anything_left().waiting
+    assert not line.link.has_nothing_for(worker, cpus_free=4, memory_free_bytes=1 << 33)
     assert why(line.store, "a", "mid").kind == "new_version"
     janitor.tidy_once(line.store)
-    assert claim.anything_left(line.store) == claim.Left(ready=True, running=False, waiting=False)
+    assert line.link.anything_left() == WorkLeft(ready=True, running=False, waiting=False)
     assert why(line.store, "a", "mid").kind != "new_version"
     assert len(line.work(worker)) == 2 * len(KEYS)
     line.check()

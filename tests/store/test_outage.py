@@ -13,9 +13,7 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
-from stoker.store.claims import workers
 from stoker.store.database.connect import open_store
-from stoker.store.ends import reap
 from stoker.store.holdings import pools
 from store.rig import Rig
 
@@ -29,6 +27,7 @@ from stoker.errors import StaleAttempt, Unavailable
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Result
+from stoker.model.worker import NewWorker
 from stoker.store.claims import claim
 from stoker.store.ends import finish
 from stoker.store.claims import workers
@@ -43,14 +42,14 @@ def patiently(verb, *args, **more):
             time.sleep(0.05)
 
 def enlist():
-    return patiently(workers.enlist, store, host=sys.argv[2], name=sys.argv[2], pid=1, slots=4,
-        cpus=4, memory_bytes=1 << 30, scratch="/s", boot_id="b", lease_s=600)
+    return patiently(workers.enlist, store, NewWorker(host=sys.argv[2], name=sys.argv[2], pid=1,
+        slots=4, cpus=4, memory_bytes=1 << 30, scratch="/s", boot_id="b", lease_s=600))
 
 store = patiently(open_store, sys.argv[1])
 me = enlist()
 while not patiently(claim.anything_left, store).is_nothing:
     try:
-        tasks = claim.claim(store, me, limit=4, cpus_free=4)
+        tasks = claim.claim(store, me, limit=4, cpus_free=4).tasks
     except Unavailable:
         patiently(reap.reap, store, dead_workers=[me])
         me = enlist()
@@ -141,7 +140,7 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
         for process in processes:
             process.kill()
             process.communicate()
-    reap.reap(rig.store)
+    rig.link.reap()
     assert set(rig.states().values()) == {"done"}
     with rig.store.reading() as unit:
         query = select(func.count()).where(tables.attempt.c.state == AttemptState.SUCCEEDED.value)
@@ -149,7 +148,7 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
         held = select(tables.slot.c.name).where(tables.slot.c.attempt.is_not(None))
         assert unit.execute(held).fetchall() == []
     rig.check()
-    assert workers.next_due_us(rig.store) is None
+    assert rig.link.next_due_us() is None
 
 
 def wait_until_done(rig, n):

@@ -15,7 +15,6 @@ from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals.register import register
 from stoker.store.arrivals.repaired_files import failed_items, take_repaired
-from stoker.store.ends import finish
 
 ME = Actor("tester")
 
@@ -43,7 +42,7 @@ def item(mtime_us, *, size=2, gain=1, by_person=False, reason=None):
 def end(rig, task, state=AttemptState.SUCCEEDED):
     """The attempt ran from one second after its claim to three seconds after it."""
     times = {"started_us": task.claimed_us + S, "ended_us": task.claimed_us + 3 * S}
-    finish.finish(rig.store, [rig.result(task, state, **times)])
+    rig.link.finish([rig.result(task, state, **times)])
 
 
 def known(rig):
@@ -92,7 +91,7 @@ def test_the_new_content_of_an_item_is_recorded_where_nothing_of_it_is_done(rig,
     end(rig, task, DONE if is_done else FAILED)
     if is_done:
         (second,) = rig.claim(rig.worker())
-        finish.finish(rig.store, [rig.result(second, FAILED, verdict=Verdict.FAIL)])
+        rig.link.finish([rig.result(second, FAILED, verdict=Verdict.FAIL)])
     pages = list(failed_items(rig.store, Selection()))
     assert [one.item.key for page in pages for one in page] == ([] if is_done else ["x"])
     for page in pages:

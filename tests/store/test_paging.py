@@ -11,7 +11,6 @@ from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import paging, picking, selection, tables
 from stoker.store.actor import Actor
-from stoker.store.ends import finish
 from stoker.store.forecasts import ready_sample
 from stoker.store.orders import verbs
 from stoker.store.reports import attempts, lists
@@ -189,7 +188,7 @@ def test_a_page_begins_with_what_is_listed(busy, database, monkeypatch, listing,
         monkeypatch.setattr(paging, "PAGE", 20)
         busy.push(*(f"m{number:04}" for number in range(2_000)))
         tried = busy.claim(busy.worker(slots=500), limit=500, cpus=500)
-        finish.finish(busy.store, [busy.result(task) for task in tried])
+        busy.link.finish([busy.result(task) for task in tried])
         with busy.store.connected() as connection:
             connection.exec_driver_sql("ANALYZE")
     seen = statements(busy.store, listing, chosen)

@@ -16,7 +16,6 @@ from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff
-from stoker.store.ends import finish
 from stoker.store.holdings import publications
 from stoker.store.orders import verbs
 from stoker.store.reports import lists
@@ -213,7 +212,7 @@ def test_a_file_of_sqlite_becomes_smaller(tmp_path, pipeline):
     worker = rig.worker()
     while tasks := rig.claim(worker, 500):
         wrote = Stream(size_bytes=12_000, text=b"x" * 12_000)
-        finish.finish(store, [rig.result(task, stderr=wrote) for task in tasks])
+        rig.link.finish([rig.result(task, stderr=wrote) for task in tasks])
     store.checkpoint()
     before = Path(f"{tmp_path}/s.db").stat().st_size
     assert before > 9_000_000

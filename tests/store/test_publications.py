@@ -3,7 +3,6 @@
 import pytest
 
 from stoker.errors import OutputConflict
-from stoker.store.holdings import publications
 from store.rig import wanted
 
 LONG = "/" + "/".join(["long" * 50] * 12)
@@ -15,21 +14,21 @@ def two(rig, pipeline):
     rig.apply(pipeline(one=()))
     rig.push("a", "b")
 
-    yield [Publishing(rig.store, task) for task in rig.claim(rig.worker(), 2)]
+    yield [Publishing(rig.link, task) for task in rig.claim(rig.worker(), 2)]
     rig.check()
 
 
 class Publishing:
     """Called with what a task is to publish, it reserves that."""
 
-    def __init__(self, store, task):
-        self._store, self.task = store, task
+    def __init__(self, link, task):
+        self._link, self.task = link, task
 
     def __call__(self, *them):
-        publications.reserve(self._store, self.task.attempt, self.task.task_id, them)
+        self._link.reserve(self.task.attempt, self.task.task_id, them)
 
     def contents(self, *paths):
-        return publications.contents_of(self._store, self.task.task_id, paths)
+        return self._link.contents_of(self.task.task_id, paths)
 
 
 def test_a_published_path_stays_its_tasks(two):
@@ -151,13 +150,13 @@ def test_a_removed_step_gives_its_paths_to_the_same_item(rig, pipeline, is_runni
     rig.apply(pipeline(one=()))
     rig.push("a", "b")
     worker = rig.worker(slots=8)
-    old = [Publishing(rig.store, task) for task in rig.claim(worker, 2)]
+    old = [Publishing(rig.link, task) for task in rig.claim(worker, 2)]
     for one in old:
         one(wanted(f"/o/{one.task.key}"), wanted(f"/o/{one.task.key}.d", parts=b"12345678"))
         if not is_running:
             rig.end(one.task)
     rig.apply(pipeline(two=()))
-    new = {task.key: Publishing(rig.store, task) for task in rig.claim(worker, 2)}
+    new = {task.key: Publishing(rig.link, task) for task in rig.claim(worker, 2)}
     for path in ("/o/b", "/o/b.d", "/o/b.d/x"):
         with pytest.raises(OutputConflict, match="step `one` of `b`"):
             new["a"](wanted(path))

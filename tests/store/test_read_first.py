@@ -8,12 +8,12 @@ import pytest
 
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
+from stoker.model.worker import Reaped
 from stoker.store import journal_fold
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.brief_waits import if_free
 from stoker.store.database.connect import open_store
-from stoker.store.ends import reap
 from stoker.store.forecasts import reordering
 from stoker.store.orders import versions
 from stoker.store.reports import lists
@@ -61,7 +61,7 @@ def test_verbs_with_nothing_to_change_answer_while_the_store_is_locked(rig, url,
     with locked(url):
         assert not rig.apply(line).is_new
         assert rig.push("a", "b").known == 2
-        assert reap.reap(rig.store) == reap.Reaped()
+        assert rig.link.reap() == Reaped()
         assert lists.status(rig.store).pipelines["line"].tasks["running"] == 1
         with if_free(rig.store):
             reordering.look_after(rig.store, at_once=True)

@@ -12,7 +12,6 @@ from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables
-from stoker.store.claims import workers
 from stoker.store.database import copying, invariants, rebuild, relocate, schema
 from stoker.store.database.connect import bare, open_store
 from stoker.store.holdings import pools
@@ -59,7 +58,7 @@ def old(rig, pipeline):
     assert prune.prune(rig.store, Retention(items={"done": 0})).items == 2
     rig.push("a", "condensed")
     rig.work(first)
-    workers.retire(rig.store, first)
+    rig.link.retire(first)
     assert prune.prune(rig.store, Retention(journal=0)).condensed
     rig.push(*(f"k{number:03}" for number in range(40)), "ü/🜚", "A")
     worker = rig.worker()
@@ -73,7 +72,7 @@ def old(rig, pipeline):
     other = rig.worker(host="other")
     for task in rig.claim(other, 100):
         rig.end(task)
-    workers.retire(rig.store, other)
+    rig.link.retire(other)
     journal_fold.fold(rig.store)
     return rig
 

@@ -13,7 +13,6 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import catalog
 from stoker.store.actor import Actor
-from stoker.store.ends import finish
 from stoker.store.forecasts import open_work
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs
@@ -141,9 +140,8 @@ def test_which_finds_files_and_what_is_in_published_folders(rig, pipeline, tmp_p
     rig.push("x")
     task = rig.claim(rig.worker())[0]
     path = str(tmp_path / "o\udcff")
-    from stoker.store.holdings import publications
 
-    publications.reserve(rig.store, task.attempt, task.task_id, [wanted(path)])
+    rig.link.reserve(task.attempt, task.task_id, [wanted(path)])
     rig.end(task, outputs=(Published(name="o", path=path, size_bytes=1, checksum="xxh3:0"),))
     for name in (path, os.path.join(path, "deep/er")):
         found = attempts.maker_of(rig.store, name)
@@ -309,7 +307,7 @@ def test_a_repetition_has_what_the_attempt_was_given(rig, pipeline):
     last = list(attempts.attempts(rig.store, Selection(steps=("b",))))[-1]
     again, _ = reproduction.as_attempted(rig.store, last)
     assert again.produced == claimed.produced
-    assert finish.finish(rig.store, []) == frozenset()
+    assert rig.link.finish([]) == frozenset()
     with pytest.raises(NotFound, match="no step `c`"):
         reproduction.as_claimed(rig.store, "x", "c")
 

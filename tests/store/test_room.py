@@ -53,11 +53,10 @@ def test_workers_of_different_batch_jobs_do_not_share(full):
 
 def test_workers_of_one_batch_job_share_what_it_has(full):
     one, two = (full.worker(slots=4, room_key="rig:1", cpus=4) for _ in range(2))
-    crowded = []
-    assert len(full.claim(one, 4, 4, on_crowded=lambda: crowded.append(1))) == 4
-    assert not crowded
-    assert full.claim(two, 4, 4, on_crowded=lambda: crowded.append(1)) == []
-    assert crowded
+    granted = full.link.claim(one, limit=4, cpus_free=4)
+    assert (len(granted.tasks), granted.is_crowded) == (4, False)
+    granted = full.link.claim(two, limit=4, cpus_free=4)
+    assert (granted.tasks, granted.is_crowded) == ([], True)
 
 
 def test_memory_is_shared_within_a_place_only(rig, pipeline):

@@ -15,8 +15,7 @@ from stoker.model.settings import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
-from stoker.store.claims import claim, workers
-from stoker.store.ends import lost_hosts, reap
+from stoker.store.ends import lost_hosts
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs
 from stoker.store.reports import lists, why_waiting
@@ -63,7 +62,7 @@ def test_why_names_who_had_the_tag_and_that_nobody_has_all(rig):
     rig.apply(line(step("one", needs=("matlab",), cpus=3)))
     rig.push("a")
     rig.lapse(rig.worker(host="old", tags=["matlab"]))
-    reap.reap(rig.store)
+    rig.link.reap()
     rig.worker(host="big")
     assert "`old-1` on `old` had it last" in why(rig)[1]
     rig.worker(host="small", slots=2, tags=["matlab"])
@@ -147,7 +146,7 @@ def test_attempts_begin_within_the_hours_of_a_pool_and_may_end_after(rig, clock)
     assert rig.claim(worker, 1) == []
     assert why(rig)[0] == "outside_hours"
     assert lists.status(rig.store).pools["tape"].opens_at is not None
-    assert claim.anything_left(rig.store).waiting, "a worker that drains stays for the night"
+    assert rig.link.anything_left().waiting, "a worker that drains stays for the night"
     clock.to(datetime(2026, 5, 4, 20, 0, 1, tzinfo=VIENNA))
     (task,) = rig.claim(worker, 1)
     clock.to(datetime(2026, 5, 5, 7, 59, tzinfo=VIENNA))
@@ -164,7 +163,7 @@ def test_a_drained_worker_tells_a_slot_in_other_hands_from_a_need_it_cannot_meet
     one, other = rig.worker(), rig.worker()
 
     def is_over(worker):
-        return claim.has_nothing_for(rig.store, worker, cpus_free=4, memory_free_bytes=1 << 33)
+        return rig.link.has_nothing_for(worker, cpus_free=4, memory_free_bytes=1 << 33)
 
     events = rig.events()
     assert not is_over(other), "it can claim"
@@ -200,7 +199,7 @@ def test_no_more_begin_in_any_minute_than_the_rate_allows(rig, clock):
     for at in began:
         assert sum(at <= one < at + 60_000_000 for one in began) <= 3
     assert why(rig, "j")[0] == "rate"
-    assert claim.anything_left(rig.store).waiting
+    assert rig.link.anything_left().waiting
     pools.set_pools(rig.store, [Pool(name="site", slots=TWO, per_minute=1)])
     assert rig.claim(one, 4) == []
     clock.go(s=61)
@@ -212,7 +211,7 @@ def test_why_tells_of_the_rate_of_the_hosts_that_are_there(rig):
     pools.set_pools(rig.store, [site])
     rig.apply(line(step("one", pools={"site": 1})))
     rig.push(*"abc")
-    workers.retire(rig.store, rig.worker(host="gone"))
+    rig.link.retire(rig.worker(host="gone"))
     assert len(rig.claim(rig.worker(host="here"), 4)) == 1
     assert why(rig, "c")[0] == "rate"
 
@@ -380,7 +379,7 @@ def test_what_stayed_on_a_host_that_is_gone_begins_again(rig, clock):
     (task,) = rig.claim(one, 1)
     rig.end(task)
     rig.lapse(one)
-    reap.reap(rig.store)
+    rig.link.reap()
     assert lost_hosts.begin_again_elsewhere(rig.store) == 0, "it may come back"
     assert why(rig)[0] == "host_gone"
     assert rig.claim(other, 4) == []

@@ -112,6 +112,16 @@ EMPTY_STREAM = Stream()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What the store shows of an attempt that is running: its process, and what that executes."""
+
+    attempt: AttemptId
+    pid: int
+    started_us: int
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """How an attempt ended. May be delivered late and twice; the fence decides whether it counts.
 

@@ -202,6 +202,7 @@ def _extent(project: "Opened") -> Iterator[Finding]:
     """What the store, the logs and the scratch take; quick, since only files are looked at."""
     from stoker.store.database.disk_usage import file_bytes, weigh
     from stoker.work.leftovers import scratch_root
+    from stoker.work.store_link import StoreLink
 
     path = _store_path(project)
     if path is not None and not path.exists():
@@ -210,7 +211,7 @@ def _extent(project: "Opened") -> Iterator[Finding]:
     parts = [f"{_human(size)} in {name}" for name, size in file_bytes(store).items()]
     files, size_bytes = weigh(str(store.folder / "logs"))
     parts.append(f"{_human(size_bytes)} in {files:,} logs")
-    parts.append(f"{_human(weigh(scratch_root(store, project.settings))[1])} in scratch")
+    parts.append(f"{_human(weigh(scratch_root(StoreLink(store), project.settings))[1])} in scratch")
     forever = project.settings.retention.is_nothing
     kept = "all of it is kept for ever" if forever else "`[retention]` bounds it"
     yield Finding(

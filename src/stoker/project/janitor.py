@@ -22,6 +22,7 @@ from stoker.store.retention import prune
 from stoker.store.retention.counts import Pruned
 from stoker.work import leftovers, removal, threads
 from stoker.work.patience import Patience
+from stoker.work.store_link import StoreLink
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -133,7 +134,7 @@ class Janitor:
 
     def _clear_leftovers(self) -> None:
         if time.monotonic() >= self._cleared_s + LEFTOVERS_S:
-            leftovers.clear(self._store, self._scratch_root)
+            leftovers.clear(StoreLink(self._store), self._scratch_root)
             self._cleared_s = time.monotonic()
 
 

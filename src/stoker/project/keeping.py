@@ -95,8 +95,9 @@ class Keeping(Opened):
         """Return how much room the store, its logs and this host's scratch take."""
         from stoker.store.database.disk_usage import extent
         from stoker.work.leftovers import scratch_root
+        from stoker.work.store_link import StoreLink
 
-        return extent(self.store, scratch=scratch_root(self.store, self.settings))
+        return extent(self.store, scratch=scratch_root(StoreLink(self.store), self.settings))
 
     @contextmanager
     def _bare(self) -> "Iterator[Store]":

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from stoker.model.worker import WorkLeft
 from stoker.project.janitor import Janitor
 from stoker.store import journal_fold
-from stoker.store.claims.claim import Left, anything_left
+from stoker.store.claims.claim import anything_left
 from stoker.store.ends.reap import promote_all_due, reap
 from stoker.store.forecasts import reordering
 from stoker.store.forecasts.utilisation import Busy, busy_since, now_us
@@ -61,7 +62,7 @@ class RunSummary:
         return 0 if has_cause or self.was_interrupted else self.blocked
 
 
-def left_to_do(store: "Store") -> Left:
+def left_to_do(store: "Store") -> WorkLeft:
     """Return what is left, after taking back what dead workers held."""
     reap(store)
     promote_all_due(store)
@@ -117,19 +118,21 @@ def work_off(
     date.
     """
     from stoker.work import leftovers
+    from stoker.work.store_link import StoreLink
 
     started, since_us = time.monotonic(), now_us(store)
     is_idle = left_to_do(store).is_nothing
     was_interrupted = False
-    scratch_root = leftovers.scratch_root(store, settings)
+    link = StoreLink(store)
+    scratch_root = leftovers.scratch_root(link, settings)
     if is_idle:
-        leftovers.clear(store, scratch_root)
+        leftovers.clear(link, scratch_root)
     else:
         from stoker.work.worker import Worker
 
         journal_fold.fold(store)
         reordering.look_after(store, refresh_s=REORDER_S, at_once=True)
-        worker = Worker(store, settings, slots=slots, drain=True, on_event=on_event)
+        worker = Worker(link, settings, slots=slots, drain=True, on_event=on_event)
         with Janitor(
             store,
             scratch_root=scratch_root,

@@ -9,10 +9,8 @@ from stoker.errors import StaleAttempt, Unavailable
 from stoker.failpoints import hit
 from stoker.model.shares import Ledger
 from stoker.model.task import AttemptId, Claimed, Result, WorkerId
-from stoker.store.claims import claim
-from stoker.store.claims.time_left import Left
-from stoker.store.ends import finish
-from stoker.store.unit import Store
+from stoker.model.worker import StepKey, TimeLeft
+from stoker.work.link import Link
 from stoker.work.prefetch import Appetite
 from stoker.work.recipe import Recipe
 from stoker.work.running import Running
@@ -33,7 +31,7 @@ class Claims:
 
     def __init__(
         self,
-        store: Store,
+        link: Link,
         worker_id: WorkerId,
         recipe_of: Callable[[Claimed], Recipe],
         *,
@@ -51,13 +49,13 @@ class Claims:
         self._crowded_s = -PAUSE_MOST_S * 3
         self.trouble: str | None = None
         self.next_s = 0.0
-        self._store = store
+        self._link = link
         self._worker_id = worker_id
         self._recipe_of = recipe_of
         self._slots = slots
         self._term = term
         self._memory_bytes = memory_bytes
-        self._counts: dict[object, int] = {}
+        self._counts: dict[StepKey, int] = {}
         self._pause_s = PAUSE_S
 
     def push(self, tasks: Iterable[Running]) -> None:
@@ -114,19 +112,20 @@ class Claims:
             return False
         is_ahead = limit > free
         try:
-            tasks = claim.claim(
-                self._store,
+            grant = self._link.claim(
                 self._worker_id,
                 limit=limit,
                 cpus_free=self._slots if is_ahead else free,
                 memory_free_bytes=self._memory_bytes - memory_used,
-                wants=self.appetite.portion(free, self._memory_bytes).wants,
+                portion=self.appetite.portion(free, self._memory_bytes),
                 ledger=self.ledger,
                 left=self._time_left(),
-                on_crowded=self._note_crowded,
             )
             hit("claimed")
-            self._take(tasks)  # may ask for their pipelines
+            self.ledger = grant.ledger
+            if grant.is_crowded:
+                self._note_crowded()
+            self._take(grant.tasks)  # may ask for their pipelines
         except StaleAttempt:
             raise
         except Unavailable as problem:
@@ -135,8 +134,8 @@ class Claims:
             self._wait()
             return True
         self.trouble = None
-        self.found_nothing = not tasks
-        if tasks:
+        self.found_nothing = not grant.tasks
+        if grant.tasks:
             self._pause_s = PAUSE_S
         else:
             self._wait()
@@ -147,8 +146,7 @@ class Claims:
 
         If it has, the next claim need not wait. StaleAttempt if the worker has been declared dead.
         """
-        is_over = claim.has_nothing_for(
-            self._store,
+        is_over = self._link.has_nothing_for(
             self._worker_id,
             cpus_free=self._slots,
             memory_free_bytes=self._memory_bytes,
@@ -158,11 +156,11 @@ class Claims:
             self.hurry()
         return is_over
 
-    def _time_left(self) -> Left | None:
+    def _time_left(self) -> TimeLeft | None:
         """Return what this worker has until its end, if it has one."""
         if self._term is None:
             return None
-        return Left(self._term.usable_s(), is_early=time.monotonic() < self._term.half_s)
+        return TimeLeft(self._term.usable_s(), is_early=time.monotonic() < self._term.half_s)
 
     def _note_crowded(self) -> None:
         """Other workers fill all cpus that this one has free: how long, its last words tell."""
@@ -191,7 +189,7 @@ class Claims:
         for one in claimed:
             self.ledger.end(one.attempt, None)
         try:
-            finish.give_back(self._store, claimed)
+            self._link.give_back(claimed)
         except Unavailable as problem:
             self.trouble = str(problem)
             self.is_doubtful = True

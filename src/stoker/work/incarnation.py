@@ -10,13 +10,9 @@ import os
 import signal
 import time
 from contextlib import suppress
-from functools import partial
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
 from stoker.model.task import Claimed, Terms, WorkerId
-from stoker.store.claims import claim, workers
-from stoker.store.ends import reap
-from stoker.store.holdings import publications
 from stoker.work import brand, cgroups, contain, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
@@ -52,33 +48,33 @@ class Incarnation:
 
     def __init__(self, post: Post, worker_id: WorkerId, watcher: Watcher, counts: Counts) -> None:
         self._post = post
-        self._store = post.store
+        self._link = post.link
         self.orders = Orders()
         self.id = worker_id
         boot, pid = boot_id(), os.getpid()
         started = process_start(pid) or 0
         owner = Owner(
-            host=post.store.host,
+            host=post.link.host,
             boot_id=boot,
             pid=pid,
             started=started,
             worker=self.id,
-            store=post.store_id,
+            store=post.link.store_id,
             group=cgroups.own_group(),
         )
         self._mark = str(contain.mark_of(owner))
         brand.put(brand.of_worker(self._mark))
         self._folder = WorkerFolder(post.scratch_root, owner, rights=post.scratch_rights)
         warden.note_folder(self._folder.path)
-        self._lease = Lease(post.store, self.id, watcher.wake, post.fail, lease_s=post.lease_s)
-        logs = str(post.store.folder / "logs")
+        self._lease = Lease(post.link, self.id, watcher.wake, post.fail, lease_s=post.lease_s)
+        logs = str(post.link.folder / "logs")
         desk = Desk(
             self._folder,
             logs,
-            post.store.rights,
+            post.link.rights,
             post.room,
-            partial(publications.contents_of, post.store),
-            partial(publications.reserve, post.store),
+            post.link.contents_of,
+            post.link.reserve,
             lambda: self._lease.is_held,
             self.orders.ended_by,
             self.orders.broken_off_by,
@@ -88,7 +84,7 @@ class Incarnation:
         self.executor.on_left = self._note_elapsed
         self.warmers = Warmers(self.executor, most=4 * post.slots)
         self.claims = Claims(
-            post.store,
+            post.link,
             self.id,
             self._recipe_of,
             slots=post.slots,
@@ -96,13 +92,13 @@ class Incarnation:
             term=post.term,
         )
         self._doubts = Doubts(is_batch_job=post.place.batch_id is not None)
-        self.reports = Reports(post.store, counts, on_recorded=self.claims.settle)
+        self.reports = Reports(post.link, counts, on_recorded=self.claims.settle)
         self._recipes: dict[tuple[int, str, Terms], Recipe] = {}
         self._preparing = Preparations(self.executor)
         self._is_paused = False  # while a disk is full
         self._told_trouble: str | None = None  # what the store has of it
         self._tick_s = self._memory_s = 0.0
-        self._notes = Notes(post.store)
+        self._notes = Notes(post.link)
         self._promoted_s = self._reaped_s = 0.0
 
     # ------------------------------------------------------------------------------------ the loop
@@ -215,7 +211,7 @@ class Incarnation:
         key = (claimed.version_id, claimed.step, claimed.terms)
         recipe = self._recipes.get(key)
         if recipe is None:
-            pipeline = claim.pipeline_of(self._store, claimed.version_id)
+            pipeline = self._link.pipeline_of(claimed.version_id)
             recipe = Recipe(pipeline, claimed, self._post.settings.own_secrets, self._mark)
             self._recipes[key] = recipe
         return recipe
@@ -255,12 +251,12 @@ class Incarnation:
         with suppress(Unavailable):
             if now_s >= self._reaped_s:
                 self._reaped_s = now_s + REAP_S
-                if reap.reap(self._store).attempts:
+                if self._link.reap().attempts:
                     self.claims.hurry()
             if now_s < self._promoted_s:
                 return
-            due_us = workers.next_due_us(self._store)
-            if due_us is not None and due_us <= now_us and reap.promote_due(self._store):
+            due_us = self._link.next_due_us()
+            if due_us is not None and due_us <= now_us and self._link.promote_due():
                 self.claims.hurry()  # there may be more: the next turn sees to that
             else:
                 self._promoted_s = now_s + PROMOTE_S
@@ -302,7 +298,7 @@ class Incarnation:
         trouble = self._post.room.trouble
         if trouble != self._told_trouble:
             with suppress(Unavailable):
-                workers.note_trouble(self._store, self.id, trouble)
+                self._link.note_trouble(self.id, trouble)
                 self._told_trouble = trouble
 
     def _take_from_warmers(self) -> None:
@@ -358,7 +354,7 @@ class Incarnation:
             )
         if not is_lost:
             with suppress(StaleAttempt, StokerError):
-                workers.retire(self._store, self.id)
+                self._link.retire(self.id)
 
     def _kill_what_is_left(self, within_s: float) -> None:
         self._preparing.end()

@@ -13,9 +13,8 @@ from collections.abc import Callable
 
 from stoker.errors import StaleAttempt, StokerError, StoreGone
 from stoker.model.task import AttemptId, WorkerId
-from stoker.store.claims import workers
-from stoker.store.unit import Store
 from stoker.work import threads
+from stoker.work.link import Link
 from stoker.work.patience import Patience
 
 LEASE_S = 20.0
@@ -43,14 +42,14 @@ class Lease:
 
     def __init__(
         self,
-        store: Store,
+        link: Link,
         worker_id: WorkerId,
         wake: Callable[[], None],
         fail: Callable[[BaseException], None],
         *,
         lease_s: float,
     ) -> None:
-        self._store = store
+        self._link = link
         self._worker_id = worker_id
         self._wake = wake
         self._lease_s = lease_s
@@ -103,10 +102,6 @@ class Lease:
         self._guard.join(timeout=2.0)
 
     def _beat(self) -> None:
-        with self._store.ahead_of_others():
-            self._renew()
-
-    def _renew(self) -> None:
         outage = Patience()
         while True:
             self._bell.wait(self._pause_s())
@@ -115,7 +110,7 @@ class Lease:
                 return
             began, serial = boot_clock_s(), self.serial
             try:
-                renewal = workers.renew(self._store, self._worker_id, lease_s=self._lease_s)
+                renewal = self._link.renew(self._worker_id, lease_s=self._lease_s)
             except StaleAttempt:
                 self._declare_dead()
                 return
@@ -143,7 +138,7 @@ class Lease:
         """At the end of the lease, nobody waits any longer for what the store was asked before."""
         while not self._stop.wait(min(max(self._left_s(), 0.05), LOOK_S)):
             if not self.is_held:
-                self._store.break_off()
+                self._link.break_off()
                 self._wake()
                 return
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from stoker.errors import Unavailable
-from stoker.store.ends import finish
-from stoker.store.unit import Store
+from stoker.work.link import Link
 from stoker.work.running import Running
 
 NOTE_AFTER_S = 1.0  # an attempt that runs, or is published, for longer shows that in the store
@@ -15,8 +14,8 @@ NOTE_AFTER_S = 1.0  # an attempt that runs, or is published, for longer shows th
 class Notes:
     """The notes of one worker; each attempt is noted once, and again where the store was away."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._noted_s = 0.0
 
     def take(self, running: Iterable[Running], publishing: Iterable[Running]) -> bool:
@@ -33,14 +32,13 @@ class Notes:
 
     def _note_started(self, fresh: list[Running]) -> None:
         if fresh:
-            started = [(one.claimed.attempt, one.pid, one.started_us, one.command) for one in fresh]
-            finish.note_started(self._store, started)
+            self._link.note_started([one.shown for one in fresh])
             for one in fresh:
                 one.is_noted = True
 
     def _note_publishing(self, fresh: list[Running]) -> None:
         if fresh:
-            publishing = [(one.claimed.attempt, one.publishing_us or 0) for one in fresh]
-            finish.note_publishing(self._store, publishing)
+            since_us = {one.claimed.attempt: one.publishing_us or 0 for one in fresh}
+            self._link.note_publishing(since_us)
             for one in fresh:
                 one.is_publishing_noted = True

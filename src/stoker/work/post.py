@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
 from stoker.model.task import WorkerId
+from stoker.model.worker import NewWorker
 from stoker.rights import PRIVATE, Rights
-from stoker.store.claims import workers
-from stoker.store.unit import Store
 from stoker.work import usage
 from stoker.work.allocation import own_allocation
 from stoker.work.lease import LEASE_S
+from stoker.work.link import Link
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id
 from stoker.work.term import Term
@@ -75,10 +75,9 @@ def own_place(settings: Settings, name: str, env: Mapping[str, str] = os.environ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One worker's store, host and place, for all its incarnations."""
+    """One worker's link, settings and place, for all its incarnations."""
 
-    store: Store
-    store_id: str
+    link: Link
     settings: Settings
     name: str
     slots: int
@@ -93,8 +92,8 @@ class Post:
     @property
     def scratch_rights(self) -> Rights:
         """The store's for scratch that is in its folder; elsewhere nobody else has a part in it."""
-        is_inside = self.scratch_root.startswith(f"{self.store.folder}/")
-        return self.store.rights if is_inside else PRIVATE
+        is_inside = self.scratch_root.startswith(f"{self.link.folder}/")
+        return self.link.rights if is_inside else PRIVATE
 
     @property
     def memory_bytes(self) -> int:
@@ -103,9 +102,8 @@ class Post:
 
     def enlist(self) -> WorkerId:
         """A new row in the store stands for this worker. Unavailable if the store cannot be asked."""
-        return workers.enlist(
-            self.store,
-            host=self.store.host,
+        new = NewWorker(
+            host=self.link.host,
             name=self.name,
             pid=os.getpid(),
             slots=self.slots,
@@ -121,3 +119,4 @@ class Post:
             lease_s=self.lease_s,
             tags=self.tags,
         )
+        return self.link.enlist(new)

@@ -9,8 +9,7 @@ from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Result
-from stoker.store.ends import finish
-from stoker.store.unit import Store
+from stoker.work.link import Link
 
 BATCH = 128  # results in a delivery
 DELAY_S = 0.02  # that a result may wait for others, while there is other work
@@ -50,7 +49,7 @@ class Reports:
 
     def __init__(
         self,
-        store: Store,
+        link: Link,
         counts: Counts,
         *,
         on_recorded: Callable[[Result], None] = lambda _: None,
@@ -58,7 +57,7 @@ class Reports:
         self.results: list[Result] = []
         self.trouble: str | None = None
         self._delay_s = DELAY_S
-        self._store = store
+        self._link = link
         self._counts = counts
         self._on_recorded = on_recorded
         self._oldest_s: float | None = None
@@ -79,7 +78,7 @@ class Reports:
         if not batch or began_s < self._not_before_s:
             return not batch
         try:
-            stale = finish.finish(self._store, batch)
+            stale = self._link.finish(batch)
         except Unavailable as problem:
             self.trouble = str(problem)
             self._not_before_s = time.monotonic() + RETRY_S
@@ -107,7 +106,7 @@ class Reports:
         stale: set[AttemptId] = set()
         for result in batch:
             try:
-                stale |= finish.finish(self._store, [result])
+                stale |= self._link.finish([result])
             except StoreGone:
                 raise
             except StokerError:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from stoker.model.states import AttemptState
-from stoker.model.task import Claimed
+from stoker.model.task import Claimed, Started
 from stoker.work.checks import Ending
 from stoker.work.recipe import Recipe
 from stoker.work.slot import Place, Seat
@@ -43,6 +43,16 @@ class Running:
         self.started_s = time.monotonic()
         timeout_s = self.recipe.step.timeout_s
         self.deadline_s = None if timeout_s is None else self.started_s + timeout_s
+
+    @property
+    def shown(self) -> Started:
+        """What the store shows of it while it runs."""
+        return Started(
+            attempt=self.claimed.attempt,
+            pid=self.pid,
+            started_us=self.started_us,
+            command=self.command,
+        )
 
     @property
     def is_cancelled(self) -> bool:

@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any
 from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.bounds import CPUS, TIME_S
 from stoker.model.settings import Settings
-from stoker.store.claims import claim, workers
-from stoker.store.ends import reap
-from stoker.store.unit import Store
 from stoker.work import brand, contain, leftovers, spawn
 from stoker.work.incarnation import END_S, Incarnation
 from stoker.work.lease import LEASE_S
+from stoker.work.link import Link
 from stoker.work.post import Post, own_place
 from stoker.work.progress import Current, Event, Summary
 from stoker.work.reports import Counts
@@ -58,7 +56,7 @@ class Worker:
 
     def __init__(  # noqa: PLR0913 - each is what somebody may want of a worker
         self,
-        store: Store,
+        link: Link,
         settings: Settings,
         *,
         slots: int | None = None,
@@ -75,24 +73,23 @@ class Worker:
         if idle_timeout_s is not None:
             TIME_S.check("idle_timeout_s", idle_timeout_s)
         job = job or Job()
-        place, root = own_place(settings, store.host), leftovers.scratch_root(store, settings)
+        place, root = own_place(settings, link.host), leftovers.scratch_root(link, settings)
         self._watcher = Watcher()
         self._stopping = Stopping(self._watcher.wake, job)
         self._post = Post(
-            store=store,
-            store_id=leftovers.store_id(store),
+            link=link,
             settings=settings,
-            name=name or f"{store.host}-{os.getpid()}",
+            name=name or f"{link.host}-{os.getpid()}",
             slots=slots or place.slots,
             place=place,
             tags=tuple(sorted(place.tags)) if tags is None else tuple(tags),
             scratch_root=root,
-            room=Room(_places(store, root), self._watcher.wake, self.fail),
+            room=Room(_places(link, root), self._watcher.wake, self.fail),
             fail=self.fail,
             lease_s=lease_s,
             term=job.term,
         )
-        self._store = store
+        self._link = link
         self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
         self._is_draining = drain
         self._on_event = on_event
@@ -125,7 +122,7 @@ class Worker:
         """
         self._check_scratch()
         with self._inheritance_and_signals(), self._post.room:
-            leftovers.clear(self._store, self._post.scratch_root)
+            leftovers.clear(self._link, self._post.scratch_root)
             while not self._live_once():
                 pass
         self._stopping.raise_failure()
@@ -158,7 +155,7 @@ class Worker:
     @contextmanager
     def _umask(self) -> Iterator[None]:
         """The group gets all rights to what attempts make, if the project is the group's."""
-        if not self._store.rights.is_shared:
+        if not self._link.rights.is_shared:
             yield
             return
         before = os.umask(0)
@@ -231,13 +228,13 @@ class Worker:
         finally:
             incarnation.end(is_lost=is_lost, within_s=1.0 if self._stopping.is_overdue else END_S)
             self._counts.crowded_s += incarnation.claims.crowded_s
-            if is_lost and self._store.identity.gone is None:
+            if is_lost and self._link.gone is None:
                 if not self._stopping.is_overdue:
                     _log.warning(
                         "the lease was lost; beginning anew", extra={"event": "lease_lost"}
                     )
                 with suppress(Unavailable):  # all it ran is dead: nobody needs to wait
-                    reap.reap(self._store, dead_workers=[incarnation.id])
+                    self._link.reap(dead_workers=[incarnation.id])
         return self._stopping.is_overdue or not (is_lost or incarnation.claims.is_doubtful)
 
     def _begin(self) -> Incarnation | None:
@@ -247,13 +244,13 @@ class Worker:
         try:
             found = Incarnation(self._post, self._enlisted, self._watcher, self._counts)
         except OSError as problem:
-            room, store, worker = self._post.room, self._store, self._enlisted
+            room, link, worker = self._post.room, self._link, self._enlisted
             if not is_full_error(problem):
-                workers.retire(store, worker)
+                link.retire(worker)
                 raise
             room.note(existing(self._post.scratch_root))
-            workers.note_trouble(store, worker, room.trouble)
-            if not workers.renew(store, worker, lease_s=self._post.lease_s).is_alive:
+            link.note_trouble(worker, room.trouble)
+            if not link.renew(worker, lease_s=self._post.lease_s).is_alive:
                 self._enlisted = None
             return None
         self._enlisted = None
@@ -264,7 +261,7 @@ class Worker:
         if self._stopping.is_ordered:
             with suppress(Unavailable):
                 if self._enlisted is not None:
-                    workers.retire(self._store, self._enlisted)
+                    self._link.retire(self._enlisted)
             return True
         if trouble not in (self._trouble, self._post.room.trouble):  # which has been said
             _log.warning(
@@ -292,8 +289,8 @@ class Worker:
     def _loop(self, incarnation: Incarnation) -> bool:
         """Return whether it ended in order: False if the lease was lost, or a last order cut it off."""
         while True:
-            if self._store.identity.gone is not None:  # another thread may have found out
-                raise self._store.identity.gone
+            if self._link.gone is not None:  # another thread may have found out
+                raise self._link.gone
             if not incarnation.is_held or self._stopping.is_overdue:
                 return False
             self._stopping.hold(incarnation)
@@ -322,7 +319,7 @@ class Worker:
         if not self._is_draining:
             return False
         with suppress(Unavailable):
-            left = claim.anything_left(self._store)
+            left = self._link.anything_left()
             if left.is_settled:
                 # What is ready and was not given to us needs more than this worker has, if it was
                 # not in another worker's hands just then.
@@ -372,9 +369,9 @@ class Worker:
         self._on_event(event)
 
 
-def _places(store: Store, root: str) -> dict[str, str]:
+def _places(link: Link, root: str) -> dict[str, str]:
     """Return the folders that this worker writes to, by what they are for."""
     places = {"scratch": root}
-    if store.dialect.is_one_host:
-        places["store"] = str(store.folder)
-    return places | {"logs": str(store.folder / "logs")}
+    if link.is_here:
+        places["store"] = str(link.folder)
+    return places | {"logs": str(link.folder / "logs")}

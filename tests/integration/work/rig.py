@@ -27,6 +27,7 @@ from stoker.store.orders import attempt_terms, versions
 from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.progress import Summary
+from stoker.work.store_link import StoreLink
 from stoker.work.worker import Worker
 
 ME = Actor("tester")
@@ -141,7 +142,7 @@ class Rig:
         register.register(self.store, "p", [NewItem(key=key, path=str(path))], ME)
 
     def worker(self, **more: Any) -> Worker:
-        return Worker(self.store, self.settings, **{"slots": 2, "drain": True} | more)
+        return Worker(StoreLink(self.store), self.settings, **{"slots": 2, "drain": True} | more)
 
     def work(self, **more: Any) -> Summary:
         summary = self.worker(**more).work()
@@ -226,9 +227,7 @@ class Rig:
         return left
 
     def marked(self) -> Iterator[tuple[int, contain.Mark]]:
-        from stoker.work.leftovers import store_id
-
-        own = store_id(self.store)
+        own = StoreLink(self.store).store_id
         return ((pid, mark) for pid, mark in contain.marked_processes() if mark.store == own)
 
     def close(self) -> None:
@@ -241,12 +240,13 @@ import sys
 from pathlib import Path
 from stoker.spec.load import load_project
 from stoker.store.database.connect import open_store
+from stoker.work.store_link import StoreLink
 from stoker.work.worker import Worker
 
 loaded = load_project(Path(sys.argv[1]) / "stoker.toml")
 store = open_store(loaded.settings.store_url)
 options = eval(sys.argv[2])
-print(Worker(store, loaded.settings, **options).work(), flush=True)
+print(Worker(StoreLink(store), loaded.settings, **options).work(), flush=True)
 store.close()
 """
 

@@ -17,6 +17,7 @@ from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.orders import verbs
+from stoker.work.store_link import StoreLink
 from stoker.work.worker import Worker
 
 NAMES = (
@@ -137,7 +138,7 @@ def test_every_two_settings_of_a_step_work_together(project):
             register.register(
                 opened.store, f"p{number}", [NewItem(key=key) for key in keys(on)], Actor("tester")
             )
-        Worker(opened.store, opened.settings, slots=8, drain=True).work()
+        Worker(StoreLink(opened.store), opened.settings, slots=8, drain=True).work()
         remove_temporary(opened.store)
         found = states(opened.store)
     wrong = {}

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from integration.work.rig import freeze, is_locked, wait_until, worker_command
 from stoker.model.selection import Selection
+from stoker.model.worker import NewWorker, Renewal
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.claims import workers
@@ -20,6 +21,7 @@ from stoker.store.reports import why_waiting
 from stoker.work import executor, lease, signals, stopping
 from stoker.work.scheduler import Job
 from stoker.work.scratch import process_start
+from stoker.work.store_link import StoreLink
 from stoker.work.term import Term
 
 ME = Actor("tester")
@@ -290,7 +292,7 @@ def test_a_worker_that_was_declared_dead_ends_its_attempts_and_begins_anew(long,
             reap.reap(store, dead_workers=[worker_id])
         if told and not (long.folder / "go").exists():
             (long.folder / "go").touch()
-            return workers.Renewal(False, frozenset(), frozenset(), 0)
+            return Renewal(False, frozenset(), frozenset(), 0)
         return renew(store, worker_id, lease_s=lease_s)
 
     monkeypatch.setattr(workers, "renew", once_dead)
@@ -326,12 +328,14 @@ def test_a_lease_that_was_seen_to_be_lost_does_not_come_back(long, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(lease, "boot_clock_s", lambda: clock[0])
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
-    worker_id = workers.enlist(
-        long.store, host="h", name="w", pid=1, slots=1, cpus=1, memory_bytes=1, scratch="/s",
-        boot_id="b", lease_s=20.0,
+    link = StoreLink(long.store)
+    new = NewWorker(
+        host="h", name="w", pid=1, slots=1, cpus=1, memory_bytes=1, scratch="/s", boot_id="b",
+        lease_s=20.0,
     )  # fmt: skip
+    worker_id = link.enlist(new)
     renewed = []
-    held = lease.Lease(long.store, worker_id, lambda: renewed.append(1), pytest.fail, lease_s=20.0)
+    held = lease.Lease(link, worker_id, lambda: renewed.append(1), pytest.fail, lease_s=20.0)
     try:
         assert held.is_held
         clock[0] += 17.0  # as if a call had hung for so long

@@ -26,10 +26,10 @@ def work(has_said):
 sys.exit(guard(work))
 """
 GO_WHEN_STOPPING = WORK.replace(
-    "print(Worker(store, loaded.settings, **options).work(), flush=True)",
+    "print(Worker(StoreLink(store), loaded.settings, **options).work(), flush=True)",
     """
 go = Path(sys.argv[1], "go")
-worker = Worker(store, loaded.settings, **options)
+worker = Worker(StoreLink(store), loaded.settings, **options)
 worker._on_event = lambda _event, worker=worker, go=go: worker._stopping.is_ordered and go.touch()
 print(worker.work(), flush=True)
 """,

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from integration.work.rig import wait_until, worker_command
+from stoker.model.worker import NewWorker, WorkLeft
 from stoker.store.claims import claim, workers
 from stoker.store.ends import finish
 from stoker.store.holdings import pools
@@ -787,18 +788,19 @@ def test_a_worker_that_drains_stays_for_a_slot_that_is_seldom_free(rig, monkeypa
     )
     pools.set_pools(rig.store, rig.settings.pools)
     rig.push("k", "l")
-    other = workers.enlist(
-        rig.store, host="h", name="other", pid=1, slots=1, cpus=1, memory_bytes=1 << 30,
+    new = NewWorker(
+        host="h", name="other", pid=1, slots=1, cpus=1, memory_bytes=1 << 30,
         scratch="/scratch", boot_id="boot", lease_s=60,
     )  # fmt: skip
-    (held,) = claim.claim(rig.store, other, limit=1, cpus_free=1)
+    other = workers.enlist(rig.store, new)
+    (held,) = claim.claim(rig.store, other, limit=1, cpus_free=1).tasks
     looks = []
 
     def look(store):
         looks.append(found := anything_left(store))
         if len(looks) == 3:
             finish.give_back(store, [held])
-        return found if len(looks) > 3 else claim.Left(ready=True, running=False, waiting=False)
+        return found if len(looks) > 3 else WorkLeft(ready=True, running=False, waiting=False)
 
     anything_left = claim.anything_left
     monkeypatch.setattr(claim, "anything_left", look)

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.model.worker import Filling
 from stoker.work.prefetch import HORIZON_S, MOST, Appetite
 
 
@@ -38,9 +39,9 @@ def test_nothing_more_while_half_a_horizon_is_at_hand():
 
 
 def wanted(appetite: Appetite, steps: list[str], *, free: int, memory: int | None = None) -> int:
-    portion = appetite.portion(free, 100)
+    filling = Filling(appetite.portion(free, 100))
     return next(
-        (n for n, step in enumerate(steps) if not portion.wants(1, step, memory)), len(steps)
+        (n for n, step in enumerate(steps) if not filling.wants(1, step, memory)), len(steps)
     )
 
 

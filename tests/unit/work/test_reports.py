@@ -7,22 +7,20 @@ import pytest
 
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.store.ends import finish
 from stoker.work import reports
 
 
 @pytest.fixture
-def delivered(monkeypatch):
+def delivered():
     """The size of each delivery; the store takes `seconds[0]` for one."""
     sizes, seconds = [], [0.0]
 
-    def take(_store, results):
+    def finish(results):
         sizes.append(len(results))
         time.sleep(seconds[0])
         return frozenset()
 
-    monkeypatch.setattr(finish, "finish", take)
-    return SimpleNamespace(sizes=sizes, seconds=seconds)
+    return SimpleNamespace(sizes=sizes, seconds=seconds, link=SimpleNamespace(finish=finish))
 
 
 def some(n):
@@ -37,7 +35,7 @@ def wait_s(delivery):
 
 
 def test_a_long_queue_of_results_is_delivered_in_bounded_pieces(delivered):
-    delivery = reports.Reports(None, reports.Counts())
+    delivery = reports.Reports(delivered.link, reports.Counts())
     delivery.results = some(2 * reports.BATCH + 1)
     ends = [delivery.flush() for _ in range(3)]
     assert ends == [False, False, True]
@@ -45,7 +43,7 @@ def test_a_long_queue_of_results_is_delivered_in_bounded_pieces(delivered):
 
 
 def test_where_a_delivery_takes_long_results_wait_for_more_others_but_not_for_ever(delivered):
-    delivery = reports.Reports(None, reports.Counts())
+    delivery = reports.Reports(delivered.link, reports.Counts())
     assert wait_s(delivery) <= reports.DELAY_S
     for seconds, least_s, most_s in (
         (0.01, 0.05, reports.DELAY_MOST_S),

@@ -11,7 +11,7 @@ Running attempts end, so its turn comes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -20,11 +20,12 @@ from sqlalchemy import or_, select, update
 
 from stoker.model.rank import priority_of
 from stoker.model.shares import Ledger
-from stoker.model.task import AttemptId, VersionId
+from stoker.model.task import AttemptId
+from stoker.model.worker import Filling, TimeLeft
 from stoker.store import tables
 from stoker.store.catalog import reread
 from stoker.store.claims.capacity import Room
-from stoker.store.claims.time_left import Fitting, Left
+from stoker.store.claims.time_left import Fitting
 from stoker.store.dialects.constructs import by_index
 from stoker.store.holdings.slots import Needs, Slots
 from stoker.store.holdings.together import bind
@@ -91,7 +92,6 @@ _NOTE = Prepared(
     .where(_L.c.id == param("lane_id_"))
     .values(passed_us=param("passed_us"), seen_us=param("seen_us"), kept_by=param("kept_by"))
 )
-Wants = Callable[[VersionId, str, int | None], bool]  # of a version, step and memory: one more?
 _BEHIND_ALL = (1 << 62, 1 << 62)  # an okey and an id behind those of any task
 
 
@@ -138,15 +138,14 @@ def take(
     known: Catalog,
     room: Room,
     limit: int,
-    wants: Wants | None = None,
+    filling: Filling | None = None,
     ledger: Ledger | None = None,
-    left: Left | None = None,
+    left: TimeLeft | None = None,
 ) -> list[Taken]:
     """Choose tasks in order from the lanes that fit, and take their slots of pools.
 
     With a `ledger` and shares in the order of fair shares. Only what fits the time `left`, if that is
-    given. Ends with the first task that the worker
-    does not want.
+    given. Ends with the first task that the portion that is `filling` has no room for.
     """
     lanes = _lanes(unit, known, room)
     fitting = Fitting(unit, left, room.host) if left is not None else None
@@ -168,7 +167,8 @@ def take(
                 break
             continue
         entry = lane.entry
-        if wants and not wants(known.current[entry.pipeline], entry.name, lane.memory_bytes):
+        version = known.current[entry.pipeline]
+        if filling and not filling.wants(version, entry.name, lane.memory_bytes):
             break
         is_loose = len(entry.together) > 1 and not lane.host
         if is_loose and not bind(unit, known, entry, row[2], lane.share, room.host):

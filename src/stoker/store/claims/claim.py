@@ -7,8 +7,7 @@ at. Measured design: `docs/explanation/decisions/0003-the-stores-hot-path.md`.
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import literal_column, select
@@ -19,13 +18,13 @@ from stoker.model.shares import Ledger
 from stoker.model.states import TaskState
 from stoker.model.task import Claimed, ItemId, Produced, TaskId, Terms, VersionId, WorkerId
 from stoker.model.transitions import CLAIM
+from stoker.model.worker import Filling, Grant, Portion, TimeLeft, WorkLeft
 from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
 from stoker.store.claims.capacity import is_running, room
-from stoker.store.claims.choose import Taken, Wants, take
+from stoker.store.claims.choose import Taken, take
 from stoker.store.claims.missing_outputs import Versions, without_lacking
-from stoker.store.claims.time_left import Left as TimeLeft
 from stoker.store.ids import text_of
 from stoker.store.journal import to_json
 from stoker.store.steps import Catalog
@@ -50,70 +49,49 @@ _OUTPUTS = Prepared(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What there still is to do, for a worker that may end when nothing is left for it."""
-
-    ready: bool  # tasks that can be claimed now by somebody
-    running: bool  # attempts in hands, or one that has ended and still holds a pool's slot
-    waiting: bool  # tasks in back-off, until a pool opens, or until they follow a new version
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether nothing is ready, running or in back-off."""
-        return not (self.ready or self.running or self.waiting)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether only a new worker, a new item or a person can change what is ready."""
-        return not (self.running or self.waiting)
-
-
 @as_a_whole
-def claim(  # noqa: PLR0913 - what a worker has, and what it wants
+def claim(
     store: "Store",
     worker_id: WorkerId,
     *,
     limit: int,
     cpus_free: int,
     memory_free_bytes: int | None = None,
-    wants: Wants | None = None,
+    portion: Portion | None = None,
     ledger: Ledger | None = None,
     left: TimeLeft | None = None,
-    on_crowded: Callable[[], None] = lambda: None,
-) -> list[Claimed]:
+) -> Grant:
     """Up to `limit` tasks are running, each with a new attempt of this worker; return them.
 
     Tasks come in the order of priority, then rank, then arrival; where the store has shares, within
-    a priority by what each group has had of this worker, which its `ledger` knows. `cpus_free` bounds the needs of
-    each single task, as more may be claimed than can start at once; what the host's other workers
-    fill is subtracted. `wants` is asked of each task in turn, by its pipeline's version, its step
-    and its memory, and ends the claim with the first that is not wanted. Of a worker that has an end, `left` is what
-    it has until then, and only what fits into that is claimed. `on_crowded` is called where other workers
-    fill all cpus that this one has free. StaleAttempt if the worker was declared dead. If the process dies after the
+    a priority by what each group has had of this worker, which its `ledger` knows. `cpus_free` bounds
+    the needs of each single task, as more may be claimed than can start at once; what the host's
+    other workers fill is subtracted. The claim ends with the first task that the `portion` has no
+    room for. Of a worker that has an end, `left` is what it has until then, and only what fits into
+    that is claimed. StaleAttempt if the worker was declared dead. If the process dies after the
     commit, the attempts are lost with the worker and the tasks become ready again; a power cut of
     the host ends both, so that the claim itself need not be on disk.
     """
+    ledger = Ledger() if ledger is None else ledger
     with store.writing(durable=False) as unit:
         free = room(unit, worker_id, cpus_free, memory_free_bytes)
-        if free.cpus <= 0 < cpus_free:
-            on_crowded()
+        is_crowded = free.cpus <= 0 < cpus_free
         known = catalogs.catalog(unit, newest=free.newest)
-        taken = take(unit, known, free, limit, wants, ledger, left) if free.cpus > 0 else []
+        filling = Filling(portion) if portion is not None else None
+        taken = take(unit, known, free, limit, filling, ledger, left) if free.cpus > 0 else []
         if not taken:
-            return []
+            return Grant([], ledger, is_crowded)
         produced, versions = _produced(unit, known, taken)
         taken = without_lacking(unit, known, taken, versions)
         terms = known.sharing.terms
         claimed = [_claimed(unit, known, one, produced, terms) for one in taken]
         _write(unit, worker_id, free.batch_id, claimed)
         hit("claim.before_commit")
-    if ledger is not None:
-        for one in taken:
-            shares = known.sharing.shares
-            group = shares.group(one.lane.share, one.lane.entry.pipeline)
-            ledger.begin(shares, one.attempt, group, one.lane.cpus, unit.now_us)
-    return claimed
+    for one in taken:
+        shares = known.sharing.shares
+        group = shares.group(one.lane.share, one.lane.entry.pipeline)
+        ledger.begin(shares, one.attempt, group, one.lane.cpus, unit.now_us)
+    return Grant(claimed, ledger, is_crowded)
 
 
 def pipeline_of(store: "Store", version_id: VersionId) -> Pipeline:
@@ -125,7 +103,7 @@ def pipeline_of(store: "Store", version_id: VersionId) -> Pipeline:
     return found
 
 
-def anything_left(store: "Store") -> Left:
+def anything_left(store: "Store") -> WorkLeft:
     """Return what is left to do in the whole store.
 
     What waits for the hours or the rate of a pool waits as what is in back-off does.
@@ -159,13 +137,13 @@ def has_nothing_for(
         return not (rest.ready and take(unit, known, free, limit=1, left=left))
 
 
-def _left(unit: Unit) -> Left:
+def _left(unit: Unit) -> WorkLeft:
     def exists(condition: Any) -> bool:
         return (
             unit.execute(select(literal_column("1")).where(condition).limit(1)).first() is not None
         )
 
-    return Left(
+    return WorkLeft(
         ready=exists(_T.c.lane.is_not(None)),
         running=exists(is_running) or exists(_SLOT.c.attempt.is_not(None)),
         waiting=exists(_T.c.not_before_us.is_not(None))

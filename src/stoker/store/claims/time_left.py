@@ -5,8 +5,8 @@ then, and a task of which nothing is known only in the first half of its time.
 """
 
 import math
-from dataclasses import dataclass
 
+from stoker.model.worker import TimeLeft
 from stoker.store.forecasts.estimates import book
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Unit
@@ -16,18 +16,10 @@ FEW = 3  # attempts that have succeeded; with fewer nothing is known
 AHEAD = 64  # tasks that are looked through for some that fit, where only some of a step do
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """The time that a worker has left for attempts; `is_early`: it is in the first half of its own."""
-
-    usable_s: float
-    is_early: bool
-
-
 class Fitting:
     """What fits into the time that a worker has left."""
 
-    def __init__(self, unit: Unit, left: Left, host: str) -> None:
+    def __init__(self, unit: Unit, left: TimeLeft, host: str) -> None:
         self._left = left
         self._book = book(unit)
         self._speed = self._book.speeds.get(host, 1.0)

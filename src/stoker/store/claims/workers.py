@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
@@ -11,6 +9,7 @@ from sqlalchemy import func, select, update
 from stoker.failpoints import hit
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.task import AttemptId, WorkerId
+from stoker.model.worker import NewWorker, Renewal
 from stoker.store import tables
 from stoker.store.apply import add_worker, end_worker
 from stoker.store.holdings.pools import fit_host
@@ -33,73 +32,37 @@ _RUNNING = Prepared(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What a worker learns when it renews its lease.
-
-    `is_alive` False: it was declared dead, its attempts are lost, and it must kill them and begin
-    anew. `running`: what the store still counts as its own; all else it must kill. `cancel`: what
-    it is asked to stop and report as cancelled.
-    """
-
-    is_alive: bool
-    running: frozenset[AttemptId]
-    cancel: frozenset[AttemptId]
-    lease_until_us: int
-
-
 @as_a_whole
-def enlist(  # noqa: PLR0913 - each is a column of the worker's row
-    store: "Store",
-    *,
-    host: str,
-    name: str,
-    pid: int,
-    slots: int,
-    cpus: int,
-    memory_bytes: int,
-    scratch: str,
-    boot_id: str,
-    lease_s: float,
-    tags: Sequence[str] = (),
-    room_key: str = "",
-    cpu_mask: str = "",
-    batch_id: str | None = None,
-    left_s: float | None = None,
-    usable_s: float | None = None,
-) -> WorkerId:
-    """A new worker is alive, with a lease of `lease_s` seconds from now; return its id.
+def enlist(store: "Store", new: NewWorker) -> WorkerId:
+    """A new worker is alive, with a lease of `new.lease_s` seconds from now; return its id.
 
-    It shares cpus and memory with the workers of its host that have the same `room_key`, but cpus
-    only with those whose `cpu_mask` overlaps its own. It will be gone in `left_s`, and its attempts
-    have `usable_s`. Its host has its slots of the pools that are
-    per host.
+    Its host has its slots of the pools that are per host.
     """
     with store.writing() as unit:
         worker_id = WorkerId(
             add_worker(
                 unit,
                 {
-                    "host": host,
-                    "name": name,
-                    "pid": pid,
-                    "slots": slots,
-                    "cpus": cpus,
-                    "memory_bytes": memory_bytes,
-                    "scratch": os.fsencode(scratch),
-                    "boot_id": boot_id,
-                    "room_key": room_key,
-                    "cpu_mask": cpu_mask if len(cpu_mask) <= MASK_DIGITS else "",
-                    "batch_id": batch_id,
-                    "tags": json.dumps(sorted(set(tags))) if tags else None,
+                    "host": new.host,
+                    "name": new.name,
+                    "pid": new.pid,
+                    "slots": new.slots,
+                    "cpus": new.cpus,
+                    "memory_bytes": new.memory_bytes,
+                    "scratch": os.fsencode(new.scratch),
+                    "boot_id": new.boot_id,
+                    "room_key": new.room_key,
+                    "cpu_mask": new.cpu_mask if len(new.cpu_mask) <= MASK_DIGITS else "",
+                    "batch_id": new.batch_id,
+                    "tags": json.dumps(sorted(set(new.tags))) if new.tags else None,
                     "started_us": unit.now_us,
-                    "lease_until_us": unit.now_us + int(lease_s * 1_000_000),
-                    "ends_us": _later(unit.now_us, left_s),
-                    "stops_us": _later(unit.now_us, usable_s),
+                    "lease_until_us": unit.now_us + int(new.lease_s * 1_000_000),
+                    "ends_us": _later(unit.now_us, new.left_s),
+                    "stops_us": _later(unit.now_us, new.usable_s),
                 },
             )
         )
-        fit_host(unit, host)
+        fit_host(unit, new.host)
         hit("enlist.before_commit")
     hit("enlisted")
     return worker_id

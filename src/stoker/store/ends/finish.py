@@ -16,7 +16,7 @@ from stoker.model import retry, transitions
 from stoker.model.pipeline import Verdict
 from stoker.model.retry import Decision
 from stoker.model.states import AttemptState, TaskState
-from stoker.model.task import AttemptId, Claimed, Result, Stream, VersionId
+from stoker.model.task import AttemptId, Claimed, Result, Started, Stream, VersionId
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move_all
@@ -108,24 +108,24 @@ def give_back(store: "Store", claimed: Sequence[Claimed]) -> None:
 
 
 @as_a_whole
-def note_started(store: "Store", started: Sequence[tuple[AttemptId, int, int, str | None]]) -> None:
+def note_started(store: "Store", started: Sequence[Started]) -> None:
     """Attempts that have been running for a while show their pid, start and command."""
     with store.writing() as unit:  # so that an attempt which brings its host down is on record
         unit.run_many(
             _STARTED,
             [
                 {
-                    "attempt_": attempt, "running_": AttemptState.RUNNING.value, "pid": pid,
-                    "started_us": started_us, "command": _text(command),
+                    "attempt_": one.attempt, "running_": AttemptState.RUNNING.value,
+                    "pid": one.pid, "started_us": one.started_us, "command": _text(one.command),
                 }
-                for attempt, pid, started_us, command in started
+                for one in started
             ],
         )  # fmt: skip
 
 
 @as_a_whole
-def note_publishing(store: "Store", publishing: Sequence[tuple[AttemptId, int]]) -> None:
-    """Attempts whose outputs have been published for a while show since when."""
+def note_publishing(store: "Store", publishing: Mapping[AttemptId, int]) -> None:
+    """Attempts whose outputs have been published for a while show since when, in microseconds."""
     with store.writing() as unit:
         unit.run_many(
             _PUBLISHING,
@@ -134,7 +134,7 @@ def note_publishing(store: "Store", publishing: Sequence[tuple[AttemptId, int]])
                     "attempt_": attempt, "running_": AttemptState.RUNNING.value,
                     "publishing_us": since_us,
                 }
-                for attempt, since_us in publishing
+                for attempt, since_us in publishing.items()
             ],
         )  # fmt: skip
 

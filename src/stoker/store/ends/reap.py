@@ -1,7 +1,6 @@
 """Taking back what dead workers held, and letting tasks out of their back-off."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select, update
@@ -9,6 +8,7 @@ from sqlalchemy import and_, or_, select, update
 from stoker.failpoints import hit
 from stoker.model import retry, transitions
 from stoker.model.states import AttemptState, TaskState, WorkerState
+from stoker.model.worker import Reaped
 from stoker.store import tables
 from stoker.store.apply import Move, close_attempts, end_worker, move
 from stoker.store.catalog import catalog
@@ -28,14 +28,6 @@ _PROMOTE = Prepared(
     .where(_T.c.id == param("task_id_"))
     .values(lane=param("lane"), not_before_us=param("not_before_us"))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reaped:
-    """How many workers were declared dead and how many attempts were lost with such workers."""
-
-    workers: int = 0
-    attempts: int = 0
 
 
 def reap(store: "Store", *, dead_workers: Sequence[int] = ()) -> Reaped:

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from stoker.model.states import AttemptState, WorkerState
+from stoker.model.worker import TimeLeft
 from stoker.store import tables
 from stoker.store.claims.capacity import Free, free_of, held_by, place_of
 from stoker.store.claims.choose import FRESH_US
-from stoker.store.claims.time_left import Fitting, Left
+from stoker.store.claims.time_left import Fitting
 from stoker.store.dialects.constructs import by_index
 from stoker.store.ends.lost_hosts import GONE_S
 from stoker.store.steps import Catalog, StepEntry
@@ -163,7 +164,7 @@ class _Needs:
         if not all(one.stops_us for one in workers):
             return None
         left = [
-            Left(
+            TimeLeft(
                 (one.stops_us - now_us) / 1e6,
                 is_early=now_us < (one.started_us + one.stops_us) / 2,
             )
