@@ -474,6 +474,7 @@ import sys, time
 from pathlib import Path
 from stoker.model.item import NewItem
 from stoker.project.janitor import Janitor
+from stoker.project.services import Services
 from stoker.spec.load import load_project
 from stoker.store.forecasts import reordering
 from stoker.store.actor import Actor
@@ -504,8 +505,7 @@ register.register(store, "p", items, Actor("bench"))
 began = time.perf_counter()
 worker = Worker(StoreLink(store), loaded.settings, slots=2, drain=True)
 root = leftovers.scratch_root(StoreLink(store), loaded.settings)
-with Janitor(store, scratch_root=root, on_failure=worker.fail):
-    worker.work()
+Services([Janitor(store, scratch_root=root)], worker).run()
 took = time.perf_counter() - began
 print(tasks / took, spent[0] / took)
 """

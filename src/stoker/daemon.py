@@ -1,8 +1,8 @@
-"""A site's service: which loops run, in what order they start and stop.
+"""A site's services: which loops run, in what order they start and stop.
 
 `stoker up` is one worker in the main thread, and beside it the janitor, which also takes over the
 project's file when it changes, and the intake, a process of its own. On a signal the worker stops
-first, in order, then the intake and the janitor.
+first, in order, then the intake and the janitor. Another loop is another row of `_rows`.
 """
 
 import logging
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError, Unavailable
 from stoker.project.intake import Intake
 from stoker.project.janitor import TICK_S, Janitor, tidy_once
+from stoker.project.services import Services
 from stoker.project.sources import write_progress
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.project.project import Applied
+    from stoker.project.services import Service
     from stoker.store.arrivals.counts import Registered
     from stoker.work.progress import Event, Summary
+    from stoker.work.worker import Worker
 
 JOB_TICK_S = 60.0  # between looks of the janitors of batch jobs, of which there are many
 
@@ -45,17 +48,17 @@ def serve(
 
     project.follow_file(on_apply=on_apply)
     worker = Worker(StoreLink(project.store), project.settings, slots=slots, on_event=on_event)
-    intake = Intake(str(project.file), on_taken=worker.hurry, on_failure=worker.fail)
+    return Services(_rows(project, worker, on_apply), worker).run()
+
+
+def _rows(
+    project: "Project", worker: "Worker", on_apply: "Callable[[Applied], None] | None"
+) -> "Sequence[Service]":
+    """Return what runs beside the worker of a service, in the order in which it starts."""
+    intake = Intake(str(project.file), on_taken=worker.hurry)
     watch = FileWatch(project, on_apply, then=intake.restart)
-    scratch_root = _scratch_root(project)
-    janitor = Janitor(
-        project.store,
-        scratch_root=scratch_root,
-        also=watch.look,
-        on_failure=worker.fail,
-    )
-    with janitor, intake:
-        return worker.work()
+    janitor = Janitor(project.store, scratch_root=_scratch_root(project), also=watch.look)
+    return [janitor, intake]
 
 
 def serve_once(
@@ -118,10 +121,8 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
         project.store,
         scratch_root=_scratch_root(project),
         tick_s=JOB_TICK_S * random.uniform(0.5, 1.5) if is_job else TICK_S,  # noqa: S311 - to part them
-        on_failure=worker.fail,
     )
-    with janitor:
-        return worker.work()
+    return Services([janitor], worker).run()
 
 
 def _scratch_root(project: "Project") -> str:

@@ -5,16 +5,19 @@ totals with a connection of its own.
 """
 
 import sys
-import threading
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from stoker.cli.drained import Drained
 from stoker.cli.render import human_eta, human_seconds, say, visible
 from stoker.errors import StokerError
+from stoker.project.services import running
+from stoker.work.threads import Companion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.text import Text
@@ -32,32 +35,40 @@ QUIET_S = 60.0  # between the lines of a batch job
 _SHOWN = 8  # attempts shown at a time
 
 
+@contextmanager
 def progress_for(
     project: "Project",
     pipeline: str | None = None,
     *,
     stays: bool = False,
     is_batch_job: bool = False,
-) -> "Progress":
-    """Return what suits standard error; one that `stays` tells whenever nothing is left.
+) -> "Iterator[Progress]":
+    """In the block, what suits standard error is shown; one that `stays` tells whenever nothing is left.
 
     That of a batch job is quiet, as its log lies on a file system that many jobs share, and keeps no
-    connection to the store.
+    connection to the store. A display that dies keeps nobody from working: its traceback is on
+    standard error.
     """
+    progress: Progress
     if is_batch_job:
-        return QuietProgress(project, pipeline, None)
-    kind = LiveProgress if sys.stderr.isatty() else Progress
-    return kind(project, pipeline, Drained(project) if stays else None)
+        progress = QuietProgress(project, pipeline, None)
+    else:
+        kind = LiveProgress if sys.stderr.isatty() else Progress
+        progress = kind(project, pipeline, Drained(project) if stays else None)
+    with running([progress], on_failure=lambda _: None):
+        yield progress
 
 
-class Progress:
+class Progress(Companion):
     """A line on standard error every few seconds, and nothing for a run that is over before."""
 
+    name = "progress"
     interval_s = LINE_S
 
     def __init__(
         self, project: "Project", pipeline: str | None, drained: Drained | None = None
     ) -> None:
+        super().__init__()
         self._project = project
         self._drained = drained
         self._pipeline = pipeline
@@ -68,27 +79,12 @@ class Progress:
         self._asked_s = -ASK_S
         self._look_again_s = 0.0
         self._ended_then = 0  # of this worker's tasks, when the totals were asked for
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def update(self, event: "Event") -> None:
         """Remember the newest snapshot; called by the worker."""
         self._event = event
 
-    def _loop(self) -> None:
+    def _run(self) -> None:
         while not self._over.wait(self.interval_s):
             event = self._event
             if event is not None and self._is_news(event):

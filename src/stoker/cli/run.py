@@ -60,14 +60,13 @@ def run(
     from stoker.cli.progress import progress_for
 
     with scope.project() as project:
-        progress = progress_for(project, pipeline)
         refused = [0]
 
         def on_push(done: "Registered") -> None:
             say(in_words(done))
             refused[0] = tell_troubles(done) or refused[0]
 
-        with progress:
+        with progress_for(project, pipeline) as progress:
             summary = project.run(
                 pipeline,
                 paths,

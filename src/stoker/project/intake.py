@@ -7,61 +7,47 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from stoker.errors import Unavailable
-from stoker.work import contain, threads
+from stoker.work import contain
 from stoker.work.patience import Patience
+from stoker.work.threads import Companion
 
 _END_S = 20.0  # that it gets to finish what it is registering
 
 _log = logging.getLogger(__name__)
 
 
-class Intake:
-    """Runs the process that follows the sources of the project at `file`, until the block ends.
+class Intake(Companion):
+    """The service that runs the process that follows the sources of the project at `file`.
 
     It is started again when it dies. It hears of our end by its input, which only we hold open, so
-    that it ends with us whatever ends us. `on_taken` is called whenever there are new items,
-    `on_failure` when the thread that minds it cannot go on.
+    that it ends with us whatever ends us. `on_taken` is called whenever there are new items.
     """
 
-    def __init__(
-        self,
-        file: str,
-        *,
-        on_taken: Callable[[], None],
-        on_failure: Callable[[BaseException], None],
-    ) -> None:
+    name = "intake"
+
+    def __init__(self, file: str, *, on_taken: Callable[[], None]) -> None:
+        super().__init__()
         self._file = file
         self._on_taken = on_taken
         self._outage = Patience()
-        self._on_failure = on_failure
-        self._over = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        self._thread = threads.start(self._mind, name="intake", on_failure=self._on_failure)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """The process has ended, by force if it did not in time, and so has the thread."""
         self._over.set()
         self.restart()
-        if self._thread is None:
-            return
-        self._thread.join(_END_S)
+        self._join(_END_S)
         with self._lock:
             if self._process is not None:
                 self._process.kill()
-        self._thread.join()
+        super().stop()
+
+    def health(self) -> str | None:
+        """Return why nothing is taken in."""
+        return self._outage.trouble
 
     def restart(self) -> None:
         """The process ends in order, and unless this is the end, another begins: the file changed."""
@@ -70,7 +56,7 @@ class Intake:
                 with suppress(OSError):
                     self._process.stdin.close()
 
-    def _mind(self) -> None:
+    def _run(self) -> None:
         """Start the process, listen to it until it ends, and start it again."""
         while not self._over.is_set():
             try:

@@ -1,11 +1,9 @@
 """The thread that keeps counts and the store's file in order while a worker has its hands full."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError, StoreGone
 from stoker.model.settings import Retention
@@ -20,9 +18,10 @@ from stoker.store.orders.attempt_terms import retention_of
 from stoker.store.orders.new_version import settle
 from stoker.store.retention import prune
 from stoker.store.retention.counts import Pruned
-from stoker.work import leftovers, removal, threads
+from stoker.work import leftovers, removal
 from stoker.work.patience import Patience
 from stoker.work.store_link import StoreLink
+from stoker.work.threads import Companion
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -37,16 +36,17 @@ _DONE = object()
 _log = logging.getLogger(__name__)
 
 
-class Janitor:
-    """Tidies every few seconds until the block ends; `also` is called with each tick.
+class Janitor(Companion):
+    """The service that tidies every few seconds; `also` is called with each tick.
 
     `scratch_root` is where the workers of this host have their scratch: what one that died together
     with its warden has left there, and running, is cleared by the others. What is older than the
     store's retention says is forgotten, a little at each tick.
 
-    A store or a disk that does not answer is tried again with the next tick. `on_failure` hears of
-    whatever else ends the thread.
+    A store or a disk that does not answer is tried again with the next tick.
     """
+
+    name = "janitor"
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Janitor:
         scratch_root: str,
         tick_s: float = TICK_S,
         also: Callable[[], None] | None = None,
-        on_failure: Callable[[BaseException], None],
     ) -> None:
+        super().__init__()
         self._store = store
         self._retention = Retention()
         self._pruning: Iterator[None] | None = None
@@ -66,26 +66,17 @@ class Janitor:
         self._scratch_root = scratch_root
         self._cleared_s = time.monotonic()
         self._outage = Patience()
-        self._over = threading.Event()
-        self._on_failure = on_failure
-        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        self._thread = threads.start(self._loop, name="janitor", on_failure=self._on_failure)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+    def stop(self) -> None:
+        """The loop has ended, and temporary outputs that nothing needs are gone."""
+        super().stop()
         self._try(lambda: remove_temporary(self._store))
 
-    def _loop(self) -> None:
+    def health(self) -> str | None:
+        """Return why housekeeping has to wait."""
+        return self._outage.trouble
+
+    def _run(self) -> None:
         while not self._over.wait(self._tick_s):
             self._try(self._tidy)
 

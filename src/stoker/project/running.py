@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stoker.model.worker import WorkLeft
 from stoker.project.janitor import Janitor
+from stoker.project.services import Services
 from stoker.store import journal_fold
 from stoker.store.claims.claim import anything_left
 from stoker.store.ends.reap import promote_all_due, reap
@@ -133,12 +134,8 @@ def work_off(
         journal_fold.fold(store)
         reordering.look_after(store, refresh_s=REORDER_S, at_once=True)
         worker = Worker(link, settings, slots=slots, drain=True, on_event=on_event)
-        with Janitor(
-            store,
-            scratch_root=scratch_root,
-            on_failure=worker.fail,
-        ):
-            was_interrupted = worker.work().was_interrupted
+        janitor = Janitor(store, scratch_root=scratch_root)
+        was_interrupted = Services([janitor], worker).run().was_interrupted
     return summarise(
         store,
         pipeline=pipeline,

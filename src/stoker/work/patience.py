@@ -8,12 +8,12 @@ class Patience:
     """Follows one outage after the other, for one loop."""
 
     def __init__(self) -> None:
-        self._trouble: str | None = None
+        self.trouble: str | None = None  # since the store last answered
         self._pause_s = PAUSE_S
 
     def is_news(self, trouble: str) -> bool:
         """Whether this trouble has not been said since the store last answered."""
-        before, self._trouble = self._trouble, trouble
+        before, self.trouble = self.trouble, trouble
         return trouble != before
 
     def next_pause_s(self) -> float:
@@ -24,4 +24,4 @@ class Patience:
 
     def end(self) -> None:
         """The store has answered."""
-        self._trouble, self._pause_s = None, PAUSE_S
+        self.trouble, self._pause_s = None, PAUSE_S

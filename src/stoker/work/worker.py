@@ -54,6 +54,8 @@ class Worker:
     quick.
     """
 
+    name = "worker"  # as a service; in the store it has the name that it is given
+
     def __init__(  # noqa: PLR0913 - each is what somebody may want of a worker
         self,
         link: Link,
@@ -91,6 +93,7 @@ class Worker:
         )
         self._link = link
         self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
+        self._incarnation: Incarnation | None = None
         self._is_draining = drain
         self._on_event = on_event
         self._counts = Counts()
@@ -109,6 +112,13 @@ class Worker:
     def fail(self, problem: BaseException) -> None:
         """Stop in order, and have `work` raise Bug: one of the worker's threads has failed so."""
         self._stopping.fail(problem)
+
+    def health(self) -> str | None:
+        """Return why it claims or records nothing just now, in words; None if it can. From any thread."""
+        held = self._incarnation
+        if held is None:
+            return self._trouble or None
+        return self._post.room.trouble or held.claims.trouble or held.reports.trouble
 
     def hurry(self) -> None:
         """There may be something new: the next claim need not wait. From any thread."""
@@ -220,12 +230,14 @@ class Worker:
             return self._wait_to_join(str(problem))
         if incarnation is None:
             return self._wait_to_join(self._post.room.trouble or "its scratch is full")
+        self._incarnation = incarnation
         is_lost = True
         try:
             is_lost = not self._loop(incarnation)
         except StaleAttempt:
             is_lost = True
         finally:
+            self._incarnation = None
             incarnation.end(is_lost=is_lost, within_s=1.0 if self._stopping.is_overdue else END_S)
             self._counts.crowded_s += incarnation.claims.crowded_s
             if is_lost and self._link.gone is None:
@@ -362,9 +374,7 @@ class Worker:
             rate=self._rate,
             elapsed_s=now_s - self._began_s,
             is_stopping=incarnation.is_stopping,
-            trouble=self._post.room.trouble
-            or incarnation.claims.trouble
-            or incarnation.reports.trouble,
+            trouble=self.health(),
         )
         self._on_event(event)
 

@@ -2,6 +2,7 @@
 
 from integration.work.rig import wait_until
 from stoker.project.janitor import Janitor
+from stoker.project.services import running
 
 STEP = '[pipelines.p.steps.s]\nargv = ["/bin/true"]'
 
@@ -17,9 +18,8 @@ def test_a_new_retention_is_heeded_by_the_next_tick(rig):
         scratch_root=str(rig.folder / "s"),
         tick_s=0.01,
         also=lambda: ticks.append(1),
-        on_failure=problems.append,
     )
-    with tidy:
+    with running([tidy], on_failure=problems.append):
         wait_until(lambda: len(ticks) > 2, "it goes by the old one")
         assert list(rig.task_states()) == ["k/s"]
         rig.write(STEP, extra='[retention]\nitems = "0s"')

@@ -9,6 +9,7 @@ from integration.work.rig import wait_until
 from stoker import daemon
 from stoker.errors import Unavailable
 from stoker.project import intake, janitor, open_project, taking
+from stoker.project.services import running
 from stoker.store import journal_fold
 from stoker.store.claims import claim
 from stoker.work import patience
@@ -52,10 +53,11 @@ def test_the_janitor_says_once_that_it_has_to_wait_and_ends_in_order(rig, away, 
         scratch_root=str(rig.folder / "s"),
         tick_s=0.01,
         also=lambda: ticks.append(1),
-        on_failure=pytest.fail,
     )
-    with tidy:
+    with running([tidy], on_failure=pytest.fail):
+        wait_until(tidy.health, "it says why it waits")
         wait_until(lambda: ticks, "it tidies again")
+        assert tidy.health() is None
         away(janitor, "remove_temporary", 1_000)
     assert set(warnings(caplog)) == {"housekeeping has to wait"}
     assert len(warnings(caplog)) == 2, "one for each outage"
@@ -89,7 +91,8 @@ def test_the_intake_waits_for_the_store_and_says_so_once(rig, away, caplog, monk
     codes = iter([5, 5, 5])
     monkeypatch.setattr(intake, "_command", lambda _file: words(next(codes, 0)))
     taken = []
-    with intake.Intake("file", on_taken=lambda: taken.append(1), on_failure=pytest.fail):
+    following = intake.Intake("file", on_taken=lambda: taken.append(1))
+    with running([following], on_failure=pytest.fail):
         wait_until(lambda: taken, "it takes in")
     assert starts == [5, 5, 5, 0]
     assert len(warnings(caplog)) == 1
@@ -98,8 +101,10 @@ def test_the_intake_waits_for_the_store_and_says_so_once(rig, away, caplog, monk
 
 def test_the_intake_is_tried_again_where_no_process_can_be_started(away, caplog, monkeypatch):
     monkeypatch.setattr(intake, "_command", lambda _file: ["/no/such/program"])
-    with intake.Intake("file", on_taken=list, on_failure=pytest.fail):
+    following = intake.Intake("file", on_taken=list)
+    with running([following], on_failure=pytest.fail):
         wait_until(lambda: warnings(caplog), "it is said")
+        assert "cannot be started" in following.health()
     assert "cannot be started" in warnings(caplog)[0]
 
 

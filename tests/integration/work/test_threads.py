@@ -4,6 +4,7 @@ import pytest
 
 from stoker.errors import Bug
 from stoker.project.janitor import Janitor
+from stoker.project.services import Services
 from stoker.store import journal_fold
 from stoker.store.claims import workers
 from stoker.work import disk, lease, slot, stopping
@@ -51,9 +52,9 @@ def test_a_thread_that_fails_ends_the_worker_in_order(rig, monkeypatch, which):
         monkeypatch.setattr(*BROKEN[which], odd)
     else:
         worker._on_event = break_it
-    janitor = Janitor(rig.store, scratch_root="/nowhere", tick_s=0.05, on_failure=worker.fail)
-    with janitor, pytest.raises(Bug, match="as never before"):
-        worker.work()
+    janitor = Janitor(rig.store, scratch_root="/nowhere", tick_s=0.05)
+    with pytest.raises(Bug, match="as never before"):
+        Services([janitor], worker).run()
     monkeypatch.undo()
     assert rig.task_states() == {"k/s": "ready"}
     assert {one.state for one in rig.all_attempts()} <= {"cancelled", "lost"}

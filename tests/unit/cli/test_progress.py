@@ -65,7 +65,7 @@ def test_a_service_has_the_last_word_each_time_that_nothing_is_left():
 
 def test_a_batch_job_says_a_line_a_minute_and_asks_nobody():
     project = SimpleNamespace(status=lambda **_: pytest.fail("asked"))
-    progress = progress_.progress_for(project, stays=True, is_batch_job=True)
-    assert progress.interval_s == 60
-    progress._ask(event(2))
-    assert progress._totals(event(2)) == (0, 0, None)
+    with progress_.progress_for(project, stays=True, is_batch_job=True) as progress:
+        assert progress.interval_s == 60
+        progress._ask(event(2))
+        assert progress._totals(event(2)) == (0, 0, None)
