@@ -1,6 +1,5 @@
 """Deliveries: how many results at once, and how long they wait for others."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,15 +10,16 @@ from stoker.work import reports
 
 
 @pytest.fixture
-def delivered():
-    """The size of each delivery; the store takes `seconds[0]` for one."""
-    sizes, seconds = [], [0.0]
+def delivered(monkeypatch):
+    """The size of each delivery; the store takes `seconds[0]` for one, by a clock of its own."""
+    sizes, seconds, now_s = [], [0.0], [0.0]
 
     def finish(results):
         sizes.append(len(results))
-        time.sleep(seconds[0])
+        now_s[0] += seconds[0]
         return frozenset()
 
+    monkeypatch.setattr(reports, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
     return SimpleNamespace(sizes=sizes, seconds=seconds, link=SimpleNamespace(finish=finish))
 
 
@@ -31,7 +31,7 @@ def some(n):
 def wait_s(delivery):
     """How long a result that has just come may wait."""
     delivery.results = some(1)
-    return delivery.due_s() - time.monotonic()
+    return delivery.due_s() - reports.time.monotonic()
 
 
 def test_a_long_queue_of_results_is_delivered_in_bounded_pieces(delivered):
