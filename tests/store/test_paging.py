@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from sqlalchemy import event
 
+from stoker.errors import UserError
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import paging, picking, selection, tables
@@ -18,6 +19,11 @@ from stoker.store.reports import attempts, lists
 ME = Actor("tester")
 ALL = Selection()
 TASKS, ITEMS, ATTEMPTS = lists.tasks, lists.items, attempts.attempts
+PAGE_OF = {
+    TASKS: lists.page_of_tasks,
+    ITEMS: lists.page_of_items,
+    ATTEMPTS: attempts.page_of_attempts,
+}
 
 
 @pytest.fixture
@@ -78,6 +84,114 @@ def test_what_is_selected_is_listed_whole_and_in_order(busy, monkeypatch, listin
             and (chosen.from_key is None or "k04" <= key <= "k16")
             and chosen.by is None
         ], chosen
+
+
+@pytest.mark.parametrize("listing", PAGE_OF)
+def test_pages_one_after_the_other_are_the_list(busy, monkeypatch, listing):
+    """Whatever picks them, and whatever is left out of them for what is asked of each row."""
+    monkeypatch.setattr(paging, "PAGE", 5)
+    monkeypatch.setattr(paging, "_LEAST", 2)
+    monkeypatch.setattr(paging, "_MOST", 7)
+    for few, among in ((5_000, 20_000), (2, 0)):
+        monkeypatch.setattr(picking, "_FEW", few)
+        monkeypatch.setattr(picking, "_AMONG", among)
+        monkeypatch.setattr(picking, "_are_often_tried", lambda *_: False)
+        for chosen in (
+            ALL,
+            Selection(states=("failed",)),
+            Selection(states=("failed", "running"), pipeline="line"),
+            Selection(steps=("one",)),
+            Selection(pipeline="line", keys=("k0*",)),
+            Selection(where="key > 'k08'"),
+            Selection(where="key == 'k19'", pipeline="other"),
+            Selection(match="another"),
+            Selection(states=("cancelled",), where="false"),
+        ):
+            every = list(listing(busy.store, chosen))
+            for limit in (1, 4, len(every), 10_000):
+                if limit:
+                    assert pages_of(busy.store, listing, chosen, limit) == every, chosen
+    assert every == []
+
+
+def pages_of(store, listing, chosen, limit):
+    """All rows, by one page after the other."""
+    rows, after = [], None
+    for _ in range(200):
+        page = PAGE_OF[listing](store, chosen, after=after, limit=limit)
+        assert len(page.rows) <= limit
+        rows += page.rows
+        if page.next is None:
+            return rows
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", page.next)
+        after = page.next
+    raise AssertionError("the pages have no end")
+
+
+@pytest.mark.parametrize("listing", PAGE_OF)
+def test_a_page_looks_at_a_bounded_number_of_rows(busy, monkeypatch, listing):
+    monkeypatch.setattr(paging, "_MOST", 4)
+    page = PAGE_OF[listing](busy.store, Selection(where="false"), after=None, limit=3)
+    assert page.rows == []
+    assert page.next is not None
+
+
+@pytest.mark.parametrize("listing", PAGE_OF)
+def test_a_place_that_no_page_gave_is_refused(busy, listing):
+    page_of, chosen = PAGE_OF[listing], Selection(pipeline="line")
+    good = page_of(busy.store, chosen, after=None, limit=2).next
+    others = [PAGE_OF[other](busy.store, chosen, after=None, limit=2).next
+              for other in PAGE_OF if other is not listing]  # fmt: skip
+    for after in (
+        "", "a", "=", good + "=", good[:-1], good + "A", good[:-1] + "~", "+" + good[1:], good * 9,
+        "A" * 100_000, "../../etc", "' OR 1=1 --", "\udcff", "\0", "ü" * 22, 7, b"AAAA", [good], *others,
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="not a place in this list") as raised:
+            page_of(busy.store, chosen, after=after, limit=2)
+        assert len(str(raised.value)) < 300
+        assert str(raised.value).isascii()
+    with pytest.raises(UserError, match="same selection"):
+        page_of(busy.store, Selection(pipeline="other"), after=good, limit=2)
+    for limit in (0, -1, 10_001, True, "5", None, 2.5):
+        with pytest.raises(UserError, match="`limit`"):
+            page_of(busy.store, chosen, after=None, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("listing", "chosen", "index"),
+    [
+        (TASKS, ALL, None),
+        (TASKS, Selection(states=("ready",)), "task_state"),
+        (TASKS, Selection(states=("failed",), match="a reason"), "task_state"),
+        (TASKS, Selection(steps=("two",)), "task_state"),
+        (ITEMS, ALL, None),
+        (ITEMS, Selection(pipeline="other"), "item_state"),
+        (ATTEMPTS, ALL, None),
+        (ATTEMPTS, Selection(states=("failed",)), "attempt_ended|attempt_running"),
+    ],
+)
+def test_a_later_page_begins_behind_its_place(busy, database, listing, chosen, index):
+    """By an index, with none of the rows before it read or counted, and few more than it has."""
+    if database == "postgresql":  # which goes by how many rows there are
+        busy.push(*(f"m{number:04}" for number in range(2_000)))
+        with busy.store.connected() as connection:
+            connection.exec_driver_sql("ANALYZE")
+    after = PAGE_OF[listing](busy.store, chosen, after=None, limit=2).next
+    assert after is not None
+
+    def second(store, chosen):
+        return PAGE_OF[listing](store, chosen, after=after, limit=3).rows
+
+    seen = [one for one in statements(busy.store, second, chosen) if "LIMIT" in one[0]]
+    begins = [one for one in seen if "range0" in one[0]] if index else seen
+    begins = [one for one in begins if re.search(r"\bid > ", one[0])]
+    assert begins
+    for text, values in begins:
+        steps = plan(busy.store, text, values)
+        assert not [step for step in steps if reads_all(step)], steps
+        if index:
+            assert [step for step in steps if re.search(index, step)], steps
+            assert not [step for step in steps if "filesort" in step] or listing is ATTEMPTS, steps
 
 
 def test_a_range_of_keys_includes_what_begins_with_its_end(rig, pipeline):

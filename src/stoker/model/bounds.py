@@ -38,6 +38,7 @@ RETRIES = Bounds(0, 10_000)
 OPEN_FILES = Bounds(16, 1_048_576)
 POOL_SLOTS = Bounds(0, 10_000)  # each is a row of the store
 PER_MINUTE = Bounds(1, 10_000)  # as is each of these
+PAGE_ROWS = Bounds(1, 10_000)  # which are in memory at once
 OPEN_ITEMS = Bounds(1, 1_000_000_000)
 SIZE_BYTES = Bounds(1, 1 << 60)
 TIME_S = Bounds(0, 100 * 365 * 86_400, is_whole=False)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         AttemptRow,
         FailureRow,
         ItemRow,
+        Page,
         Rows,
         SlotRow,
         Status,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
         WorkerRow,
     )
     from stoker.store.unit import Store
+
+
+LIMIT = 100  # rows of one page, unless somebody asks for another number
 
 
 class Reading(Opened):
@@ -62,6 +66,30 @@ class Reading(Opened):
         from stoker.store.reports import attempts
 
         return attempts.attempts(self.store, selection)
+
+    def page_items(
+        self, selection: "Selection", *, after: str | None = None, limit: int = LIMIT
+    ) -> "Page[ItemRow]":
+        """Return at most `limit` of the selected items, behind the page whose `next` is `after`."""
+        from stoker.store.reports import lists
+
+        return lists.page_of_items(self.store, selection, after=after, limit=limit)
+
+    def page_tasks(
+        self, selection: "Selection", *, after: str | None = None, limit: int = LIMIT
+    ) -> "Page[TaskRow]":
+        """Return at most `limit` of the selected tasks, behind the page whose `next` is `after`."""
+        from stoker.store.reports import lists
+
+        return lists.page_of_tasks(self.store, selection, after=after, limit=limit)
+
+    def page_attempts(
+        self, selection: "Selection", *, after: str | None = None, limit: int = LIMIT
+    ) -> "Page[AttemptRow]":
+        """Return at most `limit` attempts, oldest first, behind the page whose `next` is `after`."""
+        from stoker.store.reports import attempts
+
+        return attempts.page_of_attempts(self.store, selection, after=after, limit=limit)
 
     def items(
         self, *keys: str, selection: "Selection | None" = None, **narrow: Unpack[Narrowing]

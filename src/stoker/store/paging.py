@@ -1,13 +1,18 @@
 """Lists in pages: each in a transaction of its own, and no dearer for what is not on it.
 
+A list is read whole, page by page, or one page of it, behind a row that is known by its key. No page
+counts the rows before it.
+
 A database that joins first and sorts then reads all failed tasks for each page of them. So the ids of
 a page may be picked first, in an index and without joining anything, and the rest be read for those.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, literal, select, union_all
 
@@ -24,52 +29,99 @@ _LEAST, _MOST = 64, 16 * PAGE  # ids of one range that are read at once
 _AT_ONCE = 100  # ranges in one statement
 
 
-def pages(
-    store: "Store",
-    query: Select[Any],
-    by: Any,
-    where: "WhereFilter | None" = None,
-    *,
-    kind: type[State] = TaskState,
-    first: Any = -1,
-    pick: "Pick | Known | None" = None,
-) -> Iterator[Sequence[Any]]:
-    """Yield the query's rows in pages, in the order of the column `by`, which is the row's first.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list: the query for its rows, in the order of the column `by`, which is each row's first.
 
-    Each page is a transaction of its own, so that a long listing holds nothing up. With `where`,
-    only rows that it chooses; their `state` is one of `kind`. `first` is below every `by`. With
-    `pick` a page has the rows of the ids that it picks, as far as the query chooses them too. The
-    query begins with the table of `by`.
+    The query begins with the table of `by`. With `where`, only rows that it chooses; their `state` is
+    one of `kind`. `first` is below every `by`. With `pick` it has the rows of the ids that are picked,
+    as far as the query chooses them too; such a list can be read once.
     """
-    in_order = in_written_order(query)
-    last, is_last = first, False
+
+    query: Select[Any]
+    by: Any
+    where: "WhereFilter | None" = None
+    kind: type[State] = TaskState
+    first: Any = -1
+    pick: "Pick | Known | None" = None
+
+
+def pages(store: "Store", listed: Listed) -> Iterator[Sequence[Any]]:
+    """Yield the rows of the whole list in pages, each of which has some.
+
+    Each page is a transaction of its own, so that a long listing holds nothing up.
+    """
+    for look in _looks(store, listed, size=PAGE):
+        if look.rows:
+            yield look.rows
+
+
+def page(
+    store: "Store", listed: Listed, *, after: Any, limit: int
+) -> tuple[Sequence[Any], Any | None]:
+    """Return at most `limit` rows behind `after` (None: from the first on), and where the next begin.
+
+    Rows behind the latter are still to be read; where it is None there are none. Rows that are looked
+    at and not chosen are bounded too: a page may have few rows, or none, and not be the last.
+    """
+    rows: list[Any] = []
+    seen = 0
+    for look in _looks(store, listed, after=after, size=limit + 1):
+        rows += look.rows
+        seen += look.seen
+        if len(rows) > limit:
+            return rows[:limit], rows[limit - 1][0]
+        if seen >= _MOST and not look.is_last:
+            return rows, look.last
+    return rows, None
+
+
+class _Look(NamedTuple):
+    """The rows that one transaction chose from the next `seen` of a list, as far as `last`."""
+
+    rows: Sequence[Any]
+    seen: int
+    last: Any
+    is_last: bool
+
+
+def _looks(
+    store: "Store", listed: Listed, *, after: Any | None = None, size: int
+) -> Iterator[_Look]:
+    """Yield what is behind `after`: at first of `size` rows, then of a page's."""
+    by, pick = listed.by, listed.pick
+    in_order = in_written_order(listed.query)
+    last, is_last = listed.first if after is None else after, False
     while not is_last:
         with store.reading() as unit:
             if pick is None:
-                page = in_order.where(by > last).order_by(by).limit(PAGE)
-                rows = unit.execute(page).fetchall()
-                is_last = len(rows) < PAGE
+                query = in_order.where(by > last).order_by(by).limit(size)
+                rows = unit.execute(query).fetchall()
+                seen = [row[0] for row in rows]
             else:
-                ids = pick.take(unit)
-                page = in_order.where(by.in_(ids)).order_by(by)
-                rows = unit.execute(page).fetchall() if ids else []
-                is_last = len(ids) < PAGE
-            chosen = where.choose(unit, rows, kind) if where else rows
-        if chosen:
-            yield chosen
-        if rows:
-            last = rows[-1][0]
+                seen = pick.take(unit, after, size)
+                query = in_order.where(by.in_(seen)).order_by(by)
+                rows = unit.execute(query).fetchall() if seen else []
+            chosen = listed.where.choose(unit, rows, listed.kind) if listed.where else rows
+        is_last = len(seen) < size
+        last = seen[-1] if seen else last
+        size = PAGE
+        yield _Look(chosen, len(seen), last, is_last)
 
 
 class Known:
     """Ids that were read before, in their order."""
 
     def __init__(self, ids: Sequence[Any]) -> None:
-        self._ids = iter(sorted(ids))
+        self._ids = sorted(ids)
+        self._left: Iterator[Any] | None = None
 
-    def take(self, _unit: Unit) -> list[Any]:
-        """Return a page's ids; fewer than a page where there are no more."""
-        return list(islice(self._ids, PAGE))
+    def take(self, _unit: Unit, after: Any | None, size: int) -> list[Any]:
+        """Return the next ids, the first time those behind `after`; fewer where there are no more."""
+        if self._left is None:
+            begin = 0 if after is None else bisect_right(self._ids, after)
+            self._left = islice(self._ids, begin, None)
+        return list(islice(self._left, size))
 
 
 class Pick:
@@ -85,15 +137,20 @@ class Pick:
         self._merged: Iterator[Any] | None = None
         self._units: list[Unit] = []
 
-    def take(self, unit: Unit) -> list[Any]:
-        """Return a page's ids in rising order; fewer than a page where there are no more."""
+    def take(self, unit: Unit, after: Any | None, size: int) -> list[Any]:
+        """Return the next ids in rising order, the first time those behind `after`.
+
+        Fewer than `size` where there are no more.
+        """
         self._units[:] = [unit]  # that of the page before is over
         if self._merged is None:
-            size = min(max(2 * PAGE // max(len(self._ranges), 1), _LEAST), PAGE)
+            for one in self._ranges:
+                one.last = after
+            each = min(max(2 * size // max(len(self._ranges), 1), _LEAST), size)
             for at in range(0, len(self._ranges), _AT_ONCE):
-                self._read(self._ranges[at : at + _AT_ONCE], size)
+                self._read(self._ranges[at : at + _AT_ONCE], each)
             self._merged = merge(*map(self._ids_of, self._ranges))
-        return list(islice(self._merged, PAGE))
+        return list(islice(self._merged, size))
 
     def _ids_of(self, one: "_Range") -> Iterator[Any]:
         while one.ids:

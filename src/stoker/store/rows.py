@@ -24,6 +24,17 @@ class Rows(list[Row], Generic[Row]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Row]):
+    """Some rows of a list in its order; `next` begins the page behind them, None after the last one.
+
+    Where a selection is asked of each row, a page may have few rows, or none, and not be the last.
+    """
+
+    rows: Rows[Row]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow(Answer):
     """One item. `item` is its key."""
 

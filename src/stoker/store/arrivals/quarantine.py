@@ -14,7 +14,7 @@ from stoker.model.states import ItemState
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.forecasts.freshness import catch_up
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_items
 from stoker.store.rows import FailureRow
 
@@ -79,7 +79,7 @@ def _pages(store: "Store", selection: Selection) -> Iterator[Sequence[Any]]:
     if selection.match is not None:
         query = query.where(selections.says(selection.match, _I.c.reason))
     where = selections.where_filter(selection)
-    return pages(store, query, _I.c.id, where, kind=ItemState, pick=picked.pick)
+    return pages(store, Listed(query, _I.c.id, where, kind=ItemState, pick=picked.pick))
 
 
 def _may_be_any(store: "Store") -> bool:

@@ -15,7 +15,7 @@ from stoker.model.states import TaskState
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.arrivals.contents import note_content
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_tasks
 from stoker.store.unit import as_a_whole
 
@@ -55,7 +55,7 @@ def failed_items(store: "Store", selection: Selection) -> Iterator[list[Recorded
     is_done = exists().where(other.c.item_id == _I.c.id, other.c.state == TaskState.DONE.value)
     query = selections.task_query(picked.rest, *columns).where(_I.c.path.is_not(None), ~is_done)
     where = selections.where_filter(chosen)
-    for rows in pages(store, query, _T.c.id, where, pick=picked.pick):
+    for rows in pages(store, Listed(query, _T.c.id, where, pick=picked.pick)):
         yield list({row.item_id: _recorded(row) for row in rows}.values())
 
 

@@ -21,7 +21,7 @@ from stoker.store.catalog import catalog
 from stoker.store.ends.redo import COLUMNS, Changed, as_move, redo
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks, lock_tasks_of
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_tasks
 from stoker.store.steps import Catalog
 from stoker.store.unit import Unit, as_a_whole
@@ -160,7 +160,7 @@ def _selected(store: "Store", selection: Selection) -> Iterable[Sequence[Any]]:
         picked = pick_tasks(unit, selection)
     where = selections.where_filter(selection)
     query = selections.task_query(picked.rest, *COLUMNS)
-    yield from pages(store, query, _T.c.id, where, pick=picked.pick)
+    yield from pages(store, Listed(query, _T.c.id, where, pick=picked.pick))
 
 
 def _change(

@@ -15,9 +15,10 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.holdings.publications import last_attempt_at
 from stoker.store.ids import id_of, text_of
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, page, pages
 from stoker.store.picking import pick_attempts
-from stoker.store.rows import AttemptRow, OutputRow, StreamRow
+from stoker.store.reports.places import Place
+from stoker.store.rows import AttemptRow, OutputRow, Page, Rows, StreamRow
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
@@ -56,6 +57,27 @@ class StoredStream:
 
 def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
     """Yield the attempts of the selected tasks, oldest first. `states` are those of attempts."""
+    for rows in pages(store, _attempts(store, selection)):
+        yield from _attempt_rows(store, rows)
+
+
+def page_of_attempts(
+    store: "Store", selection: Selection, *, after: str | None, limit: int
+) -> Page[AttemptRow]:
+    """Return the attempts behind the page whose `next` is `after`, in the same order."""
+    place = Place("attempts", selection, after=after, limit=limit)
+    rows, last = page(store, _attempts(store, selection), after=place.id, limit=limit)
+    return Page(rows=Rows(_attempt_rows(store, rows)), next=place.next(last))
+
+
+def _attempt_rows(store: "Store", rows: Sequence[Any]) -> Iterator[AttemptRow]:
+    with store.reading() as unit:
+        outputs = outputs_of(unit, [row.id for row in rows])
+    for row in rows:
+        yield _attempt_row(row, outputs)
+
+
+def _attempts(store: "Store", selection: Selection) -> Listed:
     of_tasks = replace(selection, states=(), match=None)
     with store.reading() as unit:
         selections.check(unit, of_tasks)
@@ -72,12 +94,7 @@ def attempts(store: "Store", selection: Selection) -> Iterator[AttemptRow]:
         query = query.where(selections.in_states(_X.c.state, states))
     if selection.match is not None:
         query = query.where(selections.says(selection.match, _X.c.cause, _X.c.reason))
-    paged = pages(store, query, _X.c.id, where, kind=AttemptState, first=b"", pick=picked.pick)
-    for rows in paged:
-        with store.reading() as unit:
-            outputs = outputs_of(unit, [row.id for row in rows])
-        for row in rows:
-            yield _attempt_row(row, outputs)
+    return Listed(query, _X.c.id, where, kind=AttemptState, first=b"", pick=picked.pick)
 
 
 def attempts_of_item(unit: Unit, item_id: int) -> list[AttemptRow]:

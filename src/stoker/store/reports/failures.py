@@ -11,7 +11,7 @@ from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.dialects.constructs import by_index
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_tasks
 from stoker.store.rows import FailureRow
 from stoker.store.selection import CAUSE
@@ -102,7 +102,7 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
         CAUSE.label("cause"),
     )  # fmt: skip
     groups: dict[_Key, _Group] = {}
-    for rows in pages(store, query, _T.c.id, where, pick=picked.pick):
+    for rows in pages(store, Listed(query, _T.c.id, where, pick=picked.pick)):
         for row in rows:
             group = groups.setdefault((row.pipeline, row.step, row.cause), _Group())
             group.n += 1

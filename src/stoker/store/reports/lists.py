@@ -21,9 +21,10 @@ from stoker.store.arrivals.sources import source_rows
 from stoker.store.forecasts import estimates, open_work
 from stoker.store.forecasts.freshness import catch_up
 from stoker.store.holdings.pools import pool_counts
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, page, pages
 from stoker.store.picking import pick_items, pick_tasks
-from stoker.store.rows import ItemRow, PipelineStatus, Status, TaskRow, WorkerRow
+from stoker.store.reports.places import Place
+from stoker.store.rows import ItemRow, Page, PipelineStatus, Rows, Status, TaskRow, WorkerRow
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
@@ -71,6 +72,20 @@ def workers(store: "Store", *, everyone: bool = False) -> list[WorkerRow]:
 
 def items(store: "Store", selection: Selection) -> Iterator[ItemRow]:
     """Yield the selected items in the order in which they were registered."""
+    for rows in pages(store, _items(store, selection)):
+        yield from map(item_row, rows)
+
+
+def page_of_items(
+    store: "Store", selection: Selection, *, after: str | None, limit: int
+) -> Page[ItemRow]:
+    """Return the selected items behind the page whose `next` is `after`, in the same order."""
+    place = Place("items", selection, after=after, limit=limit)
+    rows, last = page(store, _items(store, selection), after=place.id, limit=limit)
+    return Page(rows=Rows(map(item_row, rows)), next=place.next(last))
+
+
+def _items(store: "Store", selection: Selection) -> Listed:
     catch_up(store, fold_s=FOLD_LIMIT_S)
     with store.reading() as unit:
         selections.check(unit, selection)
@@ -78,21 +93,35 @@ def items(store: "Store", selection: Selection) -> Iterator[ItemRow]:
     where = selections.where_filter(selection)
     named = (_I.c.id.label("item_id"), _P.c.name.label("pipeline"))
     query = selections.item_query(picked.rest, *named, *_ITEM)
-    for rows in pages(store, query, _I.c.id, where, kind=ItemState, pick=picked.pick):
-        yield from map(item_row, rows)
+    return Listed(query, _I.c.id, where, kind=ItemState, pick=picked.pick)
 
 
 def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
     """Yield the selected tasks in the order in which they were made."""
+    listed, fits = _tasks(store, selection)
+    for rows in pages(store, listed):
+        for row in rows:
+            yield task_row(row, fits)
+
+
+def page_of_tasks(
+    store: "Store", selection: Selection, *, after: str | None, limit: int
+) -> Page[TaskRow]:
+    """Return the selected tasks behind the page whose `next` is `after`, in the same order."""
+    place = Place("tasks", selection, after=after, limit=limit)
+    listed, fits = _tasks(store, selection)
+    rows, last = page(store, listed, after=place.id, limit=limit)
+    return Page(rows=Rows(task_row(row, fits) for row in rows), next=place.next(last))
+
+
+def _tasks(store: "Store", selection: Selection) -> tuple[Listed, Mapping[int, Fit]]:
     with store.reading() as unit:
         selections.check(unit, selection)
         picked = pick_tasks(unit, selection)
         fits = estimates.fits(unit)
     where = selections.where_filter(selection)
     query = selections.task_query(picked.rest, *TASK)
-    for rows in pages(store, query, _T.c.id, where, pick=picked.pick):
-        for row in rows:
-            yield task_row(row, fits)
+    return Listed(query, _T.c.id, where, pick=picked.pick), fits
 
 
 _ITEM = (

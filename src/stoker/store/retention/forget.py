@@ -20,7 +20,7 @@ from stoker.store.holdings import publications
 from stoker.store.ids import text_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.locks import lock_items, lock_tasks, lock_tasks_of
-from stoker.store.paging import pages
+from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_items
 from stoker.store.retention import deleted_logs
 from stoker.store.steps import Catalog
@@ -52,7 +52,7 @@ def items(
     with store.reading() as unit:
         picked = pick_items(unit, selection)
     query = selections.item_query(picked.rest, *columns)
-    for rows in pages(store, query, _I.c.id, where, kind=ItemState, pick=picked.pick):
+    for rows in pages(store, Listed(query, _I.c.id, where, kind=ItemState, pick=picked.pick)):
         due = [row for row in rows if row.registered_us < ages.get(row.state, 0)]
         if due:
             _forget_items(store, due, ages, done, dry_run=dry_run)
