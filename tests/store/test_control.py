@@ -252,6 +252,21 @@ def test_a_changed_command_outdates_done_tasks_only(line, pipeline):
     line.check()
 
 
+@pytest.mark.parametrize("dry_run", [True, False], ids=["rehearsed", "done"])
+def test_a_follower_counts_once_though_it_is_selected_on_a_later_page(
+    rig, pipeline, monkeypatch, dry_run
+):
+    monkeypatch.setattr(verbs, "RERUN", 2)
+    rig.apply(pipeline(one=()))
+    rig.push("a", "b", "c")
+    rig.work(rig.worker())
+    rig.apply(pipeline(one=(), two=("one",)))
+    rig.work(rig.worker())
+    done = verbs.rerun(rig.store, rig.select(), ME, dry_run=dry_run)
+    assert (done.changed, done.left) == ({"rerun": 3, "block": 3}, {})
+    rig.check()
+
+
 def test_an_attempt_counts_for_the_version_of_its_claim(line, pipeline):
     tasks = line.claim(line.worker(), 3)
     steps = (

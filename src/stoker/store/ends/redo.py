@@ -123,10 +123,11 @@ def redo(
     done: Changed,
     *,
     raised: bool = False,
-) -> None:
+) -> set[int]:
     """Set these steps of an item, and all that follow from them, back to the beginning.
 
-    The item's generation goes up with it, unless the caller has `raised` it.
+    The item's generation goes up with it, unless the caller has `raised` it. Return the ids of the
+    tasks that changed their state.
     """
     rows = {row.step_id: row for row in _of_item(unit, item_id)}
     affected = _affected(known, steps, temporary.removed_steps(unit, item_id))
@@ -153,6 +154,7 @@ def redo(
         }
     for name, several in moves.items():
         move(unit, transitions.BY_NAME[name], several)
+    return {one.task_id for several in moves.values() for one in several}
 
 
 def _let_go(

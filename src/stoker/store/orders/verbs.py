@@ -105,13 +105,16 @@ def rerun(
 
     With `outdated`, only done tasks whose step has changed since. A selected task that is running
     is left alone; a running follower is fenced off, and its worker stops it. One transaction for
-    every hundred tasks.
+    every hundred tasks. A follower counts once, also where it is selected too and comes later.
     """
-    done = Changed()
+    done, ahead = Changed(), set[int]()
     chosen = _rerun_filter(selection, outdated=outdated)
     for rows in _selected(store, selection):
         for some in _by_items(rows):
-            done.add(_rerun_some(store, some, chosen, actor, dry_run=dry_run))
+            left = [row for row in some if row.id not in ahead]
+            changed, moved = _rerun_some(store, left, chosen, actor, dry_run=dry_run)
+            done.add(changed)
+            ahead = {task for task in ahead | moved if task > some[-1].id}
     return done
 
 
@@ -133,8 +136,9 @@ def _rerun_some(
     actor: Actor,
     *,
     dry_run: bool,
-) -> Changed:
-    done = Changed()
+) -> tuple[Changed, set[int]]:
+    """Return what changed, and the ids of the tasks that did."""
+    done, moved = Changed(), set[int]()
     with store.writing(dry_run=dry_run) as unit:
         wanted: dict[int, set[int]] = {}
         known = catalog(unit)
@@ -145,8 +149,8 @@ def _rerun_some(
                 wanted.setdefault(row.item_id, set()).add(row.step_id)
         lock_tasks_of(unit, wanted)
         for item_id, steps in wanted.items():
-            redo(unit, known, item_id, steps, actor.data(), done)
-    return done
+            moved |= redo(unit, known, item_id, steps, actor.data(), done)
+    return done, moved
 
 
 def _said(actor: Actor, what: str) -> str:
