@@ -20,6 +20,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Rules
 from stoker.model.strict_json import read_json
+from stoker.model.words import shown
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HEX = re.compile(r"[0-9a-fA-F]{16,128}")
@@ -55,7 +56,7 @@ class Admission:
             self._check(item, item.path, sums)
             meta = self._header(item)
         except Unfit as error:
-            return replace(item, reason=str(error))
+            return replace(item, reason=shown(str(error)))
         except OSError as error:
             return replace(item, reason=f"it cannot be read: {error.strerror}")
         return replace(item, meta={**item.meta, **meta}) if meta else item

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from stoker.errors import UserError
+from stoker.model.words import shown
 
 _LAST = chr(0x10FFFF)
 _SURROGATES = range(0xD800, 0xE000)  # code points that no text has
@@ -32,7 +33,10 @@ class Selection:
     cause: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise UserError for an empty bound or text: it would choose all."""
+        """Raise UserError for an empty bound or text: it would choose all.
+
+        Texts about people's words become what is kept of such words.
+        """
         for option, value in (
             ("--from-key", self.from_key), ("--to-key", self.to_key), ("--match", self.match),
         ):  # fmt: skip
@@ -40,6 +44,10 @@ class Selection:
                 raise UserError(
                     f"`{option}` is empty, and would choose all; leave it out, or give it a text"
                 )
+        for name in ("match", "by", "cause"):
+            words = getattr(self, name)
+            if words is not None:
+                object.__setattr__(self, name, shown(words))
 
     @property
     def is_everything(self) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stoker.errors import UserError
-
-LONGEST = 200  # characters of a name, as the store's columns hold
+from stoker.model.words import shown
+from stoker.store.columns import NAME_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,11 @@ class Actor:
     def __post_init__(self) -> None:
         if not _is_name(self.user):
             raise UserError(
-                f"`{ascii(self.user)[:LONGEST]}` is not a user's name; write 1 to {LONGEST} "
+                f"`{ascii(self.user)[:NAME_LENGTH]}` is not a user's name; write 1 to {NAME_LENGTH} "
                 "visible characters without spaces at the ends"
             )
+        if self.reason:
+            object.__setattr__(self, "reason", shown(self.reason))
 
     def data(self) -> dict[str, Any]:
         """The same, for the journal."""
@@ -39,4 +41,4 @@ def account_name() -> str:
 
 
 def _is_name(user: str) -> bool:
-    return user.isprintable() and user == user.strip() and 0 < len(user) <= LONGEST
+    return user.isprintable() and user == user.strip() and 0 < len(user) <= NAME_LENGTH

@@ -30,7 +30,8 @@ Bytewise = (
     .with_variant(String(1000, collation="C"), "postgresql")
     .with_variant(BytewiseText(1000), "mariadb")
 )
-Name = String(200)
+NAME_LENGTH = 200
+Name = String(NAME_LENGTH)
 Long = Text().with_variant(LongText(), "mariadb")
 Json = Long
 Bytes = LargeBinary().with_variant(LongBytes(), "mariadb")

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from stoker.errors import Bug, Unavailable
+from stoker.errors import Bug, Unavailable, UserError
+from stoker.model.words import shown
 from stoker.store.dialects import Dialect
 from stoker.store.identity import Identity
 
@@ -36,7 +37,13 @@ class Connections:
     def __init__(self, dialect: Dialect, engine: Engine) -> None:
         self.dialect = dialect
         self.engine = engine
-        self.url = engine.url.render_as_string(hide_password=True)
+        try:
+            self.url = engine.url.render_as_string(hide_password=True)
+        except UnicodeEncodeError:
+            raise UserError(
+                f"`{shown(engine.url.database or '')}` has bytes that are not UTF-8, and no database "
+                "can be opened under such a name; choose another"
+            ) from None
         self.identity = Identity(self.url)
         self._local = threading.local()
         self._lock = threading.Lock()

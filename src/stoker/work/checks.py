@@ -15,6 +15,7 @@ from typing import NamedTuple
 from stoker.model.patterns import compiled
 from stoker.model.pipeline import Step, Verdict
 from stoker.model.states import AttemptState
+from stoker.model.words import shown
 
 CAUSE_LIMIT = 200  # characters
 _LONG = 4096  # characters, of a line that is shown
@@ -200,13 +201,6 @@ def _names_of(key: str) -> tuple[str, ...]:
     name = key.rpartition("/")[2]
     stem = name.partition(".")[0]
     return tuple(form for form in dict.fromkeys((key, name, stem)) if len(form) > 3)
-
-
-def shown(text: str) -> str:
-    r"""Return `text` with `\xNN` for bytes that are no UTF-8, as the store and terminals want it."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _one_line(text: str) -> str:

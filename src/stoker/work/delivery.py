@@ -13,7 +13,8 @@ from stoker.errors import OutputConflict, StaleAttempt, Unavailable
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import Content, Published, Wanted
-from stoker.work.checks import Ending, normalise, shown
+from stoker.model.words import shown
+from stoker.work.checks import Ending, normalise
 from stoker.work.desk import Desk
 from stoker.work.outputs import OutputError, find_pieces
 from stoker.work.publish import publish

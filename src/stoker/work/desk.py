@@ -9,8 +9,9 @@ from stoker.errors import StokerError
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import AttemptId, Claimed, Content, TaskId, Wanted
+from stoker.model.words import shown
 from stoker.rights import Rights
-from stoker.work.checks import Ending, normalise, shown
+from stoker.work.checks import Ending, normalise
 from stoker.work.room import Room, existing, is_full_error
 from stoker.work.scratch import WorkerFolder
 

@@ -15,8 +15,9 @@ from stoker.errors import StokerError
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
+from stoker.model.words import shown
 from stoker.work import brand, contain, spawn, usage
-from stoker.work.checks import Ending, shown, too_much_memory
+from stoker.work.checks import Ending, too_much_memory
 from stoker.work.closing import Closing
 from stoker.work.conclude import Exit, unstarted
 from stoker.work.desk import Desk

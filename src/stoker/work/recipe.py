@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from stoker.model.pipeline import Pipeline, Python
 from stoker.model.task import Claimed
+from stoker.model.words import shown
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
 from stoker.spec.parts import files_used, inputs_used
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
-from stoker.work.checks import shown
 from stoker.work.contain import MARK
 from stoker.work.slot import Seat
 from stoker.work.spawn import encode_env

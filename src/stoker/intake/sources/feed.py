@@ -23,6 +23,7 @@ from stoker.model.item import NewItem, key_of
 from stoker.model.mango import MISSING, field_of, fits
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Feed
+from stoker.model.words import shown
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -212,7 +213,7 @@ class FeedSource:
             key = key_of(name)
         except UserError as error:
             return Refusal(message=where + str(error))
-        reason = message.removeprefix(where)
+        reason = shown(message.removeprefix(where))
         mark = hashlib.sha256(json.dumps([reason, document], sort_keys=True).encode()).hexdigest()
         return NewItem(
             key=key,

@@ -16,6 +16,7 @@ from stoker.errors import NotFound
 from stoker.failpoints import hit
 from stoker.model.saying import has_content, merged
 from stoker.model.states import ItemState
+from stoker.model.words import shown
 from stoker.store import tables
 from stoker.store.brief_waits import if_free
 from stoker.store.catalog import catalog
@@ -152,7 +153,7 @@ def conclude(
 
     If all that is new is when it looked, it does not wait for somebody who has locked the store.
     """
-    trouble = None if trouble is None else trouble[:_TROUBLE_LIMIT]
+    trouble = None if trouble is None else shown(trouble)[:_TROUBLE_LIMIT]
     is_news = bool(taken or pending) or _told(store, source) != (0, trouble)
     with if_free(store, wanted=not is_news):
         _conclude(store, source, taken, pending, pending_for_s, trouble)

@@ -9,9 +9,11 @@ from sqlalchemy import func, select, update
 from stoker.failpoints import hit
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.task import AttemptId, WorkerId
+from stoker.model.words import shown
 from stoker.model.worker import NewWorker, Renewal
 from stoker.store import tables
 from stoker.store.apply import add_worker, end_worker
+from stoker.store.columns import NAME_LENGTH
 from stoker.store.holdings.pools import fit_host
 from stoker.store.unit import Prepared, as_a_whole, param
 
@@ -44,7 +46,7 @@ def enlist(store: "Store", new: NewWorker) -> WorkerId:
                 unit,
                 {
                     "host": new.host,
-                    "name": new.name,
+                    "name": shown(new.name)[:NAME_LENGTH],
                     "pid": new.pid,
                     "slots": new.slots,
                     "cpus": new.cpus,
@@ -98,8 +100,9 @@ def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
 @as_a_whole
 def note_trouble(store: "Store", worker_id: WorkerId, trouble: str | None) -> None:
     """Whoever asks for the worker reads why it claims nothing; None: it claims again."""
+    words = None if trouble is None else shown(trouble)
     with store.writing() as unit:
-        unit.execute(update(_W).where(_W.c.id == worker_id).values(trouble=trouble))
+        unit.execute(update(_W).where(_W.c.id == worker_id).values(trouble=words))
 
 
 @as_a_whole
