@@ -96,12 +96,14 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
     It is gone `time_limit_s` after `began_s`, by the monotonic clock, or after now; in a batch job by
     the job's end if that comes first.
     """
+    from stoker.store.database.copied import refuse_copy
     from stoker.work import scheduler
     from stoker.work.allocation import own_allocation
     from stoker.work.store_link import StoreLink
     from stoker.work.term import Term, first_to_end
     from stoker.work.worker import Worker
 
+    refuse_copy(project.store, str(project.file.parent))
     began_s = time.monotonic() if began_s is None else began_s
     limit = None if time_limit_s is None else Term.of(time_limit_s, began_s=began_s)
     job = scheduler.ask(os.environ, began_s)

@@ -100,10 +100,12 @@ class Project(Reading, Changing, Keeping):
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Applied:
+        from stoker.store.database.copied import refuse_copy
         from stoker.store.holdings.pools import set_pools, set_shares
         from stoker.store.orders.attempt_terms import set_terms
         from stoker.store.orders.versions import apply_version
 
+        refuse_copy(store, str(self.file.parent))
         terms = set_terms(  # first: no step of a new version may see what is a secret from now on
             store,
             secrets=self.settings.secrets,

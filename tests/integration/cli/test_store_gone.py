@@ -54,3 +54,15 @@ def test_a_worker_ends_with_a_sentence_when_its_store_goes(lab, how):
     assert len(tasks) == 100
     assert {task["state"] for task in tasks} <= {"ready", "running", "done"}
     lab("store", "check")
+
+
+def test_a_copy_is_refused_while_the_original_is_in_its_place(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    for command in ("run", "push count data", "apply", "work --drain", "up --once --no-web"):
+        said = run(*command.split(), cwd=copy, code=6).err
+        assert "is a copy of the store" in said
+        assert "stoker adopt" in said
+    assert run("status", "--json", cwd=copy).json["pipelines"]
+    run.folder.rename(tmp_path / "away")
+    assert "moved here" in run("run", cwd=copy, code=1).err, "one item of this project fails"
