@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -21,10 +21,11 @@ IDLE_S = 10.0  # a connection that nobody needed for so long is closed
 
 
 class _Loan(NamedTuple):
-    """Whose connection it is, and the places in the pool that it takes."""
+    """Whose connection it is, and which place in the pool it takes; none if it is ahead of others."""
 
     thread: int
-    places: ExitStack
+    is_ahead: bool
+    writes: bool
 
 
 class Connections:
@@ -46,15 +47,14 @@ class Connections:
             ) from None
         self.identity = Identity(self.url)
         self._local = threading.local()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
         self._idle: list[tuple[Connection, float]] = []  # with the time since when
         self._lent: dict[Connection, _Loan] = {}
-        self._places = threading.Semaphore(MOST)
-        self._places_to_read = threading.Semaphore(MOST_READING)
+        self._taken = self._taken_to_read = self._waiting = 0
 
     def close(self) -> None:
         """Close every connection, lent ones too. The store cannot be used afterwards."""
-        with self._lock:
+        with self._changed:
             connections = [*self._lent, *(connection for connection, _ in self._idle)]
             self._lent.clear()
             self._idle.clear()
@@ -68,49 +68,75 @@ class Connections:
         Waits while as many are lent as may be; Unavailable after `wait_s`.
         """
         me = threading.get_ident()
-        with ExitStack() as places:
-            if not getattr(self._local, "is_ahead", False):
-                for one in (self._places,) if writes else (self._places_to_read, self._places):
-                    if not one.acquire(timeout=wait_s):
-                        raise Unavailable(
-                            f"this process has been using all its {MOST} connections to the store "
-                            f"for over {wait_s:g} s; try again, or ask for less at the same time"
-                        )
-                    places.callback(one.release)
-            with self._lock:
-                if any(loan.thread == me for loan in self._lent.values()):
-                    raise Bug("a thread begins a transaction within another")
-                found = self._idle.pop()[0] if self._idle else None
-                if found is not None:
-                    self._lent[found] = _Loan(me, places.pop_all())
-                    return found, False
+        is_ahead = getattr(self._local, "is_ahead", False)
+        with self._changed:
+            if any(loan.thread == me for loan in self._lent.values()):
+                raise Bug("a thread begins a transaction within another")
+            if not (is_ahead or self._has_place(writes=writes)):
+                self._wait(writes=writes, wait_s=wait_s)
+            if not is_ahead:
+                self._taken += 1
+                self._taken_to_read += not writes
+            loan = _Loan(me, is_ahead, writes)
+            if self._idle:
+                found = self._idle.pop()[0]
+                self._lent[found] = loan
+                return found, False
+        try:
             made = self.engine.connect()
-            with self._lock:
-                self._lent[made] = _Loan(me, places.pop_all())
-            return made, True
+        except BaseException:
+            with self._changed:
+                self._free(loan)
+            raise
+        with self._changed:
+            self._lent[made] = loan
+        return made, True
+
+    def _has_place(self, *, writes: bool) -> bool:
+        return self._taken < MOST and (writes or self._taken_to_read < MOST_READING)
+
+    def _wait(self, *, writes: bool, wait_s: float) -> None:
+        self._waiting += 1
+        try:
+            has_place = self._changed.wait_for(lambda: self._has_place(writes=writes), wait_s)
+        finally:
+            self._waiting -= 1
+        if not has_place:
+            raise Unavailable(
+                f"this process has been using all its {MOST} connections to the store for over "
+                f"{wait_s:g} s; try again, or ask for less at the same time"
+            )
+
+    def _free(self, loan: _Loan) -> None:
+        """Others may have the place that the loan took."""
+        if not loan.is_ahead:
+            self._taken -= 1
+            self._taken_to_read -= not loan.writes
+        if self._waiting:
+            self._changed.notify_all()
 
     def hand_back(self, connection: Connection) -> None:
         """The connection can be lent again. Those that have been idle for long are closed."""
         now_s = time.monotonic()
-        with self._lock:
+        with self._changed:
             loan = self._lent.pop(connection, None)
             if loan is None:
                 return  # it was discarded, or the store closed
+            self._free(loan)
             self._idle.append((connection, now_s))
             stale = [one for one, since_s in self._idle if since_s + IDLE_S < now_s]
             del self._idle[: len(stale)]
-        loan.places.close()
         for one in stale:
             self._close(one)
 
     def discard(self, connection: Connection) -> None:
         """Close a connection that is useless now, and the idle ones, which have died with it."""
-        with self._lock:
+        with self._changed:
             loan = self._lent.pop(connection, None)
+            if loan is not None:
+                self._free(loan)
             idle = [one for one, _ in self._idle]
             self._idle.clear()
-        if loan is not None:
-            loan.places.close()
         for one in (connection, *idle):
             self._close(one)
 
@@ -140,7 +166,7 @@ class Connections:
         For a server that has gone silent. A transaction after that finds its connection dead and gets
         a new one. A local file has no such waits.
         """
-        with self._lock:
+        with self._changed:
             for connection in (*self._lent, *(one for one, _ in self._idle)):
                 with suppress(SQLAlchemyError, *self.dialect.driver_errors):
                     self.dialect.sever(connection.connection.driver_connection)
