@@ -18,6 +18,7 @@ from stoker.intake.sources import files as folder_module
 from stoker.intake.sources.source import Over
 from stoker.model.source import TEMPORARY
 from stoker.project.sources import take_sources
+from stoker.store.actor import Actor
 from stoker.store.arrivals import sources
 from stoker.store.database import rebuild
 
@@ -253,7 +254,9 @@ def test_a_run_too_knows_what_was_only_touched(yard, kind):
     before = yard.rows()["x"].fingerprint
     os.utime(files[-1], (2**32, 2**32))
     pipeline = yard.project.pipeline("p")
-    taken = take_sources(yard.project.store, pipeline, project_folder=str(yard.folder))
+    taken = take_sources(
+        yard.project.store, pipeline, Actor("tester"), project_folder=str(yard.folder)
+    )
     assert (taken.changed, yard.rows()["x"].generation) == (0, 1)
     assert yard.rows()["x"].fingerprint != before
 
