@@ -174,3 +174,16 @@ def test_rows_that_were_not_counted_yet_are_counted_under_the_old_names(old):
     with rig.store.reading() as unit:
         names = unit.execute(tables.journal.select()).fetchall()
     assert {row.pipeline for row in names if row.pipeline} == {"route"}
+
+
+def test_a_pipeline_that_is_renamed_too_late_is_reported(rig):
+    """Its new name has a record of its own already, to which nothing carries over."""
+    rig.apply(line(FILTER, name="early"))
+    rig.push("a", pipeline="early")
+    rig.apply(line(FILTER, name="late"))
+    change = rig.apply(line(FILTER, name="late", renamed_from="early"))
+    assert (change.renamed_from, change.is_renamed_too_late) == (None, True)
+    assert words(rig, "early") == {("a", "filter"): ("ready", 0)}
+    in_time = rig.apply(line(FILTER, name="new", renamed_from="early"))
+    assert (in_time.renamed_from, in_time.is_renamed_too_late) == ("early", False)
+    rig.check()

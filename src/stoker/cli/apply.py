@@ -91,6 +91,11 @@ def _tell_version(one: "VersionChange") -> None:
         say(f"  the project was moved here from `{one.moved_from}`; the paths in it follow")
     if one.renamed_from is not None:
         say(f"  it was `{one.renamed_from}`; its items, tasks, history and outputs carry over")
+    if one.is_renamed_too_late:
+        say(
+            f"  it has a record of its own, so that nothing carries over from the pipeline in its "
+            f"`renamed_from`; `stoker adopt {one.pipeline}` takes over outputs that exist"
+        )
     for old, new in one.steps_renamed.items():
         say(f"  step `{new}` was `{old}`; its tasks, history and outputs carry over")
     for step in one.renamed_too_late:

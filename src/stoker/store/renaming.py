@@ -49,6 +49,13 @@ def rename_pipeline(unit: Unit, pipeline: Pipeline) -> str | None:
     return old
 
 
+def is_too_late(unit: Unit, pipeline: Pipeline) -> bool:
+    """Whether the pipeline and the one that it says it was are both known, so that nothing carries over."""
+    names = {pipeline.name, pipeline.renamed_from}
+    known = unit.execute(select(_P.c.name).where(_P.c.name.in_([*filter(None, names)])))
+    return set(known.scalars()) == names
+
+
 def rename_steps(unit: Unit, pipeline_id: int, before: VersionId, pipeline: Pipeline) -> Renamed:
     """The steps of the version before have their names of the new one.
 

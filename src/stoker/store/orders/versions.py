@@ -18,7 +18,7 @@ from stoker.store.journal import Entry, append, to_json
 from stoker.store.orders.moved_project import is_gone, move_paths
 from stoker.store.orders.new_version import TaskChanges, settle
 from stoker.store.reading_first import reading_first
-from stoker.store.renaming import Renamed, rename_pipeline, rename_steps
+from stoker.store.renaming import Renamed, is_too_late, rename_pipeline, rename_steps
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class VersionChange:
     set_before: str | None = None  # `host:path` that set the version before
     moved_from: str | None = None  # the folder in which the project was before
     renamed_from: str | None = None  # the pipeline whose items are its own now
+    is_renamed_too_late: bool = False  # the pipeline that it says it was is another one by now
     steps_renamed: Mapping[str, str] = field(default_factory=dict)  # old name to new
     renamed_too_late: tuple[str, ...] = ()  # steps that have tasks of their own already
 
@@ -106,6 +107,7 @@ class _Change:
 
     def run(self, *, take_over: bool) -> VersionChange:
         old = rename_pipeline(self.unit, self.pipeline)
+        is_late = is_too_late(self.unit, self.pipeline)
         table = tables.version
         joined = table.join(tables.pipeline, tables.pipeline.c.version_id == table.c.id)
         query = select(table).select_from(joined)
@@ -148,6 +150,7 @@ class _Change:
             bodies_changed=tuple(self.changed),
             set_before=before,
             renamed_from=old,
+            is_renamed_too_late=is_late,
             moved_from=None if folders is None else os.fsdecode(folders[0]),
             steps_renamed=renamed.steps,
             renamed_too_late=renamed.too_late,
