@@ -3,9 +3,7 @@
 Nothing here shows the account: messages name the URL without it.
 """
 
-import os
 import re
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,14 +12,14 @@ from urllib.parse import unquote
 
 import httpx
 
-from stoker.errors import UserError
+from stoker.errors import Refused, UserError
 from stoker.intake.sources.source import Over
 from stoker.model.strict_json import read_json
+from stoker.spec.credentials import expanded, password_in
 
 HEARTBEAT_S = 1.0  # in which the server says that it is there, and we look whether to go on waiting
 BACK_OFF_S = (1.0, 60.0)  # after the first failure; at most
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BEGINNING = b'{"results":['
 
 Since = str | int
@@ -135,18 +133,25 @@ class Couch:
 
     # -------------------------------------------------------------------------------------- asking
 
+    def _new_client(self) -> httpx.Client:
+        user, _, password = self._account.partition(":")
+        user = unquote(expanded(user, of="the feed's URL"))
+        password = expanded(password, of="the feed's URL")
+        if self._password_file is not None:
+            password = password_in(self._password_file, of="the feed")
+        return httpx.Client(
+            base_url=expanded(self.url, of="the feed's URL"),
+            auth=(user, password) if user else None,
+            timeout=_TIMEOUT,
+            headers={"Accept": "application/json"},
+        )
+
     def _open(self) -> httpx.Client:
         if self._client is None:
-            user, _, password = self._account.partition(":")
-            user, password = unquote(_expanded(user)), _expanded(password)
-            if self._password_file is not None:
-                password = _password_in(self._password_file)
-            self._client = httpx.Client(
-                base_url=_expanded(self.url),
-                auth=(user, password) if user else None,
-                timeout=_TIMEOUT,
-                headers={"Accept": "application/json"},
-            )
+            try:
+                self._client = self._new_client()
+            except (UserError, Refused) as error:
+                raise FeedTrouble(str(error), may_pass=False) from None
         return self._client
 
     def _ask(
@@ -207,32 +212,3 @@ def _reason(row: Mapping[str, Any]) -> str:
     if row["error"] == "conflict" or row.get("status") == 409:
         return "conflict"
     return f"{row['error']}: {row.get('reason', '')}"
-
-
-def _expanded(text: str) -> str:
-    """Return the text with the values of the variables that it names."""
-
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise FeedTrouble(
-                f"the feed's URL speaks of `${{{found[1]}}}`, which is not in the environment; set "
-                "it where Stoker runs, or use `password_file`",
-                may_pass=False,
-            )
-        return os.environ[found[1]]
-
-    return _REFERENCE.sub(value, text)
-
-
-def _password_in(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise FeedTrouble(
-                    f"everybody can read `{path}`, the feed's password: chmod o= it", may_pass=False
-                )
-            return file.readline().rstrip("\r\n")
-    except OSError as error:
-        raise FeedTrouble(
-            f"the feed's `password_file` `{path}` cannot be read: {error.strerror}", may_pass=False
-        ) from None

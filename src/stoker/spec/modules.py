@@ -45,15 +45,6 @@ def check_python(pipeline: Pipeline) -> tuple[str, ...]:
     return tuple(messages)
 
 
-def is_there(function: str, folder: Path) -> bool:
-    """Whether `function`, written `module:function`, is in `folder` or installed."""
-    module, _, name = function.partition(":")
-    if module.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    file = _find(module, [str(folder), *sys.path])
-    return file is not None and not _function_fault(file, name)
-
-
 def _find(module: str, folders: list[str]) -> Path | None:
     """Return the file of a module, without running the packages around it."""
     search: list[str] | None = folders

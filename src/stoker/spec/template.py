@@ -108,7 +108,7 @@ class StepPlan:
     """A step, ready to make its command and its targets for one attempt after another."""
 
     __slots__ = (
-        "_base", "_constant", "_env", "_folder", "_guard", "_targets", "_words", "needs_produced",
+        "_base", "_constant", "_env", "_folder", "_guard", "_targets", "_words",
     )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline, step: Step, compiler: Compiler) -> None:
@@ -122,11 +122,6 @@ class StepPlan:
         compiler.check_env(self._env)
         start_files = [name for name in START_FILES if name in step.env]
         self._guard = Guard(step.name, compiler.shell_texts, compiler.slots, start_files)
-        self.needs_produced = (
-            compiler.uses_produced
-            or isinstance(step.action, Python)
-            or ("values" in (step.when or ""))
-        )
         self._constant: Command | None = None
         if not self._words and not any(text.slots for text in self._env.values()):
             texts = {name: "".join(map(str, text.parts)) for name, text in self._env.items()}
@@ -169,7 +164,6 @@ class Compiler:
 
     def __init__(self, pipeline: Pipeline, step: Step) -> None:
         self.findings: list[Finding] = []
-        self.uses_produced = False
         self.slots: list[Slot] = []  # of the command and of `env`
         self.shell_texts: dict[str, str] = {}  # as bash gets them, by the keys that hold them
         self._pipeline = pipeline
@@ -191,7 +185,6 @@ class Compiler:
             except BadName as bad:
                 self.find(path, part.offset, bad.message, bad.hint, template)
                 continue
-            self.uses_produced |= reference.step is not None
             is_start = place is Place.COMMAND and _begins_path(before, after)
             parts.append(Slot(reference, part.separator, part.offset, is_start))
         text = Text(tuple(parts))

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from stoker.model.states import AttemptState
 from stoker.model.task import Claimed, Started
 from stoker.work.checks import Ending
 from stoker.work.recipe import Recipe
@@ -53,8 +52,3 @@ class Running:
             started_us=self.started_us,
             command=self.command,
         )
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether it is being stopped for another reason than a limit of its own."""
-        return self.stopped is not None and self.stopped.state is AttemptState.CANCELLED

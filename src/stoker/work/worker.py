@@ -101,7 +101,7 @@ class Worker:
         self._began_s = self._busy_s = time.monotonic()
         self._idle_timeout_s = math.inf if idle_timeout_s is None else idle_timeout_s
         self._trouble = ""
-        self._event_s = self._look_s = self._due_s = 0.0
+        self._event_s = self._look_s = 0.0
         self._rate_from = (self._began_s, 0)
         self._rate = 0.0
 

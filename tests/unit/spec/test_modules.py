@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from stoker.model.pipeline import Pipeline, Python, Run, Step
-from stoker.spec.modules import check_python, is_there
+from stoker.spec.modules import check_python
 
 
 @pytest.fixture
@@ -38,7 +38,6 @@ def check(folder, function, interpreter=None):
 )
 def test_what_is_there(folder, function):
     assert check(folder, function) == ()
-    assert is_there(function, folder)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,6 @@ def test_what_is_missing(folder, function, message):
     assert len(messages) == 1
     assert message in messages[0]
     assert messages[0].startswith("step `s`: ")
-    assert not is_there(function, folder)
 
 
 def test_other_interpreters_have_modules_of_their_own(folder):

@@ -10,7 +10,6 @@ from stoker.model.pipeline import (
     Param,
     ParamType,
     Pipeline,
-    Python,
     Run,
     Step,
 )
@@ -217,24 +216,6 @@ def test_constant_command_is_made_once():
     command = plan.command(context_of())
     assert (command.argv, command.env) == (("/bin/true", "a", "b", "{key}"), {"A": "1"})
     assert plan.command(context_of(key="other")) is command
-
-
-@pytest.mark.parametrize(
-    ("step", "needs"),
-    [
-        ({}, False),
-        ({"action": Argv(words=("t", "{in.before.one}"))}, True),
-        ({"action": Run(text="echo {in.before.values.n}")}, True),
-        ({"env": {"A": "{in.before.one}"}}, True),
-        ({"outputs": (Output(name="o", to="{in.before.one}.idx"),)}, True),
-        ({"when": "values.before.n > 1"}, True),
-        ({"action": Python(function="m:f")}, True),
-        ({"action": Argv(words=("t", "{key}"))}, False),
-    ],
-)
-def test_whether_predecessors_are_needed(step, needs):
-    pipeline = pipeline_with(**step)
-    assert compile_step(pipeline, pipeline.step("main")).needs_produced is needs
 
 
 def mistakes(action=None, *, items=ItemKind.FILES, **step):

@@ -3,15 +3,14 @@
 import os
 import re
 import socket
-import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from stoker.errors import Refused, UserError
+from stoker.spec.credentials import expanded, password_in
 
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 30
@@ -30,7 +29,6 @@ DOWN = "the store's database does not serve now; try again"
 ITEM_BLOCK = 2_048  # item ids that one number of the sequence stands for
 
 _UNTRUSTED = re.compile(r"(?i)certificate|SSL (was|is) required|does not match host name")
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def engine_for(
@@ -86,39 +84,14 @@ def _resolved(url: str, password_file: str | None) -> URL:
             "a name"
         ) from None
     parts = {
-        name: _expanded(value)
+        name: expanded(value, of="`[store] url`")
         for name in ("username", "password", "host", "database")
         if isinstance(value := getattr(found, name), str)
     }
     if password_file is not None:
-        parts["password"] = _password_in(Path(password_file))
+        parts["password"] = password_in(password_file, of="the store")
     query = {
-        name: _expanded(value) if isinstance(value, str) else value
+        name: expanded(value, of="`[store] url`") if isinstance(value, str) else value
         for name, value in found.query.items()
     }
     return found.set(query=query, **parts)  # type: ignore[arg-type]  # the port, a number, is none of them
-
-
-def _expanded(text: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            raise UserError(
-                f"`[store] url` speaks of `${{{match[1]}}}`, which is not in the environment; set "
-                "it where Stoker runs, or use `password_file`"
-            )
-        return found
-
-    return _REFERENCE.sub(value, text)
-
-
-def _password_in(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise Refused(f"everybody can read `{path}`, the store's password: chmod o= it")
-            return file.readline().rstrip("\r\n")
-    except OSError as error:
-        raise UserError(
-            f"the store's `password_file` `{path}` cannot be read: {error.strerror}"
-        ) from None
