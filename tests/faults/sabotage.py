@@ -24,7 +24,7 @@ def no_fence() -> None:
     def carrying(unit: Any, results: Any) -> dict[bytes, Any]:
         tasks = sorted({int(result.task_id) for result in results})
         rows = unit.run(finish._CARRYING, tasks=tasks, running=TaskState.RUNNING.value).fetchall()
-        by_task = {row[0]: row for row in rows}
+        by_task = {row[0]: finish._Carrying._make(row) for row in rows}
         return {
             result.attempt: by_task[result.task_id]
             for result in results

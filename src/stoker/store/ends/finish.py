@@ -6,7 +6,7 @@ carries that attempt; otherwise nothing but its slots of pools is given back.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
@@ -67,6 +67,27 @@ _PUBLISHING = Prepared(
     .where(_A.c.id == param("attempt_"), _A.c.state == param("running_"))
     .values(publishing_us=param("publishing_us"))
 )
+
+
+class _Carrying(NamedTuple):
+    """A running task with what its item and its attempt say, in the order of `_CARRYING`."""
+
+    task_id: int
+    attempt: bytes
+    step_id: int
+    item_id: int
+    tries: int
+    level: int
+    key: str
+    generation: int
+    cancel_requested: bool
+    lost: int
+    version_id: int
+    size_bytes: int | None
+    by_user: str
+    host: str | None
+    newest_version: int
+    cut_off: int
 
 
 @as_a_whole
@@ -139,7 +160,7 @@ def note_publishing(store: "Store", publishing: Mapping[AttemptId, int]) -> None
         )  # fmt: skip
 
 
-def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, Any]:
+def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, _Carrying]:
     """Return the rows of the tasks that still carry these results' attempts, by attempt."""
     tasks = sorted({int(result.task_id) for result in results})
     lock_tasks(unit, tasks)
@@ -147,7 +168,9 @@ def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, Any]:
     expected = {int(result.task_id): set() for result in results}  # type: dict[int, set[bytes]]
     for result in results:
         expected[int(result.task_id)].add(result.attempt)
-    return {bytes(row[1]): row for row in rows if bytes(row[1]) in expected[row[0]]}
+    return {
+        bytes(row[1]): _Carrying._make(row) for row in rows if bytes(row[1]) in expected[row[0]]
+    }
 
 
 def _recorded(unit: Unit, results: Sequence[Result]) -> frozenset[bytes]:
@@ -162,8 +185,8 @@ def _recorded(unit: Unit, results: Sequence[Result]) -> frozenset[bytes]:
     )
 
 
-def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]) -> None:
-    newest = next((row[14] for row in carrying.values()), None)
+def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, _Carrying]) -> None:
+    newest = next((row.newest_version for row in carrying.values()), None)
     known = catalog(unit, newest=newest)
     moves: dict[str, list[Move]] = {}
     ends, outputs, satisfied, stopped = [], [], [], []
@@ -173,7 +196,7 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
             continue
         seen.add(result.attempt)
         row = carrying[result.attempt]
-        entry = known.steps[row[2]]
+        entry = known.steps[row.step_id]
         decision = _decide(entry, result, row)
         if result.state not in decision.transition.attempt_ends:
             raise Bug(
@@ -185,9 +208,9 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
         ends.append((result.attempt, result.state, _columns(result)))
         outputs += _output_rows(result)
         if decision.transition.target.is_satisfied:
-            satisfied.append((row[3], entry))
+            satisfied.append((row.item_id, entry))
             if result.verdict is Verdict.STOP:
-                stopped.append((row[3], row[6], row[7], entry))
+                stopped.append((row.item_id, row.key, row.generation, entry))
     end_attempts(unit, ends)
     unit.run_many(_OUTPUT, outputs)
     temporary.note(unit, [(carrying[r.attempt], r) for r in results if r.outputs], known)
@@ -196,15 +219,20 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, Any]
         move_all(unit, batch)
         batch.clear()
         pass_over(unit, known, stopped)
-    keys = {row[3]: Of(row[6], row[7], row[11], row[12]) for row in carrying.values()}
+    keys = {
+        row.item_id: Of(row.key, row.generation, row.size_bytes, row.by_user)
+        for row in carrying.values()
+    }
     move_all(unit, [*batch, (transitions.UNBLOCK, unblocked(unit, known, satisfied, keys))])
 
 
-def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
+def _decide(entry: StepEntry, result: Result, row: _Carrying) -> Decision:
     """What follows the result, by the step as it stands now; a removed step gets no retry."""
     if result.state is AttemptState.LOST:
-        return retry.decide_lost(times_lost=row[9] + 1, cancel_requested=bool(row[8]))
-    if row[8] and result.state is AttemptState.CANCELLED:
+        return retry.decide_lost(
+            times_lost=row.lost + 1, cancel_requested=bool(row.cancel_requested)
+        )
+    if row.cancel_requested and result.state is AttemptState.CANCELLED:
         return Decision(transitions.STOP)
     if entry.spec is None:
         if result.state is AttemptState.CANCELLED:
@@ -212,36 +240,36 @@ def _decide(entry: StepEntry, result: Result, row: Any) -> Decision:
         is_good = result.state is AttemptState.SUCCEEDED
         return Decision(transitions.SUCCEED if is_good else transitions.FAIL)
     if result.is_cut:
-        return retry.decide_cut(times_cut=row[15] + 1)
-    return retry.decide(entry.spec, result.state, result.verdict, tries=row[4])
+        return retry.decide_cut(times_cut=row.cut_off + 1)
+    return retry.decide(entry.spec, result.state, result.verdict, tries=row.tries)
 
 
-def _move(unit: Unit, known: Catalog, result: Result, row: Any, decision: Decision) -> Move:
-    entry = known.steps[row[2]]
+def _move(unit: Unit, known: Catalog, result: Result, row: _Carrying, decision: Decision) -> Move:
+    entry = known.steps[row.step_id]
     columns: dict[str, Any] = {"worker_id": None}
     target = decision.transition.target
-    level = row[5]
+    level = row.level
     if decision.uses_retry:
-        columns["tries"] = row[4] + 1
+        columns["tries"] = row.tries + 1
     if result.state is AttemptState.LOST:
-        columns["lost"] = row[9] + 1
+        columns["lost"] = row.lost + 1
     if result.is_cut:
-        columns["cut_off"] = row[15] + 1
+        columns["cut_off"] = row.cut_off + 1
     if target is TaskState.HELD:
         columns["reason"] = f"held: {result.reason}"
     if result.state is AttemptState.OUT_OF_MEMORY and entry.spec:
         level = min(level + 1, max(len(entry.spec.memory_bytes) - 1, 0))
         columns["level"] = level
     if target is TaskState.READY:
-        columns["lane"] = lane_of(unit, entry, level, row[12], row[13])
+        columns["lane"] = lane_of(unit, entry, level, row.by_user, row.host)
         if decision.wait_s > 0:
             columns["lane"] = None
             columns["not_before_us"] = unit.now_us + int(decision.wait_s * 1_000_000)
     body = None
     if target is TaskState.DONE:
-        columns["body_id"], body = _body(unit, known, entry, row[10])
+        columns["body_id"], body = _body(unit, known, entry, row.version_id)
     return Move(
-        row[0], TaskState.RUNNING, entry.pipeline, row[6], entry.name, row[7], result.attempt,
+        row.task_id, TaskState.RUNNING, entry.pipeline, row.key, entry.name, row.generation, result.attempt,
         columns, body, _data(result, columns),
     )  # fmt: skip
 
