@@ -38,12 +38,13 @@ def adopt(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Mark tasks done whose outputs are there already.
+    """Mark tasks done whose outputs exist already.
 
     For results of an earlier system: push the items, then adopt. A task is adopted if all its
-    outputs lie at their published paths, of the right kind, not empty, and unchanged for ten
-    seconds; they are recorded with size and checksum. What is there only in part is told and left. In
-    a folder that items share, files whose names the tool chose are an item's if they have its name.
+    outputs exist at their published paths, are of the right kind, not empty, and unchanged for ten
+    seconds; they are recorded with size and checksum. Tasks with only some outputs are reported and
+    left. In a folder that items share, a file whose name the tool chose belongs to the item whose
+    name it contains.
     """
     with scope.project() as project:
         chosen = replace(selection, keys=keys)

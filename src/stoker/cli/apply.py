@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def apply(
     scope: Scope, pipelines: tuple[str, ...], yes: bool, dry_run: bool, reason: str | None
 ) -> None:
-    """Make the pipelines of this file the store's.
+    """Bring the pipelines of this file into the store.
 
-    `run`, `push` and `up` do so by themselves where this host and path set a pipeline last. Done
+    `run`, `push` and `up` do this on their own where this host and path set a pipeline last. Done
     tasks stay done; new steps get tasks for every item, and open tasks of removed steps are
-    cancelled. Both counts are shown first, with outputs that could not be published, and on a terminal
-    asked about.
+    cancelled. Both counts, and outputs that could not be published, are shown first; on a terminal
+    the command then asks.
     """
     with scope.project() as project:
         change = project.apply(*pipelines, dry_run=True)

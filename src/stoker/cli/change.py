@@ -115,8 +115,8 @@ def _changing(
 def retry(wish: Wish) -> "Iterator[Changed]":
     """Make failed tasks ready again.
 
-    They get a fresh allowance of retries; their history stays. Alone on a terminal it lists the
-    causes with counts and asks which; elsewhere it takes all failed tasks.
+    They get a new allowance of retries; their history stays. Without arguments, on a terminal, the
+    command lists the causes with counts and asks which; elsewhere it takes all failed tasks.
     """
     asks = wish.selection.is_everything and is_interactive() and not (wish.yes or wish.dry_run)
     for chosen in _ask_which(wish.project) if asks else [wish.selection]:
@@ -124,15 +124,15 @@ def retry(wish: Wish) -> "Iterator[Changed]":
 
 
 @_changing(
-    "to be done anew",
+    "to be done again",
     _yes_option,
     click.option("--outdated", is_flag=True, help="Only done tasks whose step has changed since."),
 )
 def rerun(wish: Wish, outdated: bool) -> "Iterator[Changed]":
-    """Do tasks anew, and all that follows from them.
+    """Do tasks again, with all that follow from them.
 
-    The selected tasks become ready, and those after them blocked; one that is running is left
-    alone. With `--outdated`, only those done by an older version of their step.
+    The selected tasks become ready, and those that follow blocked; a running task is left alone.
+    With `--outdated`, only tasks that an older version of their step did.
     """
     if not outdated:
         wish.be_sure("rerun")
@@ -143,7 +143,7 @@ def rerun(wish: Wish, outdated: bool) -> "Iterator[Changed]":
 def cancel(wish: Wish) -> "Iterator[Changed]":
     """Give tasks up; running ones are stopped.
 
-    A running attempt is stopped by its worker within seconds. `stoker rerun` takes it back.
+    Its worker stops a running attempt within seconds. `stoker rerun` reverses a cancellation.
     """
     wish.be_sure("cancel")
     yield wish.fulfil(wish.project.cancel)
@@ -151,9 +151,9 @@ def cancel(wish: Wish) -> "Iterator[Changed]":
 
 @_changing("ready or blocked", _yes_option)
 def hold(wish: Wish) -> "Iterator[Changed]":
-    """Keep tasks from being started until they are released.
+    """Keep tasks from starting until they are released.
 
-    What is running goes on to its end.
+    Running attempts continue to their end.
     """
     wish.be_sure("hold")
     yield wish.fulfil(wish.project.hold)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @command()
 @json_option
 def check(scope: Scope, as_json: bool) -> int:
-    """Say everything that is wrong with `stoker.toml`.
+    """Report everything that is wrong with `stoker.toml`.
 
-    Every problem is told at once, with its line, also those of included files. Ends with 2 if there
-    is one. Warnings are about what may be missing on this host only, such as a python module, about
-    an output that every item would publish at the same path, about values that may become code, a
-    name or an option of the command that gets them, and about what others can read: a password in
-    the file, a `.stoker` that is open to them.
+    All problems are reported at once, each with its line, those of included files too; the exit
+    status is then 2. Warnings concern things that may be missing only on this host, such as a Python
+    module; an output that every item would publish at the same path; values that may become code, a
+    name or an option of a command; and data that other accounts can read, such as a password in the
+    file or an open `.stoker`.
     """
     try:
         project = scope.project(is_quiet=True)

@@ -13,7 +13,7 @@ def doctor(scope: Scope, moved: bool, as_json: bool) -> int:
     """Check this installation and say what to do.
 
     Versions, the file, disk space, the file system under the store, rights, the clock, the database,
-    and how processes are contained. Ends with 1 if something must be put right.
+    and how processes are contained. The exit status is 1 if something must be repaired.
     """
     with scope.project(is_quiet=True) as project:
         if moved:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def failures(scope: Scope, selection: "Selection", as_json: bool) -> None:
     """Group failed tasks by step and cause, most frequent first.
 
-    A cause is an entry of the step's `causes`, the line an attempt wrote to STOKER_REASON, an error
-    marker, or the last words on stderr with what differs from item to item left out. Items that
-    could not be taken are in quarantine, and come last, by their reasons.
+    A cause is an entry of the step's `causes`, the line that an attempt wrote to STOKER_REASON, an
+    error marker, or the last words on stderr without the parts that differ from item to item.
+    Quarantined items come last, grouped by reason.
     """
     with scope.reading() as project:
         rows = project.failures(selection=selection)

@@ -47,9 +47,9 @@ def logs(  # noqa: PLR0917 - click hands options over by keyword
 ) -> None:
     """Print what an attempt wrote to stdout and stderr.
 
-    Of the latest attempt of STEP, or of the step that was tried last. Both streams go to standard
-    output, stderr after stdout, unless one is chosen. With `-f`, what a running attempt on this host
-    writes comes as it is written.
+    By default of the latest attempt of STEP, or of the step that was tried last. Both streams go to
+    standard output, stderr after stdout, unless you choose one. `-f` follows a running attempt on
+    this host.
     """
     if follow and as_json:
         raise UserError("`--follow` prints what comes while it comes; leave `--json` out")

@@ -29,11 +29,11 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry("init", "Write a starter `stoker.toml` here."),
-    "check": Entry("check", "Say everything that is wrong with `stoker.toml`."),
-    "apply": Entry("apply", "Make the pipelines of this file the store's."),
+    "check": Entry("check", "Report everything that is wrong with `stoker.toml`."),
+    "apply": Entry("apply", "Bring the pipelines of this file into the store."),
     "push": Entry("push", "Register items; pushing twice registers once."),
     "plan": Entry("plan", "Show what would happen, in which order and how long; change nothing."),
-    "adopt": Entry("adopt", "Mark tasks done whose outputs are there already."),
+    "adopt": Entry("adopt", "Mark tasks done whose outputs exist already."),
     "run": Entry("run", "Register, then work until nothing is left to do."),
     "up": Entry("up", "Run the service: sources, a worker and housekeeping, until stopped."),
     "work": Entry("work", "Run one more worker on this host."),
@@ -41,14 +41,14 @@ COMMANDS: dict[str, Entry] = {
     "items": Entry("lists", "List items."),
     "tasks": Entry("lists", "List tasks."),
     "attempts": Entry("lists", "List attempts, oldest first."),
-    "show": Entry("show", "Tell the whole story of an item in order."),
+    "show": Entry("show", "Show the whole story of an item in order."),
     "logs": Entry("logs", "Print what an attempt wrote to stdout and stderr."),
     "failures": Entry("failures", "Group failed tasks by step and cause, most frequent first."),
-    "why": Entry("why", "Say the one reason why an item's task is not running."),
+    "why": Entry("why", "Give the one reason why an item's task is not running."),
     "retry": Entry("change", "Make failed tasks ready again."),
-    "rerun": Entry("change", "Do tasks anew, and all that follows from them."),
+    "rerun": Entry("change", "Do tasks again, with all that follow from them."),
     "cancel": Entry("change", "Give tasks up; running ones are stopped."),
-    "hold": Entry("change", "Keep tasks from being started until they are released."),
+    "hold": Entry("change", "Keep tasks from starting until they are released."),
     "release": Entry("change", "Let held tasks go on."),
     "shell": Entry("shell", "Open a shell as an attempt would see it; nothing is recorded."),
     "which": Entry("which", "Name the attempt that made a file."),
@@ -58,6 +58,23 @@ COMMANDS: dict[str, Entry] = {
     "store": Entry("store", "Make, check, upgrade, move and back up the store."),
     "report": Entry("report", "Write the state as one self-contained page."),
     "doctor": Entry("doctor", "Check this installation and say what to do."),
+}
+
+
+FIRST_STEPS = (
+    ("init", "write a starter file, and put your commands into it"),
+    ("check", "find all mistakes in it"),
+    ("run PIPELINE FILE...", "register files and work until nothing is left"),
+)
+SECTIONS = {
+    "Start": ("init", "check", "apply", "push", "plan", "adopt"),
+    "Run": ("run", "up", "work"),
+    "Look": (
+        *("status", "items", "tasks", "attempts", "show", "logs", "failures", "why", "which"),
+        *("pool", "workers", "report"),
+    ),
+    "Repair": ("retry", "rerun", "cancel", "hold", "release", "shell"),
+    "Keep house": ("prune", "store", "doctor"),
 }
 
 
@@ -100,9 +117,12 @@ class Commands(click.Group):
             raise ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+        """List the commands by what people do with them, without importing them."""
+        with formatter.section("First steps"):
+            formatter.write_dl([(f"stoker {words}", text) for words, text in FIRST_STEPS])
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name].summary) for name in names])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -54,18 +54,19 @@ def prune(
 ) -> None:
     """Forget old items that are done or cancelled.
 
-    With their tasks, attempts and logs. Without --older-than, what `[retention]` in `stoker.toml`
-    says, which workers do by themselves too. `--what attempts` forgets those that were followed by
-    others, `--what logs` only what attempts wrote, `--what journal` tells of an item that is over in
-    one row of the journal.
+    Their tasks, attempts and logs are forgotten too. Without --older-than, `[retention]` in
+    `stoker.toml` decides, which workers also follow on their own. `--what attempts` forgets attempts
+    that were followed by others, `--what logs` only the output of attempts, and `--what journal`
+    reduces the history of a finished item to one row.
 
     Keys, ranges, --match, --where and --by, and --state without --older-than, choose items: those
-    of them that are done or cancelled and that old are forgotten, and nothing else, whatever
-    `[retention]` says of attempts, logs and the journal. --pipeline narrows all of it, and --state
-    with --older-than what --what names. --step is refused: an item is forgotten with all its steps.
+    that are done or cancelled, and old enough, are forgotten, and nothing else, whatever
+    `[retention]` says about attempts, logs and the journal. --pipeline narrows everything; --state
+    with --older-than applies to what --what names. --step is refused: an item is forgotten with all
+    its steps.
 
-    Published results are never touched. An item that was forgotten is new if it is pushed again:
-    `stoker adopt` then finds its results.
+    Published results are never touched. A forgotten item that is pushed again is new; `stoker adopt`
+    then finds its results.
     """
     from stoker.store.retention.prune import chooses_items
 

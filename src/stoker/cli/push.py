@@ -42,10 +42,10 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
 ) -> int:
     """Register items; pushing twice registers once.
 
-    A PATH is a file, or a folder whose files are taken; hidden files are left out. For a pipeline
-    of records it is the record's key. In a table, the first column is the key or path, the others
-    are parameters. What is registered is durable when the command returns. Ends with 4 if an item
-    contradicts a known one, with 2 if one could not be taken; all others are registered then.
+    A PATH is a file, or a folder whose files are taken, without hidden ones. For a pipeline of
+    records it is the record's key. In a table, the first column is the key or path; the others are
+    parameters. Registered items are durable when the command returns. The exit status is 4 if an
+    item contradicts a known one, and 2 if one could not be taken; all others are registered.
     """
     with scope.project() as project:
         done = project.push(
@@ -76,7 +76,7 @@ def in_words(done: "Registered", *, dry_run: bool = False) -> str:
     if done.known:
         parts.append(f"{done.known:,} known already")
     if done.changed:
-        parts.append(f"{done.changed:,} with new content, to be done anew")
+        parts.append(f"{done.changed:,} with new content, to be done again")
     if done.quarantined:
         parts.append(f"{done.quarantined:,} in quarantine")
     if done.conflicts:

@@ -47,13 +47,13 @@ def run(
 ) -> int:
     """Register, then work until nothing is left to do.
 
-    Without paths, what the folders and tables in the pipeline's `sources` hold now is registered; a
-    file that is still being written is waited for until it has settled.
+    Without paths, the command registers the current content of the pipeline's `sources`; it waits for
+    a file that is still being written until the file has settled.
 
     Nothing is left when no task is ready, running or waiting for its next try. The exit status is 1
     if tasks have failed, if items are in quarantine, or if tasks are left that could not run here.
-    Ctrl-C stops orderly: nothing new is started, running attempts get a few
-    seconds, and what they leave is ready for the next run. With `--dry-run`, what `stoker plan` says.
+    On Ctrl-C nothing new starts and running attempts get a few seconds; the next run does the rest.
+    `--dry-run` prints the same as `stoker plan`.
     """
     if dry_run:
         return _tell_beforehand(scope, pipeline, paths, slots, as_json=as_json)

@@ -37,7 +37,7 @@ _WORDS = {
     "register": "registered",
     "release_blocked": "release",
     "revoke": "stopped, as a step before it is to run again",
-    "revoke_ready": "stopped, to be done anew",
+    "revoke_ready": "stopped, to be done again",
 }
 
 
@@ -57,11 +57,11 @@ def show(
     attempt: str | None,
     as_json: bool,
 ) -> None:
-    """Tell the whole story of an item in order.
+    """Show the whole story of an item in order.
 
-    What it is, every attempt with its reason and its outputs, and what people did to it. With
-    `--as-command`: a bash script that does the latest attempt of STEP (or of the last step that was
-    tried) by hand, with the same environment and inputs, without publishing or recording anything.
+    That is its data, every attempt with reason and outputs, and every action of a person.
+    `--as-command` prints a bash script that repeats the latest attempt of STEP (or of the last step
+    that was tried) by hand, with the same environment and inputs; it publishes and records nothing.
     """
     if attempt is not None and not as_command:
         raise UserError(

@@ -39,16 +39,16 @@ def store() -> None:
     """Make, check, upgrade, move and back up the store.
 
     The store is the record of everything: an SQLite file beside `stoker.toml`, or a database on a
-    server. `stoker push` and `stoker run` make it by themselves.
+    server. `stoker push` and `stoker run` create it automatically.
     """
 
 
 @command()
 @json_option
 def create(scope: Scope, as_json: bool) -> None:
-    """Make the store's tables, and say what was made.
+    """Create the store's tables, and report what was created.
 
-    On a server the database itself has to be there, empty. Twice makes it once.
+    On a server the empty database must exist. Repeating the command changes nothing.
     """
     with scope.project() as project:
         made = project.create_store()
@@ -67,8 +67,8 @@ def create(scope: Scope, as_json: bool) -> None:
 def upgrade(scope: Scope, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Bring a store of an earlier release up to this one; show the plan first.
 
-    All workers have to be stopped. A file is kept beside the new one as it was before; of a database
-    on a server, make a dump first, by the command that the plan shows.
+    Stop all workers first. A copy of an SQLite file is kept beside the new one; of a database on a
+    server, make a dump first, with the command that the plan shows.
     """
     with scope.project() as project:
         plan = project.upgrade_store(dry_run=True)
@@ -105,9 +105,9 @@ def upgrade(scope: Scope, dry_run: bool, yes: bool, as_json: bool) -> None:
 )
 @json_option
 def check(scope: Scope, replay: bool, as_json: bool) -> int:
-    """Check what must hold in the store; work may go on meanwhile.
+    """Check the store's invariants; work may go on meanwhile.
 
-    Ends with 1 if something does not hold, which is a defect of Stoker or of the disk.
+    The exit status is 1 if one is violated, which is a defect of Stoker or of the disk.
     """
     n = 0
     with scope.reading() as project:
@@ -146,9 +146,9 @@ def copy(
 ) -> None:
     """Move the project's store to another database, with its whole history.
 
-    URL is as in `[store] url`: of an SQLite file or of an empty database on a server. All workers
-    have to be stopped. Every row is compared afterwards, and so is what the journal says of them.
-    The old store says from then on where it was moved to, and nobody can record anything in it.
+    URL is written as in `[store] url`: an SQLite file or an empty database on a server. Stop all
+    workers first. Every row is compared afterwards, with the journal too. From then on the old store
+    reports where it was moved to, and accepts no changes.
     """
     with scope.project() as project:
         if not dry_run:
@@ -174,10 +174,10 @@ def copy(
 @dry_run_option
 @json_option
 def backup(scope: Scope, file: Path, dry_run: bool, as_json: bool) -> None:
-    """Put a copy of the store by, as it is at this moment; work may go on.
+    """Make a copy of the store as it is at this moment; work may go on.
 
-    FILE is an SQLite file whatever the store lies in, and `stoker store restore` makes a store of any
-    kind from it. Logs and results are no part of it.
+    FILE is an SQLite file, whatever database holds the store; `stoker store restore` makes a store of
+    any kind from it. It does not contain logs and results.
     """
     with scope.project() as project:
         done = project.back_up_store(file, on_table=_progress(as_json), dry_run=dry_run)
@@ -192,10 +192,10 @@ def backup(scope: Scope, file: Path, dry_run: bool, as_json: bool) -> None:
 @dry_run_option
 @json_option
 def restore(scope: Scope, file: Path, dry_run: bool, as_json: bool) -> None:
-    """Make the project's store from a backup, where there is none.
+    """Create the project's store from a backup, where none exists.
 
-    What ran when the backup was made is ready again, and what was done since is to be done again:
-    `stoker adopt` takes results that are there.
+    Tasks that ran when the backup was made are ready again. Tasks done since then must be done again;
+    `stoker adopt` takes over existing results.
     """
     with scope.project() as project:
         done = project.restore_store(file, on_table=_progress(as_json), dry_run=dry_run)
@@ -205,7 +205,7 @@ def restore(scope: Scope, file: Path, dry_run: bool, as_json: bool) -> None:
 @command()
 @json_option
 def size(scope: Scope, as_json: bool) -> None:
-    """Say how much room the store, the logs and the scratch of this host take, and what for."""
+    """Show how much space the store, the logs and the scratch of this host take, and for what."""
     with scope.project() as project:
         found = project.store_extent()
     if as_json:

@@ -27,10 +27,10 @@ _PAGE = "the web page of a later release"
 def up(scope: Scope, host: str, port: int, slots: int | None, no_web: bool, once: bool) -> None:  # noqa: ARG001 - the contract's options
     """Run the service: sources, a worker and housekeeping, until stopped.
 
-    What comes into the pipelines' sources is registered and worked off. It takes the project's file
-    over when that changes. Stop it with Ctrl-C or TERM: what runs gets a few seconds. With `--once`
-    it registers what the sources hold now, takes back what dead workers held, lets waiting tasks go
-    on, brings the counts up to date, and ends without starting any task.
+    The service registers and processes everything that arrives in the pipelines' sources, and follows
+    changes of `stoker.toml`. Stop it with Ctrl-C or TERM: running attempts get a few seconds. With
+    `--once` it registers the current content of the sources, takes back the attempts of dead workers,
+    releases tasks whose back-off is over, updates the counts, and exits without starting a task.
     """
     from stoker import daemon
     from stoker.cli.progress import progress_for

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def which(scope: Scope, file: str, as_json: bool) -> None:
     """Name the attempt that made a file.
 
-    Also for a file in a folder that was published as a whole.
+    This also works for a file in a folder that was published as a whole.
     """
     with scope.reading() as project:
         found = project.which(file)

@@ -12,11 +12,11 @@ from stoker.cli.scope import KEY, Scope, command, json_option
 @click.option("--pipeline", metavar="NAME", help="Of this pipeline, if several have the key.")
 @json_option
 def why(scope: Scope, key: str, step: str | None, pipeline: str | None, as_json: bool) -> None:
-    """Say the one reason why an item's task is not running.
+    """Give the one reason why an item's task is not running.
 
-    A predecessor, a pool that is full (held by whom), no worker that fits (what is missing), a wait
-    before the next try, a person who holds it, or no room yet. Without STEP: of the item's task that
-    matters most just now.
+    For example a predecessor, a full pool (and who holds its slots), no worker that fits (and what is
+    missing), a wait before the next try, a person who holds the task, or lack of capacity. Without
+    STEP, the command picks the item's task that matters most at the moment.
     """
     with scope.reading() as project:
         found = project.why(key, step, pipeline=pipeline)

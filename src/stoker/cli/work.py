@@ -37,13 +37,14 @@ def work(
 ) -> int:
     """Run one more worker on this host.
 
-    It works on the pipelines as the store has them, until it is stopped by Ctrl-C or TERM. By
-    default it fills all cpus that this host may use; what other workers here fill is left to them.
-    With `--drain`, `--idle-timeout` or `--time-limit` it ends by itself, and then its exit status is 0,
-    whatever failed: `stoker run` and `stoker failures` report that.
+    The worker takes its pipelines from the store and runs until Ctrl-C or TERM. By default it fills
+    all cpus that this host may use, except those that other workers here fill. With `--drain`,
+    `--idle-timeout` or `--time-limit` it ends on its own, with exit status 0 whatever failed:
+    `stoker run` and `stoker failures` report failures.
 
-    With a time limit, which a batch job has anyway, it begins only what is expected to be done by then.
-    A task that has taken most of the time of two such workers, and was cut off by their end, is held.
+    With a time limit, which every batch job has, the worker starts only tasks that are expected to
+    end in time. A task that took most of the time of two such workers and was cut off by their end is
+    held.
     """
     from stoker import daemon
     from stoker.cli.progress import progress_for

@@ -156,7 +156,7 @@ RERUN = _transition(
     "rerun",
     (_READY, _DONE, _SKIPPED, _FAILED, _CANCELLED, _HELD),
     _READY,
-    "A person, or changed content of the item, wants it done anew.",
+    "A person, or changed content of the item, wants it done again.",
 )
 ADOPT = _transition(
     "adopt",

@@ -182,3 +182,12 @@ def test_the_version_answers_in_a_tenth_of_a_second():
 def test_a_number_beyond_its_bound_is_refused_with_the_bound(arguments, bound):
     result = CliRunner().invoke(main.cli, arguments)
     assert (result.exit_code, bound in result.output) == (2, True), result.output
+
+
+def test_the_help_lists_every_command_in_one_section():
+    listed = [name for names in main.SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(main.COMMANDS)
+    shown = CliRunner().invoke(main.cli, ["--help"]).output
+    titles = ["First steps:", *(f"{title}:" for title in main.SECTIONS)]
+    places = [shown.index(title) for title in titles]
+    assert places == sorted(places)
