@@ -119,6 +119,8 @@ def work(  # noqa: PLR0913 - each is what somebody may want of a worker
         on_event=on_event,
     )
     is_job = own_allocation(os.environ) is not None
+    if is_job:
+        project.store.keep_few()
     janitor = Janitor(
         project.store,
         scratch_root=_scratch_root(project),

@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from stoker.errors import Bug, StokerError, Unavailable
 from stoker.store import connections
-from stoker.store.connections import MOST, MOST_READING
+from stoker.store.connections import KEPT_BY_MANY, MOST, MOST_READING
 from stoker.store.database.connect import open_store
 from stoker.store.reports import lists
 from stoker.work.store_link import StoreLink
@@ -71,6 +71,15 @@ def test_many_threads_at_once_take_turns(counted, monkeypatch):
     lists.workers(counted)
     assert counted.open == 0, "connections that nobody needed stayed open"
     lists.workers(counted)
+
+
+def test_a_store_of_a_batch_job_keeps_two_connections(counted):
+    in_threads(lambda: lists.workers(counted), MOST)
+    counted.keep_few()
+    lists.workers(counted)
+    assert counted.open <= KEPT_BY_MANY
+    in_threads(lambda: lists.workers(counted), MOST)
+    assert counted.open <= KEPT_BY_MANY
 
 
 def test_a_transaction_that_failed_gives_its_connection_back(counted):

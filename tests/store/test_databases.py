@@ -234,9 +234,10 @@ def test_items_pushed_while_a_step_is_added_get_its_task(rig, second, pipeline):
 
 def test_whoever_is_alone_waits_for_the_others_and_they_for_him(rig, second):
     order = []
-    begun = threading.Event()
+    held, begun = threading.Event(), threading.Event()
 
     def alone():
+        held.wait(10)
         begun.set()
         with second.store.writing(alone=True):
             order.append("alone")
@@ -244,6 +245,7 @@ def test_whoever_is_alone_waits_for_the_others_and_they_for_him(rig, second):
     with ExitStack() as stack:
         threads = stack.enter_context(at_once(alone))
         with rig.store.writing():
+            held.set()
             begun.wait(10)
             threads[0].join(0.2)
             order.append("first")

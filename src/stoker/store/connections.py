@@ -18,6 +18,7 @@ MOST = 16  # connections of one process to its store
 MOST_READING = 12  # of them, so that writers need not wait for readers
 WAIT_S, GLANCE_S = 30.0, 0.2  # for a connection, while all are lent
 IDLE_S = 10.0  # a connection that nobody needed for so long is closed
+KEPT_BY_MANY = 2  # idle ones that each of very many processes keeps: for its loop and its lease
 
 
 class _Loan(NamedTuple):
@@ -51,6 +52,7 @@ class Connections:
         self._idle: list[tuple[Connection, float]] = []  # with the time since when
         self._lent: dict[Connection, _Loan] = {}
         self._taken = self._taken_to_read = self._waiting = 0
+        self._kept = MOST  # idle ones at most
 
     def close(self) -> None:
         """Close every connection, lent ones too. The store cannot be used afterwards."""
@@ -61,6 +63,13 @@ class Connections:
         for connection in connections:
             self._close(connection)
         self.engine.dispose()
+
+    def keep_few(self) -> None:
+        """From now on hardly any connection stays open between transactions.
+
+        For workers in batch jobs, of which a server has very many at once.
+        """
+        self._kept = KEPT_BY_MANY
 
     def borrow(self, *, writes: bool, wait_s: float) -> tuple[Connection, bool]:
         """Return a connection for this thread, and whether it is new; `hand_back` or `discard` ends it.
@@ -125,6 +134,9 @@ class Connections:
             self._free(loan)
             self._idle.append((connection, now_s))
             stale = [one for one, since_s in self._idle if since_s + IDLE_S < now_s]
+            stale += [
+                one for one, _ in self._idle[len(stale) : max(len(self._idle) - self._kept, 0)]
+            ]
             del self._idle[: len(stale)]
         for one in stale:
             self._close(one)
