@@ -31,15 +31,21 @@ argv = ["{PROGRAM}"]
 """
 BARE = """
 import sys
-from contextlib import nullcontext
 from stoker.cli import progress
 from stoker.cli.main import main
 from stoker.project import running
 
-class NoProgress(nullcontext):
+class NoProgress:
     update = None
 
-running.Janitor = lambda *_, **__: nullcontext()
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+Services = running.Services
+running.Services = lambda rows, foreground: Services((), foreground)
 progress.progress_for = lambda *_, **__: NoProgress()
 main(sys.argv[1:])
 """
