@@ -1,10 +1,13 @@
-"""Writes the pages of the reference that follow from the code, before Sphinx reads its sources.
+"""Writes the parts of the reference that follow from the code into their pages.
 
-Each goes to `reference/_generated/`, and a page written by hand includes it. A page is written only
-when it changes, so that Sphinx rebuilds no more than it must.
+A page written by hand has a block between two comments; what is between them is generated, and
+committed, so that the pages can be read in a clone. `make docs` brings them up to date, and a test
+holds that they are. A file is written only when it changes, so that Sphinx rebuilds no more than it
+must.
 """
 
 import inspect
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 from command_reference import command_reference
 from file_reference import file_reference
 from json_reference import json_reference, json_schemas
+from sphinx.errors import ExtensionError
 from state_diagram import draw
 
 from stoker import errors
@@ -74,27 +78,44 @@ def _comments(states: type[State]) -> dict[str, str]:
     return dict(re.findall(r"^\s+([A-Z_]+) = \d+  # (.*)$", lines, re.MULTILINE))
 
 
-PAGES: dict[str, Callable[[], str]] = {
-    "diagram.md": transition_diagram,
-    "transitions.md": transition_table,
-    "states.md": state_tables,
-    "errors.md": error_table,
-    "commands.md": command_reference,
-    "json.md": json_reference,
-    "json-schemas.json": json_schemas,
-    "stoker-toml.md": file_reference,
+BLOCKS: dict[str, Callable[[], str]] = {
+    "diagram": transition_diagram,
+    "transitions": transition_table,
+    "states": state_tables,
+    "errors": error_table,
+    "commands": command_reference,
+    "json": json_reference,
+    "stoker-toml": file_reference,
 }
+SCHEMAS = "reference/json-schemas.json"
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of \2 -->\n)", re.DOTALL)
+
+
+def outdated_files(docs: Path) -> dict[Path, str]:
+    """Return each file that differs from what the code says now, with its right text."""
+    wanted = {docs / SCHEMAS: json_schemas()}
+    for folder in ("explanation", "reference"):
+        for path in sorted((docs / folder).glob("*.md")):
+            wanted[path] = _BLOCK.sub(_filled, path.read_text(encoding="utf-8"))
+    return {
+        path: text
+        for path, text in wanted.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+
+
+def _filled(found: re.Match[str]) -> str:
+    return f"{found[1]}\n{BLOCKS[found[2]]().strip()}\n\n{found[3]}"
 
 
 def write_pages(app: Any) -> None:
-    """Every generated page says what the code says now."""
-    folder = Path(app.srcdir) / "reference" / "_generated"
-    folder.mkdir(exist_ok=True)
-    for name, page in PAGES.items():
-        path = folder / name
-        text = page()
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+    """Every generated block says what the code says now. In CI, ExtensionError if one did not."""
+    outdated = outdated_files(Path(app.srcdir))
+    if outdated and os.environ.get("CI"):
+        names = ", ".join(str(path) for path in outdated)
+        raise ExtensionError(f"out of date: {names}; run `make docs` and commit what it writes")
+    for path, text in outdated.items():
+        path.write_text(text, encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, bool]:
