@@ -104,6 +104,9 @@ class Text:
         )
 
 
+_STAND_IN = "x"  # for a name that means nothing, so that bash finds no second mistake there
+
+
 class StepPlan:
     """A step, ready to make its command and its targets for one attempt after another."""
 
@@ -184,6 +187,7 @@ class Compiler:
                 reference = resolve(part.name, self._pipeline, self._step, place)
             except BadName as bad:
                 self.find(path, part.offset, bad.message, bad.hint, template)
+                parts.append(_STAND_IN)
                 continue
             is_start = place is Place.COMMAND and _begins_path(before, after)
             parts.append(Slot(reference, part.separator, part.offset, is_start))

@@ -247,6 +247,13 @@ def test_problems_come_in_the_order_of_lines(tmp_path):
     assert f"has {len(lines)} problems" in str(caught.value)
 
 
+def test_a_name_that_means_nothing_is_one_mistake(tmp_path):
+    """Bash finds no second one in the gap that it would leave."""
+    found = problems(tmp_path, '[pipelines.p.steps.s]\nrun = "cat {item} > {out.o}"\n')
+    assert len(found) == 1, found
+    assert "`{out.o}` is no output of this step" in found[0]
+
+
 def test_password_is_never_repeated(tmp_path):
     assert not any("hidden" in line for line in problems(tmp_path, MISTAKES))
 
