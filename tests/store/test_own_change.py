@@ -74,6 +74,23 @@ def test_a_change_within_an_attempt_is_known_and_reported_once(
     assert (again.known, again.noted, again.messages) == (1, 0, [])
 
 
+@pytest.mark.parametrize("after_start_us", [2 * S - 1, -1_000])
+def test_the_step_that_changed_it_is_named_and_not_one_that_began_just_after(
+    rig, task, after_start_us
+):
+    """Also where the time of the file, which moves in ticks, is before the start of the attempt."""
+    started_us = task.claimed_us + S
+    changed_us = started_us + after_start_us
+    ended_us = changed_us + 2_000
+    ends = {"started_us": started_us, "ended_us": ended_us}
+    rig.link.finish([rig.result(task, AttemptState.SUCCEEDED, **ends)])
+    (after,) = rig.claim(rig.worker())
+    times = {"started_us": ended_us + 1_000, "ended_us": ended_us + S}
+    rig.link.finish([rig.result(after, AttemptState.SUCCEEDED, **times)])
+    done = register(rig.store, "line", [item(changed_us)], ME)
+    assert "its step `a` ran" in done.messages[0]
+
+
 def test_a_change_while_the_attempt_runs_leaves_it_alone(rig, task):
     for size in (2, 3):
         assert (

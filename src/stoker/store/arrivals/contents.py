@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 
 from stoker.model.item import NewItem
 from stoker.model.saying import has_content
@@ -88,7 +88,12 @@ def changed_by_own_step(unit: Unit, item: NewItem, item_id: int) -> str | None:
     )
     query = select(_S.c.name).join(_T, _T.c.step_id == _S.c.id).join(_A, _A.c.task_id == _T.c.id)
     query = query.where(_T.c.item_id == item_id, _A.c.kind != ADOPTED, *within)
-    step: str | None = unit.execute(query.order_by(began.desc()).limit(1)).scalar()
+    is_sure = case(
+        (began <= item.mtime_us, 0), else_=1
+    )  # not only by the coarseness of a file's time
+    step: str | None = unit.execute(
+        query.order_by(is_sure, func.abs(began - item.mtime_us)).limit(1)
+    ).scalar()
     if step is not None:
         _note(unit, item_id, known, stands)
     return step
