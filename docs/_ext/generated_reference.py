@@ -64,7 +64,8 @@ def error_table() -> str:
 def _tree(kind: type[errors.StokerError], depth: int) -> list[tuple[int, type[errors.StokerError]]]:
     found = [(depth, kind)]
     for below in kind.__subclasses__():
-        found += _tree(below, depth + 1)
+        if below.__module__ == errors.__name__:  # others are of single modules, loaded or not
+            found += _tree(below, depth + 1)
     return found
 
 
