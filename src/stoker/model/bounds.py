@@ -20,7 +20,7 @@ class Bounds:
         """Whether `value` is a number within the bounds; NaN never is."""
         kinds = (int,) if self.is_whole else (int, float)
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
-        return is_number and self.least <= value <= self.most  # type: ignore[operator]
+        return is_number and self.least <= value <= self.most  # type: ignore[operator]  # it is a number then
 
     def check(self, name: str, value: object) -> None:
         """Raise UserError unless `value`, the one of `name`, is a number within the bounds."""

@@ -64,7 +64,7 @@ def compiled(pattern: str, *, flags: str = "", keeps_groups: bool = False) -> Pa
 
     `flags` are letters of the engine: `m` for `^` and `$` at each line, `s` for `.` at line ends too.
     """
-    import re2  # type: ignore[import-untyped]
+    import re2  # type: ignore[import-untyped]  # it ships no types
 
     options = re2.Options()
     options.log_errors = False

@@ -84,7 +84,7 @@ FAIL = _transition(
     "fail",
     (_RUNNING,),
     _FAILED,
-    "Its attempt failed and no retry is left; the worker, or whoever reaps it, fires it.",
+    "Its attempt failed and no retry is left; its worker, or the one that reaps it, fires it.",
     ends=(
         AttemptState.FAILED,
         AttemptState.TIMED_OUT,
@@ -116,7 +116,7 @@ REVOKE = _transition(
     "revoke",
     (_RUNNING,),
     _BLOCKED,
-    "A predecessor is to run again: the attempt is fenced off and its worker told to stop it.",
+    "A predecessor is to run again: the attempt is fenced off and its worker stops it.",
     ends=(AttemptState.CANCELLED,),
 )
 REVOKE_READY = _transition(

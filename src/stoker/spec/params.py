@@ -141,7 +141,7 @@ def _to_integer(value: object) -> int:
     elif isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         made = int(value) if len(value) < _DIGITS else math.inf
     if INTEGER.holds(made):
-        return made  # type: ignore[return-value]
+        return made  # type: ignore[return-value]  # `INTEGER` holds whole numbers only
     if made == math.inf or (isinstance(made, int) and not isinstance(made, bool)):
         raise ValueError(
             f"must be between {INTEGER.least} and {INTEGER.most}, as 64 bits hold no more; "

@@ -297,8 +297,8 @@ class RetentionTable(Table):
     )
     journal: Time | None = Field(
         default=None,
-        description="what happened to an item that is over is told by one row of the journal instead of "
-        "many so long after",
+        description="the history of a finished item is reduced to one row of the journal after this "
+        "time",
     )
 
 

@@ -100,5 +100,5 @@ class RulesTable(Table):
         default=None, description="a file with the checksum, as `{item}.md5`; its suffix says which"
     )
     command: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description='ends with 0 if the item is good: `["h5check", "{item}"]`'
+        default=None, description='exits with status 0 if the item is good: `["h5check", "{item}"]`'
     )
