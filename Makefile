@@ -1,5 +1,5 @@
 # Everything a developer or CI runs. Needs Python 3.11 or newer, make, and a package index.
-# Each environment is made once, from a lock file with hashes, and made anew when that changes.
+# Each environment is made once, from a lock file with hashes, and made again when that changes.
 
 PYTHON ?= python3
 export PYTHON
@@ -12,23 +12,50 @@ ARGS ?=
 dev := .venv
 demo := .venv-demo
 example := examples/seismology
-code := src tests docs examples $(wildcard benchmarks)
+code := src tests docs examples tools $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 .PHONY: demo
 demo: $(demo)/.ready ## run the seismology example on the recordings that ObsPy ships
 	@cd $(example) && PATH="$(CURDIR)/$(demo)/bin:$$PATH" ./demo
 
+.PHONY: demo-web
+demo-web: $(dev)/.ready ## serve a protein search, submit to it by curl and in a browser, and leave it running
+	@requirements/servers
+	@PATH="$(CURDIR)/$(dev)/bin:$$PATH" examples/webservice/demo --stay
+
+.PHONY: demo-sequencing
+demo-sequencing: $(dev)/.ready ## reprocess sequencing data: merges, error folders, a second server, tapes
+	@requirements/servers
+	@PATH="$(CURDIR)/$(dev)/bin:$$PATH" examples/sequencing/demo $(ARGS)
+
+.PHONY: examples
+examples: $(demo)/.ready ## run every example in full
+	@for demo in examples/*/demo; do \
+		echo "== $$demo"; PATH="$(CURDIR)/$(demo)/bin:$$PATH" "$$demo" || exit; \
+	done
+	@echo "== examples/edelweiss"; $(MAKE) --no-print-directory demo-edelweiss
+
+.PHONY: demo-edelweiss
+demo-edelweiss: $(dev)/.ready ## two sites on this machine, with a cable that is cut: documents, ssh, Slurm (as root)
+	@requirements/servers
+	@$(dev)/bin/python tests/batch/edelweiss.py $(ARGS)
+
+.PHONY: demo-slurm
+demo-slurm: $(dev)/.ready ## run the satellite example on a Slurm of this machine's, with pilots
+	@requirements/servers
+	@$(dev)/bin/python tests/batch/satellite.py $(ARGS)
+
 .PHONY: test
 test: $(dev)/.ready ## run all tests
 	@requirements/servers
 	@requirements/shells
-	$(dev)/bin/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+	$(dev)/bin/python -m pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
 
 .PHONY: explore
 explore: $(dev)/.ready ## look for counterexamples that the tests do not draw
@@ -54,7 +81,29 @@ bench: $(dev)/.ready ## measure, each figure beside its baseline
 
 .PHONY: chaos
 chaos: $(dev)/.ready ## break everything at random for ten minutes, then check the promises
+	@requirements/servers
 	$(dev)/bin/python tests/faults/chaos.py $(ARGS)
+	$(dev)/bin/python tests/batch/chaos.py
+	$(dev)/bin/python tests/integration/outposts/chaos.py
+
+.PHONY: chaos-pilots
+chaos-pilots: $(dev)/.ready ## the part of it with pilots on a Slurm of this machine's
+	@requirements/servers
+	$(dev)/bin/python tests/batch/chaos.py $(ARGS)
+
+.PHONY: chaos-outposts
+chaos-outposts: $(dev)/.ready ## the part of it with an outpost over ssh
+	@requirements/servers
+	$(dev)/bin/python tests/integration/outposts/chaos.py $(ARGS)
+
+.PHONY: conformance
+conformance: $(dev)/.ready ## ask others' tools about the web service: accessibility, HTML, documents, clients
+	@cd tests && PYTHONPATH=. ../$(dev)/bin/python conformance.py $(ARGS)
+
+.PHONY: pictures
+pictures: $(demo)/.ready $(dev)/.ready ## take the pictures of the documentation again, from the examples
+	@requirements/servers
+	@cd tests && PYTHONPATH=. ../$(dev)/bin/python pictures.py $(ARGS)
 
 .PHONY: mutants
 mutants: $(dev)/.ready ## put small faults into the code, and see whether the tests notice
@@ -66,13 +115,17 @@ docs: $(dev)/.ready ## build the documentation; a warning is an error
 	@echo "docs/_build/html/index.html"
 
 .PHONY: lock
-lock: $(dev)/.ready ## pin the newest versions anew
+lock: $(dev)/.ready ## pin the newest versions
 	requirements/lock $(dev)/bin/python -m uv
 
 .PHONY: clean
 clean: ## remove the environments and everything that was built
 	rm -rf $(dev) $(demo) docs/_build docs/reference/_generated build dist
 	rm -rf $(example)/recordings $(example)/results $(example)/.stoker
+	cd examples/neuroscience && rm -rf raw results rates largest .stoker blocks.tsv.report
+	cd examples/sequencing && rm -rf incoming content local quant results errors volumes catalogue tapes server_b \
+		.stoker reference.idx encodings.txt messages.txt worker.log
+	cd examples/satellite && rm -rf granules flags stats errors results limits.csv .stoker
 
 $(dev)/.ready: requirements/install requirements/build.lock requirements/dev.lock
 	@requirements/install $(dev) requirements/dev.lock

@@ -7,9 +7,11 @@ Database servers that tests have started end with them.
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 import servers
 
@@ -18,6 +20,38 @@ settings.register_profile(
 )
 settings.register_profile("stoker", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("stoker")
+
+
+# Tests of one row run in one process, one after another: what they start is there only once.
+_ROWS = {
+    "tests/batch/test_slurm.py": "cluster",
+    "tests/batch/test_pilots.py": "cluster",
+    "tests/batch/test_slurm_accounts.py": "cluster",
+    "tests/batch/test_satellite.py": "cluster",
+    "tests/batch/test_edelweiss.py": "cluster",
+    "tests/batch/test_chaos.py": "cluster",
+    "tests/batch/test_gridengine.py": "cluster",
+    "tests/batch/test_grid_pilots.py": "cluster",
+    "tests/integration/web/test_pages.py": "browser",
+    "tests/integration/web/test_panel_in_a_browser.py": "browser",
+    "tests/docs/test_evening.py": "browser",
+}
+
+
+class Scheduling(LoadScopeScheduling):
+    """Gives the next test to whichever process has time, and a row as a whole, the longest first.
+
+    xdist's own marks for that have no effect with this release of pytest.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _ROWS.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """How `make test` shares the tests out: `--dist loadgroup`."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -47,7 +47,7 @@ NEAREST: dict[str, list[Path]] = {
     "model": UNIT,
     "spec": UNIT,
     **{
-        f"work/{name}.py": [TESTS / f"integration/work/{test}.py" for test in PUBLISHING]
+        f"work/{name}.py": [TESTS / "integration" / "work" / f"{test}.py" for test in PUBLISHING]
         for name in ("publish", "placing", "standing", "tree", "copying", "outputs", "measure",
                      "durable", "removal", "scratch")
     },
@@ -123,7 +123,7 @@ def _flow(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield "never", lambda one: _with(one, test=ast.Constant(False))
             if not isinstance(node, ast.While):
                 yield "always", lambda one: _with(one, test=ast.Constant(True))
-        case ast.Return(value=value) if value is not None and ast.unparse(value) != "None":
+        case ast.Return(value=value) if value and ast.unparse(value) not in ("None", "False"):
             yield "return None", lambda _: ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call()) | ast.Raise():
             yield "left out", lambda _: ast.Pass()

@@ -10,7 +10,9 @@
     │   ├── OutputConflict      a published path belongs to somebody else
     │   └── VersionConflict     another host or path set the pipeline last
     ├── Unavailable        5    the store or a service does not answer; trying again is right
+    │   └── LimitReached        a client has submitted too much; trying again later is right
     ├── Refused            6    Stoker could, and will not, because a promise would break
+    │   ├── Foreign             the step belongs to another site, which alone changes its tasks
     │   └── StoreGone           the store was moved, deleted or replaced while it was open
     └── Bug               70    an invariant of Stoker's own does not hold
 
@@ -76,10 +78,22 @@ class Unavailable(StokerError):
     exit_code = 5
 
 
+class LimitReached(Unavailable):
+    """A client may not submit more just now. Nothing was taken; it may try again `after_s`."""
+
+    def __init__(self, message: str, *, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
 class Refused(StokerError):
     """Stoker will not do this, because it would break a promise. The message names the remedy."""
 
     exit_code = 6
+
+
+class Foreign(Refused):
+    """The task's step belongs to another site, which alone changes it; nothing was changed here."""
 
 
 class StoreGone(Refused):

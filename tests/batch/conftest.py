@@ -1,5 +1,6 @@
 """Batch systems for the tests, and a project that their jobs can work on."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,15 +14,22 @@ from batch.slurm import Slurm
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Slurm]:
+def one_slurm() -> Iterator[Slurm]:
     """One cluster for all tests of this process."""
     found = Slurm()
     yield found
     found.close()
 
 
+@pytest.fixture
+def slurm(one_slurm: Slurm) -> Iterator[Slurm]:
+    """A cluster without a job; it is so again after the test, however that ended."""
+    yield one_slurm
+    one_slurm.clear()
+
+
 @pytest.fixture(scope="session")
-def grid_engine() -> Iterator[GridEngine]:
+def one_grid_engine() -> Iterator[GridEngine]:
     """One cluster for all tests of this process."""
     found = GridEngine()
     yield found
@@ -29,12 +37,28 @@ def grid_engine() -> Iterator[GridEngine]:
 
 
 @pytest.fixture
+def grid_engine(one_grid_engine: GridEngine) -> Iterator[GridEngine]:
+    """A cluster without a job; it is so again after the test, however that ended."""
+    yield one_grid_engine
+    one_grid_engine.clear()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
 def lab(tmp_path: Path) -> Callable[..., Lab]:
     """Make a project of these steps; on MariaDB, as in situation S4."""
 
-    def make(steps: str, *, kind: str = "mariadb", env: dict[str, str] | None = None) -> Lab:
+    def make(
+        steps: str,
+        *,
+        kind: str = "mariadb",
+        env: dict[str, str] | None = None,
+        through: Callable[[str], str] = lambda url: url,
+    ) -> Lab:
         tmp_path.chmod(0o755)
-        url = servers.server(kind).new_database(f"batch{os.getpid()}")
-        return Lab(tmp_path, steps, url, env or {})
+        url = servers.server(kind).new_database(f"batch{os.getpid()}n{next(_numbers)}")
+        return Lab(tmp_path, steps, through(url), env or {})
 
     return make

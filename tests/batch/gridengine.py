@@ -6,7 +6,9 @@ ends with one process, which ends with ours.
 """
 
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -61,10 +63,15 @@ class GridEngine:
         require()
         self.folder = Path(tempfile.mkdtemp(prefix="stoker-gridengine-"))
         self.folder.chmod(0o755)
+        self.programs = (
+            self.folder / "bin"
+        )  # its commands, for those outside: before others on PATH
+        self.env = dict(SETTINGS)
         self._inside = ""
         try:
             self._holder = self._hold()
             self._configure()
+            self._open_door()
         except BaseException:
             self.close()
             raise
@@ -116,6 +123,18 @@ class GridEngine:
         self.run("sge_execd")
         self._wait(lambda: f"main.q@{HOST}" in self.run("qstat", "-f") and self._is_idle())
 
+    def _open_door(self) -> None:
+        """The commands can be called from outside, as on a login node."""
+        self.programs.mkdir()
+        for name in ("qsub", "qstat", "qacct", "qdel", "qconf"):
+            words = shlex.join(self.inside(str(shutil.which(name, path=_PATH))))
+            (self.programs / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            (self.programs / name).chmod(0o755)
+
+    def signal_master(self, number: int) -> None:
+        """The daemon that answers gets a signal."""
+        self.run("pkill", f"-{number}", "-x", "sge_qmaster")
+
     def _is_idle(self) -> bool:
         line = next(line for line in self.run("qstat", "-f").splitlines() if "main.q@" in line)
         return "lx-amd64" in line and line.split()[-1] == "lx-amd64"
@@ -166,6 +185,22 @@ class GridEngine:
     def is_over(self, job: str) -> bool:
         """Whether the job is in the queue no more."""
         return self._ask("qstat", "-j", job).returncode != 0
+
+    def record(self, job: str) -> str:
+        """What the accounting says of an ended job, once it does."""
+        found = self._ask("qacct", "-j", job)
+        return found.stdout if found.returncode == 0 else ""
+
+    def clear(self) -> None:
+        """No job is left, and the queue takes new ones, whatever a test did."""
+        self.signal_master(signal.SIGCONT)
+        until_s = time.monotonic() + 60
+        while self.run("qstat", "-u", "*") or not self._is_idle():
+            if time.monotonic() > until_s:
+                raise RuntimeError(f"not empty in 60 s:\n{self.run('qstat', '-f', '-u', '*')}")
+            self._ask("qdel", "-u", "*")
+            self._ask("qmod", "-c", "main.q", user="sgeadmin")
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Nothing is left."""

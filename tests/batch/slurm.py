@@ -7,11 +7,13 @@ so that the kernel forgets with whom they were to die; a shell that reads from t
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -38,9 +40,9 @@ _PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch")
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin"
 
 
-def require() -> None:
+def require(more: Sequence[str] = ()) -> None:
     """Skip the test, in CI fail it, where no Slurm can be started."""
-    missing = [name for name in _PROGRAMS if shutil.which(name, path=_PATH) is None]
+    missing = [name for name in (*_PROGRAMS, *more) if shutil.which(name, path=_PATH) is None]
     if missing:
         servers.unavailable(
             f"Slurm is not installed ({missing[0]}); `requirements/servers` does it"
@@ -50,10 +52,15 @@ def require() -> None:
 
 
 class Slurm:
-    """One cluster, which is up."""
+    """One cluster, which is up. `inside` are the words that run a command where it is, if not here.
 
-    def __init__(self) -> None:
-        require()
+    With `accounting`, the URL of an empty database of MariaDB, it has `slurmdbd`, and limits by user.
+    """
+
+    def __init__(self, inside: Sequence[str] = (), *, accounting: str | None = None) -> None:
+        require(("slurmdbd", "sacctmgr") if accounting is not None else ())
+        self.inside = inside
+        self._accounting = accounting
         self.folder = Path(tempfile.mkdtemp(prefix="stoker-slurm-"))
         self.folder.chmod(0o755)
         self.env = {"SLURM_CONF": str(self.folder / "slurm.conf")}
@@ -63,6 +70,8 @@ class Slurm:
         try:
             self._configure()
             self._start_munge()
+            if self._accounting is not None:
+                self._start_accounting()
             self._start("slurmctld", "slurmctld", "-D")
             for node in NODES:
                 self.start_node(node)
@@ -102,7 +111,7 @@ SlurmdLogFile={at}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
+{self._about_accounting()}
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
@@ -143,14 +152,102 @@ PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultT
         )  # fmt: skip
         self._wait((at / "socket").exists, "munge listens")
 
+    def _about_accounting(self) -> str:
+        """The lines of the configuration; with accounting, it also says who may have how many jobs."""
+        if self._accounting is None:
+            return "AccountingStorageType=accounting_storage/none"
+        self.accounting_port = servers.free_port()
+        return (
+            "AccountingStorageType=accounting_storage/slurmdbd\n"
+            "AccountingStorageHost=127.0.0.1\n"
+            f"AccountingStoragePort={self.accounting_port}\n"
+            f"AccountingStoragePass={self.folder}/munge/socket\n"
+            "AccountingStorageEnforce=associations,limits,qos"
+        )
+
+    def _start_accounting(self) -> None:
+        """The daemon that keeps accounts runs, and knows the cluster and this account."""
+        found = urlsplit(self._accounting or "")
+        file = self.folder / "slurmdbd.conf"
+        file.write_text(
+            f"""\
+AuthType=auth/munge
+AuthInfo=socket={self.folder}/munge/socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={self.accounting_port}
+CommunicationParameters=NoInAddrAny
+SlurmUser=root
+LogFile={self.folder}/slurmdbd.log
+PidFile={self.folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={found.port}
+StorageUser={found.username}
+StorageLoc={found.path.strip("/")}
+"""
+        )
+        file.chmod(0o600)
+        self._start("slurmdbd", "slurmdbd", "-D")
+        self._wait(lambda: self._account("list", "cluster"), "slurmdbd answers")
+        for words in (
+            ("add", "cluster", "rig"),
+            ("add", "account", "lab"),
+            ("add", "user", "root", "Account=lab"),
+            ("modify", "user", "root", "set", "DefaultAccount=lab"),
+        ):
+            self._account(*words)
+
+    def _account(self, *words: str) -> bool:
+        return self.ask("sacctmgr", "-i", *words).returncode == 0
+
+    def limit_jobs(self, n: int) -> None:
+        """No user of the usual quality of service may have more than `n` jobs, however they stand."""
+        self.run("sacctmgr", "-i", "modify", "qos", "normal", "set", f"MaxSubmitJobsPerUser={n}")
+
     def start_node(self, node: str) -> None:
         """The node's daemon runs."""
         self._start(node, "slurmd", "-D", "-N", node)
 
+    def restart_node(self, node: str) -> None:
+        """The node's daemon is killed and begins again; what its jobs run goes on."""
+        daemon = self._daemons[node]
+        daemon.kill()
+        daemon.wait()
+        self.start_node(node)
+
+    def signal_controller(self, number: int) -> None:
+        """The daemon that answers gets a signal."""
+        self._daemons["slurmctld"].send_signal(number)
+
+    def restart_controller(self, *, forgets: str = "") -> None:
+        """The daemon that answers is killed and begins again.
+
+        With `forgets`, as if nothing had been written since that copy of its state was made.
+        """
+        daemon = self._daemons["slurmctld"]
+        daemon.kill()
+        daemon.wait()
+        if forgets:
+            shutil.rmtree(self.folder / "state")
+            shutil.copytree(self.folder / forgets, self.folder / "state")
+        self._start("slurmctld", "slurmctld", "-D")
+        self._wait(lambda: self.ask("squeue", "-h").returncode == 0, "the controller answers")
+
+    def keep_state(self, name: str) -> None:
+        """There is a copy of what the controller would find after a power cut now."""
+        self.run("scontrol", "reconfigure")
+        shutil.copytree(
+            self.folder / "state",
+            self.folder / name,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("*.new"),  # which it is just writing
+        )
+
     def _start(self, name: str, program: str, *arguments: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as log:
             self._daemons[name] = subprocess.Popen(
-                [_found(program), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self.inside, _found(program), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, env=os.environ | self.env, start_new_session=True,
             )  # fmt: skip
 
@@ -167,7 +264,7 @@ PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultT
         )  # fmt: skip
 
     def _is_up(self) -> bool:
-        done = self._ask("sinfo", "-h", "-t", "idle", "-o", "%D")
+        done = self.ask("sinfo", "-h", "-t", "idle", "-o", "%D")
         return done.stdout.strip() == str(len(NODES))
 
     def _wait(self, holds: Callable[[], bool], what: str) -> None:
@@ -182,15 +279,16 @@ PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultT
     def _logs(self) -> list[Path]:
         return sorted(self.folder.glob("*.log")) + sorted(self.folder.glob("*.out"))
 
-    def _ask(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def ask(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """What a command of Slurm's says, and how it ends."""
         return subprocess.run(
-            command, env=os.environ | self.env, capture_output=True, text=True, check=False,
+            [*self.inside, *command], env=os.environ | self.env, capture_output=True, text=True, check=False,
             timeout=60,
         )  # fmt: skip
 
     def run(self, *command: str) -> str:
         """What a command of Slurm's answers; an error if it fails."""
-        done = self._ask(*command)
+        done = self.ask(*command)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
         return done.stdout.strip()
@@ -198,8 +296,8 @@ PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultT
     def submit(self, script: str, *options: str, env: Mapping[str, str] | None = None) -> str:
         """The id of a job that runs this text of bash."""
         done = subprocess.run(
-            [str(self.programs / "sbatch"), "--parsable", *options], input=f"#!/bin/bash\n{script}\n", text=True,
-            env=os.environ | self.env | (env or {}), capture_output=True, check=False, timeout=60,
+            [*self.inside, str(self.programs / "sbatch"), "--parsable", *options], input=f"#!/bin/bash\n{script}\n", text=True,
+            env=os.environ | self.env | (env or {}), capture_output=True, check=False, timeout=100,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr)
@@ -209,10 +307,45 @@ PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultT
         """In which state the job is, as `RUNNING`; the controller knows ended jobs for a while."""
         return self.run("squeue", "-h", "--states=all", "-j", job, "-o", "%T")
 
+    def is_over(self, job: str) -> bool:
+        """Whether the job has ended, and its node is done with it."""
+        return self.state(job) not in (
+            "PENDING",
+            "CONFIGURING",
+            "RUNNING",
+            "SUSPENDED",
+            "COMPLETING",
+        )
+
+    def clear(self) -> None:
+        """No job is left, and every node takes new ones, whatever a test did; if need be by force.
+
+        A node that had trouble with a job takes no more until somebody says so.
+        """
+        self.signal_controller(signal.SIGCONT)
+        until_s = time.monotonic() + 60
+        while self.run("squeue", "-h", "-o", "%i %T") or not self._is_up():
+            if time.monotonic() > until_s:
+                raise RuntimeError(f"the cluster was not empty in 60 s:\n{self.stands()}")
+            for job in self.run("squeue", "-h", "-t", "SUSPENDED", "-o", "%i").split():
+                self.ask("scontrol", "resume", job)  # as one that is suspended does not end
+            self.ask("scancel", "-u", "root")
+            for node in NODES:
+                if "DRAIN" in self.run("sinfo", "-h", "-n", node, "-o", "%T").upper():
+                    self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
+            time.sleep(0.1)
+
+    def stands(self) -> str:
+        """What a person would look at: jobs, nodes, and the end of the controller's log."""
+        jobs = self.ask("squeue", "--states=all", "-o", "%i %j %T %r %N %C %M").stdout
+        nodes = self.ask("sinfo", "-N", "-o", "%N %T %C %E").stdout
+        log = (self.folder / "slurmctld.log").read_text(errors="replace")
+        return f"{jobs}\n{nodes}\n{log[-4000:]}"
+
     def close(self) -> None:
         """Nothing is left: no job, no daemon, no file."""
         if "slurmctld" in self._daemons:
-            self._ask("scancel", "-u", "root")
+            self.ask("scancel", "-u", "root")
         if self._watcher is not None:
             self._watcher.kill()
             self._watcher.communicate()

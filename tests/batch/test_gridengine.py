@@ -13,7 +13,7 @@ from docs.test_store_pages import PAGES
 from docs.test_tutorial import environment
 from integration.work.rig import wait_until
 
-pytestmark = pytest.mark.gridengine
+pytestmark = [pytest.mark.gridengine, pytest.mark.timeout(300)]
 STOKER = Path(sys.executable).parent / "stoker"
 RECORDS = '[pipelines.p]\nitems = "records"\n'
 

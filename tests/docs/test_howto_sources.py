@@ -18,15 +18,18 @@ def perform(name, folder, **replaced):
     assert not problems, "\n\n".join(problems)
 
 
-@pytest.mark.parametrize("name", ["tables", "lists", "commands"])
+@pytest.mark.parametrize(
+    "name", ["tables", "lists", "commands", "scripts", "merge-files", "archive", "history-mysql"]
+)
 def test_the_guide_does_what_it_says(tmp_path, name):
     perform(name, tmp_path)
 
 
-def test_the_guide_to_feeds_does_what_it_says(tmp_path):
+@pytest.mark.parametrize("name", ["feeds", "history-couchdb"])
+def test_the_guide_to_a_database_does_what_it_says(tmp_path, name):
     server = Couch()
     try:
         server.make("runs")
-        perform("feeds", tmp_path, **{"127.0.0.1:5984": f"127.0.0.1:{server.port}"})
+        perform(name, tmp_path, **{"127.0.0.1:5984": f"127.0.0.1:{server.port}"})
     finally:
         server.close()

@@ -12,7 +12,7 @@ import pytest
 
 from stoker import errors
 from stoker.cli.main import cli
-from stoker.model.states import AttemptState, TaskState
+from stoker.model.states import AttemptState, PilotState, TaskState
 from stoker.model.transitions import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]
@@ -52,31 +52,78 @@ def test_an_option_without_help_is_found():
     assert undescribed_options(bare) == ["bare depth"]
 
 
-def undescribed_keys(schema):
-    walk = file_reference._Walk(schema)
-    rows = [line for line in walk.sections(schema, "") if line.startswith("| `")]
-    return [row for row in rows if re.search(r"\|\s*\|$", row)]
+def shipped_schema():
+    return json.loads(resources.files("stoker.spec").joinpath("stoker.schema.json").read_text())
 
 
-def test_every_key_of_the_file_says_what_it_is_for():
-    text = resources.files("stoker.spec").joinpath("stoker.schema.json").read_text()
-    assert undescribed_keys(json.loads(text)) == []
+def unexplained_keys(schema):
+    """Keys without a meaning, an effect, an example or a default, with what they lack."""
+    walk, lacking = file_reference._Walk(schema), []
+    for line in walk.sections(schema, ""):
+        if not line.startswith("| `"):
+            continue
+        name, _, default, text = (cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])
+        prose, *examples = text.split("<br>")
+        sentences = re.findall(r"\S.*?[.:](?= |$)", prose)
+        lacking += [f"{name} lacks a default"] if not default else []
+        lacking += [f"{name} lacks a meaning or an effect"] if len(sentences) < 2 else []
+        lacking += [f"{name} lacks an example"] if not examples else []
+    return lacking
 
 
-def test_a_key_without_description_is_found():
+def test_every_key_of_the_file_has_meaning_effect_example_and_default():
+    schema = shipped_schema()
+    assert len([one for one in properties(schema) if "description" in one]) > 150
+    assert unexplained_keys(schema) == []
+
+
+def test_a_key_that_is_not_explained_is_found():
+    good = {"description": "Its use.\n\nIts effect.", "examples": [3], "type": "integer"}
     schema = {
         "properties": {
-            "a": {"type": "string", "description": "its use"},
-            "b": {"type": "object", "additionalProperties": {"properties": {"c": {}}}},
+            "a": good,
+            "b": good | {"description": "Its use."},
+            "c": {"type": "object", "additionalProperties": {"properties": {"d": {}, "e": good}}},
         }
     }
-    found = undescribed_keys(schema)
-    assert [row.split("`")[1] for row in found] == ["b", "c"]
+    found = unexplained_keys(schema)
+    assert [row for row in found if row.startswith(("`a`", "`e`"))] == []
+    assert "`b` lacks a meaning or an effect" in found
+    assert {"`d` lacks a meaning or an effect", "`d` lacks an example"} <= set(found)
+
+
+def properties(schema):
+    """Every key that a schema describes, however deep."""
+    if isinstance(schema, list):
+        return [one for part in schema for one in properties(part)]
+    if not isinstance(schema, dict):
+        return []
+    own = list(schema.get("properties", {}).values())
+    return own + [one for name in schema if name != "examples" for one in properties(schema[name])]
+
+
+def bad_examples(schema):
+    jsonschema = pytest.importorskip("jsonschema")
+    bad = []
+    for key in properties(schema):
+        whole = {"$defs": schema.get("$defs", {}), "allOf": [key]}
+        check = jsonschema.Draft202012Validator(whole)
+        bad += [example for example in key.get("examples", []) if not check.is_valid(example)]
+    return bad
+
+
+def test_examples_of_keys_are_what_the_keys_may_hold():
+    assert bad_examples(shipped_schema()) == []
+
+
+def test_an_example_that_a_key_may_not_hold_is_found():
+    schema = {"properties": {"a": {"type": "integer", "examples": ["three", 3]}}}
+    assert bad_examples(schema) == ["three"]
 
 
 def test_every_state_has_its_sentence():
     table = generated_reference.state_tables()
-    for state in (*TaskState, *AttemptState):
+    for state in (*TaskState, *AttemptState, *PilotState):
         assert re.search(rf"^\| `{state.word}` \| \S.* \|$", table, re.MULTILINE), state
 
 
@@ -114,6 +161,33 @@ def test_commands_that_are_shown_exist(page):
 def test_settings_that_are_shown_are_toml(page):
     for block in blocks(page, "toml"):
         tomllib.loads(block)
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_have_words_and_lead_to_a_file(page):
+    """A link without words is invisible where the pages are read in a clone."""
+    found = re.findall(r"(?<!!)\[([^\]]*)\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    assert [link for words, link in found if not words or not (page.parent / link).is_file()] == []
+
+
+@pytest.mark.parametrize("room", ["howto", "reference", "explanation"])
+def test_every_page_of_a_room_is_one_click_from_its_index(room):
+    folder = ROOT / "docs" / room
+    index = (folder / "index.md").read_text("utf-8")
+    pages = {path.name for path in folder.glob("*.md")} - {"index.md"}
+    assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+def pictures(page):
+    """The alternative text and the file of every picture on a page."""
+    found = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    return [(text, page.parent / path) for text, path in found]
+
+
+def test_every_picture_exists_and_has_an_alternative_text():
+    shown = [picture for page in PROSE for picture in pictures(page)]
+    assert any(path.name == "four-words.svg" for _, path in shown)
+    assert [path for text, path in shown if len(text) < 20 or not path.is_file()] == []
 
 
 def test_the_map_of_the_house_names_files_that_exist():

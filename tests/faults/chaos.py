@@ -24,7 +24,7 @@ from sqlalchemy import select
 
 import servers
 from disks import Disks, fill
-from faults import check
+from faults import check, results
 from faults.launch import Launcher, Started
 from faults.outages import Outages
 from faults.site import Site, kill
@@ -36,7 +36,9 @@ from stoker.store.actor import Actor
 from stoker.store.orders import verbs
 from stoker.work.scratch import process_start
 
-PIPELINE = """
+PIPELINE = f"""
+{results.ERROR_FOLDER}"""
+PIPELINE += """
 [pipelines.p.defaults]
 retries = 1000
 backoff = "0.1s"
@@ -83,6 +85,7 @@ outputs.w = "results/{key}.w"
 python = "steps:brief"
 after = ["warm"]
 """
+PIPELINE += results.STEPS
 FUNCTIONS = """
 import os
 import subprocess
@@ -110,6 +113,7 @@ def brief(task):
 FORBIDDEN = ("this is a bug", "could not be concluded", "Traceback")  # in what Stoker says
 LEASE_S = 2.5
 JUMP_S = 6.0
+PORTION = 6  # items that come together
 ME = Actor("chaos", "chaos")
 
 
@@ -130,7 +134,10 @@ class Chaos:
         self.most_workers = workers
         self.survived: Counter[str] = Counter()
         self.workers: list[Started] = []
+        self.service: Started | None = None
         self.pushed = 0
+        self.complete = 0  # groups, when the chaos was over
+        self.set_aside = 0  # items in error folders when the chaos was over
         self.frozen: list[tuple[int, float]] = []
         self.orphans: list[tuple[int, int | None]] = []  # workers that lost their warden
         self.outages = outages
@@ -147,6 +154,7 @@ class Chaos:
             (2, self.cancel, "tasks cancelled"),
             (2, self.hold, "tasks held"),
             (2, self.rerun, "items rerun"),
+            (2, self.try_again, "failed items retried"),
             (2, self.jump, "clock jumped"),
         ]
         self.faults += [
@@ -183,20 +191,18 @@ class Chaos:
                 self.thaw(pid, until_s)
         self.workers = [one for one in self.workers if one.poll() is None]
         while len(self.workers) < self.most_workers:
-            self.workers.append(
-                self.site.start(
-                    "work",
-                    "--slots",
-                    "2",
-                    lease_s=LEASE_S,
-                    patience_s=1.0,
-                    clock=str(self.site.clock),
-                )
+            is_service = self.service not in self.workers  # it looks at groups, too
+            words = ("up", "--no-web", "--slots", "1") if is_service else ("work", "--slots", "2")
+            started = self.site.start(
+                *words, lease_s=LEASE_S, patience_s=1.0, clock=str(self.site.clock)
             )
+            self.workers.append(started)
+            if is_service:
+                self.service = started
         with contextlib.suppress(StokerError):
             if not self.is_silent and self.ready() < 12:
-                keys = [f"k{self.pushed + n:05}" for n in range(6)]
-                self.site.push(*keys)
+                keys = [f"k{self.pushed + n:05}" for n in range(PORTION)]
+                self.site.push(*keys, group_of=group_of)
                 self.pushed += len(keys)
 
     def thaw(self, pid: int, until_s: float) -> None:
@@ -226,6 +232,9 @@ class Chaos:
                 lambda pid=pid, started=started: started is None or process_start(pid) != started,
                 f"the worker {pid} stops, as its warden is gone",
             )
+        self.set_aside = len(results.error_folders(self.site.folder))
+        self.complete = results.complete(self.site.scene())
+        (self.site.folder / results.MENDED).touch()
         self.retry(lambda: verbs.release(self.site.store, Selection(), ME))
         self.retry(lambda: verbs.rerun(self.site.store, self.given_up(), ME))
         for _ in range(3):
@@ -379,6 +388,15 @@ class Chaos:
     def rerun(self) -> bool:
         return self.change(verbs.rerun)
 
+    def try_again(self) -> bool:
+        return self.change(lambda store, _, actor: verbs.retry(store, Selection(), actor))
+
+
+def group_of(key: str) -> str:
+    """Return the group of an item: most are of two, and the first of a portion is late for its."""
+    n = int(key[1:])
+    return f"g{(max(n - 1, 0) if n % PORTION == 0 else n) // 2:04}"
+
 
 def pause(seconds: float) -> None:
     """Let the others go on; the length is part of the chaos, nothing waits for a condition here."""
@@ -432,7 +450,7 @@ def play(
         chaos = Chaos(site, full, choices=choices, workers=workers, outages=outages)
         chaos.work(seconds, at_least=at_least)
         chaos.settle()
-        found = site.check()
+        found = site.check() + results.check(site.scene())
         if found:
             sys.stdout.write(site.dump()[-20_000:] + "\n")
         said = [one.said for one in site.started]
@@ -463,6 +481,8 @@ def main() -> int:
     for kind, n in sorted(chaos.survived.items(), key=lambda one: -one[1]):
         sys.stdout.write(f"{n:6} {kind}\n")
     sys.stdout.write(f"{chaos.survived.total():6} faults survived; {chaos.pushed} items\n")
+    sys.stdout.write(f"{chaos.set_aside:6} items in error folders before the repair; ")
+    sys.stdout.write(f"{chaos.complete} groups were complete\n")
     for one in found:
         sys.stdout.write(f"BROKEN {one}\n")
     sys.stdout.write(f"seed {seed}: {len(check.CHECKS)} checks, {len(found)} broken promises\n")

@@ -117,7 +117,7 @@ def success(scene: Scene) -> Iterator[str]:
 
 
 def once(scene: Scene) -> Iterator[str]:
-    """A success is recorded once, and again only if the task was to be done anew."""
+    """A success is recorded once, and again only if the task was to be done again."""
     is_done: dict[Any, bool] = {}
     counted = set()
     for row in scene.rows(select(_J).where(_J.c.step.is_not(None)).order_by(_J.c.id)):
@@ -144,7 +144,7 @@ def once(scene: Scene) -> Iterator[str]:
 
 
 def _redone(scene: Scene) -> dict[int, int]:
-    """Return how often each task, having been done, was to be done anew."""
+    """Return how often each task, having been done, was to be done again."""
     rows = scene.rows(
         select(_T.c.id, func.count().label("n"))
         .select_from(
@@ -229,7 +229,7 @@ def journal(scene: Scene) -> Iterator[str]:
         try:
             replayed = rebuild.replay(unit)
         except KeyError as missing:
-            yield f"the journal tells of {missing} and never of its beginning"
+            yield f"the journal mentions {missing}, but not how it began"
         else:
             yield from rebuild.differences(replayed, rebuild.snapshot(unit))
         open_ = unit.execute(select(func.count()).where(_J.c.seq.is_(None))).scalar_one()

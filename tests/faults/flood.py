@@ -69,7 +69,7 @@ class Flood:
     def __init__(self, home: Path, folder: Path) -> None:
         self.home = home
         self.folder = folder
-        self.declared = Declared(Seen(folder / "seen"))
+        self.declared = Declared(Seen(folder / "seen"), self._is_over)
         self.broken: list[object] = []  # what went wrong with a writer
         self.cpu_s = {"writers": 0.0, "intake": 0.0, "rest of the service": 0.0}
         self.dropped_at_s = 0.0  # when the last of the quick files was there
@@ -97,9 +97,9 @@ class Flood:
             if entry.name.isdecimal():
                 with suppress(OSError):
                     words = (entry / "cmdline").read_bytes().split(b"\0")
-                    if b"stoker.project.taking" in words and os.fsencode(self.home) in b" ".join(
-                        words
-                    ):
+                    if b"stoker.project.services.taking" in words and os.fsencode(
+                        self.home
+                    ) in b" ".join(words):
                         yield int(entry.name)
 
     def kill_intake(self) -> int:
@@ -171,17 +171,33 @@ class Flood:
 
     def wait(self, limit_s: float) -> None:
         """Everything that was declared has been seen, and nothing is left to do."""
-        wait_for(
-            lambda: self.declared.seen.read() >= len(self.declared.whole), limit_s, "all is seen"
+        try:
+            wait_for(
+                lambda: self.declared.seen.read() >= len(self.declared.whole),
+                limit_s,
+                "all is seen",
+            )
+            wait_for(self._is_idle, limit_s, "nothing is left")
+        except TimeoutError as error:
+            log = (self.home / "up.log").read_text(errors="replace")[-4000:]
+            raise TimeoutError(f"{error}; {self.faults()[:10]}; {self._tasks()}; {log}") from None
+
+    def _is_over(self, path: Path) -> bool:
+        """Whether no task of the item at this path is going to run, or runs."""
+        query = (
+            "SELECT count(*) FROM task t JOIN item i ON i.id = t.item_id "
+            "WHERE i.path = ? AND t.state IN (0, 1, 2)"
         )
-        wait_for(self._is_idle, limit_s, "nothing is left")
+        with sqlite3.connect(f"file:{self.home}/.stoker/stoker.db?mode=ro", uri=True) as store:
+            return store.execute(query, (os.fsencode(path),)).fetchone()[0] == 0
 
     def _is_idle(self) -> bool:
+        return not any(state in (0, 1, 2) for state, _ in self._tasks())
+
+    def _tasks(self) -> list[tuple[int, int]]:
+        """Return how many tasks are in each state."""
         with sqlite3.connect(f"file:{self.home}/.stoker/stoker.db?mode=ro", uri=True) as store:
-            return (
-                store.execute("SELECT count(*) FROM task WHERE state IN (0, 1, 2)").fetchone()[0]
-                == 0
-            )
+            return store.execute("SELECT state, count(*) FROM task GROUP BY state").fetchall()
 
     def stop(self) -> None:
         """The service has ended, and left nobody."""

@@ -216,7 +216,7 @@ def _is_first(path: str) -> bool:
 def _turn(knobs: Knobs) -> None:
     """Set the knobs, in this process and those that it forks."""
     from stoker.model import retry
-    from stoker.project import janitor
+    from stoker.project.services import janitor
     from stoker.work import (
         cgroups,
         disk,

@@ -96,7 +96,7 @@ class Site:
 
     def apply(self) -> None:
         """The store has the pipelines and the pools."""
-        from stoker.store.holdings.pools import set_pools
+        from store.rig import set_pools
 
         for pipeline in self.pipelines.values():
             versions.apply_version(
@@ -104,9 +104,11 @@ class Site:
             )
         set_pools(self.store, self.settings.pools)
 
-    def push(self, *keys: str) -> None:
+    def push(self, *keys: str, group_of: Callable[[str], str] | None = None) -> None:
         """The items are registered, and noted as such."""
-        register.register(self.store, "p", [NewItem(key=key) for key in keys], ME)
+        metas = [{} if group_of is None else {"group": group_of(key)} for key in keys]
+        items = [NewItem(key=key, meta=meta) for key, meta in zip(keys, metas, strict=True)]
+        register.register(self.store, "p", items, ME)
         self.note(*keys)
 
     def note(self, *keys: str) -> None:

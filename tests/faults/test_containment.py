@@ -9,7 +9,7 @@ from faults import check
 from faults.site import kill
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
-from stoker.project import checkup
+from stoker.project.checks import checkup
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.orders import verbs

@@ -24,7 +24,7 @@ from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
 from stoker.store.dialects.mariadb import MariadbDialect
 from stoker.store.holdings import publications
-from stoker.store.reports import lists
+from stoker.store.reports import overview
 from stoker.work import delivery, room
 
 STEP = """
@@ -79,7 +79,7 @@ def site_on(tmp_path, launcher, disks):
 
 def said(site) -> str:
     """What `stoker status` says is wrong, by the rows of the workers or of the store itself."""
-    return " ".join(filter(None, [one.trouble for one in lists.status(site.store).workers]))
+    return " ".join(filter(None, [one.trouble for one in overview.status(site.store).workers]))
 
 
 def attempts(site) -> list:

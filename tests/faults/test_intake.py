@@ -21,7 +21,7 @@ from faults.flood import Flood
 from faults.writers import drop, rename_into_place, wait_for
 from stoker.intake import parts, pending_notices, read_folder, seen_files
 from stoker.intake.register_found import Taker
-from stoker.intake.sources import files
+from stoker.intake.sources import files, folder_look
 from stoker.intake.sources.kinds import make_source
 from stoker.project import open_project
 from stoker.store import tables
@@ -101,7 +101,7 @@ def place(request, tmp_path):
 def take(place, failpoints=""):
     """Start what takes in; return its process."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "stoker.project.taking", str(place)],
+        [sys.executable, "-P", "-m", "stoker.project.services.taking", str(place)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "STOKER_FAILPOINTS": failpoints},
@@ -142,7 +142,7 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(place, point):
 @pytest.mark.parametrize("place", ["folder"], indirect=True)
 def test_no_clock_but_the_one_that_nobody_sets_is_asked(place, monkeypatch):
     only = SimpleNamespace(monotonic=time.monotonic, monotonic_ns=time.monotonic_ns)
-    for module in (files, parts, seen_files, read_folder, pending_notices):
+    for module in (files, folder_look, parts, seen_files, read_folder, pending_notices):
         if hasattr(module, "time"):
             monkeypatch.setattr(module, "time", only)
     future_s = time.time() + 1e6

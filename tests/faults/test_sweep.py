@@ -30,6 +30,7 @@ OF_PRUNING = {
     "condense.before_commit": "journal",
 }
 # What no run passes, and where it is broken instead: the file, and the words for it there.
+OF_ERROR_FOLDERS = Path("integration", "work", "test_error_folder.py")
 ELSEWHERE = {
     "source.before_commit": ("faults/test_intake.py", '"before_commit"'),
     "source.registered": ("faults/test_intake.py", '"registered"'),
@@ -37,6 +38,62 @@ ELSEWHERE = {
     "page_copied": ("store/test_relocate.py", "page_copied"),
     "source_shut": ("store/test_relocate.py", "source_shut"),
     "gone.before_commit": ("property/test_sharing_model.py", "begin_again_elsewhere"),
+    **{
+        f"error_folder.{name}": (OF_ERROR_FOLDERS, f'"{name}"')
+        for name in ("before_commit", "begun", "filled", "placed", "reserved")
+    },
+    "error_folder.removed": (OF_ERROR_FOLDERS, "error_folder.removed"),
+    **{
+        f"groups.{name}": ("property/test_groups_model.py", f"groups.{name}")
+        for name in ("before_commit", "before_register", "noted", "projected", "told")
+    },
+    "groups.filled": ("store/test_volumes.py", "groups.filled"),
+    "volume.block": ("integration/cli/test_volumes.py", "volume.block"),
+    "volume.packed": ("integration/cli/test_volumes.py", "volume.packed"),
+    **{
+        f"pilot.{name}": ("batch/test_rules.py", name)
+        for name in (
+            "before_concluded",
+            "before_ended",
+            "before_intended",
+            "before_script",
+            "before_started",
+            "before_submit",
+            "before_submitted",
+            "intended",
+            "submitted",
+        )
+    },
+    **{
+        f"table.{name}": ("integration/cli/test_values.py", f"table.{name}")
+        for name in ("begun", "placed", "written")
+    },
+    "message.delivered": ("integration/cli/test_messages.py", "message.delivered"),
+    **{
+        name: ("integration/outposts/test_visits.py", name)
+        for name in (
+            *("visit.before_bye", "visit.claimed", "visit.greeted", "visit.listed"),
+            *("visit.published", "visit.recorded", "visit.reserved", "visit.sent", "visit.settled"),
+            *("outpost.before_reserve", "outpost.enlisted", "outpost.forgetting"),
+            *("outpost.guarded", "outpost.listed", "outpost.moved", "outpost.published"),
+            *("outpost.put", "outpost.result_linked", "outpost.result_written", "outpost.taken"),
+            "outpost.written",
+        )
+    },
+    **{
+        f"outpost.pilot_{name}": ("integration/outposts/test_pilots.py", f"outpost.pilot_{name}")
+        for name in ("intended", "submitted")
+    },
+    **{
+        name: ("integration/outposts/test_temporary.py", name)
+        for name in ("outpost.removed", "visit.removing")
+    },
+    "outpost.orphan_kept": ("integration/outposts/test_while_out.py", "outpost.orphan_kept"),
+    **{
+        name: ("integration/outposts/test_groups.py", name)
+        for name in ("outpost.members_put", "visit.members_sent")
+    },
+    "transfer.sent": ("integration/transfer/test_transfer.py", "transfer.sent"),
 }
 
 PIPELINE = """

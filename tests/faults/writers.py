@@ -46,9 +46,13 @@ class Seen:
 
 @dataclass
 class Declared:
-    """What writers say that they have written, path and checksum; and what was seen of it so far."""
+    """What writers say that they have written, path and checksum; and what was seen of it so far.
+
+    `is_over` says of a path whether the tasks of its item have ended.
+    """
 
     seen: Seen
+    is_over: Callable[[Path], bool]
     whole: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -165,9 +169,14 @@ def wait_for(condition: Callable[[], bool], limit_s: float, what: str) -> None:
 
 
 def replace_later(folder: Path, name: str, random_: random.Random, declared: Declared) -> None:
-    """Renamed into place, and another content over it once the first has been worked off."""
+    """Renamed into place, and another content over it once the first has been worked off.
+
+    Not before: what is changed while its own step runs counts as the step's doing, and is not done again.
+    """
     first = rename_into_place(folder, name, random_, declared)
     wait_for(lambda: declared.seen.has(first), 1800, "the first content is seen")
+    path = folder / "moved" / f"{name}.dat"
+    wait_for(lambda: declared.is_over(path), 1800, "the attempt that has seen it has ended")
     rename_into_place(folder, name, random_, declared)
 
 

@@ -36,7 +36,7 @@ from stoker.store.database.connect import open_store
 from stoker.store.ends import lost_hosts
 from stoker.store.holdings import pools
 from stoker.store.ids import text_of
-from store.rig import Rig
+from store.rig import Rig, set_pools, set_shares
 
 MINUTE_US = 60_000_000
 NOON_US = 1_777_888_800_000_000  # 4 May 2026, 10:00 UTC
@@ -125,7 +125,7 @@ class SharingMachine(RuleBasedStateMachine):
 
     @rule(ram=st.integers(1, 4), gpu=st.integers(1, 3))
     def set_capacity(self, ram, gpu):
-        pools.set_pools(self.store, capacities(ram, gpu))
+        set_pools(self.store, capacities(ram, gpu))
         self.capacity = {"ram": ram, "gpu": gpu, "tape": 1, "site": 4}
         self.note_allowed()
 
@@ -138,7 +138,7 @@ class SharingMachine(RuleBasedStateMachine):
     @rule(by=st.sampled_from([None, *ShareBy]), n=st.integers(0, 3))
     def set_shares_and_push(self, by, n):
         self.push(n)
-        pools.set_shares(self.store, Shares(by=by, files={"line": "x"}))
+        set_shares(self.store, Shares(by=by, files={"line": "x"}))
 
     def push(self, n: int) -> None:
         self.rig.push(*(f"k{self.items + number}" for number in range(n)))

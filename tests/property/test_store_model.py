@@ -27,10 +27,9 @@ from stoker.model.states import AttemptState
 from stoker.store import journal_fold
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
-from stoker.store.holdings import pools
 from stoker.store.orders import verbs
 from stoker.store.retention import prune
-from store.rig import ME, Rig
+from store.rig import ME, Rig, set_pools
 
 ENDS = [
     (AttemptState.SUCCEEDED, Verdict.DONE),
@@ -88,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.dead: set[int] = set()
         self.counted: dict[bytes, AttemptState] = {}  # how attempts ended whose results counted
         self.take(0)
-        pools.set_pools(self.store, [Pool(name="ram", slots=("0", "1"))])
+        set_pools(self.store, [Pool(name="ram", slots=("0", "1"))])
 
     def new_url(self) -> str:
         """The URL of an empty store."""

@@ -30,8 +30,8 @@ from stoker.store import journal_fold, tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
-from stoker.store.holdings import pools
 from stoker.store.orders import versions
+from store.rig import set_pools
 
 ME = Actor("tester")
 SLOTS = {"ram": 4, "gpu": 2}
@@ -54,7 +54,7 @@ def fill(url: str, tasks: int) -> None:
     store = open_store(url, site_name="here")
     for pipeline in (LINE, SCARCELY):
         versions.apply_version(store, pipeline, host="h", path="/f")
-    pools.set_pools(
+    set_pools(
         store, [Pool(name=pool, slots=tuple(map(str, range(n)))) for pool, n in SLOTS.items()]
     )
     items = [NewItem(key=f"k{number:07}", path=f"/d/{number}") for number in range(tasks // 2)]
@@ -91,7 +91,13 @@ class Checks:
                     turns[step].append(sum(map(len, turns.values())))
             elif by < 0:
                 done[pipeline, key, step] += 1
-            elif event not in ("register", "create_tasks", "set_version", "unblock"):
+            elif event not in (
+                "register",
+                "create_tasks",
+                "set_version",
+                "set_settings",
+                "unblock",
+            ):
                 self.problems.append(f"there is a `{event}` in the journal")
         self._compare(claimed, done)
         self._fair(turns)

@@ -10,13 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stoker.store.database import schema
+
+BEFORE = schema.HEAD
+FIRST, SECOND, HEAD = (f"{int(BEFORE) + n:04}" for n in (1, 2, 3))
 STEPS = {
-    "0002": ("Give items a colour.", """
+    FIRST: ("Give items a colour.", """
     can_tell = op.get_bind().dialect.name != "sqlite"  # where it is not needed
     op.add_column("item", sa.Column("colour", sa.Integer()), if_not_exists=can_tell)
     op.execute("UPDATE item SET colour = 7 WHERE colour IS NULL")
 """),
-    "0003": ("Keep what colours are called.", """
+    SECOND: ("Keep what colours are called.", """
     op.create_table(
         "shade", sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("name", sa.String(40), nullable=False), if_not_exists=True,
@@ -24,12 +28,11 @@ STEPS = {
     op.create_index("shade_name", "shade", ["name"], unique=True, if_not_exists=True)
     op.execute("INSERT INTO shade SELECT 7, 'red' WHERE NOT EXISTS (SELECT 1 FROM shade)")
 """),
-    "0004": ("Find items by their colour.", """
+    HEAD: ("Find items by their colour.", """
     op.create_index("item_colour", "item", ["colour"], if_not_exists=True)
     op.execute("UPDATE item SET colour = 8 WHERE colour = 7")
 """),
 }  # fmt: skip
-BEFORE, HEAD = "0001", "0004"
 CHANGES = ("ALTER", "CREATE", "INSERT", "UPDATE")
 UNDO = (
     "DROP INDEX item_colour", "DROP TABLE shade", "ALTER TABLE item DROP COLUMN colour",

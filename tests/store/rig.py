@@ -7,17 +7,22 @@ from typing import Any
 
 from sqlalchemy import select
 
+from stoker.model.id_types import WorkerId
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Verdict
 from stoker.model.selection import Selection
+from stoker.model.settings import Pool
+from stoker.model.shares import Shares
 from stoker.model.states import AttemptState, ItemState, TaskState
-from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted, WorkerId
+from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted
 from stoker.model.worker import NewWorker
 from stoker.store import journal_fold, tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database import invariants, rebuild
+from stoker.store.holdings.pools import PoolChange
 from stoker.store.orders import versions
+from stoker.store.orders.shared_settings import SettingsChange, SharedSettings, set_settings
 from stoker.store.unit import Store
 from stoker.work.link import Link
 from stoker.work.store_link import StoreLink
@@ -142,6 +147,20 @@ class Rig:
             assert not gaps, "\n".join(gaps)
         broken = broken_promises(self.store)
         assert not broken, "\n".join(broken)
+
+
+def set_pools(store: Store, pools: Sequence[Pool]) -> list[PoolChange]:
+    """The store has these pools, as its file says; return those that changed."""
+    return list(_set(store, SharedSettings(pools=pools)).pools)
+
+
+def set_shares(store: Store, shares: Shares) -> bool:
+    """The store divides slots so, as its file says; return whether that is new."""
+    return _set(store, SharedSettings(shares=shares)).shares
+
+
+def _set(store: Store, said: SharedSettings) -> SettingsChange:
+    return set_settings(store, said, set_by="h:/f", actor=ME)
 
 
 def broken_promises(store: Store) -> list[str]:

@@ -13,15 +13,14 @@ from stoker.model.pipeline import Pipeline, Run, Step
 from stoker.model.selection import Selection
 from stoker.model.settings import Pool, Retention
 from stoker.model.states import TaskState
-from stoker.project import janitor
+from stoker.project.services import janitor
 from stoker.store import journal_fold, tables
 from stoker.store.dialects import sqlite, turns
 from stoker.store.ends import lost_hosts, reap
 from stoker.store.forecasts import reordering
-from stoker.store.holdings import pools
 from stoker.store.orders import new_version, verbs
 from stoker.store.retention import prune
-from store.rig import ME, Rig
+from store.rig import ME, Rig, set_pools
 
 N = 160
 FEW = 10  # rows in a transaction, in this test
@@ -70,7 +69,7 @@ def changed(store, monkeypatch):
 
 @pytest.fixture
 def many(rig):
-    pools.set_pools(rig.store, [Pool(name="ram", slots=tuple(map(str, range(N))))])
+    set_pools(rig.store, [Pool(name="ram", slots=tuple(map(str, range(N))))])
     rig.apply(Pipeline(name="line", folder="/project", steps=STEPS))
     rig.push(*(f"k{number:04}" for number in range(N)))
     journal_fold.fold(rig.store)
@@ -258,7 +257,7 @@ def test_a_writer_waits_for_the_lock_no_longer_than_it_should(rig, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     with rig.store.writing(), ThreadPoolExecutor(1) as pool:
         late = pool.submit(rig.worker)
-        with pytest.raises(Unavailable, match="locked by another process"):
+        with pytest.raises(Unavailable, match="another process has held the store's lock"):
             late.result(timeout=30)
 
 

@@ -10,7 +10,7 @@ from stoker.errors import Bug, StokerError, Unavailable
 from stoker.store import connections
 from stoker.store.connections import KEPT_BY_MANY, MOST, MOST_READING
 from stoker.store.database.connect import open_store
-from stoker.store.reports import lists
+from stoker.store.reports import overview
 from stoker.work.store_link import StoreLink
 
 THREADS = 200
@@ -58,27 +58,27 @@ def in_threads(target, count=THREADS):
 
 def test_threads_one_after_the_other_share_one_connection(counted):
     for _ in range(THREADS):
-        thread = threading.Thread(target=lists.workers, args=(counted,))
+        thread = threading.Thread(target=overview.workers, args=(counted,))
         thread.start()
         thread.join()
     assert (counted.open, counted.most) == (1, 1)
 
 
 def test_many_threads_at_once_take_turns(counted, monkeypatch):
-    in_threads(lambda: lists.workers(counted))
+    in_threads(lambda: overview.workers(counted))
     assert counted.open <= counted.most <= MOST_READING
     monkeypatch.setattr(connections, "IDLE_S", -1.0)
-    lists.workers(counted)
+    overview.workers(counted)
     assert counted.open == 0, "connections that nobody needed stayed open"
-    lists.workers(counted)
+    overview.workers(counted)
 
 
 def test_a_store_of_a_batch_job_keeps_two_connections(counted):
-    in_threads(lambda: lists.workers(counted), MOST)
+    in_threads(lambda: overview.workers(counted), MOST)
     counted.keep_few()
-    lists.workers(counted)
+    overview.workers(counted)
     assert counted.open <= KEPT_BY_MANY
-    in_threads(lambda: lists.workers(counted), MOST)
+    in_threads(lambda: overview.workers(counted), MOST)
     assert counted.open <= KEPT_BY_MANY
 
 
@@ -88,7 +88,7 @@ def test_a_transaction_that_failed_gives_its_connection_back(counted):
             raise ZeroDivisionError
         with pytest.raises(ZeroDivisionError), counted.connected():
             raise ZeroDivisionError
-    assert lists.workers(counted) == []
+    assert overview.workers(counted) == []
     assert counted.most == 1
 
 
@@ -97,7 +97,7 @@ def test_a_lease_and_a_writer_wait_for_no_reader(counted, rig, monkeypatch):
     worker = rig.worker()
     with lent(counted, MOST_READING, writes=False):
         with pytest.raises(Unavailable, match=f"all its {MOST} connections"):
-            lists.workers(counted)
+            overview.workers(counted)
         with counted.writing():
             pass
         with lent(counted, MOST - MOST_READING, writes=True):
@@ -106,7 +106,7 @@ def test_a_lease_and_a_writer_wait_for_no_reader(counted, rig, monkeypatch):
             assert StoreLink(counted).renew(worker, lease_s=20).is_alive
             with pytest.raises(Unavailable), counted.writing():
                 pass
-    assert lists.workers(counted)
+    assert overview.workers(counted)
 
 
 def test_nobody_begins_a_transaction_within_another(counted):
@@ -116,7 +116,7 @@ def test_nobody_begins_a_transaction_within_another(counted):
         counted.writing(),
     ):
         pass
-    assert lists.workers(counted) == []
+    assert overview.workers(counted) == []
 
 
 def test_a_closed_store_keeps_nothing_of_what_was_lent(counted):

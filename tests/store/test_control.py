@@ -11,6 +11,7 @@ from stoker.store import catalog
 from stoker.store.arrivals import register
 from stoker.store.holdings import temporary
 from stoker.store.orders import verbs, versions
+from stoker.store.orders.priorities import set_priority
 from stoker.store.reports import attempts, failures, lists
 from store.rig import ME
 
@@ -383,7 +384,7 @@ def test_a_condition_speaks_of_what_the_steps_wrote(line):
 
 
 def test_a_condition_that_is_none_is_told(line):
-    for text, word in (("values.one.n >", "no condition"), ("parms.x == 1", "`parms`")):
+    for text, word in (("values.one.n >", "not a condition"), ("parms.x == 1", "`parms`")):
         with pytest.raises(UserError, match=word):
             verbs.hold(line.store, line.select(where=text), ME)
 
@@ -399,3 +400,23 @@ def test_what_a_rehearsal_saw_of_a_version_is_forgotten(rig):
     rig.apply(made("p", "one"))
     with rig.store.reading() as unit:
         assert set(catalog.catalog(unit).by_name) == {("q", "two"), ("p", "one")}
+
+
+def test_a_priority_is_changed_for_all_tasks_of_an_item_also_those_to_come(line):
+    done = set_priority(line.store, line.select(keys=("c",), steps=("one",)), ME, priority=3)
+    assert done.changed == {"priority": 1}
+    assert done.examples
+    worker = line.worker()
+    first = line.claim(worker, 1)
+    assert [task.key for task in first] == ["c"]
+    line.end(first[0])
+    assert [task.key for task in line.claim(worker, 1)] == ["c"]  # its next step, before the others
+    again = set_priority(line.store, line.select(keys=("c",)), ME, priority=3)
+    assert (again.changed, sum(again.left.values())) == ({}, 3)
+    set_priority(line.store, line.select(), ME, priority=-1_000_000)
+    set_priority(line.store, line.select(keys=("b",)), ME, priority=1_000_000, dry_run=True)
+    assert {one.priority for one in lists.items(line.store, line.select())} == {-1_000_000}
+    assert [task.key for task in line.claim(worker, 1)] == ["a"]
+    with pytest.raises(UserError):
+        set_priority(line.store, line.select(), ME, priority=1_000_001)
+    line.check()

@@ -21,10 +21,9 @@ from stoker.store.claims import choose
 from stoker.store.database.connect import open_store
 from stoker.store.dialects import BrokenOff, dialect_for, mariadb
 from stoker.store.dialects.constructs import regular_expression
-from stoker.store.holdings import pools
 from stoker.store.journal import Entry, append
 from stoker.store.orders import verbs, versions
-from store.rig import ME, Rig, wanted
+from store.rig import ME, Rig, set_pools, wanted
 
 DO = Run(text="x")
 ON_SERVERS = ("postgresql", "mariadb")
@@ -111,7 +110,7 @@ def test_a_read_sees_one_state_from_its_beginning_to_its_end(rig, second, pipeli
 
 def test_ends_wait_for_no_slot_that_is_not_theirs(rig, second, pipeline):
     """A table of few slots is not read as a whole, which would lock what claims hold."""
-    pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
+    set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
     rig.apply(pipeline(Step(name="two", action=DO, pools={"ram": 2}), Step(name="none", action=DO)))
     rig.push("a", "b")
     tasks = second.claim(second.worker(slots=8), 8)

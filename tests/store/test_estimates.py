@@ -26,10 +26,10 @@ from stoker.store.forecasts import (
     reordering,
     utilisation,
 )
-from stoker.store.holdings import pools
 from stoker.store.orders import verbs
-from stoker.store.reports import lists, story
-from store.rig import ME
+from stoker.store.reports import lists, overview, story
+from stoker.store.unit import Unit
+from store.rig import ME, set_pools, set_shares
 
 SECOND = 1_000_000
 
@@ -228,7 +228,7 @@ def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatc
         for task in rig.claim(worker, limit=4):
             took(rig, task, 10)
     look(rig)
-    whole = lists.status(rig.store).pipelines["line"]
+    whole = overview.status(rig.store).pipelines["line"]
     left = sum(whole.tasks[word] for word in ("ready", "blocked", "running"))
     assert whole.eta_s == pytest.approx(left * 10 / 2, rel=0.5)
     keys = {one.item for one in lists.items(rig.store, Selection()) if one.state != "done"}
@@ -247,7 +247,7 @@ def test_an_item_and_its_pipeline_have_an_end_in_sight(rig, pipeline, monkeypatc
 )
 def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_once):
     monkeypatch.setattr(open_work, "EXACT", exact)
-    pools.set_pools(rig.store, [Pool(name="ram", **pool)])
+    set_pools(rig.store, [Pool(name="ram", **pool)])
     rig.apply(of_pool("ram"))
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(20)})
     gone = rig.worker(host="gone")
@@ -257,7 +257,7 @@ def test_the_end_in_sight_counts_the_pools(rig, monkeypatch, exact, pool, at_onc
         for task in rig.claim(worker, limit=4):
             took(rig, task, 10)
     look(rig)
-    whole = lists.status(rig.store).pipelines["line"]
+    whole = overview.status(rig.store).pipelines["line"]
     assert whole.tasks["ready"] == 16
     assert whole.eta_s == pytest.approx(16 * 10 / at_once, rel=0.2)
 
@@ -278,7 +278,7 @@ def test_the_end_in_sight_counts_memory_and_tags(rig, monkeypatch, exact, more, 
         for task in rig.claim(worker):
             took(rig, task, 10)
     look(rig)
-    whole = lists.status(rig.store).pipelines["line"]
+    whole = overview.status(rig.store).pipelines["line"]
     assert whole.tasks["ready"] == 32
     assert whole.eta_s == pytest.approx(32 * 10 / at_once, rel=0.3)
 
@@ -288,7 +288,7 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
     monkeypatch.setattr(open_work, "EXACT", exact)
     rig.apply(of_pool("tape"))
     rig.apply(of_pool(None, name="other"))
-    pools.set_pools(rig.store, [Pool(name="tape", slots=("0",))])
+    set_pools(rig.store, [Pool(name="tape", slots=("0",))])
     push(rig, **{f"k{n:02}": 1_000_000 for n in range(6)})
     register.register(rig.store, "other", [NewItem(key=k, path=f"/data/{k}") for k in "abcdef"], ME)
     worker = rig.worker(slots=4)
@@ -299,8 +299,8 @@ def test_the_end_in_sight_counts_the_hours_of_those_who_wait_for_them(rig, monke
         local = datetime.fromtimestamp(unit.now_us // SECOND, tz=UTC)
     begin = (local.hour * 60 + local.minute + 600) % 1440  # ten hours from now
     hours = Hours(begin, (begin + 60) % 1440, "UTC")
-    pools.set_pools(rig.store, [Pool(name="tape", slots=("0",), hours=hours)])
-    status = lists.status(rig.store).pipelines
+    set_pools(rig.store, [Pool(name="tape", slots=("0",), hours=hours)])
+    status = overview.status(rig.store).pipelines
     assert 9.9 * 3600 < status["line"].eta_s < 10.1 * 3600
     assert status["other"].eta_s < 600
 
@@ -319,9 +319,9 @@ def test_the_end_in_sight_counts_the_shares(rig, monkeypatch, exact, by):
     push_as(rig, "anna", "line", range(4, 64))
     push_as(rig, "ben", "other", range(4, 8))
     look(rig)
-    assert lists.status(rig.store).pipelines["other"].eta_s == pytest.approx(320, rel=0.2)
-    pools.set_shares(rig.store, Shares(by=by, files=of_user))
-    status = lists.status(rig.store).pipelines
+    assert overview.status(rig.store).pipelines["other"].eta_s == pytest.approx(320, rel=0.2)
+    set_shares(rig.store, Shares(by=by, files=of_user))
+    status = overview.status(rig.store).pipelines
     assert status["line"].eta_s == pytest.approx(320, rel=0.2)
     assert status["other"].eta_s == pytest.approx(40, rel=0.3)
     assert 0 < story.story(rig.store, "other07").eta_s < 60
@@ -335,7 +335,7 @@ def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
     for task in rig.claim(worker, limit=40):
         took(rig, task, 1 + int(task.key[1:]) % 9)
     look(rig)
-    whole = lists.status(rig.store).pipelines["line"].eta_s
+    whole = overview.status(rig.store).pipelines["line"].eta_s
     monkeypatch.setattr(by_totals, "MANY", 1)
     monkeypatch.setattr(ready_sample, "PIECE_IDS", 5)
     monkeypatch.setattr(ready_sample, "ENOUGH", 1)
@@ -343,9 +343,9 @@ def test_of_many_tasks_some_are_looked_at_for_all(rig, pipeline, monkeypatch):
         looked_at, each = ready_sample.some_ready(unit)
     assert 0 < len(looked_at) < 330
     assert len(looked_at) * each == pytest.approx(560, rel=0.1)
-    assert lists.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
+    assert overview.status(rig.store).pipelines["line"].eta_s == pytest.approx(whole, rel=0.1)
     monkeypatch.setattr(ready_sample, "ENOUGH", 1_000)  # too few for that
-    assert lists.status(rig.store).pipelines["line"].eta_s == whole
+    assert overview.status(rig.store).pipelines["line"].eta_s == whole
 
 
 def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
@@ -356,15 +356,15 @@ def test_what_still_runs_makes_the_forecast_later(rig, pipeline):
     for task in tasks[:2]:
         took(rig, task, 10)
     look(rig)
-    before = lists.status(rig.store).pipelines["line"].eta_s
+    before = overview.status(rig.store).pipelines["line"].eta_s
     with rig.store.writing() as unit:
         hour_ago = unit.now_us - 3600 * SECOND
         unit.execute(tables.attempt.update().values(claimed_us=hour_ago))
-    in_hand = lists.status(rig.store).pipelines["line"].eta_s
+    in_hand = overview.status(rig.store).pipelines["line"].eta_s
     assert in_hand == pytest.approx(before, rel=0.2), "it has not started"
     with rig.store.writing() as unit:
         unit.execute(tables.attempt.update().values(started_us=hour_ago))
-    assert lists.status(rig.store).pipelines["line"].eta_s > 5 * before
+    assert overview.status(rig.store).pipelines["line"].eta_s > 5 * before
 
 
 def test_of_a_service_only_the_time_between_first_start_and_last_end_counts(rig, pipeline):
@@ -386,10 +386,41 @@ def test_of_a_service_only_the_time_between_first_start_and_last_end_counts(rig,
     rig.end(third)
 
 
+def test_how_busy_the_slots_were_is_asked_in_as_many_statements_whatever_the_number_of_items(
+    rig, pipeline, monkeypatch
+):
+    rig.apply(pipeline(a=()))
+    keys = [f"k{n}" for n in range(12)]
+    push(rig, **dict.fromkeys(keys, 1))
+    with rig.store.reading() as unit:
+        since_us = unit.now_us - SECOND
+    for task in rig.claim(rig.worker(slots=2), limit=12):
+        took(rig, task, 1)
+    statements, run = [], Unit.run
+    monkeypatch.setattr(Unit, "run", lambda *a, **k: statements.append(a) or run(*a, **k))
+    found = utilisation.busy_since(rig.store, since_us)
+    assert found.slots == 2
+    assert len(statements) <= 3
+
+
+def test_counts_without_forecasts_are_those_of_status(rig, pipeline, monkeypatch):
+    rig.apply(pipeline(a=(), b=("a",)))
+    push(rig, x=1, y=1, z=1)
+    first, second = rig.claim(rig.worker(), limit=2)
+    rig.end(first)
+    rig.end(second, AttemptState.FAILED)
+    (one,) = overview.status(rig.store).pipelines.values()
+    monkeypatch.setattr(overview.open_work, "forecasts", lambda *_: pytest.fail("reckoned"))
+    counts = overview.task_counts(rig.store)
+    assert counts == dict(one.tasks)
+    assert (counts["done"], counts["failed"]) == (1, 1)
+
+
 def test_a_fit_is_read_as_it_was_written_and_so_is_one_of_an_older_version():
     found = fit([Observation(n * 1_000_000, 1.0 + n) for n in range(1, 40)])
     text = estimates.dump_fit(found)
     assert estimates.dump_fit(estimates.load_fit(text)) == text
     older = json.loads(text)
-    del older["low"]
+    for name in ("low", "spread", "failing"):
+        del older[name]
     assert estimates.load_fit(json.dumps(older)).wrong_by(1_000, 0.0, 1.0) < 1

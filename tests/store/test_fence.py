@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from stoker.errors import StaleAttempt, WrongState
-from stoker.model import transitions
+from stoker.model import retry, transitions
 from stoker.model.pipeline import Run, Step
 from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
@@ -12,8 +12,9 @@ from stoker.model.worker import Reaped
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.apply import Move, move
-from stoker.store.holdings import pools
-from store.rig import wanted
+from stoker.store.orders import verbs
+from stoker.store.reports import lists
+from store.rig import set_pools, wanted
 
 ME = Actor("tester")
 
@@ -138,6 +139,32 @@ def test_what_ran_beside_an_item_that_kills_its_workers_is_not_stopped_with_it(l
     line.check()
 
 
+def test_a_task_never_fails_as_its_batch_jobs_end_without_a_signal(line):
+    def lose(times):
+        worker = line.worker(room_key="rig:1", batch_id=f"rig:1.{times}")
+        (task,) = line.claim(worker)
+        line.lapse(worker)
+        line.link.reap()
+        assert task.key == "a"
+
+    for times in range(1, retry.MOST_LOST):
+        lose(times)
+        assert line.states()["a", "one"] == "ready", times
+    lose(retry.MOST_LOST)
+    assert line.states()["a", "one"] == "held"
+    (task,) = lists.tasks(line.store, line.select(states=("held",)))
+    assert task.reason.startswith(f"held: it was lost {retry.MOST_LOST} times with its batch job")
+    line.check()
+    verbs.release(line.store, line.select(), ME)
+    for times in range(1, retry.MOST_LOST):
+        lose(times)
+        assert line.states()["a", "one"] == "ready", "it has a fresh allowance"
+    (again,) = line.claim(line.worker())
+    line.end(again)
+    assert line.states()["a", "one"] == "done"
+    line.check()
+
+
 def test_whoever_runs_beside_a_suspect_is_not_held_to_account(line):
     for _ in range(2):
         worker = line.worker()
@@ -201,7 +228,7 @@ def test_the_writer_of_states_changes_nothing_where_one_row_is_off(line):
 def pooled(rig, pipeline):
     step = Step(name="one", action=Run(text="x"), pools={"ram": 1, "gpu": 2})
     rig.apply(pipeline(step))
-    pools.set_pools(
+    set_pools(
         rig.store,
         [Pool(name="ram", slots=("0", "1")), Pool(name="gpu", slots=("a", "b", "c", "d"))],
     )

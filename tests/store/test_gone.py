@@ -10,7 +10,7 @@ from sqlalchemy import literal_column, select, table, update
 from stoker.errors import NotFound, StoreGone
 from stoker.store import tables
 from stoker.store.database.connect import open_store
-from stoker.store.reports import lists
+from stoker.store.reports import overview
 from stoker.work.store_link import StoreLink
 
 
@@ -39,7 +39,7 @@ def test_a_file_that_is_another_by_now_is_neither_written_nor_made(rig, pipeline
         with pytest.raises(StoreGone, match="another file" if how == "replaced" else "moved or"):
             rig.push("a")
         with pytest.raises(StoreGone):
-            lists.status(rig.store)
+            overview.status(rig.store)
     assert rig.store.identity.gone is not None
     assert file.exists() is (how == "replaced")
 
@@ -54,7 +54,7 @@ def test_closing_a_store_that_is_gone_leaves_the_new_one_whole(rig, pipeline, ur
         assert any(name.endswith("-wal") for name in before)
         rig.store.close()
         assert {path.name: path.stat().st_ino for path in file.parent.iterdir()} == before
-        assert lists.status(fresh).pipelines == {}
+        assert overview.status(fresh).pipelines == {}
 
 
 def test_only_what_makes_a_store_makes_its_file(url, file):
@@ -70,7 +70,7 @@ def test_another_store_in_the_same_place_is_noticed_by_its_uid(rig, url):
         unit.execute(update(tables.site).values(uid="00000000-0000-0000-0000-000000000000"))
     rig.store.discard(rig.store.borrow(writes=False, wait_s=1.0)[0])
     with pytest.raises(StoreGone, match="another store has taken the place"):
-        lists.workers(rig.store)
+        overview.workers(rig.store)
 
 
 def test_a_store_without_tables_is_gone(rig):

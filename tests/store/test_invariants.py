@@ -8,9 +8,9 @@ from stoker.model.states import TaskState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables
 from stoker.store.database import invariants
-from stoker.store.holdings import pools, publications
+from stoker.store.holdings import publications
 from stoker.store.journal import Entry, append
-from store.rig import wanted
+from store.rig import set_pools, wanted
 
 T, A, I, J, O = tables.task, tables.attempt, tables.item, tables.journal, tables.output  # noqa: E741
 NOBODY = b"0123456789abcdef"
@@ -26,7 +26,7 @@ def database():
 def busy(rig, pipeline):
     """A store with one item done, one running, one failed, and a slot that is held."""
     rig.apply(pipeline(one=(), two=("one",)))
-    pools.set_pools(rig.store, [Pool(name="ram", slots=("0",))])
+    set_pools(rig.store, [Pool(name="ram", slots=("0",))])
     rig.push("a", "b", "c")
     worker = rig.worker()
     a, b, c = rig.claim(worker, 3)

@@ -7,8 +7,8 @@ from stoker.model.settings import Pool
 from stoker.model.task import Published
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs
-from stoker.store.reports import lists, why_waiting
-from store.rig import ME, pairs
+from stoker.store.reports import overview, why_waiting
+from store.rig import ME, pairs, set_pools
 
 
 def line(name, *, reads=None, **more):
@@ -29,7 +29,7 @@ def line(name, *, reads=None, **more):
 @pytest.fixture
 def moved(rig):
     """`k` is done in `a` and `m` runs there, when `a`'s output gets another name."""
-    pools.set_pools(rig.store, [Pool(name="one", slots=("0",))])
+    set_pools(rig.store, [Pool(name="one", slots=("0",))])
     rig.apply(line("x"))
     rig.push("k", "m")
     worker = rig.worker(slots=8)
@@ -94,7 +94,7 @@ def test_a_person_may_hold_and_release_them(moved):
 
 
 def test_an_optional_output_that_was_not_written_is_not_lacking(rig):
-    pools.set_pools(rig.store, [Pool(name="one", slots=("0",))])
+    set_pools(rig.store, [Pool(name="one", slots=("0",))])
     rig.apply(line("x"))
     rig.push("k")
     worker = rig.worker(slots=8)
@@ -104,7 +104,7 @@ def test_an_optional_output_that_was_not_written_is_not_lacking(rig):
 
 
 def test_a_renamed_step_has_the_outputs_that_it_had(rig):
-    pools.set_pools(rig.store, [Pool(name="one", slots=("0",))])
+    set_pools(rig.store, [Pool(name="one", slots=("0",))])
     rig.apply(line("x"))
     rig.push("k")
     worker = rig.worker(slots=8)
@@ -114,4 +114,4 @@ def test_a_renamed_step_has_the_outputs_that_it_had(rig):
     reads = Step(name="b", action=Run(text="plot {in.z.x}"), after=("z",), pools=second.pools)
     rig.apply(Pipeline(name="line", folder="/project", steps=(renamed, reads)))
     assert work(rig, worker) == [("k", "b")]
-    assert lists.status(rig.store).pipelines["line"].outdated == 0
+    assert overview.status(rig.store).pipelines["line"].outdated == 0

@@ -212,16 +212,34 @@ def test_what_is_given_back_is_ready_for_others_and_spends_nothing(rig, pipeline
 
 def test_more_memory_is_asked_for_after_running_out(rig, pipeline):
     step = Step(
-        name="one", action=Run(text="x"), memory_bytes=(1 << 30, 1 << 32), retries=1, backoff_s=0
+        name="one", action=Run(text="x"), memory_bytes=(1 << 30, 1 << 32), retries=2, backoff_s=0
     )
     rig.apply(pipeline(step))
     rig.push("a")
     worker = rig.worker()
-    (task,) = rig.claim(worker)
-    assert task.memory_bytes == 1 << 30
-    rig.end(task, AttemptState.OUT_OF_MEMORY)
-    (task,) = rig.claim(worker)
-    assert task.memory_bytes == 1 << 32
+    for level in (0, 1, 1):  # the last one is the most
+        (task,) = rig.claim(worker)
+        assert task.memory_bytes == step.memory_bytes[level]
+        rig.end(task, AttemptState.OUT_OF_MEMORY)
+    rig.check()
+
+
+def test_only_a_task_that_is_held_has_a_reason(rig, pipeline):
+    rig.apply(pipeline(one=()))
+    rig.push("cut", "bad")
+    worker = rig.worker()
+    tasks = {one.key: one for one in rig.claim(worker, 2)}
+    rig.end(tasks["bad"], AttemptState.FAILED, reason="it broke")
+    rig.end(tasks["cut"], AttemptState.CANCELLED, is_cut=True, reason="no time left")
+    (again,) = rig.claim(worker)
+    rig.end(again, AttemptState.CANCELLED, is_cut=True, reason="no time left")
+    assert rig.states() == {("cut", "one"): "held", ("bad", "one"): "failed"}
+    item, task = tables.item, tables.task
+    with rig.store.reading() as unit:
+        ends = item.join(task, task.c.item_id == item.c.id)
+        query = select(item.c.key, task.c.reason).select_from(ends)
+        reasons = {row.key: row.reason for row in unit.execute(query)}
+    assert reasons == {"cut": "held: no time left", "bad": None}
     rig.check()
 
 
@@ -273,7 +291,8 @@ def test_one_path_under_two_keys_is_a_conflict(rig, pipeline):
     assert "`a`" in done.messages[0]
 
 
-def test_what_an_attempt_said_is_in_its_row(rig, pipeline):
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_an_attempt_said_is_in_its_row(rig, pipeline, stream):
     """Short text, or where the long one is; nothing of a stream that was empty."""
     rig.apply(pipeline(one=()))
     rig.push("a", "b")
@@ -282,9 +301,10 @@ def test_what_an_attempt_said_is_in_its_row(rig, pipeline):
         "b": Stream(size_bytes=99, truncated=True, path="/logs/\udcff"),
     }
     for task in rig.claim(rig.worker(), 2):
-        assert rig.end(task, stderr=said[task.key])
+        assert rig.end(task, **{stream: said[task.key]})
     attempt, task = tables.attempt, tables.task
-    names = [f"{stream}_{what}" for stream in ("stdout", "stderr") for what in
+    other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    names = [f"{one}_{what}" for one in (other, stream) for what in
              ("size", "truncated", "path", "text")]  # fmt: skip
     with rig.store.reading() as unit:
         ends = attempt.join(task, task.c.id == attempt.c.task_id)

@@ -7,6 +7,8 @@ import pytest
 
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.item import NewItem
+from stoker.model.pipeline import Param, ParamType
+from stoker.model.saying import mark_of
 from stoker.model.task import Published
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
@@ -80,6 +82,29 @@ def test_a_moved_project_goes_on_with_its_items_outputs_and_logs(rig, line, tmp_
         attempts.maker_of(rig.store, out)
     assert take(rig, f"{new}/data/a", elsewhere).known == 2
     assert not apply(rig, line, new).is_new
+    assert not invariants.check_journal(rig.store).violations
+    rig.check()
+
+
+def test_paths_in_parameters_of_a_moved_project_follow_it(rig, line, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    file(tmp_path, "old", "stoker.toml")
+    kinds = (Param(name="mask", type=ParamType.PATH), Param(name="note"))
+    line = replace(line, params=kinds)
+    apply(rig, line, old)
+
+    def item(folder):
+        params = {"mask": f"{folder}/m", "note": f"{folder}/n"}
+        if folder == new:
+            params["note"] = f"{old}/n"  # a text, which is nobody's path
+        mark = mark_of(params)
+        return NewItem(key="k", params=params, fingerprint=mark, mark=mark)
+
+    register.register(rig.store, "line", [item(old)], ME)
+    old.rename(new)
+    apply(rig, line, new)
+    done = register.register(rig.store, "line", [item(new)], ME)
+    assert (done.known, done.changed) == (1, 0)
     assert not invariants.check_journal(rig.store).violations
     rig.check()
 

@@ -1,13 +1,16 @@
 """A new version whose tasks follow it some at a time: nothing is claimed wrongly, or lost, meanwhile."""
 
+import dataclasses
+
 import pytest
 from sqlalchemy import select
 
 from stoker.model.pipeline import Output, Run, Step
+from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.model.worker import WorkLeft
-from stoker.project import janitor
 from stoker.project.project import open_project
+from stoker.project.services import janitor
 from stoker.store import tables
 from stoker.store.holdings import temporary
 from stoker.store.orders import new_version, verbs, versions
@@ -192,3 +195,32 @@ def test_the_next_command_goes_on_where_one_was_cut_short(tmp_path, monkeypatch)
         assert not unsettled(rig)
         assert len(rig.states()) == 6
         rig.check()
+
+
+@pytest.mark.parametrize("how", ["failed", "failed and retried", "lost", "given back"])
+def test_what_ran_or_failed_waits_for_a_step_that_came_before_it(rig, pipeline, how):
+    before = Step(
+        name="two", retries=int(how != "failed and retried"), backoff_s=0, action=Run(text="x")
+    )
+    rig.apply(pipeline(before))
+    rig.push("a")
+    worker = rig.worker()
+    (task,) = rig.claim(worker)
+    if how == "failed and retried":
+        rig.end(task, AttemptState.FAILED)
+    new = Step(name="new", action=Run(text="x"))
+    rig.apply(pipeline(new, dataclasses.replace(before, after=("new",))))
+    if how == "failed":
+        rig.end(task, AttemptState.FAILED)
+    elif how == "failed and retried":
+        done = verbs.retry(rig.store, rig.select(), ME)
+        assert done.changed == {"retry_blocked": 1}
+    elif how == "lost":
+        rig.lapse(worker)
+        rig.link.reap()
+    else:
+        rig.link.give_back([task])
+    assert rig.states() == {("a", "new"): "ready", ("a", "two"): "blocked"}
+    rig.check()
+    assert rig.work(rig.worker()) == [("a", "new"), ("a", "two")]
+    rig.check()

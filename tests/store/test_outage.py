@@ -14,8 +14,7 @@ from stoker.model.settings import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
 from stoker.store.database.connect import open_store
-from stoker.store.holdings import pools
-from store.rig import Rig
+from store.rig import Rig, set_pools
 
 ITEMS, WORKERS = 250, 3
 
@@ -118,7 +117,7 @@ def test_workers_survive_a_server_that_dies_and_comes_back(server, rig):
     one = Step(name="one", action=Run(text="x"), pools={"ram": 1})
     two = Step(name="two", after=("one",), action=Run(text="x"))
     rig.apply(Pipeline(name="line", folder="/p", steps=(one, two)))
-    pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
+    set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
     rig.push(*(f"k{number:03}" for number in range(ITEMS)))
     url = server.url("lab")
     processes = [

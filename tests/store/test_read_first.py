@@ -16,8 +16,9 @@ from stoker.store.brief_waits import if_free
 from stoker.store.database.connect import open_store
 from stoker.store.forecasts import reordering
 from stoker.store.orders import versions
-from stoker.store.reports import lists
+from stoker.store.reports import overview
 from stoker.store.statement_kinds import NeedsLock
+from stoker.store.unit import Unit
 
 ME = Actor("tester")
 
@@ -62,12 +63,31 @@ def test_verbs_with_nothing_to_change_answer_while_the_store_is_locked(rig, url,
         assert not rig.apply(line).is_new
         assert rig.push("a", "b").known == 2
         assert rig.link.reap() == Reaped()
-        assert lists.status(rig.store).pipelines["line"].tasks["running"] == 1
+        assert overview.status(rig.store).pipelines["line"].tasks["running"] == 1
         with if_free(rig.store):
             reordering.look_after(rig.store, at_once=True)
     assert rig.push("a", "c").registered == 1
     assert rig.end(task)
     rig.check()
+
+
+def test_a_look_for_dead_workers_is_one_statement(rig, line, monkeypatch):
+    """Each worker looks every few seconds, and nearly always finds nothing."""
+    rig.apply(line)
+    rig.push("a", "b")
+    tasks = rig.claim(rig.worker(), limit=2)
+    rig.end(tasks[0])
+    seen = []
+    run = Unit.run
+
+    def noted(unit, statement, **values):
+        seen.append(statement)
+        return run(unit, statement, **values)
+
+    monkeypatch.setattr(Unit, "run", noted)
+    monkeypatch.setattr(Unit, "execute", lambda *_: pytest.fail("built anew"))
+    assert rig.link.reap() == Reaped()
+    assert len(seen) == 1
 
 
 def test_a_mistake_is_found_while_the_store_is_locked(rig, url, line, pipeline):

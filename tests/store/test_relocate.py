@@ -14,9 +14,8 @@ from stoker.model.task import Published
 from stoker.store import journal_fold, tables
 from stoker.store.database import copying, invariants, rebuild, relocate, schema
 from stoker.store.database.connect import bare, open_store
-from stoker.store.holdings import pools
 from stoker.store.retention import prune
-from store.rig import Rig
+from store.rig import Rig, set_pools
 
 # Where a store of each kind moves to: each kind is left once, and come to once.
 NEXT = {"sqlite": "postgresql", "postgresql": "mariadb", "mariadb": "sqlite"}
@@ -51,7 +50,7 @@ def old(rig, pipeline):
     """A store with a history: what is done, failed, lost, rerun, forgotten, odd and long."""
     rig.apply(pipeline(one=(), two=("one",)))
     rig.apply(pipeline(one=(), two=("one",), three=("two",)))
-    pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1"))])
+    set_pools(rig.store, [Pool(name="ram", slots=("0", "1"))])
     rig.push("gone", "a")
     first = rig.worker(host="first")
     rig.work(first)
@@ -283,7 +282,7 @@ def test_only_a_backup_is_restored_and_only_where_nothing_is(old, url, tmp_path)
         file = tmp_path / "store" / "stoker.db"
         with (
             at(f"sqlite:///{tmp_path}/n.db") as target,
-            pytest.raises(UserError, match="no backup"),
+            pytest.raises(UserError, match="not a backup"),
         ):
             relocate.restore(file, target)
 

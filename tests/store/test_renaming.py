@@ -12,7 +12,7 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables
 from stoker.store.orders import verbs
-from stoker.store.reports import attempts, lists, reproduction, story
+from stoker.store.reports import attempts, lists, overview, reproduction, story
 from stoker.store.retention import prune
 from store.rig import ME
 
@@ -58,7 +58,7 @@ def test_a_renamed_step_carries_everything_over_and_nothing_runs_again(old):
     assert (change.tasks_created, change.tasks_cancelled, change.bodies_changed) == ({}, {}, ())
     names = {"filter": "clean", "plot": "plot"}
     assert words(rig) == {(key, names[name]): found for (key, name), found in before.items()}
-    assert lists.status(rig.store).pipelines["line"].outdated == 0
+    assert overview.status(rig.store).pipelines["line"].outdated == 0
     assert rig.end(running), "what was claimed under the old name counts"
     assert sorted(task for task, _ in rig.work(rig.worker(slots=8))) == ["c", "d", "d"]
     found = [(one.step, one.state) for one in attempts.attempts(rig.store, Selection(keys=("a",)))]
@@ -84,7 +84,7 @@ def test_only_what_changed_beside_names_is_outdated(old):
     rig, _ = old
     other = replace(DRAW, action=Run(text="plot --large {in.clean.o}"))
     assert rig.apply(line(CLEAN, other)).bodies_changed == ("plot",)
-    assert lists.status(rig.store).pipelines["line"].outdated == 1
+    assert overview.status(rig.store).pipelines["line"].outdated == 1
     rig.check()
 
 
@@ -140,7 +140,7 @@ def test_a_renamed_pipeline_carries_everything_over(old):
     assert len(rig.work(rig.worker(slots=8))) == 3
     rig.push("e", pipeline="route")
     journal_fold.fold(rig.store)
-    assert lists.status(rig.store).pipelines["route"].items["done"] == 3
+    assert overview.status(rig.store).pipelines["route"].items["done"] == 3
     again = line(FILTER, PLOT, name="route", renamed_from="line")
     assert not rig.apply(again).is_new
     assert rig.apply(line(FILTER)).number == 1, "the old name is free for another pipeline"

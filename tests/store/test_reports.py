@@ -16,8 +16,16 @@ from stoker.store.actor import Actor
 from stoker.store.forecasts import open_work
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs
-from stoker.store.reports import attempts, failures, lists, reproduction, story, why_waiting
-from store.rig import ME, wanted
+from stoker.store.reports import (
+    attempts,
+    failures,
+    lists,
+    overview,
+    reproduction,
+    story,
+    why_waiting,
+)
+from store.rig import ME, set_pools, wanted
 
 ALL = Selection()
 
@@ -31,12 +39,12 @@ def test_status_counts_what_is_there(rig, pipeline):
     rig.push("x", "y", "z")
     worker = rig.worker()
     rig.end(rig.claim(worker)[0])
-    found = lists.status(rig.store).pipelines["line"]
+    found = overview.status(rig.store).pipelines["line"]
     assert found.items["waiting"] == 3
     assert found.steps["a"] == dict.fromkeys(found.tasks, 0) | {"done": 1, "ready": 2}
     assert found.tasks["blocked"] == 2
     rig.work(worker)
-    found = lists.status(rig.store).pipelines["line"]
+    found = overview.status(rig.store).pipelines["line"]
     assert found.items["done"] == 3
     assert found.tasks == dict.fromkeys(found.tasks, 0) | {"done": 6}
     assert found.eta_s is None
@@ -47,9 +55,9 @@ def test_done_tasks_of_an_older_step_are_outdated(rig, pipeline):
     rig.push("x", "y")
     rig.work(rig.worker())
     rig.apply(pipeline(Step(name="a", action=Run(text="other"))))
-    assert lists.status(rig.store).pipelines["line"].outdated == 2
+    assert overview.status(rig.store).pipelines["line"].outdated == 2
     verbs.rerun(rig.store, ALL, ME, outdated=True)
-    assert lists.status(rig.store).pipelines["line"].outdated == 0
+    assert overview.status(rig.store).pipelines["line"].outdated == 0
 
 
 def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
@@ -58,7 +66,7 @@ def test_the_time_to_go_follows_from_what_steps_took(rig, pipeline):
     worker = rig.worker(slots=2)
     for task in rig.claim(worker, limit=2):
         rig.end(task, started_us=1_000_000, ended_us=3_000_000)
-    found = lists.status(rig.store).pipelines["line"]
+    found = overview.status(rig.store).pipelines["line"]
     assert found.eta_s == pytest.approx(8 * 2.0 / 2, rel=0.3)
     low, high = found.eta_interval_s
     assert low <= found.eta_s <= high
@@ -72,7 +80,7 @@ def test_what_is_blocked_behind_a_failure_takes_no_time(rig, pipeline):
     first, second = rig.claim(worker, limit=2)
     rig.end(first, AttemptState.FAILED, reason="no", cause="no")
     rig.end(second, started_us=1_000_000, ended_us=3_000_000)
-    low, high = lists.status(rig.store).pipelines["line"].eta_interval_s
+    low, high = overview.status(rig.store).pipelines["line"].eta_interval_s
     assert low < 2 * 2.0 < high
     with rig.store.reading() as unit:
         left = open_work.open_tasks(unit, catalog.catalog(unit), limit=10)
@@ -116,7 +124,7 @@ def test_lists_are_read_page_by_page(rig, pipeline, monkeypatch):
     assert [row.item for row in rows] == [f"k{n:02}" for n in range(10)]
     narrowed = attempts.attempts(rig.store, Selection(keys=("k03", "k1*"), states=("succeeded",)))
     assert [row.item for row in narrowed] == ["k03"]
-    with pytest.raises(UserError, match="no state of an attempt"):
+    with pytest.raises(UserError, match="not a state of an attempt"):
         list(attempts.attempts(rig.store, Selection(states=("ready",))))
 
 
@@ -129,7 +137,7 @@ def test_an_attempt_is_found_by_the_beginning_of_its_id(rig, pipeline):
     assert attempts.attempt_by_id(rig.store, whole).id == whole
     assert attempts.attempt_by_id(rig.store, whole[:13]).id == whole
     assert attempts.streams_of(rig.store, whole)["stderr"].text == b"oh\xff"
-    with pytest.raises(UserError, match="no attempt's id"):
+    with pytest.raises(UserError, match="not the id of an attempt"):
         attempts.attempt_by_id(rig.store, "what")
     with pytest.raises(NotFound):
         attempts.attempt_by_id(rig.store, "ffffffff")
@@ -234,7 +242,7 @@ class TestWhy:
 
     def test_a_full_pool_names_its_holders(self, rig, pipeline):
         rig.apply(pipeline(step("a", pools={"ram": 1})))
-        pools.set_pools(rig.store, [Pool(name="ram", slots=("0",))])
+        set_pools(rig.store, [Pool(name="ram", slots=("0",))])
         rig.push("x", "y")
         rig.claim(rig.worker())
         found = self.of(rig, "y")
@@ -276,19 +284,19 @@ class TestWhy:
 
 def test_pools_follow_the_settings_and_what_is_held_ends_in_peace(rig, pipeline):
     rig.apply(pipeline(step("a", pools={"gpu": 1})))
-    pools.set_pools(rig.store, [Pool(name="gpu", slots=("0", "1"))])
-    assert pools.set_pools(rig.store, [Pool(name="gpu", slots=("0", "1"))]) == []
+    set_pools(rig.store, [Pool(name="gpu", slots=("0", "1"))])
+    assert set_pools(rig.store, [Pool(name="gpu", slots=("0", "1"))]) == []
     rig.push("x", "y")
     task = rig.claim(rig.worker())[0]
     assert task.slots == {"gpu": ("0",)}
-    changed = pools.set_pools(rig.store, [Pool(name="gpu", slots=("1", "2"))])
+    changed = set_pools(rig.store, [Pool(name="gpu", slots=("1", "2"))])
     assert [(one.before, one.after, one.retired_but_held) for one in changed] == [(2, 2, 1)]
     held = {row.slot: row.item for row in pools.slots(rig.store)}
     assert held == {"0": "x", "1": None, "2": None}
-    assert lists.status(rig.store).pools["gpu"].slots == 2
+    assert overview.status(rig.store).pools["gpu"].slots == 2
     rig.end(task)
-    pools.set_pools(rig.store, [])
-    assert lists.status(rig.store).pools.get("gpu") is None or not pools.slots(rig.store)
+    set_pools(rig.store, [])
+    assert overview.status(rig.store).pools.get("gpu") is None or not pools.slots(rig.store)
 
 
 def test_a_repetition_has_what_the_attempt_was_given(rig, pipeline):
@@ -322,6 +330,6 @@ def test_the_forecast_does_not_count_ready_tasks_of_which_nothing_is_known(rig, 
         texts.append(text)
 
     event.listen(rig.store.engine, "before_cursor_execute", note)
-    assert lists.status(rig.store).pipelines["line"].eta_s is None
+    assert overview.status(rig.store).pipelines["line"].eta_s is None
     assert texts
     assert not [text for text in texts if "avg(" in text]  # a look at every ready task

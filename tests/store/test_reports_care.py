@@ -9,7 +9,7 @@ from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store.catalog import catalog
 from stoker.store.orders import adopt, verbs
-from stoker.store.reports import attempts, lists
+from stoker.store.reports import attempts, lists, overview
 from stoker.store.retention import prune
 from store.rig import ME, wanted
 
@@ -105,4 +105,4 @@ def test_pruning_leaves_counts_right_and_open_items_alone(rig, pipeline, tmp_pat
     assert sum(tasks.values()) == 2
     assert rig.push("x").registered == 1
     rig.work(rig.worker())
-    assert lists.status(rig.store).pipelines["line"].tasks["done"] == 4
+    assert overview.status(rig.store).pipelines["line"].tasks["done"] == 4

@@ -1,10 +1,15 @@
 """Whose cpus and memory a worker shares: its host's, a batch job's, a control group's, or a few cpus."""
 
+import threading
+
 import pytest
 
 from stoker.model.pipeline import Run, Step
+from stoker.model.states import WorkerState
+from stoker.store.apply import end_worker
 from stoker.store.claims import capacity
-from stoker.store.reports import lists, why_waiting
+from stoker.store.database.connect import open_store
+from stoker.store.reports import overview, why_waiting
 
 GIB = 1 << 30
 
@@ -59,6 +64,64 @@ def test_workers_of_one_batch_job_share_what_it_has(full):
     assert (granted.tasks, granted.is_crowded) == ([], True)
 
 
+@pytest.mark.parametrize(
+    ("slots", "masks", "crowding"),
+    [
+        (4, ["f"], 1.0),
+        (4, ["f", "f"], 2.0),
+        (1, ["f", "f", "f", "f"], 1.0),
+        (4, ["f", "c", ""], 3.0),
+        (2, ["3", "c"], 1.0),
+    ],
+)
+def test_a_claim_reports_how_often_its_cpus_are_promised(full, slots, masks, crowding):
+    first, *_ = [full.worker(slots=slots, cpus=4, cpu_mask=mask, room_key="x") for mask in masks]
+    full.worker(slots=4, cpus=4, cpu_mask="f", room_key="y")
+    for free in (slots, 0):
+        granted = full.link.claim(first, limit=1, cpus_free=free)
+        assert granted.crowding == crowding
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ],
+    indirect=True,
+)
+def test_one_claims_at_a_time_in_a_place_also_while_its_oldest_worker_ends(full, url):
+    """By one lock for all of the place's workers, not by one for each."""
+    oldest, *_ = [full.worker(slots=1, name=f"w{n}") for n in range(3)]
+    order, may_end = [], threading.Event()
+    locked = [threading.Event(), threading.Event()]
+
+    def claim(n):
+        store = open_store(url)
+        with store.writing() as unit:
+            unit.run(capacity._PLACE, host="host", room_key="").fetchall()
+            order.append(n)
+            locked[n].set()
+            assert may_end.wait(60)
+            order.append(n)
+        store.close()
+
+    threads = [threading.Thread(target=claim, args=(n,)) for n in range(2)]
+    with full.store.writing() as unit:
+        (row,) = unit.run(capacity._PLACE, host="host", room_key="").fetchall()
+        assert row[0] == oldest
+        end_worker(unit, oldest, WorkerState.ENDED)
+        threads[0].start()
+        assert not locked[0].wait(0.3)
+    assert locked[0].wait(60)
+    threads[1].start()
+    assert not locked[1].wait(0.3)
+    may_end.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == [0, 0, 1, 1]
+
+
 def test_memory_is_shared_within_a_place_only(rig, pipeline):
     rig.apply(pipeline(steps(memory_bytes=(3 * GIB,))))
     rig.push("a", "b", "c")
@@ -72,9 +135,9 @@ def test_memory_is_shared_within_a_place_only(rig, pipeline):
 
 
 def test_what_one_place_keeps_for_a_large_task_is_not_kept_in_another(rig, pipeline, monkeypatch):
-    from stoker.store.claims import choose
+    from stoker.store.claims import passing
 
-    monkeypatch.setattr(choose, "PATIENCE_US", 0)
+    monkeypatch.setattr(passing, "PATIENCE_US", 0)
     rig.apply(pipeline(steps(), Step(name="large", action=Run(text="true"), cpus=4)))
     rig.push(*(f"k{n}" for n in range(9)))
     other, small = rig.worker(slots=4, room_key="rig:1"), rig.worker(slots=1, room_key="rig:2")
@@ -104,7 +167,7 @@ def test_why_says_that_a_pinned_worker_takes_it(full):
 def test_attempts_and_workers_show_their_batch_job(full):
     job = full.worker(slots=4, room_key="rig:1", batch_id="rig:1.0")
     full.claim(job, 1, 4)
-    assert [one.batch_id for one in lists.workers(full.store)] == ["rig:1.0"]
+    assert [one.batch_id for one in overview.workers(full.store)] == ["rig:1.0"]
     full.check()
 
 

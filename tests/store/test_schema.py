@@ -52,14 +52,15 @@ def test_the_newest_migration_is_the_head():
 def test_only_the_dialect_of_the_own_database_is_loaded(url, database):
     open_store(url).close()  # a migration may load what it likes
     code = (
-        "import sys; from stoker.store.reports import lists; from stoker.store.database.connect import open_store\n"
-        f"store = open_store({url!r}); lists.status(store); store.close()\n"
-        "print(*sorted(m for m in sys.modules if m.startswith('sqlalchemy.dialects.')))"
+        "import sys; from stoker.store.reports import overview; from stoker.store.database.connect import open_store\n"
+        f"store = open_store({url!r}); overview.status(store); store.close()\n"
+        "print(*sorted(m for m in sys.modules if m.startswith('sqlalchemy.dialects.') or m == 'sqlite3'))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     names = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
-    loaded = {name.split(".")[2] for name in found.stdout.split()}
+    loaded = {name.split(".")[2] for name in found.stdout.split() if "." in name}
     assert loaded & set(names.values()) == {names[database]}
+    assert ("sqlite3" in found.stdout.split()) == (database == "sqlite")
 
 
 def test_a_store_of_a_later_release_is_refused(store, url):

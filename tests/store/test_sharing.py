@@ -18,9 +18,9 @@ from stoker.store.arrivals import register
 from stoker.store.ends import lost_hosts
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs
-from stoker.store.reports import lists, why_waiting
+from stoker.store.reports import overview, why_waiting
 from store.clock import Clock
-from store.rig import ME, pairs
+from store.rig import ME, pairs, set_pools, set_shares
 
 TWO = ("0", "1")
 
@@ -74,13 +74,13 @@ def test_why_names_who_had_the_tag_and_that_nobody_has_all(rig):
 
 def test_each_host_has_its_own_slots_of_a_pool_per_host(rig):
     gpu = Pool(name="gpu", slots=TWO, is_per_host=True, kind="gpu")
-    pools.set_pools(rig.store, [gpu])
+    set_pools(rig.store, [gpu])
     rig.apply(line(step("one", pools={"gpu": 1})))
     rig.push(*"abcdefg")
     one, other = rig.worker(host="one"), rig.worker(host="other")
     here, there = rig.claim(one, 4), rig.claim(other, 4)
     assert [task.slots["gpu"] for task in (*here, *there)] == [("0",), ("1",)] * 2
-    assert lists.status(rig.store).pools["gpu"].hosts == {
+    assert overview.status(rig.store).pools["gpu"].hosts == {
         "one": {"slots": 2, "used": 2}, "other": {"slots": 2, "used": 2}
     }  # fmt: skip
     assert "4 of 4 held" in why(rig, "g")[1]
@@ -88,14 +88,14 @@ def test_each_host_has_its_own_slots_of_a_pool_per_host(rig):
     assert [task.slots["gpu"] for task in rig.claim(one, 4)] == [("0",)]
     assert rig.claim(other, 4) == []
     pools.set_slots(rig.store, "gpu", 1, ME)
-    assert lists.status(rig.store).pools["gpu"].slots == 2
+    assert overview.status(rig.store).pools["gpu"].slots == 2
     assert len(rig.claim(rig.worker(host="third"), 4)) == 1, "a new host gets what counts now"
     rig.check()
 
 
 def test_a_pool_set_by_hand_holds_until_the_file_says_something_else(rig):
     ram = Pool(name="ram", slots=TWO)
-    pools.set_pools(rig.store, [ram])
+    set_pools(rig.store, [ram])
     rig.apply(line(step("one", pools={"ram": 1})))
     rig.push(*"abcd")
     worker = rig.worker()
@@ -111,16 +111,16 @@ def test_a_pool_set_by_hand_holds_until_the_file_says_something_else(rig):
         assert rig.claim(worker, 4) == []
         assert rig.end(task), "what runs goes on"
     assert len(rig.claim(worker, 4)) == 1
-    assert pools.set_pools(rig.store, [ram]) == [], "the file says what it said before"
+    assert set_pools(rig.store, [ram]) == [], "the file says what it said before"
     assert pools.set_slots(rig.store, "ram", 0, ME).after == 0
-    (change,) = pools.set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
+    (change,) = set_pools(rig.store, [Pool(name="ram", slots=("0", "1", "2"))])
     assert (change.before, change.after) == (0, 3)
     assert "set_pool" in rig.events()
     rig.check()
 
 
 def test_what_cannot_be_set_is_told(rig):
-    pools.set_pools(rig.store, [Pool(name="gpu", slots=("left", "right"))])
+    set_pools(rig.store, [Pool(name="gpu", slots=("left", "right"))])
     with pytest.raises(NotFound, match="did you mean `gpu`"):
         pools.set_slots(rig.store, "gpi", 1, ME)
     with pytest.raises(UserError, match="have names"):
@@ -138,14 +138,14 @@ VIENNA = ZoneInfo("Europe/Vienna")
 
 def test_attempts_begin_within_the_hours_of_a_pool_and_may_end_after(rig, clock):
     night = parse_hours("20:00-08:00", "Europe/Vienna")
-    pools.set_pools(rig.store, [Pool(name="tape", slots=TWO, hours=night)])
+    set_pools(rig.store, [Pool(name="tape", slots=TWO, hours=night)])
     rig.apply(line(step("one", pools={"tape": 1})))
     rig.push("a", "b", "c")
     clock.to(datetime(2026, 5, 4, 19, 59, tzinfo=VIENNA))
     worker = rig.worker(lease_s=86_400)
     assert rig.claim(worker, 1) == []
     assert why(rig)[0] == "outside_hours"
-    assert lists.status(rig.store).pools["tape"].opens_at is not None
+    assert overview.status(rig.store).pools["tape"].opens_at is not None
     assert rig.link.anything_left().waiting, "a worker that drains stays for the night"
     clock.to(datetime(2026, 5, 4, 20, 0, 1, tzinfo=VIENNA))
     (task,) = rig.claim(worker, 1)
@@ -157,7 +157,7 @@ def test_attempts_begin_within_the_hours_of_a_pool_and_may_end_after(rig, clock)
 
 
 def test_a_drained_worker_tells_a_slot_in_other_hands_from_a_need_it_cannot_meet(rig):
-    pools.set_pools(rig.store, [Pool(name="one", slots=("0",))])
+    set_pools(rig.store, [Pool(name="one", slots=("0",))])
     rig.apply(line(step("first", pools={"one": 1}), step("wide", cpus=64, after=("first",))))
     rig.push("a", "b")
     one, other = rig.worker(), rig.worker()
@@ -184,7 +184,7 @@ def test_a_drained_worker_tells_a_slot_in_other_hands_from_a_need_it_cannot_meet
 
 
 def test_no_more_begin_in_any_minute_than_the_rate_allows(rig, clock):
-    pools.set_pools(rig.store, [Pool(name="site", slots=tuple("01234567"), per_minute=3)])
+    set_pools(rig.store, [Pool(name="site", slots=tuple("01234567"), per_minute=3)])
     rig.apply(line(step("one", pools={"site": 1})))
     rig.push(*"abcdefghijkl")
     one, other = rig.worker(lease_s=3600), rig.worker(host="other", lease_s=3600)
@@ -200,7 +200,7 @@ def test_no_more_begin_in_any_minute_than_the_rate_allows(rig, clock):
         assert sum(at <= one < at + 60_000_000 for one in began) <= 3
     assert why(rig, "j")[0] == "rate"
     assert rig.link.anything_left().waiting
-    pools.set_pools(rig.store, [Pool(name="site", slots=TWO, per_minute=1)])
+    set_pools(rig.store, [Pool(name="site", slots=TWO, per_minute=1)])
     assert rig.claim(one, 4) == []
     clock.go(s=61)
     assert len(rig.claim(one, 4)) == 1
@@ -208,7 +208,7 @@ def test_no_more_begin_in_any_minute_than_the_rate_allows(rig, clock):
 
 def test_why_tells_of_the_rate_of_the_hosts_that_are_there(rig):
     site = Pool(name="site", slots=TWO, is_per_host=True, per_minute=1)
-    pools.set_pools(rig.store, [site])
+    set_pools(rig.store, [site])
     rig.apply(line(step("one", pools={"site": 1})))
     rig.push(*"abc")
     rig.link.retire(rig.worker(host="gone"))
@@ -258,7 +258,7 @@ def test_only_one_host_is_kept_free_for_it(rig, clock):
 
 
 def test_what_needs_several_slots_gets_them(rig, clock):
-    pools.set_pools(rig.store, [Pool(name="ram", slots=("0",))])
+    set_pools(rig.store, [Pool(name="ram", slots=("0",))])
     rig.apply(line(step("wide", pools={"ram": 3}), step("thin", pools={"ram": 1})))
     rig.push(*(f"k{number}" for number in range(60)))
     worker = rig.worker(lease_s=86_400)
@@ -298,7 +298,7 @@ def served(rig, n, ledger=None):
 @pytest.mark.parametrize("by", list(ShareBy))
 def test_a_hundred_of_one_do_not_stop_ten_of_another(rig, by):
     files = {"line": "anna", "his": "ben"}
-    assert pools.set_shares(rig.store, Shares(by=by, files=files))
+    assert set_shares(rig.store, Shares(by=by, files=files))
     for name in files:
         rig.apply(line(step("one"), name=name))
     push_as(rig, "anna", *(f"a{number}" for number in range(100)))
@@ -310,7 +310,7 @@ def test_a_hundred_of_one_do_not_stop_ten_of_another(rig, by):
 
 
 def test_weights_and_priority(rig):
-    pools.set_shares(rig.store, Shares(by=ShareBy.USER, weights={"anna": 3.0}))
+    set_shares(rig.store, Shares(by=ShareBy.USER, weights={"anna": 3.0}))
     rig.apply(line(step("one")))
     for user in ("anna", "ben"):
         push_as(rig, user, *(f"{user}{number}" for number in range(40)))
@@ -329,7 +329,7 @@ def test_without_shares_the_order_alone_counts(rig):
 
 
 def test_a_claim_of_several_is_divided_too(rig):
-    pools.set_shares(rig.store, Shares(by=ShareBy.USER))
+    set_shares(rig.store, Shares(by=ShareBy.USER))
     rig.apply(line(step("one")))
     push_as(rig, "anna", *(f"a{number}" for number in range(50)))
     push_as(rig, "ben", *(f"b{number}" for number in range(50)))
@@ -410,7 +410,7 @@ def test_a_rerun_of_the_first_is_free_to_go_elsewhere_and_of_the_second_is_not(r
 def test_priorities_at_their_bounds_go_in_order_with_shares_on(rig):
     """For every size, so that ranks differ; what a finished step makes ready keeps its priority."""
     rig.apply(line(step("one"), step("two", after=("one",))))
-    pools.set_shares(rig.store, Shares(by=ShareBy.USER, weights={"anna": 3.0}))
+    set_shares(rig.store, Shares(by=ShareBy.USER, weights={"anna": 3.0}))
     wanted = [PRIORITY.most, PRIORITY.most - 1, 1, 0, -1, PRIORITY.least + 1, PRIORITY.least]
     for number, priority in enumerate(reversed(wanted)):
         size = 1 << (9 * number)
@@ -428,7 +428,7 @@ def test_priorities_at_their_bounds_go_in_order_with_shares_on(rig):
         )
         assert rig.end(claimed[0])
     assert [priority for priority, _ in order] == [one for one in wanted for _ in range(4)]
-    assert lists.status(rig.store).pipelines["line"].items["done"] == len(wanted) * 2
+    assert overview.status(rig.store).pipelines["line"].items["done"] == len(wanted) * 2
     rig.check()
 
 

@@ -1,6 +1,7 @@
 """What sources remember, and items in quarantine, on every database."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -9,11 +10,12 @@ from stoker.errors import NotFound
 from stoker.model.item import NewItem
 from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.selection import Selection
+from stoker.model.source import Source
 from stoker.store import journal_fold, tables
 from stoker.store.arrivals import quarantine, sources
 from stoker.store.arrivals.register import register
 from stoker.store.orders import verbs
-from stoker.store.reports import lists
+from stoker.store.reports import overview
 from store.rig import ME, broken_promises
 
 ALL = Selection()
@@ -21,7 +23,8 @@ ALL = Selection()
 
 @pytest.fixture
 def source(rig, pipeline):
-    rig.apply(pipeline(a=(), b=("a",)))
+    declared = (Source(name="incoming", folder="/data"), Source(name="other", folder="/more"))
+    rig.apply(replace(pipeline(a=(), b=("a",)), sources=declared))
     return sources.find_source(rig.store, "line", "incoming", kind="folder")
 
 
@@ -39,6 +42,17 @@ def test_a_cursor_is_what_it_was_set_to_until_the_kind_changes(store, source):
     other = sources.find_source(store, "line", "incoming", kind="feed")
     assert (other.id, other.cursor) == (source.id, {})
     assert list(sources.folders_of(store, source)) == []
+
+
+def test_a_source_that_was_taken_out_of_the_file_leaves_the_status(rig, source, pipeline):
+    sources.find_source(rig.store, "line", "other", kind="feed")
+    sources.find_source(rig.store, "line", "other progress", kind="progress")
+    assert [one.source for one in overview.status(rig.store).sources] == [
+        "incoming", "other", "other progress",
+    ]  # fmt: skip
+    kept = (Source(name="incoming", folder="/data"),)
+    rig.apply(replace(pipeline(a=(), b=("a",)), sources=kept))
+    assert [one.source for one in overview.status(rig.store).sources] == ["incoming"]
 
 
 def test_a_source_of_no_pipeline_is_refused(store, source):
@@ -81,7 +95,7 @@ def test_many_folders_come_in_pages(store, source, monkeypatch):
 def test_status_tells_how_a_source_stands(store, source):
     sources.conclude(store, source, taken=3, pending=2, pending_for_s=60, trouble="nothing there")
     sources.conclude(store, source, taken=4, pending=2, pending_for_s=70, trouble=None)
-    (row,) = lists.status(store).sources
+    (row,) = overview.status(store).sources
     assert (row.pipeline, row.source, row.taken, row.pending, row.trouble) == (
         "line", "incoming", 7, 2, None,
     )  # fmt: skip
@@ -144,7 +158,7 @@ def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, s
     bad = register(store, "line", [item("a", reason="empty"), item("b")], ME)
     assert (bad.registered, bad.quarantined) == (1, 1)
     assert "empty" in bad.messages[0]
-    counts = lists.status(store).pipelines["line"]
+    counts = overview.status(store).pipelines["line"]
     assert (counts.items["quarantined"], sum(counts.tasks.values())) == (1, 2)
     (row,) = quarantine.reasons(store, ALL)
     assert (row.cause, row.step, row.n, row.examples) == ("empty", None, 1, ("a",))
@@ -152,7 +166,7 @@ def test_an_item_with_a_reason_has_no_tasks_until_it_comes_without(rig, store, s
     assert register(store, "line", [item("a", reason="bad header")], ME).quarantined == 1
     assert [row.cause for row in quarantine.reasons(store, ALL)] == ["bad header"]
     assert register(store, "line", [item("a", "2:2")], ME).registered == 1
-    counts = lists.status(store).pipelines["line"]
+    counts = overview.status(store).pipelines["line"]
     assert (counts.items["quarantined"], sum(counts.tasks.values())) == (0, 4)
     assert quarantine.reasons(store, ALL) == []
     worker = rig.worker()

@@ -90,7 +90,11 @@ def test_an_upgrade_killed_at_any_change_is_whole_after_the_next(earlier, killer
                 on = " ON item" if database == "mariadb" and "INDEX" in statement else ""
                 unit.cursor.execute(statement + on)
     assert found == whole
-    versions = {steps.BEFORE, *(() if database != "mariadb" else ("0002", "0003")), steps.HEAD}
+    versions = {
+        steps.BEFORE,
+        *(() if database != "mariadb" else (steps.FIRST, steps.SECOND)),
+        steps.HEAD,
+    }
     assert seen == versions, f"it was killed at {until - 1} moments"
     open_store(url).close()
     Rig(earlier).check()
@@ -103,7 +107,7 @@ def test_every_upgrade_puts_the_store_by_as_it_is_then(earlier, rig, killer, url
     rig.push("since")
     assert not killer.upgrade(url, until=0)
     folder = earlier.folder
-    copies = [folder / "stoker.db.before-0004", folder / "stoker.db.before-0004.2"]
+    copies = [folder / f"stoker.db.before-{steps.HEAD}{n}" for n in ("", ".2")]
     assert sorted(folder.glob("*before*")) == copies
     assert [items_in(path) for path in copies] == [len(KEYS), len(KEYS) + 1]
 

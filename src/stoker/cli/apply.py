@@ -1,23 +1,24 @@
-"""`stoker apply`, and how every command tells what it takes over from the file."""
+"""`stoker apply`, and how every command reports what it takes over from the file."""
 
 import socket
 from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.completing import PIPELINE
 from stoker.cli.render import plural, say
 from stoker.cli.scope import Scope, be_sure, command, dry_run_option, is_interactive, reason_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stoker.project.foreseeing import Foreseen
-    from stoker.project.project import Applied
+    from stoker.project.applying import Applied
+    from stoker.project.plans.foreseeing import Foreseen
     from stoker.store.orders.versions import VersionChange
 
 
 @command()
-@click.argument("pipelines", nargs=-1, metavar="[PIPELINE]...")
+@click.argument("pipelines", nargs=-1, type=PIPELINE, metavar="[PIPELINE]...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @reason_option
@@ -67,6 +68,8 @@ def _tell_foreseen(foreseen: "list[Foreseen]") -> None:
 
 def tell_applied(change: "Applied") -> None:
     """Say what taking over a file changes."""
+    if change.site is not None:
+        say(f"site `{change.site.before}` is called `{change.site.after}` now")
     for one in change.versions:
         if one.is_new and (one.number > 1 or one.tasks_created):
             _tell_version(one)

@@ -1,4 +1,4 @@
-"""`stoker retry`, `rerun`, `cancel`, `hold`, `release`: what a person changes."""
+"""`stoker retry`, `rerun`, `cancel`, `hold`, `release`, `priority`: what a person changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,15 @@ from stoker.cli.scope import (
     dry_run_option,
     is_interactive,
     json_option,
+    list_options,
     reason_option,
     selection_options,
     tell_unknown_keys,
+    whole,
 )
 from stoker.errors import Refused
+from stoker.model.bounds import PRIORITY
+from stoker.model.changes import CHANGES
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
@@ -27,20 +31,6 @@ if TYPE_CHECKING:
 
     from stoker.project import Project
     from stoker.store.ends.redo import Changed
-
-_WORDS = {
-    "admit": "taken out of quarantine",
-    "retry": "ready again",
-    "rerun": "ready again",
-    "block": "blocked behind them",
-    "revoke": "stopped and blocked behind them",
-    "revoke_ready": "stopped and ready again",
-    "cancel": "cancelled",
-    "stop": "being stopped",
-    "hold": "held",
-    "release": "ready",
-    "release_blocked": "blocked, as a step before is not done",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +41,32 @@ class Wish:
     selection: Selection
     dry_run: bool
     reason: str | None
+    from_file: str | None = None
+    nul: bool = False
     yes: bool = False
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing narrows what it is about."""
+        return self.selection.is_everything and self.from_file is None
 
     def fulfil(
         self, verb: "Callable[..., Changed]", selection: Selection | None = None, **more: Any
     ) -> "Changed":
         """Do it with what was selected, or with `selection` instead."""
         chosen = selection or self.selection
-        return verb(selection=chosen, dry_run=self.dry_run, reason=self.reason, **more)
+        return verb(
+            selection=chosen,
+            dry_run=self.dry_run,
+            reason=self.reason,
+            from_file=self.from_file,
+            nul=self.nul,
+            **more,
+        )
 
     def be_sure(self, verb: str) -> None:
         """Ask before a verb takes the whole store; refuse where nobody can be asked."""
-        if self.yes or self.dry_run or not self.selection.is_everything:
+        if self.yes or self.dry_run or not self.is_everything:
             return
         status = self.project.status()
         tasks = plural(sum(sum(one.tasks.values()) for one in status.pipelines.values()), "task")
@@ -80,7 +84,7 @@ _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 def _changing(
     wanted: str, *options: Callable[[Any], Any]
 ) -> Callable[[Callable[..., "Iterable[Changed]"]], click.Command]:
-    """A command that changes tasks, and tells what it did; `wanted` are the tasks it is about."""
+    """A command that changes tasks, and reports what it did; `wanted` are the tasks it is about."""
 
     def decorate(function: Callable[..., "Iterable[Changed]"]) -> click.Command:
         @wraps(function)
@@ -91,19 +95,34 @@ def _changing(
             dry_run: bool,
             reason: str | None,
             as_json: bool,
+            from_file: str | None,
+            nul: bool,
             yes: bool = False,
             **more: Any,
         ) -> None:
             with scope.reading() as project:
                 wish = Wish(
-                    project=project, selection=selection, dry_run=dry_run, reason=reason, yes=yes
+                    project=project,
+                    selection=selection,
+                    dry_run=dry_run,
+                    reason=reason,
+                    from_file=from_file,
+                    nul=nul,
+                    yes=yes,
                 )
                 for done in function(wish, **more):
                     _tell(done, wanted, dry_run=dry_run, as_json=as_json)
                 tell_unknown_keys(project, selection)
 
         made: Any = changed
-        every = (selection_options(), *options, dry_run_option, reason_option, json_option)
+        every = (
+            selection_options(),
+            *list_options,
+            *options,
+            dry_run_option,
+            reason_option,
+            json_option,
+        )
         for option in reversed(every):
             made = option(made)
         return command()(made)
@@ -118,7 +137,7 @@ def retry(wish: Wish) -> "Iterator[Changed]":
     They get a new allowance of retries; their history stays. Without arguments, on a terminal, the
     command lists the causes with counts and asks which; elsewhere it takes all failed tasks.
     """
-    asks = wish.selection.is_everything and is_interactive() and not (wish.yes or wish.dry_run)
+    asks = wish.is_everything and is_interactive() and not (wish.yes or wish.dry_run)
     for chosen in _ask_which(wish.project) if asks else [wish.selection]:
         yield wish.fulfil(wish.project.retry, chosen)
 
@@ -127,16 +146,19 @@ def retry(wish: Wish) -> "Iterator[Changed]":
     "to be done again",
     _yes_option,
     click.option("--outdated", is_flag=True, help="Only done tasks whose step has changed since."),
+    click.option(
+        "--missing", is_flag=True, help="Only tasks with an output that `verify` found missing."
+    ),
 )
-def rerun(wish: Wish, outdated: bool) -> "Iterator[Changed]":
+def rerun(wish: Wish, outdated: bool, missing: bool) -> "Iterator[Changed]":
     """Do tasks again, with all that follow from them.
 
     The selected tasks become ready, and those that follow blocked; a running task is left alone.
     With `--outdated`, only tasks that an older version of their step did.
     """
-    if not outdated:
+    if not (outdated or missing):
         wish.be_sure("rerun")
-    yield wish.fulfil(wish.project.rerun, outdated=outdated)
+    yield wish.fulfil(wish.project.rerun, outdated=outdated, missing=missing)
 
 
 @_changing("open or failed", _yes_option)
@@ -165,6 +187,27 @@ def release(wish: Wish) -> "Iterator[Changed]":
     yield wish.fulfil(wish.project.release)
 
 
+@_changing(
+    "of items with another priority",
+    _yes_option,
+    click.option(
+        "--to",
+        "priority_",
+        type=whole(PRIORITY),
+        metavar="N",
+        required=True,
+        help="Higher comes first; by default items have 0.",
+    ),
+)
+def priority(wish: Wish, priority_: int) -> "Iterator[Changed]":
+    """Make the items of the selected tasks come earlier or later.
+
+    An item has one priority, for all of its tasks; what runs goes on.
+    """
+    wish.be_sure("priority")
+    yield wish.fulfil(wish.project.set_priority, priority=priority_)
+
+
 def _ask_which(project: "Project") -> list[Selection]:
     """Show the causes of failures and return selections for those that the person names."""
     from stoker.cli.failures import show_causes
@@ -173,14 +216,9 @@ def _ask_which(project: "Project") -> list[Selection]:
     if not rows:
         return [Selection()]
     show_causes(rows, numbered=True)
-    answer = click.prompt("Retry which (numbers, `all`, or nothing)", default="", err=True)
-    if answer.strip() == "all":
-        return [Selection()]
     chosen = []
-    for word in answer.replace(",", " ").split():
-        if not word.isdigit() or not 1 <= int(word) <= len(rows):
-            raise click.UsageError(f"`{word}` is none of the numbers 1 to {len(rows)}")
-        row = rows[int(word) - 1]
+    for number in _ask_numbers(len(rows)):
+        row = rows[number - 1]
         if row.step is None:
             chosen.append(
                 Selection(pipeline=row.pipeline, states=("quarantined",), match=row.cause)
@@ -196,7 +234,24 @@ def _ask_which(project: "Project") -> list[Selection]:
     return chosen
 
 
+def _ask_numbers(most: int) -> list[int]:
+    """Return the numbers that the person names, and ask again as long as one of them is wrong."""
+    while True:
+        answer = click.prompt("Retry which (numbers, `all`, or nothing)", default="", err=True)
+        words = answer.replace(",", " ").split()
+        if words == ["all"]:
+            return list(range(1, most + 1))
+        wrong = [word for word in words if not word.isdecimal() or not 1 <= int(word) <= most]
+        if not wrong:
+            return [int(word) for word in dict.fromkeys(words)]
+        say(f"`{wrong[0][:40]}` is not a number from 1 to {most}")
+
+
 def _tell(done: "Changed", wanted: str, *, dry_run: bool, as_json: bool) -> None:
+    for message in done.messages:
+        say(visible(message))
+    if done.unknown > len(done.messages):
+        say(f"and {done.unknown - len(done.messages):,} more names that mean no item")
     if as_json:
         from stoker.project.answers import ChangeAnswer
 
@@ -208,7 +263,7 @@ def _tell(done: "Changed", wanted: str, *, dry_run: bool, as_json: bool) -> None
         return
     prefix = "would be " if dry_run else ""
     for name, n in done.changed.items():
-        data(f"{plural(n, 'task')} {prefix}{_WORDS.get(name, name)}")
+        data(f"{plural(n, 'task')} {prefix}{CHANGES.get(name, name)}")
     if dry_run:
         for example in done.examples:
             data(f"  {visible(example)}")

@@ -1,12 +1,11 @@
 """`stoker check`."""
 
-import shutil
 from typing import TYPE_CHECKING, cast
 
 from stoker.cli.render import data, json_line, plural, say
 from stoker.cli.scope import Scope, command, json_option
 from stoker.errors import SpecError
-from stoker.model.pipeline import Python, Run
+from stoker.model.pipeline import Call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +21,11 @@ def check(scope: Scope, as_json: bool) -> int:
     """Report everything that is wrong with `stoker.toml`.
 
     All problems are reported at once, each with its line, those of included files too; the exit
-    status is then 2. Warnings concern things that may be missing only on this host, such as a Python
-    module; an output that every item would publish at the same path; values that may become code, a
-    name or an option of a command; and data that other accounts can read, such as a password in the
-    file or an open `.stoker`.
+    status is then 2. Warnings concern things that may be missing only on this host, such as a
+    program or the file of a function; an output that every item would publish at the same path;
+    values that may become code, a name or an option of a command; a parameter that a source of
+    files does not set; and data that other accounts can read, such as a password in the file or an
+    open `.stoker`.
     """
     try:
         project = scope.project(is_quiet=True)
@@ -61,26 +61,35 @@ def _tell(problems: "Sequence[Problem]", warnings: list[str], *, as_json: bool) 
 
 def _warnings(project: "Project") -> list[str]:
     """What the file may not be able to do on this host, and where values or others may do harm."""
-    from stoker.project.privacy import left_open
+    from stoker.project.checks.privacy import left_open
     from stoker.spec.absent import find_absences
     from stoker.spec.cautions import find_cautions
+    from stoker.spec.functions import check_functions
     from stoker.spec.modules import check_python
     from stoker.spec.overlaps import HINT, find_overlaps
+    from stoker.spec.programs import find_program_doubts
+    from stoker.spec.unset import find_unset
+    from stoker.spec.web import find_web_cautions
 
     found = [f"{what}: {remedy}" for what, remedy in left_open(project.settings)]
     for pipeline in project.pipelines.values():
-        found += [f"pipeline `{pipeline.name}`: {message}" for message in check_python(pipeline)]
+        found += [
+            f"pipeline `{pipeline.name}`: {message}"
+            for message in (*check_python(pipeline), *check_functions(pipeline))
+        ]
+        found += [
+            f"pipeline `{pipeline.name}`: {one}"
+            for one in (*find_web_cautions(pipeline), *find_unset(pipeline))
+        ]
         for step in pipeline.steps:
             found += [
                 f"pipeline `{pipeline.name}`: step `{step.name}`: {caution}"
-                for caution in (*find_cautions(pipeline, step), *find_absences(pipeline, step))
-            ]
-            program = _missing_program(step)
-            if program is not None:
-                found.append(
-                    f"pipeline `{pipeline.name}`: step `{step.name}`: "
-                    f"there is no program `{program}` on this host's PATH"
+                for caution in (
+                    *find_cautions(pipeline, step),
+                    *find_absences(pipeline, step),
+                    *find_program_doubts(pipeline, step, interpreter=_interpreter(step)),
                 )
+            ]
             found += [
                 f"pipeline `{pipeline.name}`: step `{step.name}`: output `{output.name}` has one path "
                 f"for all items, `{output.to}`, and only the first gets it; put `{{key}}` into it"
@@ -100,12 +109,8 @@ def _is_for_one_item(output: "Output") -> bool:
     return not takes_names and not any(isinstance(part, Placeholder) for part in parse(output.to))
 
 
-def _missing_program(step: "Step") -> str | None:
-    """Return the program that the step starts, if it can be known and is not on PATH."""
-    if step.prepare or "PATH" in step.env:
-        return None
-    if isinstance(step.action, Python):
-        return None
-    program = "bash" if isinstance(step.action, Run) else step.action.words[0]
-    is_known = isinstance(program, str) and "{" not in program
-    return str(program) if is_known and shutil.which(str(program)) is None else None
+def _interpreter(step: "Step") -> str | None:
+    """Return the program that calls the function of a step in a language other than Python."""
+    from stoker.work.warm_key import program_of
+
+    return program_of(step.action)[0] if isinstance(step.action, Call) else None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stoker.model.selection import Selection
-    from stoker.store.rows import FailureRow
+    from stoker.store.story_rows import FailureRow
 
 
 @command()
@@ -60,8 +60,10 @@ def show_causes(rows: "Sequence[FailureRow]", *, numbered: bool = False) -> None
             data(f"{indent}{click.style('do:', fg='cyan')} {visible(row.do)}")
         more = f" and {row.n - len(row.examples):,} more" if row.n > len(row.examples) else ""
         data(f"{indent}{', '.join(visible(key) for key in row.examples)}{more}")
+        if row.error_folders:
+            data(f"{indent}{click.style('see:', fg='cyan')} {visible(row.error_folders[0])}")
 
 
 def says_it_all(cause: str, reason: str) -> bool:
-    """Whether the cause is the reason, but for what differs from item to item."""
-    return all(part.strip() in reason for part in cause.split("…"))
+    """Whether a reason says no more than its cause, from which what differs is left out."""
+    return "…" not in cause and cause in reason

@@ -13,13 +13,15 @@ from stoker.cli.render import (
     plural,
     say,
     table,
+    visible,
 )
 from stoker.cli.scope import Scope, command, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stoker.store.rows import WorkerRow
+    from stoker.store.batch_rows import BatchStatus
+    from stoker.store.status_rows import WorkerRow
 
 
 @command()
@@ -56,6 +58,44 @@ def workers(scope: Scope, everyone: bool, as_json: bool) -> None:
     )
     for line in troubles(rows):
         data(line)
+
+
+def batch_line(name: str, one: "BatchStatus") -> str:
+    """Return how a batch system stands, on one line."""
+    now = datetime.now(UTC)
+    cpus = f"{one.cpus} cpus" if one.cpus != 1 else "1 cpu"
+    running = f"{one.running} running"
+    if one.running:
+        ends = ", ".join([cpus, *_left(one, now)])
+        running += f" ({ends})"
+    why = f" ({visible(one.waits_for)})" if one.waits_for else ""
+    waiting = f", {one.waiting} waiting{why}" if one.waiting else ""
+    line = f"batch  {name}: {running}{waiting}, want {one.wanted} of {one.max_pilots}"
+    if one.held:
+        by = f" by {one.held_by}" if one.held_by else ""
+        line += f"; held{by}" + (f": {visible(one.reason)}" if one.reason else "")
+    elif one.not_before is not None:
+        line += f"; the next not before {human_time(one.not_before)}: {visible(one.reason or '')}"
+    elif one.ceiling is not None and one.running + one.waiting >= one.ceiling:
+        line += f"; the cluster allows {plural(one.ceiling, 'job')} just now"
+    if one.trouble is not None:
+        since = one.answered_at or one.asked_at
+        ago = human_seconds((now - since).total_seconds()) if since else "ever"
+        return f"{line}; {one.system} has not answered for {ago} ({visible(one.trouble)}); pilots go on"
+    if one.answered_at is not None:
+        ago = human_seconds((now - one.answered_at).total_seconds())
+        line += f"; {one.system} answered {ago} ago"
+    return line
+
+
+def _left(one: "BatchStatus", now: datetime) -> "Iterator[str]":
+    if one.ends_first_at is None or one.ends_last_at is None:
+        return
+    first, last = (
+        human_seconds(max((at - now).total_seconds(), 0))
+        for at in (one.ends_first_at, one.ends_last_at)
+    )
+    yield f"{first} left" if first == last else f"{first} to {last} left"
 
 
 def troubles(workers: "Iterable[WorkerRow]") -> "Iterator[str]":

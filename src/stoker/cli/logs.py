@@ -3,21 +3,20 @@
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.completing import PIPELINE, STEP
 from stoker.cli.render import json_line, say
-from stoker.cli.scope import KEY, Scope, command, json_option
+from stoker.cli.scope import KEY, Scope, by_part, command, json_option
 from stoker.errors import NotFound, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from stoker.project import Project
-    from stoker.project.answers import LogAnswer
     from stoker.store.reports.attempts import StoredStream
     from stoker.store.rows import AttemptRow
 
@@ -27,8 +26,10 @@ _BLOCK = 1 << 16
 
 @command()
 @click.argument("key", type=KEY, metavar="KEY")
-@click.argument("step", required=False, metavar="[STEP]")
-@click.option("--pipeline", metavar="NAME", help="Of this pipeline, if several have the key.")
+@click.argument("step", required=False, type=STEP, metavar="[STEP]")
+@click.option(
+    "--pipeline", type=PIPELINE, metavar="NAME", help="Of this pipeline, if several have the key."
+)
 @click.option("--attempt", metavar="ID|N", help="Of this attempt: its id's beginning or number.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
 @click.option("--stdout", "only_stdout", is_flag=True, help="Only what it wrote to stdout.")
@@ -47,6 +48,7 @@ def logs(  # noqa: PLR0917 - click hands options over by keyword
 ) -> None:
     """Print what an attempt wrote to stdout and stderr.
 
+    KEY may also be a glob or a part of the key that only one item has.
     By default of the latest attempt of STEP, or of the step that was tried last. Both streams go to
     standard output, stderr after stdout, unless you choose one. `-f` follows a running attempt on
     this host.
@@ -59,10 +61,12 @@ def logs(  # noqa: PLR0917 - click hands options over by keyword
         if not is_left_out
     ] or ["stdout", "stderr"]
     with scope.reading() as project:
-        found = project.show(key, pipeline=pipeline)
+        found = by_part(project, key, pipeline, lambda name, of: project.show(name, pipeline=of))
         chosen = _choose(found.attempts, found.item.item, step, attempt)
         if as_json:
-            json_line(_as_answer(project, chosen, streams))
+            from stoker.project.log_reading import log_answer
+
+            json_line(log_answer(project, chosen, streams))
             return
         say(f"{chosen.step} #{chosen.number}, {chosen.state}, {chosen.id}")
         if chosen.state != "running":
@@ -84,40 +88,6 @@ def _choose(
             return one
     which = f" {wanted}" if wanted else ""
     raise NotFound(f"`{key}` has no attempt{which}{f' of step `{step}`' if step else ''}")
-
-
-def _as_answer(project: "Project", attempt: "AttemptRow", streams: list[str]) -> "LogAnswer":
-    """Return the attempt, and each stream with its text so far."""
-    from stoker.project.answers import LogAnswer, LogText
-
-    live = live_streams(attempt) if attempt.state == "running" else {}
-    texts: dict[str, LogText] = {}
-    for name, stream in project.streams(attempt.id).items():
-        if name not in streams:
-            continue
-        path = live.get(name, stream.path)
-        text = stream.text
-        if path is not None:
-            with suppress(OSError):
-                text = Path(path).read_bytes()
-        is_empty = text is None and not stream.size_bytes and attempt.state != "running"
-        texts[name] = LogText(
-            size_bytes=len(text) if text is not None and name in live else stream.size_bytes,
-            truncated=stream.truncated,
-            path=stream.path,
-            text="" if is_empty else None if text is None else text.decode("utf-8", "replace"),
-        )
-    return LogAnswer(
-        id=attempt.id,
-        pipeline=attempt.pipeline,
-        item=attempt.item,
-        step=attempt.step,
-        number=attempt.number,
-        state=attempt.state,
-        host=attempt.host,
-        stdout=texts.get("stdout"),
-        stderr=texts.get("stderr"),
-    )
 
 
 def _print_kept(kept: "Mapping[str, StoredStream]", streams: list[str], host: str | None) -> None:
@@ -153,7 +123,7 @@ def _blocks(path: str, host: str | None) -> "Iterator[bytes]":
     except OSError as error:
         if host not in (None, os.uname().nodename):
             raise NotFound(
-                f"what it wrote lies on `{host}`, in `{path}`: run `stoker logs` there, or let the "
+                f"what it wrote is on `{host}`, in `{path}`: run `stoker logs` there, or let the "
                 "hosts share that folder"
             ) from None
         raise NotFound(f"the log `{path}` cannot be read: {error.strerror}") from None
@@ -189,6 +159,8 @@ class _Follower:
             self._attempt = fresh
 
     def _look(self) -> None:
+        from stoker.project.log_reading import live_streams
+
         paths = live_streams(self._attempt)
         if not paths:
             if self._attempt.host not in (None, os.uname().nodename):
@@ -220,22 +192,3 @@ class _Follower:
                 )
             else:
                 _write(whole[self._at[name] :])
-
-
-def live_streams(attempt: "AttemptRow") -> dict[str, str]:
-    """Return where the streams of a running attempt can be read: on its own host, while it runs.
-
-    They are the files that the attempt's first process has open, found through /proc.
-    """
-    if attempt.pid is None or attempt.host != os.uname().nodename:
-        return {}
-    found = {}
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        path = f"/proc/{attempt.pid}/fd/{descriptor}"
-        try:
-            target = Path(path).readlink()
-        except OSError:
-            continue
-        if target.name.startswith(name):
-            found[name] = path
-    return found

@@ -35,9 +35,12 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("plan", "Show what would happen, in which order and how long; change nothing."),
     "adopt": Entry("adopt", "Mark tasks done whose outputs exist already."),
     "run": Entry("run", "Register, then work until nothing is left to do."),
-    "up": Entry("up", "Run the service: sources, a worker and housekeeping, until stopped."),
+    "up": Entry(
+        "up",
+        "Run the service: sources, a worker, pilots, the web service and housekeeping, until stopped.",
+    ),
     "work": Entry("work", "Run one more worker on this host."),
-    "status": Entry("status", "Show how many items and tasks stand where."),
+    "status": Entry("status", "Count items and tasks by state."),
     "items": Entry("lists", "List items."),
     "tasks": Entry("lists", "List tasks."),
     "attempts": Entry("lists", "List attempts, oldest first."),
@@ -45,22 +48,48 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("logs", "Print what an attempt wrote to stdout and stderr."),
     "failures": Entry("failures", "Group failed tasks by step and cause, most frequent first."),
     "why": Entry("why", "Give the one reason why an item's task is not running."),
+    "values": Entry("values", "Write parameters and values of items as a table."),
     "retry": Entry("change", "Make failed tasks ready again."),
     "rerun": Entry("change", "Do tasks again, with all that follow from them."),
     "cancel": Entry("change", "Give tasks up; running ones are stopped."),
     "hold": Entry("change", "Keep tasks from starting until they are released."),
     "release": Entry("change", "Let held tasks go on."),
+    "priority": Entry("change", "Make the items of the selected tasks come earlier or later."),
+    "verify": Entry(
+        "verify", "Compare outputs with their records: whether they exist and have their size."
+    ),
     "shell": Entry("shell", "Open a shell as an attempt would see it; nothing is recorded."),
-    "which": Entry("which", "Name the attempt that made a file."),
+    "which": Entry(
+        "which", "Name the attempt that made a file, and the archive volumes that hold it."
+    ),
     "pool": Entry("pool", "Show pools and who holds their slots."),
     "workers": Entry("fleet", "List workers."),
+    "group": Entry("group", "Show groups and what they wait for, and complete one as it is."),
+    "batch": Entry(
+        "batch", "Submit workers to a batch system as jobs, and see what became of them."
+    ),
+    "site": Entry("site", "Visit the other places where steps run, and see what is out there."),
+    "user": Entry("user", "Manage the users who may sign in to the web service."),
+    "token": Entry("user", "Manage the tokens by which programs use the web service."),
+    "notify": Entry("notify", "Show who gets messages, and try whether they arrive."),
+    "transfer": Entry(
+        "transfer", "Copy a file to another host, or from one, and read it back there."
+    ),
+    "volume": Entry("volume", "Pack archive volumes, verify them, and find files in them."),
     "prune": Entry("prune", "Forget old items that are done or cancelled."),
     "store": Entry("store", "Make, check, upgrade, move and back up the store."),
     "report": Entry("report", "Write the state as one self-contained page."),
     "doctor": Entry("doctor", "Check this installation and say what to do."),
+    "completion": Entry(
+        "completion", "Let Tab complete commands, options, pipelines, steps, states and keys."
+    ),
 }
 
 
+HIDDEN = {  # for machines
+    "pilot": Entry("pilot", "Be the worker of a pilot."),
+    "outpost": Entry("outpost", "Be the far end of a visit, or a worker that has no store."),
+}
 FIRST_STEPS = (
     ("init", "write a starter file, and put your commands into it"),
     ("check", "find all mistakes in it"),
@@ -71,10 +100,11 @@ SECTIONS = {
     "Run": ("run", "up", "work"),
     "Look": (
         *("status", "items", "tasks", "attempts", "show", "logs", "failures", "why", "which"),
-        *("pool", "workers", "report"),
+        *("values", "group", "pool", "workers", "batch", "site", "report"),
     ),
-    "Repair": ("retry", "rerun", "cancel", "hold", "release", "shell"),
-    "Keep house": ("prune", "store", "doctor"),
+    "Share": ("user", "token"),
+    "Repair": ("retry", "rerun", "cancel", "hold", "release", "priority", "verify", "shell"),
+    "Keep house": ("notify", "transfer", "volume", "prune", "store", "doctor", "completion"),
 }
 
 
@@ -87,7 +117,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import and return one command."""
-        entry = COMMANDS.get(cmd_name)
+        entry = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
         if entry is None:
             return None
         module = importlib.import_module(f"stoker.cli.{entry.module}")
@@ -101,7 +131,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; the nearest right name for a misspelt one."""
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
+        if name not in {**COMMANDS, **HIDDEN} and not name.startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -110,7 +140,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. A broken pipe is not left to click, which would end with 1."""
+        """Run the command. A broken pipe is not left to click, which would exit with status 1."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:

@@ -8,34 +8,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stoker.outpost.visited import Visited
 from stoker.project.answers import (
     AdoptAnswer,
     ChangeAnswer,
     CheckAnswer,
     CopyAnswer,
+    LinkAnswer,
     LogAnswer,
+    NotifyAnswer,
     PoolAnswer,
     PruneAnswer,
     PushAnswer,
     RunAnswer,
+    TokenAnswer,
+    TriedAnswer,
     UpgradeAnswer,
+    UserAnswer,
+    ValueAnswer,
 )
-from stoker.project.checkup import Finding
-from stoker.project.planning import Plan
+from stoker.project.batch import BatchAnswer, PilotLog, TrialAnswer
+from stoker.project.checks.finding import Finding
+from stoker.project.plans.planning import Plan
+from stoker.project.sites import SiteAnswer
+from stoker.project.verifying import OutputProblem
+from stoker.store.access.rows import TokenRow, UserRow
+from stoker.store.batch_rows import PilotRow
 from stoker.store.database.disk_usage import Extent
 from stoker.store.database.invariants import Checked
 from stoker.store.database.upgrade import Made
-from stoker.store.rows import (
-    AttemptRow,
-    FailureRow,
-    ItemRow,
-    SlotRow,
-    Status,
-    Story,
-    TaskRow,
-    Why,
-    WorkerRow,
-)
+from stoker.store.groups.rows import GroupClosed, GroupRow, GroupStory
+from stoker.store.rows import AttemptRow, ItemRow, MakerRow, TaskRow
+from stoker.store.site_rows import SiteStatus
+from stoker.store.status_rows import SlotRow, Status, WorkerRow
+from stoker.store.story_rows import FailureRow, Story, Why
+from stoker.transfer.copy import Transferred
+from stoker.transfer.listed import TransferredList
+from stoker.volumes.locate import Located
+from stoker.volumes.pack import Packed
+from stoker.volumes.verify import Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ OUTPUTS: Mapping[str, Output] = {
     "check": Output(CheckAnswer),
     "push": Output(PushAnswer),
     "plan": Output(Plan),
+    "verify": Output(OutputProblem, is_lines=True),
     "adopt": Output(AdoptAnswer),
     "run": Output(RunAnswer),
     "run --dry-run": Output(Plan),
@@ -74,15 +86,47 @@ OUTPUTS: Mapping[str, Output] = {
     "logs": Output(LogAnswer),
     "failures": Output(FailureRow, is_lines=True),
     "why": Output(Why),
-    "which": Output(AttemptRow),
+    "values": Output(ValueAnswer, is_lines=True),
+    "transfer": Output(Transferred),
+    "transfer --files-from": Output(TransferredList),
+    "notify list": Output(NotifyAnswer, is_lines=True),
+    "notify try": Output(TriedAnswer),
+    "which": Output(MakerRow),
     "retry": Output(ChangeAnswer, is_lines=True),
     "rerun": Output(ChangeAnswer, is_lines=True),
     "cancel": Output(ChangeAnswer, is_lines=True),
     "hold": Output(ChangeAnswer, is_lines=True),
     "release": Output(ChangeAnswer, is_lines=True),
+    "priority": Output(ChangeAnswer, is_lines=True),
     "pool list": Output(SlotRow, is_lines=True),
     "pool set": Output(PoolAnswer),
     "workers": Output(WorkerRow, is_lines=True),
+    "group list": Output(GroupRow, is_lines=True),
+    "group show": Output(GroupStory),
+    "group close": Output(GroupClosed),
+    "volume pack": Output(Packed),
+    "volume verify": Output(Verified),
+    "volume locate": Output(Located, is_lines=True),
+    "batch list": Output(PilotRow, is_lines=True),
+    "batch logs": Output(PilotLog),
+    "batch try": Output(TrialAnswer),
+    "batch hold": Output(BatchAnswer),
+    "batch release": Output(BatchAnswer),
+    "batch cancel": Output(BatchAnswer),
+    "site list": Output(SiteStatus, is_lines=True),
+    "site show": Output(SiteStatus),
+    "site visit": Output(Visited, is_lines=True),
+    "site hold": Output(SiteAnswer),
+    "site release": Output(SiteAnswer),
+    "site drop": Output(SiteAnswer),
+    "user create": Output(UserAnswer),
+    "user list": Output(UserRow, is_lines=True),
+    "user set": Output(UserAnswer),
+    "user remove": Output(UserAnswer),
+    "user link": Output(LinkAnswer),
+    "token create": Output(TokenAnswer),
+    "token list": Output(TokenRow, is_lines=True),
+    "token revoke": Output(TokenAnswer),
     "prune": Output(PruneAnswer),
     "doctor": Output(Finding, is_lines=True),
     "store create": Output(Made),

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.completing import FILE, PIPELINE
 from stoker.cli.render import data, human_seconds, json_line, plural, say, table
 from stoker.cli.scope import Scope, command, json_option, whole
 from stoker.errors import UserError
 from stoker.model.bounds import CPUS
 
 if TYPE_CHECKING:
-    from stoker.project.planning import Plan
+    from stoker.project.plans.planning import Plan
 
 _SHOWN = 10
 
 
 @command()
-@click.argument("pipeline", required=False, metavar="[PIPELINE")
-@click.argument("paths", nargs=-1, metavar="[PATH]...]")
+@click.argument("pipeline", required=False, type=PIPELINE, metavar="[PIPELINE")
+@click.argument("paths", nargs=-1, type=FILE, metavar="[PATH]...]")
 @click.option("--slots", type=whole(CPUS), metavar="N", help="On one host of N slots.")
 @click.option(
     "--fleet",
@@ -80,16 +81,19 @@ def _show(found: "Plan") -> None:
     data(_how_long(found))
     if found.without_history:
         names = ", ".join(f"`{name}`" for name in found.without_history)
-        say(f"no attempt of {names} has ended yet; their lengths are guessed")
+        say(f"no attempt of {names} has ended yet; their lengths are not known")
     if found.impossible:
         tasks = plural(found.impossible, "task needs", "tasks need")
         say(
             f"{tasks} more than any host or pool here has, or a tag that none has, or come after such a task"
         )
     data()
+    guessed = set(found.without_history)
     rows = [
         [
-            human_seconds(one.start_s), human_seconds(one.end_s - one.start_s),
+            "?" if guessed and one.start_s > 0 else human_seconds(one.start_s),
+            "?" if f"{one.pipeline}.{one.step}" in guessed
+            else human_seconds(one.end_s - one.start_s),
             one.host, one.pipeline, one.step, one.item,
         ]
         for one in found.order[:_SHOWN]

@@ -15,7 +15,7 @@ from stoker.cli.scope import (
 )
 
 if TYPE_CHECKING:
-    from stoker.store.rows import SlotRow
+    from stoker.store.status_rows import SlotRow
 
 
 class _ListFirst(click.Group):

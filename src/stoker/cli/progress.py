@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stoker.cli.drained import Drained
 from stoker.cli.render import human_eta, human_seconds, say, visible
 from stoker.errors import StokerError
-from stoker.project.services import running
+from stoker.project.services.service import running
 from stoker.work.threads import Companion
 
 if TYPE_CHECKING:
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from stoker.project import Project
-    from stoker.store.rows import Status
+    from stoker.store.status_rows import Status
     from stoker.work.progress import Current, Event
 
 DRAW_S = 0.25
 ASK_S = 2.0
 ASK_SHARE = 0.02  # of the time at most goes into asking
-NEWS = 1.5  # times as many ended: what was reckoned then is out of date
+NEWS = 1.5  # times as many ended: the estimate of then is out of date
 LINE_S = 5.0
 QUIET_S = 60.0  # between the lines of a batch job
+_OVER = ("done", "skipped", "failed", "cancelled")
 _SHOWN = 8  # attempts shown at a time
 
 
@@ -41,11 +42,12 @@ def progress_for(
     pipeline: str | None = None,
     *,
     stays: bool = False,
+    has_lines: bool = True,
     is_batch_job: bool = False,
 ) -> "Iterator[Progress]":
-    """In the block, what suits standard error is shown; one that `stays` tells whenever nothing is left.
+    """In the block, what suits standard error is shown; one that `stays` reports whenever nothing is left.
 
-    That of a batch job is quiet, as its log lies on a file system that many jobs share, and keeps no
+    Without `has_lines`, anything but a terminal gets the worker's troubles only. A batch job's log gets nothing, as it is on a file system that many jobs share, and keeps no
     connection to the store. A display that dies keeps nobody from working: its traceback is on
     standard error.
     """
@@ -53,14 +55,19 @@ def progress_for(
     if is_batch_job:
         progress = QuietProgress(project, pipeline, None)
     else:
-        kind = LiveProgress if sys.stderr.isatty() else Progress
+        plain = Progress if has_lines else Troubles
+        kind = LiveProgress if sys.stderr.isatty() else plain
         progress = kind(project, pipeline, Drained(project) if stays else None)
     with running([progress], on_failure=lambda _: None):
         yield progress
 
 
 class Progress(Companion):
-    """A line on standard error every few seconds, and nothing for a run that is over before."""
+    """A line on standard error every few seconds, and nothing for a run that is over before.
+
+    Totals are asked for only by a worker that has something to do, and of several that share their
+    cpus by each in proportion less often: all of them ask about as often as one alone would.
+    """
 
     name = "progress"
     interval_s = LINE_S
@@ -78,6 +85,7 @@ class Progress(Companion):
         self._ask_again_s = self._heard_s = 0.0
         self._asked_s = -ASK_S
         self._look_again_s = 0.0
+        self._over_before: int | None = None  # tasks that were over when this began
         self._ended_then = 0  # of this worker's tasks, when the totals were asked for
 
     def update(self, event: "Event") -> None:
@@ -104,8 +112,11 @@ class Progress(Companion):
     def _ask(self, event: "Event") -> None:
         """Learn the totals, now and then; early in a run, when most is learned, more often."""
         now_s = time.monotonic()
+        if not (event.running or event.queued or _ended(event)):
+            return
         is_news = _ended(event) >= NEWS * max(self._ended_then, 1)
-        if now_s < (self._asked_s + ASK_S if is_news else self._ask_again_s):
+        soon_s = self._asked_s + ASK_S * event.crowding
+        if now_s < (soon_s if is_news else self._ask_again_s):
             return
         self._asked_s = now_s
         began_s = time.thread_time()
@@ -113,11 +124,14 @@ class Progress(Companion):
             self._status = self._project.status(pipeline=self._pipeline)
             self._heard_s = time.monotonic()
             self._ended_then = _ended(event)
+            if self._over_before is None:
+                self._over_before = max(0, _over_and_all(self._status)[0] - self._ended_then)
         except StokerError:
             return
         finally:
             took_s = time.thread_time() - began_s
-            self._ask_again_s = time.monotonic() + max(ASK_S, took_s / ASK_SHARE)
+            pause_s = max(ASK_S, took_s / ASK_SHARE) * event.crowding
+            self._ask_again_s = time.monotonic() + pause_s
 
     def _tell_drained(self, event: "Event") -> None:
         """Have the last word, where somebody wants it; not more often than a line is due."""
@@ -131,6 +145,10 @@ class Progress(Companion):
         if text is not None:
             self._say(text)
 
+    def say(self, text: str) -> None:
+        """Print a line, above a live display if there is one."""
+        self._say(text)
+
     def _say(self, text: str) -> None:
         say(text)
 
@@ -143,18 +161,18 @@ class Progress(Companion):
     def _totals(self, event: "Event") -> tuple[int, int, str | None]:
         """Return how many tasks are over, how many there are, and in words how long the rest takes.
 
-        What this worker has ended since they were asked for is counted in.
+        Tasks that were over before this began are left out of both. What this worker has ended since
+        they were asked for is counted in.
         """
         if self._status is None:
             return 0, 0, None
-        found = self._status.pipelines.values()
-        over = ("done", "skipped", "failed", "cancelled")
-        total = sum(sum(one.tasks.values()) for one in found)
-        known = sum(one.tasks[word] for one in found for word in over)
-        return min(known + _ended(event) - self._ended_then, total), total, self._eta()
+        over, total = _over_and_all(self._status)
+        before = self._over_before or 0
+        known = over - before + _ended(event) - self._ended_then
+        return max(0, min(known, total - before)), max(0, total - before), self._eta()
 
     def _eta(self) -> str | None:
-        """Return when the last pipeline ends, as it was reckoned, less the time since."""
+        """Return when the last pipeline ends, as last computed, less the time since."""
         found = self._status.pipelines.values() if self._status is not None else ()
         etas = [one for one in found if one.eta_s is not None]
         if not etas:
@@ -187,8 +205,22 @@ class QuietProgress(Progress):
         """Ask nobody."""
 
 
+class Troubles(Progress):
+    """A line whenever what keeps the worker from working has changed."""
+
+    def _is_news(self, event: "Event") -> bool:
+        before = self._shown.trouble if self._shown is not None else None
+        return event.trouble != before
+
+    def _ask(self, event: "Event") -> None:
+        """Ask nobody."""
+
+    def _draw(self, event: "Event") -> None:
+        say(event.trouble or "the worker goes on")
+
+
 class LiveProgress(Progress):
-    """A display that is drawn anew a few times a second: a bar, counts, and what runs now."""
+    """A display that is redrawn a few times a second: a bar, counts, and what runs now."""
 
     interval_s = DRAW_S
 
@@ -260,6 +292,13 @@ class LiveProgress(Progress):
 
 def _step(current: "Current") -> str:
     return f"{current.step}, publishing" if current.is_publishing else current.step
+
+
+def _over_and_all(status: "Status") -> tuple[int, int]:
+    """Return how many tasks are over, and how many there are."""
+    found = status.pipelines.values()
+    over = sum(one.tasks[word] for one in found for word in _OVER)
+    return over, sum(sum(one.tasks.values()) for one in found)
 
 
 def _ended(event: "Event") -> int:

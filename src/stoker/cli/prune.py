@@ -33,7 +33,9 @@ _STATES = {
 
 @command()
 @selection_options()
-@click.option("--older-than", type=DURATION, metavar="T", help="What is older than this, as `30d`.")
+@click.option(
+    "--older-than", type=DURATION, metavar="T", help="Only records older than this, as `30d`."
+)
 @click.option(
     "--what",
     type=click.Choice(_WHAT),
@@ -115,7 +117,7 @@ def _ages(name: str, older_than: float, states: tuple[str, ...]) -> dict[str, fl
     if wrong:
         words = ", ".join(f"`{word}`" for word in _STATES[name])
         raise UserError(
-            f"`{wrong[0]}` is no state in which {name} can be forgotten; those are {words}"
+            f"`{wrong[0]}` is not a state in which {name} can be forgotten; those are {words}"
         )
     return dict.fromkeys(states or _STATES[name], older_than)
 
@@ -139,5 +141,5 @@ def _show(done: "Pruned", *, is_narrow: bool, dry_run: bool) -> None:
         for example in done.examples:
             data(f"  {visible(example)}")
     if done.elsewhere:
-        files = plural(done.elsewhere, "log file lies", "log files lie")
+        files = plural(done.elsewhere, "log file is", "log files are")
         say(f"{files} on other hosts, and will be deleted by a worker there")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.apply import tell_applied
+from stoker.cli.completing import FILE, PIPELINE
 from stoker.cli.render import data, json_line, plural, say
 from stoker.cli.scope import Scope, command, dry_run_option, json_option, reason_option, whole
 from stoker.errors import Conflict, UserError
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("pipeline", metavar="PIPELINE")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--from", "from_file", metavar="FILE|-", help="Read names from a list, one a line.")
+@click.argument("pipeline", type=PIPELINE, metavar="PIPELINE")
+@click.argument("paths", nargs=-1, type=FILE, metavar="[PATH]...")
+@click.option(
+    "--from", "from_file", type=FILE, metavar="FILE|-", help="Read names from a list, one a line."
+)
 @click.option("-0", "nul", is_flag=True, help="In the list, a NUL follows each name.")
-@click.option("--table", metavar="FILE|-", help="Read rows of a CSV or TSV file with a header.")
+@click.option(
+    "--table", type=FILE, metavar="FILE|-", help="Read rows of a CSV or TSV file with a header."
+)
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Set a parameter.")
 @click.option(
     "--priority", type=whole(PRIORITY), metavar="N", help="Higher comes first; by default 0."
@@ -58,6 +63,7 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
             priority=priority,
             reason=reason,
             dry_run=dry_run,
+            keeps_keys=as_json,
             on_apply=tell_applied,
         )
     if as_json:
@@ -74,7 +80,7 @@ def in_words(done: "Registered", *, dry_run: bool = False) -> str:
     verb = "would register" if dry_run else "registered"
     parts = [f"{verb} {plural(done.registered, 'item')}"]
     if done.known:
-        parts.append(f"{done.known:,} known already")
+        parts.append(f"{done.known:,} known already{_failed(done)}")
     if done.changed:
         parts.append(f"{done.changed:,} with new content, to be done again")
     if done.quarantined:
@@ -84,6 +90,13 @@ def in_words(done: "Registered", *, dry_run: bool = False) -> str:
     if done.refused:
         parts.append(f"{done.refused:,} refused")
     return ", ".join(parts)
+
+
+def _failed(done: "Registered") -> str:
+    if not done.failed:
+        return ""
+    does = "does it again" if done.failed == 1 else "does them again"
+    return f" ({done.failed:,} of them failed: `stoker retry` {does})"
 
 
 def tell_troubles(done: "Registered") -> int:

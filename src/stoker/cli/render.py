@@ -6,7 +6,6 @@ are shown as escapes.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,11 +13,15 @@ from typing import Any
 
 import click
 
+from stoker.cli.short_keys import shorten
+from stoker.model import words
 from stoker.model.encoding import as_text
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+visible, visible_lines = words.visible, words.visible_lines
 _UNITS = ("B", "K", "M", "G", "T", "P")
+_OF_KEYS = ("item", "key")  # titles of columns of keys
+_LAST = 24  # columns that long keys leave to the last column
+_COMBINING = "\u0300"  # the first character that takes no column of its own; all before it take one
 COLOURS = {
     "done": "green",
     "succeeded": "green",
@@ -61,20 +64,6 @@ def data(text: str = "") -> None:
 def json_line(value: Any) -> None:
     """Print one value as one line of JSON, as `stoker.model.encoding` writes it."""
     sys.stdout.write(as_text(value) + "\n")
-
-
-def visible(text: str) -> str:
-    """Return `text` on one line, with control characters as escapes."""
-    return _CONTROL.sub(_escape, text)
-
-
-def visible_lines(text: str) -> str:
-    """Return `text` with its lines, and other control characters as escapes."""
-    return _CONTROL_BUT_LINES.sub(_escape, text)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found.group().encode("unicode_escape").decode("ascii")
 
 
 def human_bytes(size: int | None) -> str:
@@ -152,12 +141,14 @@ def counted(counts: Mapping[str, int]) -> str:
 class Columns:
     """Rows of text in columns, printed page by page, so that a listing of millions streams.
 
-    Each page is as wide as it and the pages before it need. On a terminal the last column is cut at
-    the edge, and states have colours; in a pipe nothing is cut.
+    Each page is as wide as it and the pages before it need. On a terminal long keys are shortened in
+    the middle where a line has no room for them, the last column is cut at the edge, and states have
+    colours; in a pipe nothing is cut.
     """
 
     def __init__(self, titles: Sequence[str], *, right: Iterable[str] = ()) -> None:
         self._titles = tuple(titles)
+        self._keys = next((at for at, title in enumerate(titles) if title in _OF_KEYS), None)
         self._right = {titles.index(name) for name in right}
         self._widths = [len(title) for title in titles]
         self._headed = False
@@ -168,6 +159,8 @@ class Columns:
         shown = [[visible(cell) for cell in row] for row in rows]
         if not shown:
             return
+        if self._room is not None and self._keys is not None:
+            self._shorten_keys(shown, self._keys, self._room)
         self._widths = [
             max(width, *(cell_width(row[at]) for row in shown))
             for at, width in enumerate(self._widths)
@@ -178,6 +171,19 @@ class Columns:
             lines.append(click.style(self._line(self._titles), bold=True))
         lines += [self._line(row) for row in shown]
         click.echo("\n".join(lines))
+
+    def _shorten_keys(self, rows: list[list[str]], at: int, room: int) -> None:
+        """Shorten the keys in column `at` to what the other columns leave of the line."""
+        taken = 0
+        for other, known in enumerate(self._widths):
+            width = max(known, *(cell_width(row[other]) for row in rows))
+            is_cut = other == len(self._widths) - 1 and other not in self._right
+            taken += 0 if other == at else 2 + (min(width, _LAST) if is_cut else width)
+        if max(cell_width(row[at]) for row in rows) <= room - taken:
+            return
+        short = shorten((row[at] for row in rows), room - taken)
+        for row in rows:
+            row[at] = short[row[at]]
 
     def _line(self, cells: Sequence[str]) -> str:
         parts, used = [], 0
@@ -202,7 +208,7 @@ class Columns:
 
 def cell_width(text: str) -> int:
     """Return how many columns of a terminal the text takes."""
-    if text.isascii():
+    if text.isascii() or max(text) < _COMBINING:  # "·" among others: most tables need no library
         return len(text)
     from rich.cells import cell_len
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.apply import tell_applied
+from stoker.cli.completing import FILE, PIPELINE
 from stoker.cli.ending import EXIT_FAILED, EXIT_INTERRUPTED
 from stoker.cli.push import in_words, tell_troubles
 from stoker.cli.render import (
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from stoker.project.running import RunSummary
     from stoker.store.arrivals.counts import Registered
 
+_KINDS = 3  # of remaining tasks whose reason is printed
 _CAUSES = 3
 
 
 @command(is_guarded=True)
-@click.argument("pipeline", required=False, metavar="[PIPELINE")
-@click.argument("paths", nargs=-1, metavar="[PATH]...]")
+@click.argument("pipeline", required=False, type=PIPELINE, metavar="[PIPELINE")
+@click.argument("paths", nargs=-1, type=FILE, metavar="[PATH]...]")
 @click.option("--slots", type=whole(CPUS), metavar="N", help="How many cpus to fill.")
 @dry_run_option
 @reason_option
@@ -76,6 +78,7 @@ def run(
                 on_apply=tell_applied,
                 on_push=on_push,
                 on_wait=tell_wait,
+                on_trouble=say,
             )
         if as_json:
             from stoker.project.answers import RunAnswer
@@ -88,6 +91,7 @@ def run(
         if not summary.was_interrupted:
             tell_left(project, summary.ready, pipeline)
             tell_left(project, summary.lacking, pipeline, state="blocked")
+            _tell_waiting_groups(project)
         if summary.failed or summary.quarantined:
             _tell_causes(project, pipeline)
     if summary.was_interrupted:
@@ -121,18 +125,53 @@ def tell_wait(files: int, settle_s: float) -> None:
 def tell_left(
     project: "Project", left: int, pipeline: str | None = None, *, state: str = "ready"
 ) -> None:
-    """Say why tasks in this state are left, if there are any, of the first of them."""
+    """Say why tasks in this state are left, if there are any: of the first of each kind."""
     if not left:
         return
-    first = next(iter(project.tasks(pipeline=pipeline, state=state)), None)
-    if first is None:
+    kinds = _kinds_left(project, pipeline, state)
+    if not kinds:
         return
-    found = project.why(first.item, first.step, pipeline=first.pipeline)
     verb = "is" if left == 1 else "are"
     say(f"{plural(left, 'task')} {verb} left that could not run here")
-    say(f"  {visible(first.item)}, step {first.step}: {found.text}")
-    if found.do:
-        say(f"  what to do: {found.do}")
+    for of, item, step, n in kinds[:_KINDS]:
+        found = project.why(item, step, pipeline=of)
+        more = f" (and {plural(n - 1, 'more task')} with the same needs)" if n > 1 else ""
+        say(f"  {visible(item)}, step {step}{more}: {found.text}")
+        if found.do:
+            say(f"  what to do: {found.do}")
+    if len(kinds) > _KINDS:
+        say(
+            f"  and {plural(len(kinds) - _KINDS, 'more kind')} of tasks; `stoker why ITEM` explains each"
+        )
+
+
+def _kinds_left(
+    project: "Project", pipeline: str | None, state: str
+) -> list[tuple[str, str, str, int]]:
+    """Return of each kind of these tasks the pipeline, the first item, the step, and how many."""
+    if state == "ready":
+        found = [one for one in project.demand() if pipeline in (None, one.pipeline)]
+        return [(one.pipeline, one.item, one.step, one.count) for one in found]
+    first = next(iter(project.tasks(pipeline=pipeline, state=state)), None)
+    return [] if first is None else [(first.pipeline, first.item, first.step, 1)]
+
+
+def _tell_waiting_groups(project: "Project") -> None:
+    """Say how many groups are not complete, of each pipeline of groups."""
+    for name, one in project.status().pipelines.items():
+        n = 0 if one.groups is None else one.groups["waiting"] + one.groups["outdated"]
+        if n and not _has_volumes(project, name):
+            groups = plural(n, "group is", "groups are")
+            say(
+                f"{name}: {groups} not complete; `stoker group list --waiting` says what they wait for"
+            )
+
+
+def _has_volumes(project: "Project", pipeline: str) -> bool:
+    """Whether the groups of a pipeline are volumes, of which the last is not full most of the time."""
+    declared = project.pipelines.get(pipeline)
+    sources = () if declared is None else declared.sources
+    return any(one.group is not None and one.group.volume_bytes is not None for one in sources)
 
 
 def in_a_sentence(summary: "RunSummary") -> str:
@@ -146,7 +185,12 @@ def in_a_sentence(summary: "RunSummary") -> str:
     items = plural(summary.items, "item")
     if summary.was_idle:
         is_done = summary.done + summary.skipped == summary.tasks
+        kept = f"{summary.quarantined:,} in quarantine" if summary.quarantined else ""
+        if not summary.tasks and kept:
+            return f"nothing to do: {items}, {kept}"
         how = ", all done" if is_done else f"; tasks: {counted(counts)}"
+        if kept:
+            how = f", {kept}" + (", all others done" if is_done else how)
         return f"nothing to do: {items}{how}"
     tasks = plural(summary.tasks, "task")
     return f"{items}, {tasks}: {counted(counts)}; {human_seconds(summary.elapsed_s)}"
@@ -157,7 +201,12 @@ def _tell_causes(project: "Project", pipeline: str | None) -> None:
     found = project.failures(pipeline=pipeline)
     for row in found[:_CAUSES]:
         what = f"of {row.step}" if row.step is not None else "in quarantine"
-        say(shortened(f"  {row.n:,} {what}: {row.cause}"))
+        is_masked = row.n == 1 and row.reason is not None and "…" in row.cause
+        cause = row.reason if is_masked else row.cause  # which leaves names and numbers out
+        say(shortened(f"  {row.n:,} {what}: {cause}"))
     if len(found) > _CAUSES:
         say(f"  and {plural(len(found) - _CAUSES, 'more cause')}")
-    say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")
+    if any(row.step is not None for row in found):
+        say("`stoker failures` shows all, with what to do; `stoker retry` tries them again")
+    else:
+        say("put it right; then `stoker retry --state quarantined` takes it")

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from stoker.cli.completing import FILE, PIPELINE, STATE, STEP, keys_of, offered
 from stoker.cli.ending import answered
-from stoker.errors import UserError
+from stoker.errors import NotFound, UserError
 from stoker.model.bounds import Bounds
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from stoker.project import Project
 
 _UNKNOWN = 3  # keys of which each is named
+Read = TypeVar("Read")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -34,6 +38,12 @@ class Scope:
         from stoker.project import open_project
 
         return open_project(self.project_path, is_checked=False)
+
+    def working(self) -> "Project":
+        """Return the project for a worker: its settings are checked, its pipelines not looked at."""
+        project = self.reading()
+        project.worker_settings  # noqa: B018 - reads the file, and raises where it cannot be used
+        return project
 
     def project(self, *, is_quiet: bool = False) -> "Project":
         """Return the project that the command is about; say what is wrong in included files."""
@@ -67,6 +77,7 @@ def _remember_project(context: click.Context, _param: click.Parameter, value: st
 
 project_option = click.option(
     "--project",
+    type=FILE,
     metavar="PATH",
     envvar="STOKER_PROJECT",
     expose_value=False,
@@ -76,6 +87,7 @@ project_option = click.option(
 )
 _project_again = click.option(
     "--project",
+    type=FILE,
     metavar="PATH",
     expose_value=False,
     is_eager=True,
@@ -135,6 +147,16 @@ dry_run_option = click.option(
 reason_option = click.option(
     "--reason", metavar="TEXT", help="Why; kept in the record beside your name."
 )
+list_options = (  # of the verbs that take what a list names
+    click.option(
+        "--from",
+        "from_file",
+        type=FILE,
+        metavar="FILE|-",
+        help="Of the items in this list: keys, or paths of items or error folders, one a line.",
+    ),
+    click.option("-0", "nul", is_flag=True, help="In the list, a NUL follows each name."),
+)
 
 
 if TYPE_CHECKING:  # generic since click 8.5 only
@@ -155,6 +177,12 @@ class Key(_StringType):
         from stoker.model.item import key_from_name
 
         return key_from_name(os.fsdecode(value) if isinstance(value, bytes) else str(value))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """Return the keys of items that begin so."""
+        return offered(keys_of, ctx, param, incomplete)
 
 
 KEY = Key()
@@ -178,13 +206,21 @@ def selection_options(
                 match=kwargs.pop("match"),
                 where=kwargs.pop("where"),
                 by=kwargs.pop("by"),
+                cause=kwargs.pop("cause"),
             )
             return function(*args, selection=selection, **kwargs)
 
         options = [
-            click.option("--step", "steps", metavar="NAME", multiple=True, help="Of these steps."),
             click.option(
-                "--state", "states", metavar="STATE", multiple=True, help="In these states."
+                "--step", "steps", type=STEP, metavar="NAME", multiple=True, help="Of these steps."
+            ),
+            click.option(
+                "--state",
+                "states",
+                type=STATE,
+                metavar="STATE",
+                multiple=True,
+                help="In these states.",
             ),
             click.option("--from-key", type=KEY, metavar="KEY", help="From this key on, by bytes."),
             click.option(
@@ -200,9 +236,15 @@ def selection_options(
                 help="For which this is true: CEL over key, params, meta, values, state, size.",
             ),
             click.option("--by", metavar="USER", help="Registered by this person."),
+            click.option(
+                "--cause", metavar="TEXT", help="With this cause, as `stoker failures` prints it."
+            ),
         ]
         if with_pipeline:
-            options.insert(0, click.option("--pipeline", metavar="NAME", help="Of this pipeline."))
+            options.insert(
+                0,
+                click.option("--pipeline", type=PIPELINE, metavar="NAME", help="Of this pipeline."),
+            )
         if with_keys:
             options.insert(0, click.argument("keys", nargs=-1, type=KEY, metavar="[KEY|GLOB]..."))
         decorated: Any = wrapped
@@ -224,7 +266,6 @@ def _words(values: tuple[str, ...]) -> tuple[str, ...]:
 def tell_unknown_keys(project: "Project", selection: Selection) -> None:
     """Say which keys of a selection no item has: the rest may have been selected all the same."""
     from stoker.cli.render import say
-    from stoker.errors import NotFound
     from stoker.store.selection import is_glob
 
     keys = {key for key in selection.keys if not is_glob(key)}
@@ -240,6 +281,25 @@ def tell_unknown_keys(project: "Project", selection: Selection) -> None:
             say(str(error))
     if len(unknown) > _UNKNOWN:
         say(f"and {len(unknown) - _UNKNOWN:,} more keys that no item has")
+
+
+def by_part(
+    project: "Project", key: str, pipeline: str | None, read: Callable[[str, str | None], Read]
+) -> Read:
+    """Return what `read` returns for a key, or for the only item that a glob or a part names.
+
+    What is exactly so called comes first. A person sees which item was taken.
+    """
+    from stoker.cli.render import say
+
+    try:
+        return read(key, pipeline)
+    except NotFound:
+        found = project.find_key(key, pipeline=pipeline)
+        if found is None:
+            raise
+    say(f"item `{found[1]}` of `{found[0]}`")
+    return read(found[1], found[0])
 
 
 def whole(bounds: Bounds) -> click.IntRange:

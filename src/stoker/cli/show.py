@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.completing import PIPELINE, STEP
 from stoker.cli.render import (
     COLOURS,
     data,
@@ -19,16 +20,31 @@ from stoker.cli.render import (
     table,
     visible,
 )
-from stoker.cli.scope import KEY, Scope, command, json_option
+from stoker.cli.scope import KEY, Scope, by_part, command, json_option
 from stoker.errors import NotFound, UserError
 from stoker.model.encoding import as_text
 
 if TYPE_CHECKING:
-    from stoker.store.rows import AttemptRow, Happening, Story
+    from collections.abc import Mapping
+
+    from stoker.store.batch_rows import PilotRow
+    from stoker.store.rows import AttemptRow
+    from stoker.store.story_rows import Happening, Story
 
 # What the attempts or the tasks' states tell already, or what follows from another event.
 _TOLD_ELSEWHERE = frozenset(
-    {"claim", "succeed", "fail", "requeue", "skip", "stop", "unblock", "block", "adopt"}
+    {
+        "claim",
+        "succeed",
+        "fail",
+        "requeue",
+        "requeue_blocked",
+        "skip",
+        "stop",
+        "unblock",
+        "block",
+        "adopt",
+    }
 )
 _WORDS = {
     "change": "new content",
@@ -43,8 +59,10 @@ _WORDS = {
 
 @command()
 @click.argument("key", type=KEY, metavar="KEY")
-@click.argument("step", required=False, metavar="[STEP]")
-@click.option("--pipeline", metavar="NAME", help="Of this pipeline, if several have the key.")
+@click.argument("step", required=False, type=STEP, metavar="[STEP]")
+@click.option(
+    "--pipeline", type=PIPELINE, metavar="NAME", help="Of this pipeline, if several have the key."
+)
 @click.option("--as-command", is_flag=True, help="Print what reproduces an attempt by hand.")
 @click.option("--attempt", metavar="ID", help="With --as-command: of this attempt.")
 @json_option
@@ -59,6 +77,7 @@ def show(
 ) -> None:
     """Show the whole story of an item in order.
 
+    KEY may also be a glob or a part of the key that only one item has.
     That is its data, every attempt with reason and outputs, and every action of a person.
     `--as-command` prints a bash script that repeats the latest attempt of STEP (or of the last step
     that was tried) by hand, with the same environment and inputs; it publishes and records nothing.
@@ -68,7 +87,7 @@ def show(
             "`--attempt` goes with `--as-command`; `stoker logs --attempt` shows its output"
         )
     with scope.reading() as project:
-        found = project.show(key, pipeline=pipeline)
+        found = by_part(project, key, pipeline, lambda name, of: project.show(name, pipeline=of))
         if as_command:
             chosen = _chosen(found, step, attempt)
             scratch = f"/tmp/stoker-{chosen.id[-12:]}/scratch"  # noqa: S108 - shown, not used
@@ -130,15 +149,20 @@ def _tell(found: "Story", step: str | None) -> None:
 
 
 def _attempt_lines(found: "Story", step: str | None) -> Iterator[tuple[datetime, str]]:
+    pilots = {one.id: one for one in found.pilots}
     for one in found.attempts:
         was_given_back = one.started_at is None and one.state == "cancelled"
         if step not in (None, one.step) or was_given_back:
             continue
-        yield one.started_at or one.claimed_at, "\n".join(_about(one))
+        yield one.started_at or one.claimed_at, "\n".join(_about(one, pilots))
 
 
-def _about(one: "AttemptRow") -> Iterator[str]:
+def _about(one: "AttemptRow", pilots: "Mapping[str, PilotRow]") -> Iterator[str]:
     yield _how_it_went(one) + click.style(f"  {one.id}", dim=True)
+    if one.pilot is not None and one.pilot in pilots:
+        yield f"  {_of_pilot(one, pilots[one.pilot])}"
+    elif one.batch_id is not None:
+        yield f"  batch job {one.batch_id}"
     if one.reason:
         yield f"  {visible(one.reason)}"
     for name, stream in (("stdout", one.stdout), ("stderr", one.stderr)):
@@ -151,9 +175,20 @@ def _about(one: "AttemptRow") -> Iterator[str]:
         yield "  values: " + ", ".join(f"{k}={visible(as_text(v))}" for k, v in one.values.items())
 
 
+def _of_pilot(one: "AttemptRow", pilot: "PilotRow") -> str:
+    """Name the pilot; of an attempt that it did not outlive, how it ended."""
+    on = f" on {pilot.host}" if pilot.host and pilot.host not in (one.host, one.node) else ""
+    text = f"pilot {pilot.id} of {pilot.batch}, job {one.batch_id}{on}"
+    is_cut = pilot.ended_at is not None and one.state in ("lost", "cancelled")
+    if is_cut and pilot.ended_at is not None:
+        why = f", {visible(pilot.reason)}" if pilot.reason else ""
+        text += f"; it {pilot.state} at {human_time(pilot.ended_at)}{why}"
+    return text
+
+
 def _how_it_went(one: "AttemptRow") -> str:
     took = f" in {human_seconds(one.elapsed_s)}" if one.elapsed_s is not None else ""
-    where = f" on {one.host}" if one.host else ""
+    where = f" on {visible(one.ran_on)}" if one.ran_on else ""
     parts = [f"{one.step} #{one.number} {_state(one.state)}{took}{where}"]
     if one.kind != "run":
         parts.append(one.kind)

@@ -1,10 +1,12 @@
 """`stoker status`."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli.fleet import troubles
+from stoker.cli.completing import PIPELINE
+from stoker.cli.fleet import batch_line, troubles
 from stoker.cli.render import (
     data,
     human_count,
@@ -22,24 +24,38 @@ from stoker.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stoker.store.rows import PipelineStatus, Status
+    from stoker.store.status_rows import PipelineStatus, Status
 
 _TASK_WORDS = ("blocked", "ready", "running", "held", "done", "skipped", "failed", "cancelled")
 
 
 @command()
-@click.argument("name", required=False, metavar="[PIPELINE]")
-@click.option("--pipeline", metavar="NAME", help="Of this pipeline; the same as naming it alone.")
+@click.argument("name", required=False, type=PIPELINE, metavar="[PIPELINE]")
+@click.option(
+    "--pipeline",
+    type=PIPELINE,
+    metavar="NAME",
+    help="Of this pipeline; the same as naming it alone.",
+)
+@click.option("--watch", "is_watched", is_flag=True, help="Show it until stopped, always current.")
 @json_option
-def status(scope: Scope, name: str | None, pipeline: str | None, as_json: bool) -> None:
-    """Show how many items and tasks stand where.
+def status(
+    scope: Scope, name: str | None, pipeline: str | None, is_watched: bool, as_json: bool
+) -> None:
+    """Count items and tasks by state.
 
     With the pools and the workers that are alive. It costs the same with a million tasks as with
-    ten.
+    ten. `--watch` shows the overview of the web pages in the terminal, until Ctrl-C.
     """
+    if is_watched and (as_json or not sys.stdout.isatty()):
+        raise UserError("`--watch` needs a terminal; without it, `stoker status` prints it once")
     if name is not None and pipeline not in (None, name):
         raise UserError(f"`{name}` and `{pipeline}`: name one pipeline, or none for all")
     with scope.reading() as project:
+        if is_watched:
+            from stoker.cli.watching import watch
+
+            watch(project, name or pipeline)
         found = project.status(pipeline=name or pipeline)
     if as_json:
         json_line(found)
@@ -68,11 +84,25 @@ def _show_pipeline(name: str, one: "PipelineStatus") -> None:
             for step, counts in one.steps.items()
         ]
         table(["step", *shown], rows, right=shown)
+    if one.groups is not None and any(one.groups.values()):
+        counts = [f"{n:,} {word}" for word, n in one.groups.items() if n]
+        wait = one.groups["waiting"] + one.groups["outdated"]
+        hint = "; `stoker group list --waiting` says for what" if wait else ""
+        data(f"groups: {', '.join(counts)}{hint}")
     if one.outdated:
         tasks = plural(one.outdated, "done task is", "done tasks are")
-        data(f"{tasks} of an older version of the step (`stoker rerun --outdated` redoes them)")
+        them = "it" if one.outdated == 1 else "them"
+        data(f"{tasks} of an older version of the step (`stoker rerun --outdated` redoes {them})")
+    if one.missing:
+        outputs = plural(one.missing, "output is", "outputs are")
+        them = "it" if one.missing == 1 else "them"
+        data(f"{outputs} missing (`stoker rerun --missing` makes {them} again)")
+    for table_name, of in one.tables.items():
+        if of.trouble:
+            data(visible(f"table `{table_name}` is not current: {of.trouble}"))
     if one.tasks["failed"]:
-        data(f"`stoker failures --pipeline {name}` groups the failed ones by cause")
+        kept = f"; {plural(one.error_folders, 'error folder')}" if one.error_folders else ""
+        data(f"`stoker failures --pipeline {name}` groups the failed ones by cause{kept}")
 
 
 def _pool_rows(found: "Status") -> "Iterator[list[str]]":
@@ -108,8 +138,19 @@ def _show_sources(found: "Status") -> None:
             data(visible(f"  {one.pipeline}/{one.source}: {line}"))
 
 
+def _show_sites(found: "Status") -> None:
+    """One line for each other site."""
+    if found.sites:
+        from stoker.cli.site import site_line
+
+        data()
+        for name, one in found.sites.items():
+            data(site_line(name, one))
+
+
 def _show_rest(found: "Status") -> None:
     _show_sources(found)
+    _show_sites(found)
     if found.pools:
         data()
         table(["pool", "used", "slots", ""], list(_pool_rows(found)), right=("used", "slots"))
@@ -123,6 +164,16 @@ def _show_rest(found: "Status") -> None:
             ],
             right=("pid", "running", "slots"),
         )
+    elif any(one.tasks["ready"] for one in found.pipelines.values()):
+        data()
+        data("no worker is alive; `stoker run`, `stoker up` or `stoker work` starts one")
+    if found.batch:
+        data()
+    for name, one in found.batch.items():
+        data(batch_line(name, one))
+    for name, sent in found.notify.items():
+        if sent.trouble:
+            data(visible(f"no message to `{name}`: {sent.trouble}"))
     for line in troubles(found.workers):
         data(line)
     if found.trouble:

@@ -236,7 +236,7 @@ def _ask(*, yes: bool, question: str, what: str) -> None:
 
 
 def _progress(as_json: bool) -> "Callable[[str, int], None] | None":
-    """Return what tells a person of each table that has been copied."""
+    """Return a callback that reports each copied table to a person."""
     if as_json:
         return None
     return lambda name, rows: say(f"  {name}: {plural(rows, 'row')}") if rows else None

@@ -7,7 +7,6 @@ import click
 
 from stoker.cli.ending import EXIT_INTERRUPTED
 from stoker.cli.render import human_seconds, last_word, plural, say
-from stoker.cli.run import tell_left
 from stoker.cli.scope import DURATION, TAGS, Scope, command, whole
 from stoker.model.bounds import CPUS
 
@@ -52,7 +51,7 @@ def work(
 
     is_job = own_allocation(os.environ) is not None
     with (
-        scope.project() as project,
+        scope.working() as project,
         progress_for(project, stays=not drain, is_batch_job=is_job) as progress,
     ):
         since = datetime.now(UTC)
@@ -67,7 +66,8 @@ def work(
             tags=tags,
             on_event=progress.update,
         )
-        busy = project.busy_since(since) if drain else None
+        has_worked = summary.done or summary.failed or summary.skipped or summary.cancelled
+        busy = project.busy_since(since) if drain and has_worked else None
         say(
             f"{summary.done:,} done, {summary.failed:,} failed, {summary.skipped:,} skipped "
             f"in {human_seconds(summary.elapsed_s)}"
@@ -79,10 +79,11 @@ def work(
             say(last_word(busy.share, busy.worked_s, busy.equal_split_s))
         if summary.was_interrupted:
             return EXIT_INTERRUPTED
-        found = project.status().pipelines.values()
+        counts = project.task_counts()
         if drain and not summary.is_time_up:
-            tell_left(project, sum(one.tasks["ready"] for one in found))
-        failed = sum(one.tasks["failed"] for one in found)
-        if failed:
-            say(f"{plural(failed, 'failed task')} in all; `stoker failures` says why")
+            from stoker.cli.run import tell_left  # with all that `run` is made of
+
+            tell_left(project, counts["ready"])
+        if counts["failed"]:
+            say(f"{plural(counts['failed'], 'failed task')} in all; `stoker failures` says why")
     return 0

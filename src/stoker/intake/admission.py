@@ -15,7 +15,8 @@ import xxhash
 
 from stoker.intake import extract
 from stoker.intake.extract import Unfit
-from stoker.intake.names import companion_of, values_of
+from stoker.intake.file_rules import check_magic, check_size, filled
+from stoker.intake.names import companion_of
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Rules
@@ -43,16 +44,21 @@ class Admission:
         self._rules = pipeline.rules
         self._extract = pipeline.extract
         self._folder = pipeline.folder
+        self._project = pipeline.project_folder
         self._function: extract.Function | None = None
+        self._rules_of_params = {
+            param.name: param.rules for param in pipeline.params if param.rules != Rules()
+        }
 
     def admit(self, item: NewItem, sums: Mapping[str, str | None] = _NO_SUMS) -> NewItem:
         """Return the item with what its header says as `meta`, or with the reason why not.
 
         `sums` are checksums of its files that were declared elsewhere, by path.
         """
-        if item.path is None:
-            return item
         try:
+            self._check_params(item)
+            if item.path is None:
+                return item
             self._check(item, item.path, sums)
             meta = self._header(item)
         except Unfit as error:
@@ -67,15 +73,11 @@ class Admission:
             self._function.close()
 
     def _check(self, item: NewItem, path: str, sums: Mapping[str, str | None]) -> None:
-        rules, size_bytes = self._rules, item.size_bytes or 0
+        rules = self._rules
         if not os.access(path, os.R_OK):
             raise Unfit("it cannot be read; check its rights")
-        if size_bytes < rules.min_bytes:
-            is_empty = "it is empty" if not size_bytes else f"it has {size_bytes:,} bytes"
-            raise Unfit(f"{is_empty}; `min_size` is {rules.min_bytes:,}")
-        if rules.max_bytes is not None and size_bytes > rules.max_bytes:
-            raise Unfit(f"it has {size_bytes:,} bytes; `max_size` is {rules.max_bytes:,}")
-        _check_magic(rules, path)
+        check_size(rules, item.size_bytes or 0)
+        check_magic(rules, path)
         if rules.checksum is not None:
             companion = companion_of(rules.checksum, path)
             _check_sum(path, _sum_in(companion, os.path.basename(path)), where=companion)
@@ -83,8 +85,25 @@ class Admission:
             if declared is not None:
                 _check_sum(file, declared, where="the manifest")
         if rules.command:
-            words = [_filled(word, item, path) for word in rules.command]
+            words = filled(rules.command, path, key=item.key, project=self._project)
             extract.ask(words, folder=self._folder, what="`validate` command")
+
+    def _check_params(self, item: NewItem) -> None:
+        """Unfit if the file that a parameter names breaks the rules for it."""
+        for name, rules in self._rules_of_params.items():
+            value = item.params.get(name)
+            for path in value if isinstance(value, list | tuple) else [value]:
+                if not isinstance(path, str) or not os.path.isabs(path):
+                    continue
+                try:
+                    check_size(rules, os.stat(path).st_size)
+                    check_magic(rules, path)
+                    if rules.command:
+                        words = filled(rules.command, path, key=item.key, project=self._project)
+                        extract.ask(words, folder=self._folder, what="`validate` command")
+                except (Unfit, OSError) as error:
+                    why = error.strerror if isinstance(error, OSError) else error
+                    raise Unfit(f"parameter `{name}`, `{path}`: {why}") from None
 
     def _header(self, item: NewItem) -> Mapping[str, Any]:
         """Return what `extract` reads of the item."""
@@ -95,14 +114,9 @@ class Admission:
                 self._function = extract.Function(self._extract, folder=self._folder)
             text = self._function.call(item.path)
         else:
-            words = [_filled(word, item, item.path) for word in self._extract]
+            words = filled(self._extract, item.path, key=item.key, project=self._project)
             text = extract.ask(words, folder=self._folder, what="`extract`")
         return _meta_of(text)
-
-
-def _filled(word: str, item: NewItem, path: str) -> str:
-    values = {**values_of(path), "key": item.key}
-    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), word)
 
 
 def _meta_of(text: str) -> Mapping[str, Any]:
@@ -110,25 +124,15 @@ def _meta_of(text: str) -> Mapping[str, Any]:
     try:
         found = read_json(text)
     except (ValueError, RecursionError) as error:
-        raise Unfit(f"`extract` gave no JSON: {error}") from None
+        raise Unfit(f"`extract` printed no JSON: {error}") from None
     if not isinstance(found, dict):
-        raise Unfit("`extract` gave JSON that is no object: it is to give names and values")
+        raise Unfit("`extract` printed JSON that is not an object; it must print names and values")
     for name in found:
         if not _NAME.fullmatch(name):
             raise Unfit(
                 f"`extract` gave `{name}`; names in `meta` have lower-case letters, digits and `_`"
             )
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _check_magic(rules: Rules, path: str) -> None:
-    if not rules.magic:
-        return
-    magic = bytes.fromhex(rules.magic)
-    with open(path, "rb") as file:
-        found = file.read(len(magic))
-    if found != magic:
-        raise Unfit(f"it begins with {found!r}; `magic` is {magic!r}")
 
 
 def _sum_in(companion: str, name: str) -> str:
@@ -148,7 +152,9 @@ def _sum_in(companion: str, name: str) -> str:
 def _check_sum(path: str, declared: str, *, where: str) -> None:
     make = _BY_DIGITS.get(len(declared))
     if make is None:
-        raise Unfit(f"the checksum in {where} has {len(declared)} digits, which is no known kind")
+        raise Unfit(
+            f"the checksum in {where} has {len(declared)} digits, which is not a known kind"
+        )
     made = make()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):

@@ -1,11 +1,14 @@
 """What a source finds, let in by the pipeline's rules: for sources that only know names of files."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stoker.intake.admission import Admission
-from stoker.intake.sources.source import Find, Over, Source
+from stoker.intake.sources.source import Find, Over, Source, Standing
 from stoker.model.item import NewItem
+from stoker.model.source import Rules
+from stoker.store.arrivals.quarantine import taken_as
 from stoker.store.arrivals.sources import find_source, fingerprints
 
 if TYPE_CHECKING:
@@ -21,9 +24,7 @@ class AdmittedSource:
     def __init__(self, store: "Store", pipeline: "Pipeline", source: Source) -> None:
         self.name = source.name
         self.kind = source.kind
-        self.pending = 0
-        self.pending_for_s: float | None = None
-        self.trouble: str | None = None
+        self.standing = Standing()
         self._store = store
         self._pipeline = pipeline.name
         self._source = source
@@ -45,9 +46,7 @@ class AdmittedSource:
             yield from self._admit(waiting, row.pipeline_id)
         finally:
             finds.close()
-            self.pending = self._source.pending
-            self.pending_for_s = self._source.pending_for_s
-            self.trouble = self._source.trouble
+            self.standing = self._source.standing
 
     def rest(self, over: Over) -> None:
         """Rest as the source does."""
@@ -64,3 +63,31 @@ class AdmittedSource:
             if item.reason is not None or known.get(item.key) != item.fingerprint:
                 yield self._admission.admit(item) if item.reason is None else item
         waiting.clear()
+
+
+def admit_pushed(
+    store: "Store", pipeline: "Pipeline", items: Iterable[NewItem]
+) -> Generator[NewItem]:
+    """Yield the items that a person names, each new one admitted or with the reason why not.
+
+    What is known as it is comes as it is, and costs no look at its content.
+    """
+    if pipeline.extract is None and pipeline.rules == Rules():
+        yield from items
+        return
+    admission = Admission(pipeline)
+    try:
+        for some in batched(items):
+            known = taken_as(store, pipeline.name, [item.key for item in some])
+            for item in some:
+                is_known = item.key in known and known[item.key] == item.fingerprint
+                yield item if is_known or item.reason is not None else admission.admit(item)
+    finally:
+        admission.close()
+
+
+def batched(items: Iterable[NewItem]) -> Iterator[list[NewItem]]:
+    """Yield the items in groups of what the store is asked for at once."""
+    rest = iter(items)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some

@@ -1,4 +1,4 @@
-"""Checksums of what was taken, so that an item that is only touched is told from a changed one.
+"""Checksums of what was taken, so that an item that was only touched is not taken for a changed one.
 
 Files are read one after another, long after they were taken, and for a tenth of the time at most: what
 reads them to work on them comes first. Until then a new time counts as a change.

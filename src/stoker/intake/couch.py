@@ -93,7 +93,7 @@ class Couch:
     def await_change(self, since: Since, over: Over, *, limit_s: float) -> None:
         """Return when there is a change after `since`, the end has come, or `limit_s` has passed.
 
-        The connection may be lost meanwhile: then asking tells what is the matter.
+        The connection may be lost meanwhile: then asking shows what is the matter.
         """
         query = {
             "feed": "longpoll",

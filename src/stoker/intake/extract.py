@@ -1,7 +1,7 @@
 """Asking the user's own code about a file: a command, or a function in a process of its own.
 
 Both get a minute for a file. Whatever they start is in a session of its own, and is killed with
-them; a function's process serves many files, and is made anew when it has died.
+them; a function's process serves many files, and is made again when it has died.
 """
 
 import json
@@ -22,11 +22,19 @@ _LAST_WORDS = 300  # characters of what a command said that become the reason
 
 
 class Unfit(UserError):
-    """The file is not good, or whoever was asked about it could not say."""
+    """The file is not good, or its check could not decide.
+
+    `rule` is the key of `[pipelines.P.validate]` that it breaks, `limit` what that key says.
+    """
+
+    def __init__(self, message: str, *, rule: str = "", limit: object = None) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.limit = limit
 
 
 def ask(words: Sequence[str], *, folder: str, what: str, limit_s: float = LIMIT_S) -> str:
-    """Return what a command printed; Unfit with its last words if it did not end with 0."""
+    """Return what a command printed; Unfit with its last words if its exit status was not 0."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
         try:
             process = subprocess.Popen(

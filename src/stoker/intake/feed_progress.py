@@ -6,18 +6,17 @@ pipeline's own are touched; everything else in a document is other people's.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stoker.intake.couch import BackOff, Couch, FeedTrouble
-from stoker.intake.sources.source import Find, Mark, Over
-from stoker.model.item import key_from_name
-from stoker.model.pipeline import Argv, Pipeline, Python, Run, Step
+from stoker.intake.feed_record import program_of, sendable, state_word, step_record, tails_of
+from stoker.intake.sources.source import Find, Mark, Over, Standing
+from stoker.model.pipeline import Pipeline
 from stoker.model.source import Feed
+from stoker.store.arrivals.sources import OF_PROGRESS
 from stoker.store.reports.recent_changes import (
     ItemProgress,
     Place,
-    StepProgress,
     progress_of,
     touched_since,
 )
@@ -29,7 +28,6 @@ STATUS, OWN = "status", "stoker"  # the fields of a document that we write
 DOCUMENT, FEED = "document", "feed"  # in `meta`: the document's id, and which source it came from
 AT_ONCE = 100  # documents
 _ROUNDS = 20  # in which others may write to a document before we give up for now
-_PROGRAM = 500  # characters of a command
 _POLL_S = 1.0
 _REST_S = 60.0
 
@@ -37,11 +35,15 @@ _REST_S = 60.0
 class Writer:
     """Writes how items stand into their documents."""
 
-    def __init__(self, store: "Store", pipeline: Pipeline, source: str, couch: Couch) -> None:
+    def __init__(
+        self, store: "Store", pipeline: Pipeline, source: str, feed: Feed, couch: Couch
+    ) -> None:
         self._store = store
         self._pipeline = pipeline.name
-        self._programs = {step.name: _program(step) for step in pipeline.steps}
+        self._programs = {step.name: program_of(step) for step in pipeline.steps}
         self._source = source
+        self._states = feed.states
+        self._has_logs = feed.logs
         self._couch = couch
         self.refused: list[str] = []
 
@@ -60,6 +62,18 @@ class Writer:
             }
             if own:
                 self._write_some(own)
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """The documents of these ids say why they cannot be items, though none is on record.
+
+        FeedTrouble as `write` raises it.
+        """
+        wanted = [
+            (name, ItemProgress(key=name, state="quarantined", reason=reason, meta={}, steps=()))
+            for name, reason in reasons.items()
+        ]
+        for at in range(0, len(wanted), AT_ONCE):
+            self._write_some(dict(wanted[at : at + AT_ONCE]))
 
     def _write_some(self, wanted: Mapping[str, ItemProgress]) -> None:
         left = list(wanted)
@@ -83,19 +97,28 @@ class Writer:
 
     def _merge(self, document: Mapping[str, Any], item: ItemProgress) -> dict[str, Any]:
         """Return the document with the item's progress in it, and nothing else changed."""
-        own = document.get(OWN)
-        others = own if isinstance(own, Mapping) else {}
+        others = _mapping(document.get(OWN))
         said: dict[str, Any] = {"state": item.state, "key": item.key}
         if item.reason:
             said["error"] = item.reason
-        said["steps"] = {
-            step.step: _of_step(step, self._programs.get(step.step)) for step in item.steps
+        before = _mapping(_mapping(others.get(self._pipeline)).get("steps"))
+        said["steps"] = {} if item.steps else dict(before)  # a document that is refused keeps them
+        said["steps"] |= {
+            step.step: step_record(
+                step,
+                self._programs.get(step.step),
+                tails_of(self._store, step.attempt, _mapping(before.get(step.step)))
+                if self._has_logs
+                else None,
+            )
+            for step in item.steps
         }
-        return {**document, STATUS: item.state, OWN: {**others, self._pipeline: _sendable(said)}}
+        word = state_word(item, self._states)
+        return {**document, STATUS: word, OWN: {**others, self._pipeline: sendable(said)}}
 
 
 class FeedProgress:
-    """Follows the journal, and writes what it tells into the documents of one feed.
+    """Follows the journal, and writes its events into the documents of one feed.
 
     A source that yields no items, only places in the journal: what was before is written.
     """
@@ -103,20 +126,18 @@ class FeedProgress:
     kind = "progress"
 
     def __init__(self, store: "Store", pipeline: Pipeline, name: str, feed: Feed) -> None:
-        self.name = f"{name} progress"
-        self.pending = 0
-        self.pending_for_s: float | None = None
-        self.trouble: str | None = None
+        self.name = f"{name}{OF_PROGRESS}"
+        self.standing = Standing()
         self._store = store
         self._pipeline = pipeline.name
         self._couch = Couch(feed.url, password_file=feed.password_file)
-        self._writer = Writer(store, pipeline, name, self._couch)
+        self._writer = Writer(store, pipeline, name, feed, self._couch)
         self._place = Place()
         self._back_off = BackOff()
 
     def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:
         """Write what happened since the cursor, and yield the places up to which all is written."""
-        self.trouble, self._writer.refused = None, []
+        self.standing, self._writer.refused = Standing(), []
         self._place = Place(cursor.get("epoch", 0), cursor.get("seq", 0))
         try:
             while True:
@@ -127,10 +148,10 @@ class FeedProgress:
                 yield Mark(cursor=place._asdict())
                 self._place = place
             self._back_off.worked()
-            self.trouble = "\n".join(self._writer.refused) or None
+            self.standing = Standing(trouble="\n".join(self._writer.refused) or None)
         except FeedTrouble as error:
             self._back_off.failed()
-            self.trouble = f"progress is not written: {error}"
+            self.standing = Standing(trouble=f"progress is not written: {error}")
 
     def rest(self, over: Over) -> None:
         """Return when something has happened, after a while, or when it may be worth trying again."""
@@ -147,56 +168,6 @@ class FeedProgress:
         self._couch.close()
 
 
-def _program(step: Step) -> str:
-    """Return what the step runs, as its author wrote it."""
-    match step.action:
-        case Run(text=text):
-            return text.strip()[:_PROGRAM]
-        case Argv(words=words):
-            flat = (
-                word for group in words for word in ([group] if isinstance(group, str) else group)
-            )
-            return " ".join(flat)[:_PROGRAM]
-        case Python(function=function):
-            return function
-
-
-def _of_step(step: StepProgress, program: str | None) -> dict[str, Any]:
-    """Return the record of one step; what is not known of it is left out."""
-    attempt = step.attempt
-    if attempt is None:
-        return {"state": step.state}
-    said = {
-        "state": step.state,
-        "attempt": attempt.id,
-        "number": attempt.number,
-        "program": program,
-        "host": attempt.host,
-        "batch_id": attempt.batch_id,
-        "started_at": _date(attempt.started_at),
-        "ended_at": _date(attempt.ended_at),
-        "exit_code": attempt.exit_code,
-        "stdout": attempt.stdout.path,
-        "stderr": attempt.stderr.path,
-        "outputs": [
-            {"name": one.name, "path": one.path, "size_bytes": one.size_bytes}
-            for one in attempt.outputs
-        ],
-        "error": attempt.reason,
-    }
-    return {name: value for name, value in said.items() if value not in (None, [])}
-
-
-def _sendable(value: Any) -> Any:
-    """Return the value with bytes that are no UTF-8 as `%XX`: JSON has no place for them."""
-    if isinstance(value, list):
-        return [_sendable(one) for one in value]
-    if isinstance(value, dict):
-        return {name: _sendable(one) for name, one in value.items()}
-    is_text = isinstance(value, str) and not value.isascii()
-    has_bytes = is_text and any("\ud800" <= one <= "\udfff" for one in value)
-    return key_from_name(value) if has_bytes else value
-
-
-def _date(at: datetime | None) -> str | None:
-    return at.isoformat().replace("+00:00", "Z") if at is not None else None
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return what a document holds where an object belongs; nothing where it is something else."""
+    return value if isinstance(value, Mapping) else {}

@@ -19,7 +19,7 @@ from stoker.model.patterns import Pattern, compiled
 from stoker.model.source import FIELD, Source
 
 _OF_PARTS = "parts-"
-PART = "part"  # the field that tells the files of one item apart
+PART = "part"  # the field that distinguishes the files of one item
 
 
 class FileAt(Protocol):

@@ -5,16 +5,10 @@ import stat
 from typing import NamedTuple
 
 from stoker.errors import UserError
+from stoker.model.file_kinds import kind_of
 from stoker.store.actor import account_name
 
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 def found_at(path: str) -> os.stat_result:
@@ -38,11 +32,6 @@ def check_is_file(path: str) -> None:
         )
 
 
-def kind_of(mode: int) -> str:
-    """Return what something is that is not a file, in words."""
-    return next((word for is_kind, word in _KINDS if is_kind(mode)), "something else")
-
-
 def check_rights(path: str, *, is_folder: bool = False) -> None:
     """Raise UserError if we may not read what is there."""
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
@@ -63,7 +52,7 @@ class Measured(NamedTuple):
 
     @property
     def content(self) -> str:
-        """What tells this content of a folder from another."""
+        """What distinguishes this content of a folder from another."""
         return f"{self.size_bytes}:{self.mtime_ns}:{self.files}"
 
 

@@ -3,12 +3,14 @@
 import glob
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from stoker.intake.fields import Fields
 from stoker.intake.report_file import SUFFIX
 from stoker.model.globs import matches
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Source
+from stoker.spec.project_file import files_matching
 
 _NOT_TABLES = (SUFFIX, "~", ".swp", ".tmp", ".part")  # beside tables, ours and the editors'
 _OWN_FILES: frozenset[str] = frozenset({"stoker.toml"})
@@ -38,7 +40,7 @@ class PathFilter:
                     yield os.path.join(at, name)
 
     def _source_of(self, top: str) -> Source | None:
-        """Return the innermost source that the folder lies in."""
+        """Return the innermost source that contains the folder."""
         inside = [
             source
             for source in self._sources
@@ -79,7 +81,7 @@ def edited_files(path: str, *, folder: str) -> list[str]:
     pattern = path.removeprefix(root)
     if not glob.has_magic(pattern) or os.path.lexists(path):
         return [path]
-    found = [root + name for name in glob.glob(pattern, root_dir=root, recursive=True)]
+    found = [root + name for name in files_matching(pattern, Path(root))]
     return sorted(
         path
         for path in found

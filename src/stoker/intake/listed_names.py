@@ -11,7 +11,6 @@ from stoker.intake.decoding import wrong_bytes
 from stoker.intake.nearest_name import Nearby
 from stoker.intake.pushed import Listing
 from stoker.model.item import NewItem
-from stoker.model.pipeline import ItemKind
 
 OnName = Callable[[int, NewItem], None]
 
@@ -30,7 +29,7 @@ def listed_items(
     the nearest name that is there, and the rest is taken. `on_row` hears of each item that is
     yielded, before.
     """
-    is_path = listing.pipeline.items is not ItemKind.RECORDS
+    is_path = listing.pipeline.items.has_path
     nearby = Nearby()
     at, written = 0, ""
 

@@ -18,7 +18,7 @@ _VARIABLE = re.compile(r"\{[^{}]*\}")
 
 
 class Names:
-    """Tells of the names in the folders of one source which are those of items.
+    """Decides which names in the folders of one source are those of items.
 
     Hidden files are none, nor those with a temporary suffix, companions (`complete_when`, the files
     with checksums), manifests, and the project's own file.
@@ -33,7 +33,7 @@ class Names:
         self._companions = [_companion_pattern(template) for template in templates]
 
     def chooser(self, folder: str) -> Callable[[str], bool]:
-        """Return what tells of a name in `folder`, a path within the root, whether it is an item's."""
+        """Return a test of names in `folder`, a path within the root: whether it is an item's."""
         real = os.path.join(self._root, folder) if folder else self._root
         is_projects = real == self._project_folder
         start = f"{folder}/" if folder else ""

@@ -42,7 +42,7 @@ class Told:
             self._notices.watch(os.fsencode(folder))
 
     def listen(self) -> None:
-        """Take in what the kernel has told meanwhile."""
+        """Take in what the kernel has reported meanwhile."""
         if self._notices is None:
             return
         for notice in self._notices.read():
@@ -65,7 +65,7 @@ class Told:
         if notice.was_moved and not self._was_item(notice):
             moved.add(name)
         else:
-            moved.discard(name)  # it was made anew, or written to, since
+            moved.discard(name)  # it was made again, or written to, since
         if notice.was_moved:
             self.due_s = 0.0
 
@@ -116,7 +116,7 @@ class Told:
             yield folder, some, moved.get(folder, set())
 
     def begin_anew(self) -> None:
-        """What was told is forgotten, and nothing is watched: another folder is, or will be, there."""
+        """All notices are forgotten, and nothing is watched: another folder is, or will be, there."""
         self._names, self._moved, self.due_s = {}, {}, math.inf
         self.is_gap = True
         if self._notices is not None:

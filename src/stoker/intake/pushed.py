@@ -1,26 +1,30 @@
 """Paths, folders, lists of names and tables as items to register: a stream, one pass, no copies.
 
-What cannot be taken is told to `refuse`, with the thing, the rule and the remedy, and the rest goes
+What cannot be taken is reported to `refuse`, with the thing, the rule and the remedy, and the rest goes
 on. Nothing here writes anything.
 """
 
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import xxhash
+
 from stoker.errors import UserError
 from stoker.intake.fields import PART, Fields, found_parts, gathered, lack_of
-from stoker.intake.found import check_rights, found_at, kind_of, measure_folder, moment
+from stoker.intake.found import check_rights, found_at, measure_folder, moment
 from stoker.intake.globs import PathFilter
 from stoker.intake.reach import check_reach
+from stoker.model.file_kinds import kind_of
 from stoker.model.item import NewItem, is_plain_key, key_from_name, key_of
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.saying import NOTHING, Saying, mark_of
 from stoker.model.source import Source
 from stoker.spec.keys import absolute_path, key_for_path, key_from_template, place_in_source
-from stoker.spec.params import check_params
+from stoker.spec.params import Places, check_params, is_path, place_given, place_paths
 
 PLAIN_NAME_LIMIT = 300  # characters up to which a key cannot be too long in bytes
 _CACHED_FOLDERS = 10_000
@@ -41,9 +45,10 @@ _NO_VALUES = Values({}, "")
 
 
 class Listing:
-    """Makes items of one pipeline; `params` and `priority` are for all of them.
+    """Makes items of one pipeline; what is `given` of parameters, and `priority`, are for all of them.
 
-    UserError at once if the parameters are wrong: nothing could be taken.
+    Of records, `meta` that the pipeline names is content unless `reads_meta` is false. Paths in `given` are
+    relative to the working directory. UserError at once if the parameters are wrong: nothing could be taken.
     """
 
     def __init__(
@@ -54,20 +59,24 @@ class Listing:
         refuse: Refuse,
         given: Mapping[str, object] | None = None,
         priority: int = 0,
+        reads_meta: bool = True,
     ) -> None:
         self.pipeline = pipeline
         self.refuse = refuse
         self.priority = priority
         self.given = dict(given or {})
+        if any(map(is_path, pipeline.params)) and self.given:
+            self.given = place_given(pipeline.params, self.given, os.getcwd())
         self._project_folder = project_folder
         self._is_plain = pipeline.key is None
         self._has_fields = any(one.fields is not None for one in pipeline.sources)
         self._values: Values | None = None
+        self._in_meta: frozenset[str] | None = None if reads_meta else frozenset()
         self._folders: dict[str, tuple[str, str] | None] = {}
         self._filter = PathFilter(pipeline, project_folder)
 
     def refusing_to(self, refuse: Refuse) -> "Listing":
-        """Return the same listing, which tells another of what it cannot take."""
+        """Return the same listing, which reports to another what it cannot take."""
         return Listing(
             self.pipeline,
             project_folder=self._project_folder,
@@ -107,28 +116,42 @@ class Listing:
         where: str,
         folder: str,
         columns: Collection[str] = (),
+        meta: Mapping[str, Any] = _NO_META,
     ) -> NewItem:
         """Return the item of a table's row; UserError or OSError if it cannot be taken.
 
-        The row has a say in the parameters `columns`, those that it leaves empty too.
+        The row has a say in the parameters `columns`, those that it leaves empty too. For a record,
+        `meta` that the pipeline names is content: another value there is a change (see `reads_meta`).
         """
-        values = self._checked(given, columns=columns, where=where)
+        values = self._checked(given, columns=columns, where=where, folder=folder)
         if self.pipeline.items is ItemKind.RECORDS:
-            return self._record(key, values)
+            return self._record(key, values, meta)
         path = os.path.join(folder, key)
         if self.pipeline.items is ItemKind.FOLDERS:
-            return self._folder_item(path, values)
-        return self._file(path, found_at(path), values)
+            return self._folder_item(path, values, more=meta)
+        return self._file(path, found_at(path), values, meta)
 
     def _checked(
-        self, given: Mapping[str, object], *, columns: Collection[str] = (), where: str
+        self,
+        given: Mapping[str, object],
+        *,
+        columns: Collection[str] = (),
+        where: str,
+        folder: str = "",
     ) -> "Values":
-        """Return the parameters of an item: what is `given` for it, else what is for all of them."""
+        """Return the parameters of an item: what is `given` for it, else what is for all of them.
+
+        Paths in `given` are relative to `folder`.
+        """
         declared = self.pipeline.params
         if not (declared or given or self.given):
             return _NO_VALUES
-        params = check_params(declared, {**self.given, **given}, where=where)
-        otherwise = {one.name: one.default for one in declared}
+        places = Places(given=folder, defaults=self.pipeline.folder)
+        params = check_params(declared, {**self.given, **given}, where=where, places=places)
+        otherwise = {
+            one.name: place_paths(one.default, places.defaults) if is_path(one) else one.default
+            for one in declared
+        }
         settings = {name: otherwise[name] for name in self.given if name not in given}
         mark = mark_of({**params, **settings})
         if not settings and not columns:
@@ -159,7 +182,7 @@ class Listing:
             else:
                 yield record
 
-    def _record(self, text: str, values: "Values") -> NewItem:
+    def _record(self, text: str, values: "Values", meta: Mapping[str, Any] = _NO_META) -> NewItem:
         if not text and self._is_plain:
             raise UserError(
                 f"a record of `{self.pipeline.name}` needs a key: write it after the pipeline's "
@@ -169,11 +192,14 @@ class Listing:
             key = key_of(text)
         else:
             default_key = key_from_name(text)
-            key = key_from_template(self.pipeline, default_key=default_key, params=values.params)
+            key = key_from_template(
+                self.pipeline, default_key=default_key, params=values.params, meta=meta
+            )
         return NewItem(
             key=key,
             params=values.params,
-            fingerprint=values.mark,
+            meta=meta,
+            fingerprint=self._content_of(meta) + values.mark,
             mark=values.mark,
             saying=values.saying,
             priority=self.priority,
@@ -226,7 +252,22 @@ class Listing:
             self._values = self._checked({}, where="these items")
         return self._values
 
-    def _file(self, path: str, found: os.stat_result, values: "Values") -> NewItem:
+    def _content_of(self, meta: Mapping[str, Any]) -> str:
+        """Return what distinguishes one record from another besides its parameters."""
+        if not meta:
+            return ""
+        if self._in_meta is None:
+            self._in_meta = self.pipeline.names_in_meta()
+        named = sorted((name, meta[name]) for name in self._in_meta if name in meta)
+        return f"meta-{xxhash.xxh3_64_hexdigest(repr(named).encode())}" if named else ""
+
+    def _file(
+        self,
+        path: str,
+        found: os.stat_result,
+        values: "Values",
+        meta: Mapping[str, Any] = _NO_META,
+    ) -> NewItem:
         if stat.S_ISDIR(found.st_mode):
             raise UserError(
                 f"`{path}` is a folder; the items of pipeline `{self.pipeline.name}` are files: name "
@@ -240,8 +281,9 @@ class Listing:
         check_rights(path)
         place = place_in_source(path, self.pipeline) if self._has_fields else None
         if place is None or place[0].fields is None:
-            return self._item_of(path, found, values)
-        return self._named_file(path, found, values, *place)
+            return self._item_of(path, found, values, meta)
+        item = self._named_file(path, found, values, *place)
+        return replace(item, meta={**meta, **item.meta}) if meta else item
 
     def _named_file(
         self, path: str, found: os.stat_result, values: "Values", source: Source, inside: str
@@ -289,18 +331,23 @@ class Listing:
         yield self._folder_item(path, self._be_checked())
 
     def _folder_item(
-        self, path: str, values: "Values", meta: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        values: "Values",
+        meta: Mapping[str, Any] | None = None,
+        *,
+        more: Mapping[str, Any] = _NO_META,
     ) -> NewItem:
         found = found_at(path)
         if not stat.S_ISDIR(found.st_mode):
             raise UserError(
-                f"`{path}` is no folder; the items of pipeline `{self.pipeline.name}` are folders "
+                f"`{path}` is not a folder; the items of pipeline `{self.pipeline.name}` are folders "
                 '(`items = "files"` takes files)'
             )
         check_rights(path, is_folder=True)
         if meta is None:
             place = place_in_source(path, self.pipeline) if self._has_fields else None
-            meta = _NO_META if place is None else Fields(place[0]).read(place[1])
+            meta = {**more, **({} if place is None else Fields(place[0]).read(place[1]))}
         check_reach(path, self._project_folder, with_project=True)
         default, real = self._key_and_path(path.rstrip("/") or "/")
         measured = measure_folder(real)

@@ -55,7 +55,7 @@ class FolderReader:
 
     @property
     def waits_elsewhere(self) -> bool:
-        """Whether what completes a file may lie in a folder of which nobody tells."""
+        """Whether what completes a file may be in a folder that sends no notices."""
         return self._completeness.is_elsewhere
 
     def path_of(self, folder: str, name: str = "") -> str:
@@ -150,7 +150,7 @@ class FolderReader:
             self.lacks[paths[0]] = lack
             return
         if self._completeness.is_asked and not self._is_as_seen(folder, one):
-            return  # its last write and its companion came after we looked: it settles anew
+            return  # its last write and its companion came after we looked: it settles again
         for name, _ in one.files:
             settling.forget(name)
         self.lacks.pop(paths[0], None)

@@ -46,6 +46,7 @@ class Taker:
         self.source = source
         self.pipeline = pipeline
         self.is_full = False
+        self.trouble: str | None = None  # that ended the last look
         self._store = store
         self._max_open = max_open
         self._actor = actor
@@ -75,9 +76,10 @@ class Taker:
                 trouble = str(error)
             except OSError as error:
                 trouble = _in_words(error)
+        self.trouble = trouble
         if self.is_full:
             trouble = f"{self._max_open} items are open, as many as `max_open` allows"
-        self._conclude(known, done, trouble or self.source.trouble)
+        self._conclude(known, done, trouble or self.source.standing.trouble)
         return done
 
     def tell(self, trouble: str) -> None:
@@ -151,7 +153,7 @@ class Taker:
                 if isinstance(find, Mark):
                     flush()
                     find.done = since
-                    # A folder with something that could not be taken is read, and told of, again.
+                    # A folder with something that could not be taken is read, and reported, again.
                     is_clear = not (since.conflicts or since.refused)
                     folders = find.folders if is_clear else ()
                     # Where all was known, looking again costs less than waiting for the store's lock.
@@ -162,6 +164,9 @@ class Taker:
                 elif isinstance(find, Refusal):
                     done.refuse(find.message)
                     since.refuse(find.message)
+                elif isinstance(find, Registered):
+                    done.add(find)
+                    self._tell(find)
                 else:
                     chunk.append(find)
                 is_enough = room is not None and done.opened + len(chunk) >= room
@@ -179,17 +184,17 @@ class Taker:
             self._on_taken(taken)
 
     def _conclude(self, known: KnownSource, done: Registered, trouble: str | None) -> None:
-        told = [trouble] if trouble else []
-        told += done.messages
+        troubles = trouble.splitlines() if trouble else []
+        troubles += [message for message in done.messages if message not in troubles]
         if done.untold:
-            told.append(f"… and {done.untold:,} more")
+            troubles.append(f"… and {done.untold:,} more")
         conclude(
             self._store,
             known,
             taken=done.opened,
-            pending=self.source.pending,
-            pending_for_s=self.source.pending_for_s,
-            trouble="\n".join(told) or None,
+            pending=self.source.standing.pending,
+            pending_for_s=self.source.standing.pending_for_s,
+            trouble="\n".join(troubles) or None,
         )
 
 

@@ -1,7 +1,7 @@
 """The answer to a file that people edit: what was taken of it, and what was not and why.
 
-It lies beside the file, as `NAME.report`. It is written whole or not at all, and only when it says
-something else than the one that lies there.
+It is beside the file, as `NAME.report`. It is written whole or not at all, and only when it says
+something else than the present one.
 """
 
 import os
@@ -26,6 +26,7 @@ class Answer:
     what: str
     taken: list[tuple[int, str]] = field(default_factory=list)  # line and key
     refused: list[str] = field(default_factory=list)  # beginning with the line
+    skipped: int = 0  # lines with too few fields, in a file whose columns are declared
     removed: Sequence[str] = ()  # keys that had a line, and have none now
     is_partial: bool = False  # not all that could be taken was: there may be no room for more
 
@@ -51,6 +52,8 @@ class Answer:
         saved = datetime.fromtimestamp(saved_s).astimezone()
         good = "good" if self.is_partial else "taken"
         counts = f"{len(self.taken):,} {good}, {self.n_refused:,} refused"
+        if self.skipped:
+            counts += f", {self.skipped:,} with too few fields skipped"
         if self.removed:
             counts += f", {len(self.removed):,} removed"
         parts = [f"{name}, as saved on {saved:%Y-%m-%d at %H:%M:%S}: {counts}\n"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 def overdue_in_words(pending_for_s: float) -> str:
-    """Return what is told of something that has been incomplete for longer than `overdue`."""
+    """Return the words for something that has been incomplete for longer than `overdue`."""
     for unit, size_s in (("hours", 3600.0), ("minutes", 60.0)):
         if pending_for_s >= size_s:
             return f"something has been incomplete for {pending_for_s / size_s:.1f} {unit}"

@@ -42,5 +42,11 @@ PAGE_ROWS = Bounds(1, 10_000)  # which are in memory at once
 OPEN_ITEMS = Bounds(1, 1_000_000_000)
 SIZE_BYTES = Bounds(1, 1 << 60)
 TIME_S = Bounds(0, 100 * 365 * 86_400, is_whole=False)
+WAIT_S = Bounds(0, 600, is_whole=False)  # which a client's request may take: proxies give up
+TEXT_LENGTH = Bounds(1, 10_000_000)
+LIST_LENGTH = Bounds(0, 1_000_000)
 WEIGHT = Bounds(0.000_001, 1_000_000, is_whole=False)
 INTEGER = Bounds(-(1 << 63), (1 << 63) - 1)  # as in bash, CEL and most languages
+GPUS = Bounds(0, 1_000)
+PILOTS = Bounds(1, 10_000)  # of one batch system at a time
+PILOT_S = Bounds(300, 366 * 86_400, is_whole=False)

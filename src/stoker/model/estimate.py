@@ -10,7 +10,6 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import NamedTuple
 
 from stoker.model.curve import Curve
@@ -24,37 +23,46 @@ from stoker.model.line import (
     half_apart,
     line_through,
 )
-from stoker.model.weighted import at_share, median
+from stoker.model.residuals import of_tail, quantiles, shifted_up, without_outliers
+from stoker.model.spread import EVEN, Spread, spread_of
+from stoker.model.weighted import median
 
 SHORTEST_S = 1e-4  # durations below are taken for this: their logarithm would say too much
 BEYOND = 0.3  # by how much a logarithm of the duration may be off for each of a size never seen
-PRIOR_TAIL = 0.25  # the mean length of a tail, in logarithms
-MOST_TAIL = 1.0  # and the longest: with a longer one there would be no mean
-TAIL_PART = 10  # one in so many attempts is of the tail; so many at least, if they are half
 OLD_WORTH = 2.0  # all attempts of older bodies together count as so many
-QUANTILES = 33
+LEAST_ERROR, MOST_ERROR = 0.02, 1.5  # of the level: no number of attempts shows it more exactly
+_MOST_BEYOND = 4.0  # logarithms of a size that an error grows with, beyond the sizes seen
+_MOST_WITHIN = 3.0  # and away from the middle, within them
+_MOST_SPEED = 3.0  # the logarithm of how much quicker than others a host can be
+_SPEED_WORTH = 10  # attempts that what was known of a host's speed is worth
+_OUTLASTS = 0.5  # of what it has had: a mean for what goes on beyond all that is known
 _TAIL = 4.0  # the longest a tail goes, in its own mean lengths
-_UNITS = tuple(NormalDist().inv_cdf((k + 0.5) / QUANTILES) for k in range(QUANTILES))
 
 
 class Observation(NamedTuple):
-    """One attempt that ended. `is_censored`: it was stopped by its limit, and would have gone on."""
+    """One attempt that ended. `is_censored`: it was stopped by its limit, and would have gone on.
+
+    `has_failed`: it does not count as the step's work, and its task is tried again where it may be.
+    """
 
     size: int | None
     seconds: float
     host: str = ""
     is_current: bool = True  # the step's body is still the same
     is_censored: bool = False
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What attempts tell of a step. `expected` has mean durations on a host of speed 1.
 
-    `residuals`: quantiles of the logarithm of actual over expected. `level_error` and `slope_error`:
+    `residuals`: quantiles of the logarithm of actual over expected, where the `spread` is 1; `log_mean` is
+    by how much there the logarithm of the mean is above the typical one. `level_error` and `slope_error`:
     by how much, in logarithms, the whole curve and its slope around `center` may be wrong. `seen`: the
     logarithms of the smallest and the largest size, beyond which the curve is a guess; `low_slope` and
-    `low_error`: the slope at the smallest, and by how much it may be wrong.
+    `low_error`: the slope at the smallest, and by how much it may be wrong. `failing`: the share of
+    attempts that fail, and `failed_part` how much of the expected time such an attempt takes.
     """
 
     n: int
@@ -66,10 +74,18 @@ class Fit:
     seen: tuple[float, float] = (0.0, 0.0)
     low_slope: float = PRIOR_SLOPE
     low_error: float = PRIOR_SPREAD
+    spread: Spread = EVEN
+    log_mean: float = 0.0
+    failing: float = 0.0
+    failed_part: float = 1.0
 
     def seconds(self, size: int | None) -> float:
         """Return the expected duration on a host of speed 1."""
         return self.expected.at(size)
+
+    def tried_again(self, retries: int) -> float:
+        """Return how much failed attempts add to a task's expected time, as a share of it."""
+        return self.failed_part * sum(self.failing**n for n in range(1, retries + 1))
 
     @property
     def spread_error(self) -> float:
@@ -81,24 +97,31 @@ class Fit:
         middle, factor = self.residual(0.5), math.exp(self.spread_error * spread)
         wide = [middle + factor * (r - middle) for r in self.residuals[:-1]]
         tail = self.residuals[-1] - self.residuals[-2]
-        error = 1.0 / math.sqrt(_of_tail(self.n) + PRIOR_WEIGHT)  # fewer attempts tell of it
+        error = 1.0 / math.sqrt(of_tail(self.n) + PRIOR_WEIGHT)  # fewer attempts tell of it
         wide.append(wide[-1] + tail * math.exp(error * spread))
         return replace(self, residuals=tuple(wide))
 
-    def residual(self, share: float) -> float:
-        """Return the logarithm of actual over expected below which that share of attempts lies.
+    def residual(self, share: float, size: int | None = None) -> float:
+        """Return the logarithm of actual over expected below which that share of attempts is.
 
-        Beyond the last quantile but one, tails fall as those of powers do, whatever was seen.
+        Of attempts at items of that size; None: of all. Beyond the last quantile but one, tails fall as those of powers do, whatever was seen.
         """
         place = min(max(share, 0.0), 1.0) * (len(self.residuals) - 1)
         low = min(int(place), len(self.residuals) - 2)
         part, width = place - low, self.residuals[low + 1] - self.residuals[low]
         if low == len(self.residuals) - 2:
             part = min(-math.log(max(1.0 - part, 1e-9)), _TAIL)
-        return self.residuals[low] + part * width
+        wide = self.spread.at(size)
+        return wide * (self.residuals[low] + part * width) + self._shift(wide)
 
-    def share_below(self, residual: float) -> float:
+    def _shift(self, wide: float) -> float:
+        """Return how the wider residuals are lower beside a mean further above the middle."""
+        return self.log_mean * wide * (1.0 - wide)
+
+    def share_below(self, residual: float, size: int | None = None) -> float:
         """Return the share of attempts whose logarithm of actual over expected is lower."""
+        wide = self.spread.at(size)
+        residual = (residual - self._shift(wide)) / wide
         known = self.residuals
         last = len(known) - 2
         if residual <= known[0]:
@@ -119,8 +142,8 @@ class Fit:
             return math.exp(self.level_error * level)
         x = math.log(size + 1)
         within = min(max(x, self.seen[0]), self.seen[1])
-        below, above = min(self.seen[0] - x, 4.0), min(x - self.seen[1], 4.0)
-        off = self.slope_error * min(max(within - self.center, -3.0), 3.0)
+        below, above = min(self.seen[0] - x, _MOST_BEYOND), min(x - self.seen[1], _MOST_BEYOND)
+        off = self.slope_error * min(max(within - self.center, -_MOST_WITHIN), _MOST_WITHIN)
         if below > 0:
             off = -math.hypot(off - self.low_error * below, half_apart(self.low_slope, below))
         elif above > 0:
@@ -135,6 +158,8 @@ def fit(
 
     `speeds`: how much quicker each host is than others; durations are brought to speed 1.
     """
+    failed = [one for one in observations if one.has_failed]
+    observations = [one for one in observations if one.is_censored or not one.has_failed]
     if all(one.is_censored for one in observations):
         return None
     weights = _weights(observations)
@@ -144,31 +169,91 @@ def fit(
         (value - math.log(typical.at(one.size)), weight)
         for one, value, weight in zip(observations, y, weights, strict=True)
     ]
-    told = _without_outliers(
-        _shifted_up(
-            [(*pair, one.is_censored) for pair, one in zip(left, observations, strict=True)]
+    spread = _spread_by_size(observations, left)
+    told = without_outliers(
+        shifted_up(
+            [
+                (r / spread.at(one.size), weight, one.is_censored)
+                for (r, weight), one in zip(left, observations, strict=True)
+            ]
         )
     )
     total = sum(weight for _, weight in told)
     mean = sum(weight * math.exp(r) for r, weight in told) / total
-    spread = sum(weight * (math.exp(r) / mean - 1) ** 2 for r, weight in told) / total
+    varied = sum(weight * (math.exp(r) / mean - 1) ** 2 for r, weight in told) / total
     width = sum(weight * (r - math.log(mean)) ** 2 for r, weight in told) / total
-    spread = max(spread, math.expm1(min(width, 3.0)))  # few attempts show little of a long tail
+    varied = max(varied, math.expm1(min(width, 3.0)))  # few attempts show little of a long tail
     n = total**2 / sum(weight**2 for _, weight in told)
     seen = _seen(observations)
     low_slope, low_error = (PRIOR_SLOPE, PRIOR_SPREAD) if line is None else line.slope_at(seen[0])
-    variance = (PRIOR_WEIGHT * PRIOR_NOISE**2 + n * spread) / (PRIOR_WEIGHT + n)
+    variance = (PRIOR_WEIGHT * PRIOR_NOISE**2 + n * varied) / (PRIOR_WEIGHT + n)
+    expected = _means(typical, spread, math.log(mean))
+    failing, failed_part = _failures(failed, observations, expected, speeds or {})
     return Fit(
         n=sum(not one.is_censored for one in observations),
-        expected=typical.times(mean),
-        residuals=_quantiles(told, math.log(mean), n),
-        level_error=min(math.sqrt(variance / n + 0.02**2), 1.5),
+        expected=expected,
+        residuals=quantiles(told, math.log(mean), n),
+        level_error=min(math.sqrt(variance / n + LEAST_ERROR**2), MOST_ERROR),
         slope_error=PRIOR_SPREAD if line is None else math.sqrt(line.slope_variance),
         center=0.0 if line is None else line.center,
         seen=seen,
         low_slope=low_slope,
         low_error=low_error,
+        spread=spread,
+        log_mean=math.log(mean),
+        failing=failing,
+        failed_part=failed_part,
     )
+
+
+def _failures(
+    failed: Sequence[Observation],
+    ended: Sequence[Observation],
+    expected: Curve,
+    speeds: Mapping[str, float],
+) -> tuple[float, float]:
+    """Return the share of attempts that fail, and what part of the expected time these take.
+
+    By the step as it is now: what failed before it was changed may have been mended.
+    """
+    current = [one for one in failed if one.is_current]
+    n_ended = sum(one.is_current and not one.is_censored for one in ended)
+    if not current:
+        return 0.0, 1.0
+    parts = [
+        min(one.seconds * speeds.get(one.host, 1.0) / max(expected.at(one.size), SHORTEST_S), 1.0)
+        for one in current
+    ]
+    return len(current) / (len(current) + n_ended + 1), (sum(parts) + 1.0) / (len(parts) + 1)
+
+
+def _spread_by_size(
+    observations: Sequence[Observation], left: Sequence[tuple[float, float]]
+) -> Spread:
+    """Return how wide attempts scatter by the sizes of their items, by those that came to their end."""
+    kept = iter(without_outliers(list(left)))
+    return spread_of(
+        [
+            (math.log(one.size + 1), r, weight)
+            for one, (r, weight) in zip(observations, kept, strict=True)
+            if one.size is not None and not one.is_censored
+        ]
+    )
+
+
+def _means(typical: Curve, spread: Spread, log_mean: float) -> Curve:
+    """Return the curve of means above that of medians, further above where attempts scatter more.
+
+    By the squares of the widths, as it is where logarithms are normal.
+    """
+    lifted = typical.times(math.exp(log_mean))
+    if not spread.slope:
+        return lifted
+    seconds = [
+        took_s * math.exp(log_mean * (spread.at(size) ** 2 - 1.0))
+        for size, took_s in zip(lifted.sizes, lifted.seconds, strict=True)
+    ]
+    return replace(lifted, seconds=tuple(seconds))
 
 
 def _seen(observations: Sequence[Observation]) -> tuple[float, float]:
@@ -194,25 +279,30 @@ def host_speeds(
     known = {host: math.log(factor) for host, factor in before.items()}
     for host, pairs in logs.items():
         n, was = len(pairs), known.get(host, 0.0)
-        known[host] = was + (median(pairs) - was) * n / (n + 10)
+        known[host] = was + (median(pairs) - was) * n / (n + _SPEED_WORTH)
     counts = {host: len(pairs) for host, pairs in logs.items()}
     total = sum(counts.values())
     shift = sum(known[host] * n for host, n in counts.items()) / total if total else 0.0
-    return {host: math.exp(min(max(value - shift, -3.0), 3.0)) for host, value in known.items()}
+    return {
+        host: math.exp(min(max(value - shift, -_MOST_SPEED), _MOST_SPEED))
+        for host, value in known.items()
+    }
 
 
-def remaining(found: Fit, expected_s: float, elapsed_s: float, share: float) -> float:
+def remaining(
+    found: Fit, expected_s: float, elapsed_s: float, share: float, size: int | None = None
+) -> float:
     """Return what is left of a running attempt, in that share of the cases left open.
 
     One that has outlasted all that is known goes on for a time like the one that it has had.
     """
     elapsed_s = max(elapsed_s, 0.0)
     if elapsed_s <= 0 or expected_s <= 0:
-        return expected_s * math.exp(found.residual(share))
-    passed = found.share_below(math.log(elapsed_s / expected_s))
+        return expected_s * math.exp(found.residual(share, size))
+    passed = found.share_below(math.log(elapsed_s / expected_s), size)
     if passed >= 1.0:
-        return -0.5 * elapsed_s * math.log(max(1.0 - share, 1e-3))
-    whole = expected_s * math.exp(found.residual(passed + share * (1.0 - passed)))
+        return -_OUTLASTS * elapsed_s * math.log(max(1.0 - share, 1e-3))
+    whole = expected_s * math.exp(found.residual(passed + share * (1.0 - passed), size))
     return max(whole - elapsed_s, 0.0)
 
 
@@ -250,72 +340,3 @@ def _typical(
     found = curve_along(sized, line)
     without = math.exp(median(unsized)) if unsized else math.exp(line.level)
     return Curve(found.sizes, found.seconds, without), line
-
-
-def _shifted_up(left: Sequence[tuple[float, float, bool]]) -> list[tuple[float, float]]:
-    """Give the weight of attempts that were cut off to those that took longer.
-
-    Efron, "The two sample problem with censored data", Proceedings of the Fifth Berkeley Symposium
-    4 (1967) 831-853. What nobody outlasted goes on for half as long again.
-    """
-    ordered = sorted(left)
-    above = sum(weight for _, weight, _ in ordered)
-    factor, told = 1.0, []
-    for r, weight, is_censored in ordered:
-        above -= weight
-        if not is_censored:
-            told.append((r, weight * factor))
-        elif above > 1e-9:
-            factor *= 1 + weight / above
-        else:
-            told.append((r + 0.4, weight * factor))
-    return told
-
-
-def _without_outliers(left: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Bring a few that lie far above the rest down to the edge; many are no outliers but the tail."""
-    ordered = sorted(left)
-    quarter, upper = at_share(ordered, 0.25), at_share(ordered, 0.75)
-    fence = upper + 6 * max(upper - quarter, 0.1)
-    beyond = sum(weight for r, weight in left if r > fence)
-    few = max(1.0 if len(left) < 12 else 2.0, 0.02 * sum(weight for _, weight in left))
-    if not beyond or beyond > few + 1e-9:
-        return left
-    return [(min(r, fence), weight) for r, weight in left]
-
-
-def _quantiles(left: Sequence[tuple[float, float]], log_mean: float, n: float) -> tuple[float, ...]:
-    """Return evenly spaced quantiles, wider where few attempts cannot show how wide they are."""
-    ordered = sorted(left)
-    doubt = PRIOR_NOISE * math.sqrt(PRIOR_WEIGHT / (PRIOR_WEIGHT + n * n))
-    tail, last = _tail(ordered), 0.5 / len(ordered)
-    found = []
-    for k in range(QUANTILES - 1):
-        above = 1 - k / (QUANTILES - 1)
-        found.append(at_share(ordered, 1 - above) + tail * max(math.log(last / above), 0.0))
-    found.append(found[-1] + tail)
-    return tuple(r - log_mean + doubt * unit for r, unit in zip(found, _UNITS, strict=True))
-
-
-def _of_tail(n: int) -> int:
-    """Return how many of the longest attempts tell of the tail."""
-    return max(n // TAIL_PART, min(n // 2, TAIL_PART))
-
-
-def _tail(ordered: Sequence[tuple[float, float]]) -> float:
-    """Return how far, on average, logarithms lie beyond a high quantile: the tail's own length.
-
-    Between the k-th largest of an exponential tail and the next lies its length over k (Rényi, "On the
-    theory of order statistics", Acta Mathematica Academiae Scientiarum Hungaricae 4 (1953) 191-231).
-    The widest gap is left out: where there are two kinds of attempts, what lies between is no tail.
-    """
-    highest = ordered[-1 - _of_tail(len(ordered)) :]
-    above, gaps = 0.0, []
-    for (r, weight), (lower, _) in zip(reversed(highest), reversed(highest[:-1]), strict=False):
-        above += weight
-        gaps.append(above * (r - lower))
-    # Of n gaps of mean length 1, the widest has 1 + 1/2 + ... + 1/n.
-    n = len(gaps) - sum(1 / k for k in range(1, len(gaps) + 1))
-    seen = sum(gaps) - max(gaps, default=0.0)
-    found = (PRIOR_WEIGHT * PRIOR_TAIL + seen) / (PRIOR_WEIGHT + n)
-    return min(max(found, 0.01), MOST_TAIL)

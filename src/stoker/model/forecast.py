@@ -29,17 +29,26 @@ Uniform = Callable[[], float]  # the next number between 0 and 1
 
 
 class Step(NamedTuple):
-    """What is reckoned of a step: `fit` is None where nothing of it has ended yet."""
+    """The estimates of a step: `fit` is None where nothing of it has ended yet.
+
+    `retries`: how often a task that has failed is tried again.
+    """
 
     curve: Curve
     fit: Fit | None = None
+    retries: int = 0
+
+    @property
+    def extra(self) -> float:
+        """How much failed attempts add to a task's expected time, as a share of it."""
+        return 0.0 if self.fit is None else self.fit.tried_again(self.retries)
 
 
 class Open(NamedTuple):
     """A task still to be done.
 
     `group`: what has an end of its own. `elapsed_s` and `speed`: of its running attempt and that
-    one's host. `share`: as in `Load`.
+    one's host. `share` and `together`: as in `Load`.
     """
 
     step: Hashable
@@ -51,6 +60,7 @@ class Open(NamedTuple):
     elapsed_s: float | None = None
     speed: float = 1.0
     share: str = ""
+    together: Hashable = None
 
 
 class Forecast(NamedTuple):
@@ -91,7 +101,7 @@ def forecast(
     ends: dict[Hashable, list[float]] = {}
     never: set[Hashable] = set()
     for guess in _guesses(steps, rounds, uniform):
-        loads = [_load(task, guess[task.step], uniform()) for task in tasks]
+        loads = [_load(task, guess[task.step], uniform) for task in tasks]
         schedule = simulate(loads, fleet)
         last: dict[Hashable, float] = {}
         for task, end, host in zip(tasks, schedule.ends, schedule.hosts, strict=True):
@@ -130,9 +140,12 @@ def forecast_bulk(
         for bulk, ways in zip(bulks, limits, strict=True):
             step = guess[bulk.step]
             found = step.step.fit
-            spread = UNKNOWN_NOISE if found is None else max(abs(found.residual(0.85)), 0.05)
+            spread = (
+                UNKNOWN_NOISE if found is None else max(abs(found.residual(0.85, bulk.size)), 0.05)
+            )
             chance = spread / math.sqrt(bulk.n) * _normal(uniform())
             took_s = bulk.n * step.expected_s(bulk.size) * math.exp(chance)
+            took_s *= 1.0 + step.step.extra
             for limit, way in ways.items():
                 work_s[limit] = work_s.get(limit, 0.0) + took_s / way
         ends.append(max(longest_s, *(_through(limit, work_s, turns, fleet) for limit in work_s)))
@@ -179,7 +192,7 @@ def _through(
 
 
 def interval(ends: Sequence[float]) -> Forecast:
-    """Return the middle of the ends, and between which eight in ten of them lie."""
+    """Return the middle of the ends, and the two between which eight in ten of them are."""
     ordered = sorted(ends)
     low, high = (1 - SHARE) / 2, (1 + SHARE) / 2
     return Forecast(_at(ordered, 0.5), _at(ordered, low), _at(ordered, high))
@@ -187,7 +200,10 @@ def interval(ends: Sequence[float]) -> Forecast:
 
 def expected_loads(tasks: Sequence[Open], steps: Mapping[Hashable, Step]) -> list[Load]:
     """Return the tasks as they are expected to go, without chance."""
-    return [_as_load(task, steps[task.step].curve.at(task.size)) for task in tasks]
+    return [
+        _as_load(task, steps[task.step].curve.at(task.size) * (1.0 + steps[task.step].extra))
+        for task in tasks
+    ]
 
 
 class _Guess(NamedTuple):
@@ -198,29 +214,34 @@ class _Guess(NamedTuple):
     slope: float
 
     def expected_s(self, size: int | None) -> float:
-        curve, found = self.step
+        curve, found = self.step.curve, self.step.fit
         if found is None:
             return curve.at(size) * math.exp(UNKNOWN_LEVEL * self.level)
         return curve.at(size) * found.wrong_by(size, self.level, self.slope)
 
 
-def _load(task: Open, guess: _Guess, share: float) -> Load:
-    expected_s, found = guess.expected_s(task.size), guess.step.fit
+def _load(task: Open, guess: _Guess, uniform: Uniform) -> Load:
+    expected_s, found, share = guess.expected_s(task.size), guess.step.fit, uniform()
     if found is None:
         seconds = expected_s * math.exp(UNKNOWN_NOISE * _normal(share))
         if task.elapsed_s is not None:
             seconds = max(seconds - task.elapsed_s * task.speed, 0.2 * seconds)
     elif task.elapsed_s is None:
-        seconds = expected_s * math.exp(found.residual(share))
+        seconds = expected_s * math.exp(found.residual(share, task.size))
     else:
-        seconds = remaining(found, expected_s, task.elapsed_s * task.speed, share)
+        seconds = remaining(found, expected_s, task.elapsed_s * task.speed, share, task.size)
+    if found is not None and found.failing:
+        left = guess.step.retries
+        while left and uniform() < found.failing:
+            seconds += expected_s * found.failed_part
+            left -= 1
     return _as_load(task, seconds)
 
 
 def _as_load(task: Open, seconds: float) -> Load:
     # What runs has its place already: it comes before all that waits.
     order = RUNNING if task.elapsed_s is not None else task.order
-    return Load(seconds, order, task.needs, task.after, task.share)
+    return Load(seconds, order, task.needs, task.after, task.share, task.together)
 
 
 def _guesses(
@@ -233,7 +254,7 @@ def _guesses(
         guess = {}
         for name, step in steps.items():
             level, slope, spread = (several[at] for several in errors[name])
-            wide = step if step.fit is None else Step(step.curve, step.fit.widened(spread))
+            wide = step if step.fit is None else step._replace(fit=step.fit.widened(spread))
             guess[name] = _Guess(wide, level, slope)
         yield guess
 

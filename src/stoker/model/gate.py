@@ -18,7 +18,7 @@ class Gate:
     now_us: int = 0
 
     def opens_s(self, at_s: float) -> float:
-        """Return the first moment from then on that lies in the hours."""
+        """Return the first moment from then on that is within the hours."""
         return at_s if self.hours is None else self._first(self.hours, at_s)
 
     def after_s(self, work_s: float) -> float:

@@ -24,9 +24,9 @@ class Hours:
     zone: str | None = None
 
     def is_open(self, at_us: int) -> bool:
-        """Whether that moment, in microseconds since the epoch, lies in these hours.
+        """Whether that moment, in microseconds since the epoch, is within these hours.
 
-        One beyond all calendars, as a forecast from next to nothing may have, lies in all.
+        One beyond all calendars, as a forecast from next to nothing may have, is within all.
         """
         if at_us >= _LAST_US:
             return True
@@ -37,7 +37,7 @@ class Hours:
         return minute >= self.begin or minute < self.end
 
     def opens_us(self, at_us: int) -> int:
-        """Return the first moment from then on that lies in these hours."""
+        """Return the first moment from then on that is within these hours."""
         if self.is_open(at_us):
             return at_us
         opens_us = self._begins_us(at_us)
@@ -91,7 +91,7 @@ class Hours:
 def parse_hours(text: str, zone: str | None = None) -> Hours:
     """Return the hours that `20:00-08:00` means; ValueError says what is allowed."""
     if not re.fullmatch(PATTERN, text):
-        raise ValueError(f"`{text}` is no time of the day; write hours as in `20:00-08:00`")
+        raise ValueError(f"`{text}` is not a time of day; write hours as in `20:00-08:00`")
     begin, end = (int(one[:2]) * 60 + int(one[3:]) for one in text.split("-"))
     if begin == end:
         raise ValueError(f"`{text}` begins when it ends; leave it out for the whole day")

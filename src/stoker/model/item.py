@@ -18,7 +18,7 @@ class NewItem:
     """One datum to register.
 
     `path` is absolute as the system decodes it (surrogate escapes stand for bytes that are no
-    UTF-8); None for a record. `fingerprint` tells new content from known. One with a `reason` cannot
+    UTF-8); None for a record. `fingerprint` distinguishes new content from known. One with a `reason` cannot
     be taken, and is registered in quarantine; the reason says why. `mark` is the end of the
     fingerprint that stands for parameters; `saying` is what was said about them, `said` what the record keeps of it.
     """
@@ -39,7 +39,7 @@ class NewItem:
 
     @property
     def content(self) -> str:
-        """What tells this content from another, whatever the parameters."""
+        """What distinguishes this content from another, whatever the parameters."""
         return self.fingerprint.removesuffix(self.mark)
 
     def standing(

@@ -8,7 +8,7 @@ where longest-first looks last, half way between that and a time with such a sta
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker.model.curve import Curve
 from stoker.model.weighted import median
@@ -22,13 +22,25 @@ _UNSEEN = (PRIOR_SPREAD**2, BEND_SPREAD**2, 0.0)
 _BENT = 3.0  # the power bends so far from the middle, and goes straight on from there
 _HUBER = 1.345
 _ROUNDS = 8
+_ENOUGH = 12  # attempts that tell whether there is a start
+_STARTS = (0.0, 0.25, 0.5, 0.75, 0.9)  # that are tried: the sizes of so many of the attempts
+_START_COST = 1.0  # what a start has to explain better: a power without one is believed before
+_TRIALS = 3  # rounds for each of them
+_SOME = 100  # attempts that are looked at for that, evenly chosen by their sizes
 _CLASS = 12  # attempts in a class of sizes, at least
 _CLASSES = 6
+
+# The logarithm of a size and that of a duration, what they count for, and whether it was cut off there.
+Point = tuple[float, float, float, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Logarithms of seconds by logarithms of sizes: a power that may bend around `center`."""
+    """Logarithms of seconds by logarithms of sizes: a power that may bend around `center`.
+
+    Of the size and `start` together: below a size of `start` the time changes little. `doubt` is how
+    much the slope at the smallest size differs between the starts that fit nearly as well.
+    """
 
     center: float
     level: float
@@ -37,17 +49,25 @@ class Line:
     slope_variance: float
     bend_variance: float
     covariance: float
+    start: float = 0.0
+    doubt: float = 0.0
 
     def at(self, x: float) -> float:
         """Return the logarithm of the seconds there."""
-        dx = x - self.center
+        return self.along(_with_start(x, self.start))
+
+    def along(self, moved_x: float) -> float:
+        """Return the same for the logarithm of size and start together."""
+        dx = moved_x - self.center
         return self.level + self.slope * dx + self.bend * _curved(dx)
 
     def slope_at(self, x: float) -> tuple[float, float]:
         """Return the slope there, and its error: no bend is quite the same everywhere."""
-        lever = 2 * min(max(x - self.center, -_BENT), _BENT)
+        lever = 2 * min(max(_with_start(x, self.start) - self.center, -_BENT), _BENT)
         variance = self.slope_variance + lever * (2 * self.covariance + lever * self.bend_variance)
-        return self.slope + lever * self.bend, math.sqrt(max(variance, 0.0) + BEND_SPREAD**2)
+        share = 1.0 / (1.0 + self.start * math.exp(-x))  # of the size in both together
+        error = math.sqrt(max(variance, 0.0) * share**2 + BEND_SPREAD**2 + self.doubt**2)
+        return share * (self.slope + lever * self.bend), error
 
 
 def _curved(dx: float) -> float:
@@ -55,29 +75,70 @@ def _curved(dx: float) -> float:
     return dx * dx if abs(dx) <= _BENT else _BENT * (2 * abs(dx) - _BENT)
 
 
-def line_through(points: Sequence[tuple[float, float, float, bool]]) -> Line:
-    """Return the line through the points, by Huber's weights and towards the prior."""
-    center = median([(x, w) for x, _, w, _ in points])
-    found = Line(
-        center, median([(y, w) for _, y, w, _ in points]), PRIOR_SLOPE, PRIOR_BEND, *_UNSEEN
-    )
-    n = float(len(points))
-    for _ in range(_ROUNDS):
-        left = [y - found.at(x) for x, y, _, _ in points]
-        scale = 1.4826 * median([(abs(r), w) for r, (_, _, w, _) in zip(left, points, strict=True)])
+def _with_start(x: float, start: float) -> float:
+    """Return the logarithm of the size, given by its own, and the start together."""
+    return math.log(math.exp(x) + start) if start else x
+
+
+def line_through(points: Sequence[Point]) -> Line:
+    """Return the line through the points, by Huber's weights and towards the prior.
+
+    With the start that fits best, where the points are enough to tell.
+    """
+    plain, noise = _line_from(points, 0.0, rounds=_ROUNDS)
+    if len(points) < _ENOUGH:
+        return plain
+    ordered = sorted(points)
+    some = ordered[:: -(-len(ordered) // _SOME)]
+    starts = dict.fromkeys(math.exp(some[int(share * (len(some) - 1))][0]) for share in _STARTS)
+    lines = [plain, *(_line_from(some, start, rounds=_TRIALS)[0] for start in starts)]
+    costs = [_cost(line, some, noise) for line in lines]
+    chances = [math.exp((min(costs) - cost) / 2) for cost in costs]
+    lowest = ordered[0][0]
+    slopes = [line.slope_at(lowest)[0] for line in lines]
+    best = lines[costs.index(min(costs))]
+    off = [(slope - best.slope_at(lowest)[0]) ** 2 for slope in slopes]
+    doubt = sum(c * one for c, one in zip(chances, off, strict=True)) / sum(chances)
+    if best.start:
+        best, _ = _line_from(points, best.start, rounds=_ROUNDS)
+    return replace(best, doubt=math.sqrt(doubt))
+
+
+def _line_from(points: Sequence[Point], start: float, *, rounds: int) -> tuple[Line, float]:
+    """Return the line with this start, and by how much the points scatter around it."""
+    moved = [(_with_start(x, start), y, w, is_censored) for x, y, w, is_censored in points]
+    center = median([(x, w) for x, _, w, _ in moved])
+    level = median([(y, w) for _, y, w, _ in moved])
+    found = Line(center, level, PRIOR_SLOPE, PRIOR_BEND, *_UNSEEN, start)
+    n, noise = float(len(points)), PRIOR_NOISE
+    for _ in range(rounds):
+        left = [y - found.along(x) for x, y, _, _ in moved]
+        scale = 1.4826 * median([(abs(r), w) for r, (_, _, w, _) in zip(left, moved, strict=True)])
         noise = math.sqrt((PRIOR_WEIGHT * PRIOR_NOISE**2 + n * scale**2) / (PRIOR_WEIGHT + n))
         trusted = [
             (x - center, y, w * min(1.0, _HUBER * noise / max(abs(r), 1e-9)))
-            for r, (x, y, w, is_censored) in zip(left, points, strict=True)
+            for r, (x, y, w, is_censored) in zip(left, moved, strict=True)
             # A limit below the line fits any line; one above pulls it up as an attempt would.
             if not is_censored or r >= 0
         ]
-        found = _solved(center, noise, trusted) if trusted else found
-    return found
+        found = _solved(found, noise, trusted) if trusted else found
+    return found, noise
 
 
-def _solved(center: float, noise: float, trusted: Sequence[tuple[float, float, float]]) -> Line:
-    """Return the line of least squares through these, weighted, with what the prior is worth."""
+def _cost(line: Line, points: Sequence[Point], noise: float) -> float:
+    """Return how unlikely the points and the line are: twice the negative logarithm, by Huber's loss."""
+    cost = _START_COST if line.start else 0.0
+    cost += ((line.slope - PRIOR_SLOPE) / PRIOR_SPREAD) ** 2
+    cost += ((line.bend - PRIOR_BEND) / BEND_SPREAD) ** 2
+    for x, y, w, is_censored in points:
+        r = (y - line.at(x)) / noise
+        if not is_censored or r >= 0:
+            cost += w * (r * r if abs(r) <= _HUBER else _HUBER * (2 * abs(r) - _HUBER))
+    return cost
+
+
+def _solved(before: Line, noise: float, trusted: Sequence[tuple[float, float, float]]) -> Line:
+    """Return the line, around the same center, of least squares through these, weighted, with what the prior is worth."""
     count = sum(w for _, _, w in trusted)
     mean_x = sum(w * dx for dx, _, w in trusted) / count
     mean_z = sum(w * _curved(dx) for dx, _, w in trusted) / count
@@ -95,10 +156,18 @@ def _solved(center: float, noise: float, trusted: Sequence[tuple[float, float, f
     slope = min(max((zz * xy - xz * zy) / whole, -0.5), 3.0)
     bend = (zy - xz * slope) / zz
     level = mean_y - slope * mean_x - bend * mean_z
-    return Line(center, level, slope, bend, zz / whole, xx / whole, -xz / whole)
+    return replace(
+        before,
+        level=level,
+        slope=slope,
+        bend=bend,
+        slope_variance=zz / whole,
+        bend_variance=xx / whole,
+        covariance=-xz / whole,
+    )
 
 
-def curve_along(points: Sequence[tuple[float, float, float, bool]], line: Line) -> Curve:
+def curve_along(points: Sequence[Point], line: Line) -> Curve:
     """Return the power as a curve, lifted to the medians of size classes where these are full."""
     ordered = sorted(points)
     classes = max(1, min(_CLASSES, len(ordered) // _CLASS))

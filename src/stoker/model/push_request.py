@@ -25,6 +25,7 @@ class PushRequest:
     priority: int | None = None
     reason: str | None = None
     dry_run: bool = False
+    keeps_keys: bool = False  # so that the answer lists what was registered
 
     def __post_init__(self) -> None:
         if self.priority is not None:

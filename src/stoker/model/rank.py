@@ -2,7 +2,7 @@
 
 Topcuoglu, Hariri and Wu, "Performance-effective and low-complexity task scheduling for
 heterogeneous computing", IEEE Transactions on Parallel and Distributed Systems 13 (2002) 260-274:
-a task's rank is its own expected length and the largest rank among its successors. What lies on
+a task's rank is its own expected length and the largest rank among its successors. What is on
 the longest way begins first.
 """
 

@@ -10,7 +10,7 @@ from stoker.model.transitions import Transition
 BACKOFF_LIMIT_S = 3600.0
 MAX_LOST = 3
 MOST_CUTS = 2
-MOST_LOST = 6  # for one that was lost beside others which were lost as often
+MOST_LOST = 6  # for one that was lost beside others which were lost as often, or with batch jobs
 APART_S = 10.0  # between the starts of such tasks; six times as long after each further loss
 
 
@@ -25,6 +25,12 @@ class Decision:
     transition: Transition
     wait_s: float = 0.0
     uses_retry: bool = False
+
+    def behind(self, waiting_on: int) -> "Decision":
+        """Return the same for a task that waits for so many steps, which came before it meanwhile."""
+        if waiting_on and self.transition is transitions.REQUEUE:
+            return Decision(transitions.REQUEUE_BLOCKED, uses_retry=self.uses_retry)
+        return self
 
 
 def backoff_s(step: Step, earlier: int) -> float:
@@ -61,18 +67,30 @@ def decide_cut(*, times_cut: int) -> Decision:
     return Decision(transitions.CUT_OFF)
 
 
-def decide_lost(*, times_lost: int, cancel_requested: bool, before: int | None = None) -> Decision:
+def decide_lost(
+    *,
+    times_lost: int,
+    cancel_requested: bool,
+    before: int | None = None,
+    is_batch_job: bool = False,
+) -> Decision:
     """Return what follows an attempt whose worker died; `times_lost` counts this one too.
 
     A lost attempt does not use up a retry, but an item that takes its worker down `MAX_LOST` times
     is stopped: it may be what kills them. Where the worker ran several that may be, `before` says how
     many of them come before this one: then none is stopped, but they start again one after the
-    other, so that the next death tells which it is; until that has been tried in vain.
+    other, so that the next death shows which it is; until that has been tried in vain.
+
+    A batch job may be pre-empted or requeued without a signal before the kill, which is no fault of
+    the task: it never fails for that. After `MOST_LOST` times it waits for a person, as it may be what
+    ends the jobs.
     """
     if cancel_requested:
         return Decision(transitions.STOP)
     if times_lost < MAX_LOST:
         return Decision(transitions.REQUEUE)
-    if before is None or times_lost >= MOST_LOST:
-        return Decision(transitions.FAIL)
+    if times_lost >= MOST_LOST:
+        return Decision(transitions.LOSE_AGAIN if is_batch_job else transitions.FAIL)
+    if before is None:
+        return Decision(transitions.REQUEUE if is_batch_job else transitions.FAIL)
     return Decision(transitions.REQUEUE, before * APART_S * 6 ** (times_lost - MAX_LOST))

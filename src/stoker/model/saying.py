@@ -64,7 +64,7 @@ def merged(
 
 
 def mark_of(params: Mapping[str, Any], said: Said | None = None) -> str:
-    """Return what tells these parameters from others, without what a person set; nothing for none.
+    """Return what distinguishes these parameters from others, without what a person set; nothing for none.
 
     So an item has the same mark whether or not a source says nothing of what a person has set.
     """

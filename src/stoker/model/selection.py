@@ -13,12 +13,13 @@ _SURROGATES = range(0xD800, 0xE000)  # code points that no text has
 class Selection:
     """Which items and tasks a verb is about. Everything given must hold; nothing given is all.
 
-    `keys` are exact keys or globs (`*`, `?`, `[…]`); `states` are words of task states or, for a
+    `keys` are exact keys or globs (`*`, `?`, `[…]`), `literal` exact keys only; `states` are words of task states or, for a
     verb on items, of item states; `from_key` and `to_key` are inclusive and compare bytewise, and
     keys that begin with `to_key` are in the range too, as those that begin with `from_key` are;
     `match` is searched in failure causes and reasons, ignoring case; `where` is a CEL expression
     over `key`, `params`, `meta`, `values`, `state`, `size`; `by` is who registered the item;
-    `cause` is a cause of failure as `failures` names it, the whole of it.
+    `cause` is a cause of failure as `failures` names it, the whole of it. `tasks` are the ids of those
+    that somebody has seen: none that the rest would choose since is chosen then.
     """
 
     keys: tuple[str, ...] = ()
@@ -31,6 +32,8 @@ class Selection:
     where: str | None = None
     by: str | None = None
     cause: str | None = None
+    literal: tuple[str, ...] = ()
+    tasks: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Raise UserError for an empty bound or text: it would choose all.

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 
+from stoker.model.batch import BatchSystem
 from stoker.model.bounds import POOL_SLOTS, TIME_S
 from stoker.model.hours import Hours
+from stoker.model.notify import Messages
+from stoker.model.outpost import Outpost
 from stoker.model.shares import Shares
+from stoker.model.web import WebSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +43,9 @@ def check_slot_names(names: Sequence[str]) -> None:
         raise ValueError("two slots have the same name")
     for name in names:
         if not name or name != name.strip() or not name.isprintable():
-            raise ValueError(f"`{name}` is no name for a slot: leave out blanks around it")
+            raise ValueError(f"invalid slot name `{name}`: remove the surrounding spaces")
         if name.startswith("-"):
-            raise ValueError(f"`{name}` is no name for a slot: it begins with a dash")
+            raise ValueError(f"invalid slot name `{name}`: it may not start with a dash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,11 @@ class HostSettings:
     cpus: int | None = None  # that attempts may use; otherwise all that the host lets us
     memory_bytes: int | None = None
 
+    def but(self, own: "HostSettings") -> "HostSettings":
+        """Return the same with what `own` says instead, where it says something."""
+        said = {one.name: getattr(own, one.name) for one in fields(HostSettings)}
+        return replace(self, **{name: one for name, one in said.items() if one is not None})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings(HostSettings):
@@ -62,12 +71,17 @@ class WorkerSettings(HostSettings):
 
     def on(self, host: str) -> HostSettings:
         """Return what holds on the host: of each key the last that matches it and says something."""
-        names = [one.name for one in fields(HostSettings)]
-        found = HostSettings(**{name: getattr(self, name) for name in names})
+        general = HostSettings(
+            **{one.name: getattr(self, one.name) for one in fields(HostSettings)}
+        )
+        return general.but(self.named(host))
+
+    def named(self, host: str) -> HostSettings:
+        """Return what the file says of hosts with such a name only."""
+        found = HostSettings()
         for pattern, own in self.hosts.items():
             if fnmatchcase(host, pattern):
-                said = {name: getattr(own, name) for name in names}
-                found = replace(found, **{n: one for n, one in said.items() if one is not None})
+                found = found.but(own)
         return found
 
 
@@ -102,11 +116,17 @@ class Settings:
     folder: str
     store_url: str
     store_password_file: str | None = None
+    site: str | None = None  # what the store's own site is called; None: as it is
     store_access: str = "private"  # or `group`: who may read and write what is in `.stoker`
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     pools: tuple[Pool, ...] = ()
+    batch: tuple[BatchSystem, ...] = ()  # in the order of the file
+    sites: tuple[Outpost, ...] = ()  # in the order of the file
+    farms: tuple[Outpost, ...] = ()  # batch systems whose nodes reach the store by files
     shares: Shares = field(default_factory=Shares)
     retention: Retention = field(default_factory=Retention)
+    web: WebSettings = field(default_factory=WebSettings)
+    messages: Messages = field(default_factory=Messages)
     secrets: tuple[str, ...] = ()  # environment variables kept from steps that do not ask for them
     own_secrets: tuple[str, ...] = ()  # those in the store's address, which may differ by host
 

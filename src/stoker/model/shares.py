@@ -14,7 +14,7 @@ _WEIGHT = 0.2  # of a new duration in a group's running mean
 
 
 class ShareBy(StrEnum):
-    """What tells the groups apart that share the slots."""
+    """The key of a group among those that share the slots."""
 
     USER = "user"  # who pushed the item
     PIPELINE = "pipeline"

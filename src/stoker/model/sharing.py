@@ -5,7 +5,19 @@ from dataclasses import dataclass, field, replace
 
 from stoker.model.settings import Pool, Retention
 from stoker.model.shares import Shares
-from stoker.model.task import Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the store's settings said at a claim of everything that an attempt gets to see.
+
+    `secrets` are the names of variables that only steps which list them get; `devices` are the pools
+    whose slots are devices; `site` is what the store's own site is called.
+    """
+
+    secrets: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +26,7 @@ class Sharing:
 
     `by_hand` has the slots of those pools whose number was set by `stoker pool set`; it holds until
     the file says something else of the pool. `secrets` are names of variables; `set_by` is the host
-    and the file that set them and the retention.
+    and the file that set them and the retention; `site` is the store's own.
     """
 
     declared: Mapping[str, Pool] = field(default_factory=dict)
@@ -23,12 +35,13 @@ class Sharing:
     secrets: tuple[str, ...] = ()
     retention: Retention = field(default_factory=Retention)
     set_by: str = ""
+    site: str = ""
 
     @property
     def terms(self) -> Terms:
         """Return what every attempt depends on that is claimed now."""
         devices = tuple(name for name, pool in sorted(self.declared.items()) if pool.kind == "gpu")
-        return Terms(secrets=self.secrets, devices=devices)
+        return Terms(secrets=self.secrets, devices=devices, site=self.site)
 
     def pool(self, name: str) -> Pool | None:
         """Return the pool as it is to be now; None if there is none of that name."""

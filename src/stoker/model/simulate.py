@@ -6,7 +6,7 @@ hence the same input gives the same schedule.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -110,7 +110,7 @@ class Schedule:
         return sum(host < 0 for host in self.hosts)
 
 
-# Told of the tasks that have ended by that time; returns a new order for all tasks, or None.
+# Called with the tasks that have ended by that time; returns a new order for all tasks, or None.
 Watch = Callable[[float, Sequence[int]], Sequence[float] | None]
 
 
@@ -216,7 +216,11 @@ class _Room:
         self.cpus, self.memory_bytes = needs.cpus, needs.memory_bytes
         self.shared = [(pool, n) for pool, n in needs.pools if pool not in per_host]
         self.local = [(pool, n) for pool, n in needs.pools if pool in per_host]
-        self.heap = [(-host.speed, at) for at, host in enumerate(hosts) if host.holds(needs)]
+        self.heap = [
+            (-host.speed, at)
+            for at, host in enumerate(hosts)
+            if needs.host in (None, at) and host.holds(needs)
+        ]
         self.there = [True] * len(hosts)  # also those that are too small, and never come back
         heapify(self.heap)
 
@@ -237,7 +241,8 @@ class _Run:
     def __init__(
         self, loads: Sequence[Load], fleet: Fleet, watch: Watch | None, every_s: float
     ) -> None:
-        self.loads = loads
+        self.loads = list(loads)
+        self.bound: dict[Hashable, int] = {}  # what stays together, by what it has in common
         self.hosts = fleet.hosts
         self.per_host = fleet.per_host
         self.free = [host.slots for host in fleet.hosts]
@@ -248,7 +253,7 @@ class _Run:
         self.local = [dict(fleet.per_host) for _ in fleet.hosts] if fleet.per_host else []
         self.gates = {pool: Turnstile(gate) for pool, gate in fleet.gates.items()}
         self.watch, self.every_s = watch, every_s
-        self.ready = Queues(loads, fleet.shares)
+        self.ready = Queues(self.loads, fleet.shares)
         self.waiting = [len(load.after) for load in loads]
         self.followers = _followers(loads)
         self.rooms: dict[Needs, _Room] = {}
@@ -280,7 +285,11 @@ class _Run:
         return Schedule(tuple(self.starts), tuple(self.ends), tuple(self.on))
 
     def _ready(self, at: int) -> None:
-        needs = self.loads[at].needs
+        load = self.loads[at]
+        if load.together is not None and load.together in self.bound:
+            needs = load.needs._replace(host=self.bound[load.together])
+            load = self.loads[at] = load._replace(needs=needs)
+        needs = load.needs
         if needs not in self.rooms:
             self.rooms[needs] = _Room(self.hosts, needs, self.per_host)
         self.ready.add(at)
@@ -331,6 +340,8 @@ class _Run:
             for pool, _ in load.needs.pools:
                 if pool in self.gates:
                     self.gates[pool].begin(now)
+        if load.together is not None:
+            self.bound.setdefault(load.together, host)
         seconds = load.seconds / self.hosts[host].speed
         self.ready.take(seconds)
         self.on[at] = host

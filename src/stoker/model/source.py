@@ -19,12 +19,28 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableForm:
+    """How a table is written, where it is not a header and one of the usual separators.
+
+    `columns` are the titles of a file that has no line for them. `titles` has the title of a
+    parameter's column, where that is not the parameter's name. `separator` is one character; a blank
+    stands for any run of blanks and tabs; None is recognised.
+    """
+
+    columns: tuple[str, ...] = ()
+    separator: str | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """A database of CouchDB's protocol, of which the documents that fit `selector` are items.
 
     `params` says in which field of a document a parameter is, where that is not its own name;
     `path` in which the path of the item's file is. `url` may have `${NAME}` for what the environment
-    knows; a password is there or in `password_file`.
+    knows; a password is there or in `password_file`. `states` has a group's own words for states of
+    items, in which `{step}` is the step that decides the state; with `logs`, the ends of what attempts
+    wrote are put into the documents.
     """
 
     url: str
@@ -32,6 +48,33 @@ class Feed:
     params: Mapping[str, str] = field(default_factory=dict)
     path: str | None = None
     password_file: str | None = None
+    states: Mapping[str, str] = field(default_factory=dict)
+    logs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Items of another pipeline that have something in common: together they are one item.
+
+    `by` is a template for what that is; empty, and there is one group, `all`. `where` is a condition;
+    items for which it is false are not members. A member is over once `step` is, or without it the
+    whole item. `members` and `complete_when` are templates for the paths of files, `count` is a
+    number or a template for one. None: the condition is not set. With `volume_bytes`, groups are
+    filled one after another, and `pack` names the outputs that count.
+    """
+
+    pipeline: str
+    step: str | None = None
+    by: str = ""
+    where: str | None = None
+    members: str | None = None
+    count: int | str | None = None
+    complete_when: str | None = None
+    settle_s: float | None = None
+    overdue_s: float | None = None
+    allow_failed: bool = False
+    volume_bytes: int | None = None
+    pack: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +90,11 @@ class Source:
     name: str
     folder: str | None = None
     table: str | None = None  # a path, or a glob for several
+    form: TableForm = TableForm()
     listing: str | None = None  # `list` in the file
     command: Command | None = None
     feed: Feed | None = None
+    group: Group | None = None
     settle_s: float = 10.0
     glob: str = "**/*"
     exclude: tuple[str, ...] = ()
@@ -75,6 +120,8 @@ class Source:
             return "list"
         if self.command is not None:
             return "command"
+        if self.group is not None:
+            return "group"
         return "folder" if self.feed is None else "feed"
 
 
@@ -83,7 +130,7 @@ class Rules:
     """What must be true of an item's file; one that breaks a rule is quarantined.
 
     `checksum` is a template for the path of a file with the sum; `command` one of words for a command
-    that ends with 0 for a good file, and says on stderr what is wrong with another.
+    that exits with status 0 for a good file, and says on stderr what is wrong with another.
     """
 
     min_bytes: int = 0

@@ -33,9 +33,9 @@ class TaskState(State):
 
     BLOCKED = 0  # a predecessor is neither done nor skipped
     READY = 1  # may be claimed, once its `not_before` has passed
-    RUNNING = 2  # carried by exactly one attempt, whose id stands on the task
+    RUNNING = 2  # carried by exactly one attempt, whose id the task carries
     HELD = 3  # not claimed until a person releases it, who or whose workers' time stopped it
-    DONE = 4  # one attempt succeeded, and its outputs lie where they belong
+    DONE = 4  # one attempt succeeded, and its outputs are where they belong
     SKIPPED = 5  # its condition is false; counts as done for its successors
     FAILED = 6  # no attempts are left
     CANCELLED = 7  # a person, or the removal of its step, ended it
@@ -81,6 +81,43 @@ class WorkerState(State):
     ALIVE = 0  # renews its lease
     ENDED = 1  # said goodbye, holding nothing
     DEAD = 2  # its lease ran out, or its warden saw it die
+
+
+class MemberState(State):
+    """How a member of a group stands, up to the step that counts."""
+
+    OPEN = 0  # something of it is ready, running, held, blocked, or not taken in
+    DONE = 1
+    SKIPPED = 2  # nothing was left to do for it
+    FAILED = 3
+    CANCELLED = 4
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it by itself."""
+        return self is not MemberState.OPEN
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a person has to do something for it to be done."""
+        return self in (MemberState.FAILED, MemberState.CANCELLED)
+
+
+class PilotState(State):
+    """How a pilot, the batch job that brings a worker, stands."""
+
+    WAITING = 0  # asked for: on its way to the batch system, or in its queue
+    RUNNING = 1  # its job runs, or its worker has enlisted
+    ENDED = 2  # ended in order; at its time limit, too
+    LOST = 3  # pre-empted, requeued for good, killed, or on a node that died
+    FAILED = 4  # ended without ever having worked
+    REFUSED = 5  # not taken by the batch system, or never to be started by it
+    CANCELLED = 6  # taken back, by Stoker or by somebody else
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its job exists, as far as anybody knows."""
+        return self in (PilotState.WAITING, PilotState.RUNNING)
 
 
 def item_state(tasks: Iterable[TaskState]) -> ItemState:

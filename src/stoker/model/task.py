@@ -2,16 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any
 
+from stoker.model.id_types import HERE, AttemptId, ItemId, TaskId, VersionId
 from stoker.model.pipeline import Verdict
+from stoker.model.sharing import Terms
 from stoker.model.states import AttemptState
-
-ItemId = NewType("ItemId", int)
-TaskId = NewType("TaskId", int)
-VersionId = NewType("VersionId", int)
-WorkerId = NewType("WorkerId", int)
-AttemptId = NewType("AttemptId", bytes)  # the 16 bytes of a UUIDv7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +21,6 @@ class Produced:
     outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     left_nothing: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the store's settings said at a claim of everything that an attempt gets to see.
-
-    `secrets` are the names of variables that only steps which list them get; `devices` are the pools
-    whose slots are devices.
-    """
-
-    secrets: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +45,7 @@ class Claimed:
     slots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by pool
     produced: Mapping[str, Produced] = field(default_factory=dict)  # by predecessor step
     claimed_us: int = 0
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +109,9 @@ class Started:
 class Result:
     """How an attempt ended. May be delivered late and twice; the fence decides whether it counts.
 
+    The third and last form of an end: `work.exit.Exit` is what was seen of the process, and
+    `work.checks.Ending` what that means. This is both with what was published, as it is recorded.
+
     Times are microseconds since the epoch, usage is microseconds of processor time.
     """
 
@@ -148,4 +135,7 @@ class Result:
     outputs: tuple[Published, ...] = ()
     reason: str | None = None  # one line for people
     cause: str | None = None  # what `failures` groups by
+    place: int = HERE  # where its outputs are
     is_cut: bool = False  # by the end of a worker that had given it much of its whole time
+    node: str | None = None  # of an outpost, where it ran
+    error_folder: str | None = None  # where what is left of it is kept, as its task failed with it

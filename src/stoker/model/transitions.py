@@ -4,6 +4,7 @@
 diagram in the documentation is drawn from it. A transition's name is also the event in the journal.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stoker.model.states import AttemptState, TaskState
@@ -28,6 +29,7 @@ class Transition:
 
     `fenced` transitions count only while the task carries the attempt that asks for them.
     `attempt_ends` says in which states an attempt may end when its task makes this transition.
+    `sets_back`: the task begins again, and no attempt of an earlier generation counts for it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Transition:
     doc: str
     fenced: bool = False
     attempt_ends: frozenset[AttemptState] = frozenset()
+    sets_back: bool = False
 
 
 def _transition(
@@ -44,10 +47,12 @@ def _transition(
     target: TaskState,
     doc: str,
     *,
-    ends: tuple[AttemptState, ...] = (),
+    ends: Iterable[AttemptState] = (),
+    sets_back: bool = False,
 ) -> Transition:
     """A row of the table; one that ends an attempt is fenced on it."""
-    return Transition(name, frozenset(sources), target, doc, bool(ends), frozenset(ends))
+    sources_, ends_ = frozenset(sources), frozenset(ends)
+    return Transition(name, sources_, target, doc, bool(ends_), ends_, sets_back)
 
 
 UNBLOCK = _transition(
@@ -58,6 +63,7 @@ BLOCK = _transition(
     (_READY, _HELD, _DONE, _SKIPPED, _FAILED, _CANCELLED),
     _BLOCKED,
     "A predecessor is to run again, or a new step came before it; `rerun` and `apply` fire it.",
+    sets_back=True,
 )
 CLAIM = _transition("claim", (_READY,), _RUNNING, "A worker took it with a new attempt.")
 SUCCEED = _transition(
@@ -105,6 +111,13 @@ REQUEUE = _transition(
         AttemptState.CANCELLED,
     ),
 )
+REQUEUE_BLOCKED = _transition(
+    "requeue_blocked",
+    (_RUNNING,),
+    _BLOCKED,
+    "Its attempt did not succeed but a retry is left; meanwhile a new step came before it.",
+    ends=REQUEUE.attempt_ends,
+)
 STOP = _transition(
     "stop",
     (_RUNNING,),
@@ -118,6 +131,7 @@ REVOKE = _transition(
     _BLOCKED,
     "A predecessor is to run again: the attempt is fenced off and its worker stops it.",
     ends=(AttemptState.CANCELLED,),
+    sets_back=True,
 )
 REVOKE_READY = _transition(
     "revoke_ready",
@@ -125,6 +139,7 @@ REVOKE_READY = _transition(
     _READY,
     "Changed content of the item makes the running attempt pointless; it is fenced off.",
     ends=(AttemptState.CANCELLED,),
+    sets_back=True,
 )
 CANCEL = _transition(
     "cancel",
@@ -140,6 +155,13 @@ CUT_OFF = _transition(
     "The end of its worker's time cut it off a second time; a person gives workers more time.",
     ends=(AttemptState.CANCELLED,),
 )
+LOSE_AGAIN = _transition(
+    "lose_again",
+    (_RUNNING,),
+    _HELD,
+    "It was lost with too many batch jobs, none of which was stopped in order; a person lets it go on.",
+    ends=(AttemptState.LOST,),
+)
 RELEASE = _transition(
     "release", (_HELD,), _READY, "A person let it go on; it is due and nothing is before it."
 )
@@ -152,11 +174,18 @@ RETRY = _transition(
     _READY,
     "A person wants it tried again, with a fresh allowance of retries.",
 )
+RETRY_BLOCKED = _transition(
+    "retry_blocked",
+    (_FAILED,),
+    _BLOCKED,
+    "A person wants it tried again; a new step came before it since, and is not done.",
+)
 RERUN = _transition(
     "rerun",
     (_READY, _DONE, _SKIPPED, _FAILED, _CANCELLED, _HELD),
     _READY,
     "A person, or changed content of the item, wants it done again.",
+    sets_back=True,
 )
 ADOPT = _transition(
     "adopt",
@@ -174,15 +203,18 @@ TRANSITIONS: tuple[Transition, ...] = (
     PASS_OVER,
     FAIL,
     REQUEUE,
+    REQUEUE_BLOCKED,
     STOP,
     REVOKE,
     REVOKE_READY,
     CANCEL,
     HOLD,
     CUT_OFF,
+    LOSE_AGAIN,
     RELEASE,
     RELEASE_BLOCKED,
     RETRY,
+    RETRY_BLOCKED,
     RERUN,
     ADOPT,
 )

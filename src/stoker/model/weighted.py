@@ -9,7 +9,7 @@ def median(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def at_share(ordered: Sequence[tuple[float, float]], share: float) -> float:
-    """Return the value below which that share of the weight lies, of sorted values with weights."""
+    """Return the value below which that share of the weight is, of sorted values with weights."""
     total = sum(weight for _, weight in ordered)
     passed, before = 0.0, ordered[0]
     before_at = 0.0

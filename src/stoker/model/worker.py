@@ -7,8 +7,10 @@ connection, a row or a function, so that all of it can be written down and read 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stoker.model.id_types import AttemptId
+from stoker.model.lease_kind import LeaseKind
 from stoker.model.shares import Ledger
-from stoker.model.task import AttemptId, Claimed
+from stoker.model.task import Claimed
 
 StepKey = tuple[int, str]  # a pipeline's version and the name of a step
 
@@ -19,7 +21,7 @@ class NewWorker:
 
     It shares cpus and memory with the workers of its host that have the same `room_key`, but cpus
     only with those whose `cpu_mask` overlaps its own. It will have ended in `left_s`, and its attempts
-    have `usable_s`; None: it has no end.
+    have `usable_s`; None: it has no end. `pilot` is the id of the pilot that brings it.
     """
 
     host: str
@@ -35,8 +37,10 @@ class NewWorker:
     room_key: str = ""
     cpu_mask: str = ""
     batch_id: str | None = None
+    pilot: str | None = None
     left_s: float | None = None
     usable_s: float | None = None
+    lease_kind: LeaseKind = LeaseKind.HEARTBEAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Renewal:
     """What a worker learns when it renews its lease.
 
     `is_alive` False: it was declared dead, its attempts are lost, and it must kill them and begin
-    anew. `running`: what the store still counts as its own; all else it must kill. `cancel`: what
+    again. `running`: what the store still counts as its own; all else it must kill. `cancel`: what
     it is asked to stop and report as cancelled.
     """
 
@@ -128,9 +132,11 @@ class Filling:
 class Grant:
     """The answer to a claim: tasks in the order in which they start, and the ledger as it is now.
 
-    `is_crowded`: other workers fill all cpus that this one has free.
+    `is_crowded`: other workers fill all cpus that this one has free. `crowding` is how many times
+    over the cpus of its place are promised to the workers that share them, and at least 1.
     """
 
     tasks: list[Claimed]
     ledger: Ledger
     is_crowded: bool
+    crowding: float = 1.0

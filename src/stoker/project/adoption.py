@@ -4,9 +4,9 @@ What is adopted must look like what an attempt would have published: every outpu
 optional is there, of the right kind, not empty, and not being written just now. A step without
 outputs leaves nothing to find, so it is never adopted.
 
-Files whose names the tool chose (`from`) are the item's if they lie in a folder of its own. In one
+Files whose names the tool chose (`from`) are the item's if they are in a folder of its own. In one
 that items share, only those are that the pattern gives with the item's name in place of its `*`;
-an optional output of which there are none is left out, and that is told.
+an optional output of which there are none is left out, and that is reported.
 """
 
 import os
@@ -23,6 +23,7 @@ from stoker.model.pipeline import Output, Pipeline
 from stoker.model.selection import Selection
 from stoker.model.task import Claimed, Content, Published, Wanted
 from stoker.model.transitions import ADOPT
+from stoker.project.listed import read_list
 from stoker.spec.names import split_suffix
 from stoker.spec.problems import suggest
 from stoker.spec.template import compile_step
@@ -48,13 +49,16 @@ class Adopted:
 
     `missing` counts tasks of which nothing is there, `refused` those of which something is, but not
     as it must be; `examples` and `messages` are a few. `without` counts, by step and output, adopted
-    tasks of which an optional output may be there, but cannot be told from other items'.
+    tasks of which an optional output may be there, but cannot be distinguished from other items'; `bare` counts
+    those that were adopted without any output, `unknown` the listed names that no item has.
     """
 
     adopted: dict[str, int] = field(default_factory=dict)
+    bare: int = 0
     without: dict[str, dict[str, int]] = field(default_factory=dict)
     missing: int = 0
     refused: int = 0
+    unknown: int = 0
     examples: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
@@ -80,7 +84,7 @@ class Adopted:
 
 
 class NotThere(Exception):
-    """None of a task's outputs is there."""
+    """None of the task's outputs exists."""
 
 
 class NotWhole(Exception):
@@ -93,14 +97,17 @@ def adopt(
     selection: Selection,
     actor: Actor,
     *,
+    without_outputs: bool = False,
     dry_run: bool = False,
+    done: Adopted | None = None,
 ) -> Adopted:
     """Every selected task whose outputs are all there is done; step by step, in their order.
 
-    Where they would be is what `pipeline` says, which a dry run may have from a file that the store
-    has not taken over; its new steps have no tasks yet.
+    With `without_outputs`, so is one that has none of them. Where they would be is what `pipeline`
+    says, which a dry run may have from a file that the store has not taken over; its new steps have
+    no tasks yet. What happens is added to `done`.
     """
-    done = Adopted()
+    done = done or Adopted()
     sources = tuple(sorted(state.word for state in ADOPT.sources))
     states = tuple(word for word in selection.states if word in sources) or sources
     names = [step.name for step in pipeline.steps]
@@ -115,13 +122,32 @@ def adopt(
         looker = _Looker(store, pipeline, step)
         for row in lists.tasks(store, replace(selection, steps=(step,), states=states)):
             try:
-                found, left_out = looker.find(row)
+                found, left_out = looker.find(row, without_outputs=without_outputs)
                 if adopting.adopt(store, found, actor, dry_run=dry_run):
                     done.take(row, left_out)
+                    done.bare += not found.outputs
             except NotThere:
                 done.missing += 1
             except (NotWhole, OutputConflict, UserError, OSError) as error:
                 done.refuse(row, str(error))
+    return done
+
+
+def adopt_listed(
+    store: "Store",
+    pipeline: Pipeline,
+    selection: Selection,
+    actor: Actor,
+    *,
+    name: str,
+    nul: bool,
+    **how: bool,
+) -> Adopted:
+    """What `adopt` does, with those of the selected tasks whose items the list called `name` names."""
+    found = read_list(store, selection, name=name, nul=nul)
+    done = Adopted(unknown=found.unknown_count, messages=list(found.unknown))
+    for some in found.selections(selection):
+        adopt(store, pipeline, some, actor, done=done, **how)
     return done
 
 
@@ -137,9 +163,23 @@ class _Looker:
             str, bool
         ] = {}  # pattern in a shared folder -> whether any file is like it
 
-    def find(self, row: "TaskRow") -> tuple[adopting.Found, list[str]]:
-        """Return the task's outputs, and those left out; NotThere, or NotWhole with the reason."""
+    def find(self, row: "TaskRow", *, without_outputs: bool) -> tuple[adopting.Found, list[str]]:
+        """Return the task's outputs, and those left out; NotThere, or NotWhole with the reason.
+
+        With `without_outputs`, a task of which no output exists has none.
+        """
         claimed, _ = reproduction.as_claimed(self._store, row.item, row.step, pipeline=row.pipeline)
+        try:
+            return self._outputs(row, claimed)
+        except NotThere:
+            if not without_outputs:
+                raise
+            step_id = self._step_id(row)
+            return adopting.Found(
+                task_id=claimed.task_id, step_id=step_id, outputs=(), wanted=()
+            ), []
+
+    def _outputs(self, row: "TaskRow", claimed: Claimed) -> tuple[adopting.Found, list[str]]:
         pipeline, step, plan = self._pipeline, self._step, self._plan
         if not any(not output.optional for output in step.outputs):
             raise NotThere

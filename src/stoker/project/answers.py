@@ -7,7 +7,8 @@ line and over HTTP.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from stoker.model.encoding import Answer
 from stoker.spec.problems import Problem
@@ -15,6 +16,7 @@ from stoker.store.database.schema import Revision
 from stoker.store.holdings.pools import PoolChange
 
 if TYPE_CHECKING:
+    from stoker.model.notify import Notify
     from stoker.project.adoption import Adopted
     from stoker.project.running import RunSummary
     from stoker.store.arrivals.counts import Registered
@@ -22,17 +24,24 @@ if TYPE_CHECKING:
     from stoker.store.database.upgrade import Upgraded
     from stoker.store.ends.redo import Changed
     from stoker.store.retention.counts import Pruned
+    from stoker.store.status_rows import NotifyStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushAnswer(Answer):
-    """How many items a push registered, and how many it did not, by reason."""
+    """How many items a push registered, and how many it did not, by reason.
+
+    `failed` counts those of the known items that have failed; `keys` are those registered.
+    """
 
     registered: int
     known: int
     changed: int
+    quarantined: int
     conflicts: int
     refused: int
+    failed: int
+    keys: Sequence[str]
 
     @classmethod
     def of(cls, done: "Registered") -> "PushAnswer":
@@ -41,36 +50,52 @@ class PushAnswer(Answer):
             registered=done.registered,
             known=done.known,
             changed=done.changed,
+            quarantined=done.quarantined,
             conflicts=done.conflicts,
             refused=done.refused,
+            failed=done.failed,
+            keys=done.keys or (),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeAnswer(Answer):
-    """Tasks that a verb changed, by transition, and those of the selection that it left, by state."""
+    """Tasks that a verb changed, by transition, and those of the selection that it left, by state.
+
+    `unknown` counts the names of a list that mean no item.
+    """
 
     changed: Mapping[str, int]
     left: Mapping[str, int]
     examples: Sequence[str]
     dry_run: bool
+    unknown: int = 0
 
     @classmethod
     def of(cls, done: "Changed", *, dry_run: bool) -> "ChangeAnswer":
         """Return the answer for these counts."""
-        return cls(changed=done.changed, left=done.left, examples=done.examples, dry_run=dry_run)
+        return cls(
+            changed=done.changed,
+            left=done.left,
+            examples=done.examples,
+            dry_run=dry_run,
+            unknown=done.unknown,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptAnswer(Answer):
     """Tasks that were adopted, by step; how many had no output, or a wrong one.
 
-    `without` counts, by step and output, adopted tasks whose optional output is not recorded.
+    `without` counts, by step and output, adopted tasks whose optional output is not recorded; `bare`
+    those that were adopted without any output, `unknown` the listed names that no item has.
     """
 
     adopted: Mapping[str, int]
+    bare: int
     missing: int
     refused: int
+    unknown: int
     without: Mapping[str, Mapping[str, int]]
     dry_run: bool
 
@@ -79,11 +104,54 @@ class AdoptAnswer(Answer):
         """Return the answer for these counts."""
         return cls(
             adopted=done.adopted,
+            bare=done.bare,
             missing=done.missing,
             refused=done.refused,
+            unknown=done.unknown,
             without=done.without,
             dry_run=dry_run,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyAnswer(Answer):
+    """An entry of `[notify]`; of an Apprise URL the scheme alone, as the rest may be a secret."""
+
+    name: str
+    to: Sequence[str]
+    on: Sequence[str]
+    every_s: float
+    sent_at: datetime | None
+    pending: int
+    trouble: str | None
+
+    @classmethod
+    def of(cls, entry: "Notify", status: "NotifyStatus | None") -> "NotifyAnswer":
+        """Return the answer for an entry and how it stands."""
+        return cls(
+            name=entry.name,
+            to=entry.shown,
+            on=sorted(entry.on),
+            every_s=entry.every_s,
+            sent_at=status.sent_at if status else None,
+            pending=status.pending if status else 0,
+            trouble=status.trouble if status else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedAnswer(Answer):
+    """A test message that was delivered."""
+
+    name: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueAnswer(Answer):
+    """A row of a table of values: what each column has, by its name."""
+
+    columns: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +208,33 @@ class PoolAnswer(Answer):
 
     dry_run: bool
     change: PoolChange | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserAnswer(Answer):
+    """A user after the change; `role` is None for one that was removed."""
+
+    name: str
+    role: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkAnswer(Answer):
+    """The address at which a user signs in once, within ten minutes."""
+
+    name: str
+    url: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAnswer(Answer):
+    """A token. `token` is shown this once; None for one that was revoked, or not made."""
+
+    name: str
+    token: str | None
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from stoker.model.selection import Selection
 from stoker.project.narrowing import Narrowing, check_keywords, select
-from stoker.project.opened import Opened
+from stoker.project.parts import Part
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
@@ -27,10 +27,20 @@ class Change(Narrowing, total=False):
     dry_run: bool
 
 
-class Changing(Opened):
+class TaskChange(Change, total=False):
+    """The keywords of a verb that changes tasks, which may be chosen by a list.
+
+    `from_file` holds keys or paths, one a line, or with `nul` a NUL after each.
+    """
+
+    from_file: str | None
+    nul: bool
+
+
+class Changing(Part):
     """What a person can change. Every verb takes `dry_run`, and most a `reason` for the record."""
 
-    def retry(self, *keys: str, **how: Unpack[Change]) -> "Changed":
+    def retry(self, *keys: str, **how: Unpack[TaskChange]) -> "Changed":
         """Selected failed tasks are ready again, with a fresh allowance of retries.
 
         The record has their items' files as they are now, if a person has repaired them.
@@ -41,35 +51,58 @@ class Changing(Opened):
         from stoker.store.orders import verbs
 
         def again(store: "Store", chosen: Selection, actor: "Actor", *, dry_run: bool) -> "Changed":
-            done = readmit(self, chosen, actor, dry_run=dry_run)
+            done = readmit(self._project, chosen, actor, dry_run=dry_run)
             if chosen.states != ("quarantined",):
                 if not dry_run:
                     note_repairs(store, chosen)
                 done.add(verbs.retry(store, chosen, actor, dry_run=dry_run))
             return done
 
-        return self._change(again, keys, how, only="failed")
+        return self._change_tasks(again, keys, how, only="failed")
 
-    def rerun(self, *keys: str, outdated: bool = False, **how: Unpack[Change]) -> "Changed":
+    def rerun(
+        self,
+        *keys: str,
+        outdated: bool = False,
+        missing: bool = False,
+        **how: Unpack[TaskChange],
+    ) -> "Changed":
         """Selected tasks are ready again and all that follow from them blocked.
 
-        With `outdated`, only those that an older version of their step has done.
+        With `outdated`, only those that an older version of their step has done. With `missing`, only
+        those of which `verify` found an output missing.
         """
-        from stoker.store.orders import verbs
+        from stoker.store.ends.redo import Changed
+        from stoker.store.orders import verbs, verifying
 
-        return self._change(verbs.rerun, keys, how, outdated=outdated)
+        if not missing:
+            return self._change_tasks(verbs.rerun, keys, how, outdated=outdated)
 
-    def cancel(self, *keys: str, **how: Unpack[Change]) -> "Changed":
+        def again(store: "Store", chosen: Selection, actor: "Actor", *, dry_run: bool) -> "Changed":
+            done = Changed()
+            for some in verifying.with_missing(store, chosen):
+                done.add(verbs.rerun(store, some, actor, outdated=outdated, dry_run=dry_run))
+            return done
+
+        return self._change_tasks(again, keys, how)
+
+    def cancel(self, *keys: str, **how: Unpack[TaskChange]) -> "Changed":
         """Selected tasks are given up; running ones are stopped within seconds."""
         from stoker.store.orders import verbs
 
-        return self._change(verbs.cancel, keys, how)
+        return self._change_tasks(verbs.cancel, keys, how)
 
-    def hold(self, *keys: str, **how: Unpack[Change]) -> "Changed":
+    def hold(self, *keys: str, **how: Unpack[TaskChange]) -> "Changed":
         """Selected tasks that have not begun will not be started until they are released."""
         from stoker.store.orders import verbs
 
-        return self._change(verbs.hold, keys, how)
+        return self._change_tasks(verbs.hold, keys, how)
+
+    def set_priority(self, *keys: str, priority: int, **how: Unpack[TaskChange]) -> "Changed":
+        """The items of selected tasks come earlier or later from now on: those of higher priority first."""
+        from stoker.store.orders.priorities import set_priority
+
+        return self._change_tasks(set_priority, keys, how, priority=priority)
 
     def set_pool(
         self,
@@ -82,13 +115,15 @@ class Changing(Opened):
         """The pool has so many slots from now on, or those named; None if it has them already."""
         from stoker.store.holdings.pools import set_slots
 
-        return set_slots(self.store, name, slots, self.actor(reason), dry_run=dry_run)
+        return set_slots(
+            self._project.store, name, slots, self._project.actor(reason), dry_run=dry_run
+        )
 
-    def release(self, *keys: str, **how: Unpack[Change]) -> "Changed":
+    def release(self, *keys: str, **how: Unpack[TaskChange]) -> "Changed":
         """Selected held tasks go on."""
         from stoker.store.orders import verbs
 
-        return self._change(verbs.release, keys, how, only="held")
+        return self._change_tasks(verbs.release, keys, how, only="held")
 
     def prune(
         self,
@@ -97,7 +132,7 @@ class Changing(Opened):
         older_than_s: float | None = None,
         **how: Unpack[Change],
     ) -> "Pruned":
-        """What is older than `[retention]` of the file says, or `retention`, is forgotten.
+        """Records older than `[retention]` of the file, or `retention`, allows are forgotten.
 
         With `older_than_s`, items that were done or cancelled so long ago. A selection that says
         more than a pipeline chooses items, and forgets nothing else. Results stay.
@@ -107,12 +142,37 @@ class Changing(Opened):
 
         if older_than_s is not None:
             retention = Retention(items={"done": older_than_s, "cancelled": older_than_s})
-        wanted = retention if retention is not None else self.settings.retention
+        wanted = retention if retention is not None else self._project.settings.retention
 
         def forget(store: "Store", chosen: Selection, actor: "Actor", *, dry_run: bool) -> "Pruned":
             return prune(store, wanted, selection=chosen, actor=actor, dry_run=dry_run)
 
         return self._change(forget, keys, how)
+
+    def _change_tasks(
+        self,
+        verb: "Callable[..., Changed]",
+        keys: Sequence[str],
+        how: TaskChange,
+        **more: Any,
+    ) -> "Changed":
+        """Do what the verb does with the selection, or with what is listed of it, some at a time."""
+        check_keywords(how, TaskChange)
+        rest: Any = {**how}
+        name, nul = rest.pop("from_file", None), rest.pop("nul", False)
+        if name is None:
+            return self._change(verb, keys, rest, **more)
+        from stoker.project.listed import read_list
+        from stoker.store.ends.redo import Changed
+
+        def listed(store: "Store", chosen: Selection, actor: "Actor", **said: Any) -> "Changed":
+            found = read_list(store, chosen, name=name, nul=nul)
+            done = Changed(unknown=found.unknown_count, messages=found.unknown)
+            for some in found.selections(chosen):
+                done.add(verb(store, some, actor, **said))
+            return done
+
+        return self._change(listed, keys, rest, **more)
 
     def _change(
         self,
@@ -134,4 +194,6 @@ class Changing(Opened):
         chosen = select(keys, selection, narrow)
         if only is not None and not chosen.states:
             chosen = replace(chosen, states=(only,))
-        return verb(self.store, chosen, self.actor(reason), dry_run=dry_run, **more)
+        return verb(
+            self._project.store, chosen, self._project.actor(reason), dry_run=dry_run, **more
+        )

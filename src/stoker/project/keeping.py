@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoker.project.opened import Opened
+from stoker.project.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 
-class Keeping(Opened):
+class Keeping(Part):
     """Making, checking, upgrading, moving and backing up the project's store."""
 
     def create_store(self) -> "Made":
@@ -26,7 +26,7 @@ class Keeping(Opened):
 
         with self._bare() as found:
             is_new = schema.version_in(found) is None
-        return upgrade.describe(self.open_store(create=True), is_new=is_new)
+        return upgrade.describe(self._project.open_store(create=True), is_new=is_new)
 
     def upgrade_store(self, *, dry_run: bool = False) -> "Upgraded":
         """The store is of this release; with `dry_run`, what that takes."""
@@ -39,9 +39,9 @@ class Keeping(Opened):
         """Yield each check of the live store; with `replay` also of the journal against the tables."""
         from stoker.store.database import invariants
 
-        yield from invariants.check(self.store)
+        yield from invariants.check(self._project.store)
         if replay:
-            yield invariants.check_journal(self.store)
+            yield invariants.check_journal(self._project.store)
 
     def move_store(
         self,
@@ -51,21 +51,21 @@ class Keeping(Opened):
         on_table: "OnTable | None" = None,
         dry_run: bool = False,
     ) -> "Relocated":
-        """The project's store lies at `url`, with its whole history; the old one is closed for good."""
+        """The project's store is at `url`, with its whole history; the old one is closed for good."""
         from stoker.spec.address import refuse_password, store_url
         from stoker.store.database.connect import bare
         from stoker.store.database.relocate import move
 
         refuse_password(url)
         target_url = store_url(url, str(Path.cwd()))
-        folder = f"{self.settings.folder}/.stoker"
+        folder = f"{self._project.settings.folder}/.stoker"
         with (
             self._bare() as source,
             bare(
                 target_url,
                 folder=folder,
                 password_file=password_file,
-                access=self.settings.store_access,
+                access=self._project.settings.store_access,
             ) as target,
         ):
             return move(source, target, named=target_url, on_table=on_table, dry_run=dry_run)
@@ -76,11 +76,11 @@ class Keeping(Opened):
         """`path` is a backup of the store as it was at one moment; work goes on meanwhile."""
         from stoker.store.database.relocate import back_up
 
-        return back_up(self.store, path, on_table=on_table, dry_run=dry_run)
+        return back_up(self._project.store, path, on_table=on_table, dry_run=dry_run)
 
     def dump_command(self) -> str | None:
         """Return the command by which the database's own tool puts a copy by; None for a file."""
-        return self.store.dialect.dump_command(self.store.engine)
+        return self._project.store.dialect.dump_command(self._project.store.engine)
 
     def restore_store(
         self, path: Path, *, on_table: "OnTable | None" = None, dry_run: bool = False
@@ -97,7 +97,10 @@ class Keeping(Opened):
         from stoker.work.leftovers import scratch_root
         from stoker.work.store_link import StoreLink
 
-        return extent(self.store, scratch=scratch_root(StoreLink(self.store), self.settings))
+        return extent(
+            self._project.store,
+            scratch=scratch_root(StoreLink(self._project.store), self._project.settings),
+        )
 
     @contextmanager
     def _bare(self) -> "Iterator[Store]":
@@ -105,9 +108,9 @@ class Keeping(Opened):
         from stoker.store.database.connect import bare
 
         with bare(
-            self.settings.store_url,
-            folder=f"{self.settings.folder}/.stoker",
-            password_file=self.settings.store_password_file,
-            access=self.settings.store_access,
+            self._project.settings.store_url,
+            folder=f"{self._project.settings.folder}/.stoker",
+            password_file=self._project.settings.store_password_file,
+            access=self._project.settings.store_access,
         ) as found:
             yield found

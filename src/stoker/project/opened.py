@@ -37,6 +37,13 @@ class Opening:
 
         return load_project(self.file)
 
+    @cached_property
+    def worker_settings(self) -> "Settings":
+        """The settings that a worker goes by; SpecError if they cannot be used."""
+        from stoker.spec.worker_settings import worker_settings
+
+        return worker_settings(self.file)
+
 
 class Opened:
     """A file as it was when it was needed first, and its store, opened likewise.
@@ -84,6 +91,14 @@ class Opened:
 
         return type(self)(self.file, user=Actor(user).user, opening=self._opening)
 
+    def reread_for(self, user: str) -> Self:
+        """Return a project like that of `acting_as`, with the file as it is now."""
+        from stoker.store.actor import Actor
+
+        opening = Opening(self.file)
+        opening.store = self.open_store(create=False)
+        return type(self)(self.file, user=Actor(user).user, opening=opening)
+
     def actor(self, reason: str | None = None) -> "Actor":
         """Return the user for whom the project acts, with their reason for a change."""
         from stoker.store.actor import Actor
@@ -99,6 +114,11 @@ class Opened:
     def settings(self) -> "Settings":
         """What the file says outside its pipelines."""
         return self.loaded.settings
+
+    @property
+    def worker_settings(self) -> "Settings":
+        """The settings that a worker goes by, whatever the file says of pipelines."""
+        return self._opening.worker_settings
 
     @property
     def pipelines(self) -> "Mapping[str, Pipeline]":
@@ -130,11 +150,11 @@ class Opened:
             if opening.store is None:
                 found = None if create else stated_in(self.file)
                 if found is None:
-                    own = self.settings
+                    own = self.settings if create else self.worker_settings
                     found = Address(own.store_url, own.store_password_file, own.store_access)
                 opening.store = open_store(
                     found.url,
-                    site_name=self.settings.name if create else "",
+                    site_name=(self.settings.site or "") if create else "",
                     create=create,
                     folder=f"{self.file.parent}/.stoker",
                     password_file=found.password_file,

@@ -3,160 +3,173 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from stoker.errors import NotFound, UserError
+from stoker.errors import NotFound
+from stoker.project.applying import Applying, OnApply
 from stoker.project.changing import Changing
 from stoker.project.keeping import Keeping
+from stoker.project.naming import check_name
 from stoker.project.narrowing import Narrowing, StepNarrowing, select
+from stoker.project.opened import Opened
+from stoker.project.parts import Delegated
 from stoker.project.reading import Reading
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.model.push_request import PushRequest
     from stoker.model.selection import Selection
+    from stoker.project.access import Access
     from stoker.project.adoption import Adopted
-    from stoker.project.foreseeing import Foreseen
+    from stoker.project.batch import Batch
+    from stoker.project.groups import GroupVerbs
+    from stoker.project.history import History
+    from stoker.project.jobs import Jobs
+    from stoker.project.record import Record
     from stoker.project.running import OnEvent, RunSummary
+    from stoker.project.services.notifying import Notifying
+    from stoker.project.sites import Sites
+    from stoker.project.value_tables.verbs import Values
+    from stoker.project.verifying import Verify
+    from stoker.project.volumes import Volumes
     from stoker.store.arrivals.counts import Registered
-    from stoker.store.holdings.pools import PoolChange
-    from stoker.store.orders.versions import VersionChange
     from stoker.store.unit import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What taking over the file changed: versions of pipelines, and settings for all workers."""
-
-    versions: tuple["VersionChange", ...]
-    pools: tuple["PoolChange", ...]
-    shares: bool = False
-    terms: tuple[str, ...] = ()  # which of `secrets` and `retention`
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether the store had all of it already."""
-        is_new = any(change.is_new for change in self.versions)
-        return not (self.pools or self.shares or self.terms or is_new)
-
-
-OnApply = Callable[[Applied], None]
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # one, or several
 FOLD_LIMIT_S = 30.0  # after a push, so that the next `status` is quick
 
 
-class Project(Reading, Changing, Keeping):
+class Project(Opened):
     """A project: every verb on its file and its store.
 
     Verbs that read and change take keys or globs and the keywords of `Narrowing`, or a `Selection`.
     Threads may share a project.
     """
 
+    # -------------------------------------------------------------------------------------- reading
+
+    status = Delegated(Reading, Reading.status)
+    demand = Delegated(Reading, Reading.demand)
+    each_item = Delegated(Reading, Reading.each_item)
+    each_task = Delegated(Reading, Reading.each_task)
+    each_attempt = Delegated(Reading, Reading.each_attempt)
+    page_items = Delegated(Reading, Reading.page_items)
+    page_tasks = Delegated(Reading, Reading.page_tasks)
+    page_attempts = Delegated(Reading, Reading.page_attempts)
+    items = Delegated(Reading, Reading.items)
+    tasks = Delegated(Reading, Reading.tasks)
+    attempts = Delegated(Reading, Reading.attempts)
+    failures = Delegated(Reading, Reading.failures)
+    show = Delegated(Reading, Reading.show)
+    find_key = Delegated(Reading, Reading.find_key)
+    search = Delegated(Reading, Reading.search)
+    why = Delegated(Reading, Reading.why)
+    attempt = Delegated(Reading, Reading.attempt)
+    streams = Delegated(Reading, Reading.streams)
+    which = Delegated(Reading, Reading.which)
+    rehearse = Delegated(Reading, Reading.rehearse)
+    plan = Delegated(Reading, Reading.plan)
+    busy_since = Delegated(Reading, Reading.busy_since)
+    task_counts = Delegated(Reading, Reading.task_counts)
+    workers = Delegated(Reading, Reading.workers)
+    slots = Delegated(Reading, Reading.slots)
+    sharing = Delegated(Reading, Reading.sharing)
+    doctor = Delegated(Reading, Reading.doctor)
+
+    # ------------------------------------------------------------------------------------- changing
+
+    retry = Delegated(Changing, Changing.retry)
+    rerun = Delegated(Changing, Changing.rerun)
+    cancel = Delegated(Changing, Changing.cancel)
+    hold = Delegated(Changing, Changing.hold)
+    set_pool = Delegated(Changing, Changing.set_pool)
+    set_priority = Delegated(Changing, Changing.set_priority)
+    release = Delegated(Changing, Changing.release)
+    prune = Delegated(Changing, Changing.prune)
+
+    # ----------------------------------------------------------------------------- the store itself
+
+    create_store = Delegated(Keeping, Keeping.create_store)
+    upgrade_store = Delegated(Keeping, Keeping.upgrade_store)
+    check_store = Delegated(Keeping, Keeping.check_store)
+    move_store = Delegated(Keeping, Keeping.move_store)
+    back_up_store = Delegated(Keeping, Keeping.back_up_store)
+    dump_command = Delegated(Keeping, Keeping.dump_command)
+    restore_store = Delegated(Keeping, Keeping.restore_store)
+    store_extent = Delegated(Keeping, Keeping.store_extent)
+
+    @property
+    def batch(self) -> "Batch":
+        """The verbs on batch systems and their pilots."""
+        from stoker.project.batch import Batch
+
+        return Batch(self)
+
+    @property
+    def sites(self) -> "Sites":
+        """The verbs on other sites, where steps run."""
+        from stoker.project.sites import Sites
+
+        return Sites(self)
+
+    @property
+    def jobs(self) -> "Jobs":
+        """The items that clients submit over HTTP, as jobs."""
+        from stoker.project.jobs import Jobs
+
+        return Jobs(self)
+
+    @property
+    def access(self) -> "Access":
+        """The verbs on users and tokens."""
+        from stoker.project.access import Access
+
+        return Access(self)
+
+    @property
+    def record(self) -> "Record":
+        """The journal: what happened, newest first."""
+        from stoker.project.record import Record
+
+        return Record(self)
+
+    @property
+    def history(self) -> "History":
+        """What hosts and steps did over time."""
+        from stoker.project.history import History
+
+        return History(self)
+
+    @property
+    def notify(self) -> "Notifying":
+        """The entries of `[notify]`, and whether messages arrive."""
+        from stoker.project.services.notifying import Notifying
+
+        return Notifying(self)
+
+    @property
+    def verify(self) -> "Verify":
+        """The verb that compares outputs with their records: `project.verify("run_*")`."""
+        from stoker.project.verifying import Verify
+
+        return Verify(self)
+
+    @property
+    def values(self) -> "Values":
+        """What items' steps have left, as a table: `project.values("spikes")`."""
+        from stoker.project.value_tables.verbs import Values
+
+        return Values(self)
+
     # ------------------------------------------------------------------------------ taking things in
 
-    def apply(
-        self,
-        *pipelines: str,
-        take_over: bool = True,
-        reason: str | None = None,
-        dry_run: bool = False,
-    ) -> Applied:
-        """The store has the file's pipelines (or those named) and pools, and tasks for them.
-
-        Without `take_over`, VersionConflict where somebody else set a pipeline last.
-        """
-        chosen = [self.pipeline(name) for name in pipelines or self.loaded.pipelines]
-        if not dry_run:
-            store = self.open_store(create=True)
-            return self._apply(store, chosen, take_over=take_over, reason=reason)
-        from stoker.project.trial import passing_store, store_if_there
-
-        known = store_if_there(self)
-        with passing_store() if known is None else nullcontext(known) as trial:
-            return self._apply(trial, chosen, take_over=take_over, dry_run=True)
-
-    def foresee(self, change: Applied) -> "list[Foreseen]":
-        """Return the steps of which outputs could not be published once the change is made."""
-        from stoker.project.foreseeing import foresee
-        from stoker.project.trial import store_if_there
-
-        store = store_if_there(self)
-        if store is None:
-            return []
-        return [
-            found
-            for one in change.versions
-            for found in foresee(store, self.pipeline(one.pipeline), one)
-        ]
-
-    def _apply(
-        self,
-        store: "Store",
-        chosen: "Sequence[Pipeline]",
-        *,
-        take_over: bool,
-        reason: str | None = None,
-        dry_run: bool = False,
-    ) -> Applied:
-        from stoker.store.database.copied import refuse_copy
-        from stoker.store.holdings.pools import set_pools, set_shares
-        from stoker.store.orders.attempt_terms import set_terms
-        from stoker.store.orders.versions import apply_version
-
-        refuse_copy(store, str(self.file.parent))
-        terms = set_terms(  # first: no step of a new version may see what is a secret from now on
-            store,
-            secrets=self.settings.secrets,
-            retention=self.settings.retention,
-            set_by=f"{store.host}:{self.file}",
-            take_over=take_over,
-            dry_run=dry_run,
-        )
-        versions = tuple(
-            apply_version(
-                store,
-                pipeline,
-                host=store.host,
-                path=str(self.file),
-                actor=self.actor(reason),
-                take_over=take_over,
-                dry_run=dry_run,
-            )
-            for pipeline in chosen
-        )
-        pools = set_pools(store, self.settings.pools, dry_run=dry_run)
-        shares = set_shares(store, self.settings.shares, dry_run=dry_run)
-        return Applied(versions=versions, pools=tuple(pools), shares=shares, terms=terms)
-
-    def follow_file(
-        self,
-        *pipelines: str,
-        on_apply: OnApply | None = None,
-        reason: str | None = None,
-        dry_run: bool = False,
-    ) -> Applied:
-        """As `apply`, but only what this host and path set last; `on_apply` hears of it before."""
-        change = self.apply(*pipelines, take_over=False, dry_run=True)
-        if change.is_nothing:
-            if not dry_run:
-                self._settle()
-            return change
-        if on_apply is not None:
-            on_apply(change)
-        if dry_run:
-            return change
-        return self.apply(*pipelines, take_over=False, reason=reason)
-
-    def _settle(self) -> None:
-        """Go on with what a command that was cut short has left to do for a new version."""
-        from stoker.project.trial import store_if_there
-        from stoker.store.orders.new_version import settle
-
-        store = store_if_there(self)
-        if store is not None:
-            settle(store)
+    apply = Delegated(Applying, Applying.apply)
+    foresee = Delegated(Applying, Applying.foresee)
+    follow_file = Delegated(Applying, Applying.follow_file)
 
     def push(
         self,
@@ -170,11 +183,12 @@ class Project(Reading, Changing, Keeping):
         priority: int | None = None,
         reason: str | None = None,
         dry_run: bool = False,
+        keeps_keys: bool = False,
         on_apply: OnApply | None = None,
     ) -> "Registered":
         """Paths (for records: their texts), lists and tables are registered; twice registers once.
 
-        `paths` may be a single one.
+        `paths` may be a single one. With `keeps_keys`, `Registered.keys` lists the registered ones.
         """
         from stoker.model.push_request import PushRequest
 
@@ -188,6 +202,7 @@ class Project(Reading, Changing, Keeping):
             priority=priority,
             reason=reason,
             dry_run=dry_run,
+            keeps_keys=keeps_keys,
         )
         return self.push_request(request, on_apply=on_apply)
 
@@ -211,7 +226,7 @@ class Project(Reading, Changing, Keeping):
         """Return the store; for a dry run one that knows the pipeline, with nothing made for good."""
         if not dry_run:
             return nullcontext(self.open_store(create=True))
-        from stoker.project.trial import knows, passing_store, store_if_there
+        from stoker.project.plans.trial import knows, passing_store, store_if_there
 
         store = store_if_there(self)
         if store is not None and knows(store, spec.name):
@@ -223,19 +238,31 @@ class Project(Reading, Changing, Keeping):
         pipeline: str,
         *keys: str,
         selection: "Selection | None" = None,
+        from_file: str | None = None,
+        nul: bool = False,
+        without_outputs: bool = False,
         reason: str | None = None,
         dry_run: bool = False,
         on_apply: OnApply | None = None,
         **narrow: Unpack[StepNarrowing],
     ) -> "Adopted":
-        """Tasks whose outputs all lie where they belong are done, by an attempt of kind `adopted`."""
-        from stoker.project.adoption import adopt
+        """Tasks whose outputs all exist are done, by an attempt of kind `adopted`.
+
+        With `without_outputs`, so are those of which no output exists. `from_file` is a list of keys
+        or paths, which narrows the selection.
+        """
+        from stoker.project.adoption import adopt, adopt_listed
 
         spec = self.pipeline(pipeline)
         self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
         chosen = select(keys, selection, Narrowing(pipeline=None, **narrow))
         chosen = replace(chosen, pipeline=pipeline)
-        return adopt(self.store, spec, chosen, self.actor(reason), dry_run=dry_run)
+        what = (self.store, spec, chosen, self.actor(reason))
+        if from_file is None:
+            return adopt(*what, without_outputs=without_outputs, dry_run=dry_run)
+        return adopt_listed(
+            *what, name=from_file, nul=nul, without_outputs=without_outputs, dry_run=dry_run
+        )
 
     # -------------------------------------------------------------------------------------- working
 
@@ -250,14 +277,18 @@ class Project(Reading, Changing, Keeping):
         on_apply: OnApply | None = None,
         on_push: "Callable[[Registered], None] | None" = None,
         on_wait: "Callable[[int, float], None] | None" = None,
+        on_trouble: "Callable[[str], None] | None" = None,
     ) -> "RunSummary":
-        """Register, then work until nothing is ready, running or in back-off.
+        """Register, then work until nothing is ready, running or in back-off, here or elsewhere.
 
         Registered are the paths, or without paths what the pipelines' sources hold now; where one has
-        no room for all of it, the rest once there is.
+        no room for all of it, the rest once there is. Then come groups that are complete, until there
+        are no more.
         """
-        from stoker.project.running import work_off_in_turns
-        from stoker.project.sources import write_progress
+        from stoker.project.afterwards import begin, finish
+        from stoker.project.away import Away
+        from stoker.project.running import Turns, work_off_in_turns
+        from stoker.project.sources import last_groups
 
         named = [pipeline] if pipeline is not None else []
         self.follow_file(*named, on_apply=on_apply, reason=reason)
@@ -266,19 +297,44 @@ class Project(Reading, Changing, Keeping):
         else:
             pushed = self.take_sources(*named, reason=reason, on_wait=on_wait)
         store = self.open_store(create=True)
+        begin(self, store)
+        turns = Turns(
+            pushed,
+            lambda: self.take_sources(*named, reason=reason, on_wait=on_wait),
+            last_groups(
+                store,
+                [self.pipeline(name) for name in named or sorted(self.pipelines)],
+                self.actor(),
+                on_wait=on_wait,
+            ),
+            on_push or (lambda _done: None),
+        )
+        away = Away(self.file, store, on_trouble=on_trouble or (lambda _text: None))
         done = work_off_in_turns(
             store,
             self.settings,
-            pushed,
-            lambda: self.take_sources(*named, reason=reason, on_wait=on_wait),
+            turns,
             pipeline=pipeline,
             slots=slots,
             on_event=on_event,
-            on_push=on_push or (lambda _done: None),
+            away=away,
         )
-        for name in named or sorted(self.pipelines):
-            write_progress(store, self.pipeline(name), self.actor())
+        finish(self, store, named, was_interrupted=done.was_interrupted)
         return done
+
+    @cached_property
+    def groups(self) -> "GroupVerbs":
+        """The verbs on groups: `project.groups.list()`."""
+        from stoker.project.groups import GroupVerbs
+
+        return GroupVerbs(self)
+
+    @property
+    def volumes(self) -> "Volumes":
+        """The verbs on archive volumes: `project.volumes.locate(["a/1"])`."""
+        from stoker.project.volumes import Volumes
+
+        return Volumes(self)
 
     def take_sources(
         self,
@@ -327,7 +383,7 @@ def open_project(path: str | os.PathLike[str] | None = None, *, is_checked: bool
         if not file.is_file():
             raise NotFound(f"there is no project at `{named}`; `stoker init` makes one")
     else:
-        from stoker.spec.load import find_project
+        from stoker.spec.project_file import find_project
 
         file = find_project(Path.cwd())
     check_name(file)
@@ -335,17 +391,6 @@ def open_project(path: str | os.PathLike[str] | None = None, *, is_checked: bool
     if is_checked:
         project.loaded  # noqa: B018 - reads the file, and raises where it cannot be used
     return project
-
-
-def check_name(file: Path) -> None:
-    """Raise UserError for a project that lies where no database can name it."""
-    try:
-        str(file).encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"the project's path `{file}` has bytes that are no UTF-8, and the store could not be "
-            "opened there; rename the folder (the names of data files may be anything)"
-        ) from None
 
 
 def _several(paths: Paths) -> Sequence[str | os.PathLike[str]]:

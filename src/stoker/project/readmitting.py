@@ -90,7 +90,11 @@ def _as_they_are(
             listing = Listing(
                 pipeline, project_folder=folder, refuse=lambda _message: None, given=item.params
             )
-            now = listing.file_at(item.path, found, meta=item.meta)
+            try:
+                now = listing.file_at(item.path, found, meta=item.meta)
+            except UserError as error:
+                yield replace(item, reason=str(error).removeprefix("these items: "))
+                continue
             yield replace(now, key=item.key, priority=item.priority, saying=NOTHING)
         else:
             yield item

@@ -2,13 +2,15 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stoker.model.pipeline import Pipeline, Python, Step
+from stoker.model.pipeline import ItemKind, Pipeline, Step
 from stoker.model.task import Claimed
+from stoker.project.by_hand import script_of
 from stoker.spec.environment import attempt_env, base_environment
+from stoker.spec.member_names import ALL, FOLDER, file_of, lists_used
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.work.outputs import OUT
@@ -24,7 +26,7 @@ class Rehearsal:
     `before` is the environment in which `prepare` runs, without any value of the attempt; `own` is
     what Stoker and the step set after it. `outputs` maps each
     output's name to where the tool writes it (None: picked up after the end) and where it would be
-    published. `script` is the command as bash text, `python` steps included.
+    published. `script` is the command as bash text, functions included.
     """
 
     claimed: Claimed
@@ -35,6 +37,7 @@ class Rehearsal:
     own: Mapping[str, str]
     outputs: Mapping[str, tuple[str | None, str]]
     script: str
+    lists: tuple[tuple[str, str], ...] | None = None  # of members, for a group
 
     def make_folders(self) -> None:
         """The scratch and the folders for the outputs are there."""
@@ -58,6 +61,10 @@ class Rehearsal:
         folders = [os.path.dirname(made) for made, _ in self.outputs.values() if made is not None]
         if folders:
             lines.append(shlex.join(["mkdir", "-p", *dict.fromkeys(folders)]))
+        if self.lists is not None:
+            lines.append(
+                f"# `stoker shell` writes the lists of members into {FOLDER}, beside scratch"
+            )
         lines += [self.setting, self.script]
         for name, (made, target) in self.outputs.items():
             where = _on_one_line(made) if made is not None else "what matches its pattern here"
@@ -91,7 +98,10 @@ def rehearse(
     }
     made = {name: path for name, (path, _) in outputs.items() if path is not None}
     command = plan.command(Context(claimed=claimed, scratch=scratch, out=made))
-    base = base_environment(os.environ)
+    lists = lists_used(step) if pipeline.items is ItemKind.GROUPS else None
+    base = base_environment(
+        os.environ, project=pipeline.project_folder, site=step.site or claimed.terms.site
+    )
     parent = os.path.dirname(scratch)
     env = attempt_env(
         claimed,
@@ -102,9 +112,9 @@ def rehearse(
         values_file=os.path.join(parent, "values"),
         reason_file=os.path.join(parent, "reason"),
         extra=command.env,
+        members_file=None if lists is None else file_of(scratch, ALL),
         gpu_pools=[pool.name for pool in settings.pools if pool.kind == "gpu"],
     )
-    is_python = isinstance(step.action, Python)
     return Rehearsal(
         claimed=claimed,
         step=step,
@@ -113,49 +123,8 @@ def rehearse(
         before={name: value for name, value in base.items() if name in env},
         own={name: value for name, value in env.items() if base.get(name) != value},
         outputs=outputs,
-        script=(
-            _python_script(step.action, pipeline.folder, claimed, made, scratch)
-            if is_python
-            else shlex.join(command.argv)
+        lists=lists,
+        script=script_of(
+            step.action, command.argv, pipeline.folder, claimed, outputs=made, scratch=scratch
         ),
     )
-
-
-def _python_script(
-    action: object, folder: str, claimed: Claimed, made: Mapping[str, str], scratch: str
-) -> str:
-    """Return bash text that calls a step's function as a warm process would."""
-    if not isinstance(action, Python):
-        return ""
-    module, _, function = action.function.partition(":")
-    inputs = ", ".join(
-        f"{step!r}: {{{', '.join(f'{name!r}: {_as_paths(paths)}' for name, paths in of.items())}}}"
-        for step, produced in claimed.produced.items()
-        for of in [produced.outputs]
-    )
-    outputs = ", ".join(f"{name!r}: {_as_paths([path])}" for name, path in made.items())
-    item = "None" if claimed.path is None else _as_paths([claimed.path])
-    values = {step: dict(produced.values) for step, produced in claimed.produced.items()}
-    text = "\n".join(
-        (
-            "import sys",
-            "from pathlib import Path",
-            "from types import SimpleNamespace",
-            f"sys.path.insert(0, {folder!r})",
-            f"import {module}",
-            "task = SimpleNamespace(",
-            f"    item={item}, key={claimed.key!r},",
-            f"    params={dict(claimed.params)!r}, meta={dict(claimed.meta)!r},",
-            f"    inputs={{{inputs}}}, values={values!r},",
-            f"    outputs={{{outputs}}}, scratch={_as_paths([scratch])},",
-            ")",
-            f"print({module}.{function}(task))",
-        )
-    )
-    return shlex.join([action.interpreter or "python3", "-c", text])
-
-
-def _as_paths(paths: Sequence[str]) -> str:
-    """Return Python text for what a function gets: one path, or a list of several."""
-    made = [f"Path({path!r})" for path in paths]
-    return made[0] if len(made) == 1 else f"[{', '.join(made)}]"

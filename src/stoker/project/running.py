@@ -6,22 +6,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stoker.model.worker import WorkLeft
-from stoker.project.janitor import Janitor
-from stoker.project.services import Services
+from stoker.project.services.janitor import Janitor
+from stoker.project.services.service import Services
 from stoker.store import journal_fold
 from stoker.store.claims.claim import anything_left
 from stoker.store.ends.reap import promote_all_due, reap
 from stoker.store.forecasts import reordering
 from stoker.store.forecasts.utilisation import Busy, busy_since, now_us
-from stoker.store.reports import lists
+from stoker.store.reports import overview
 
 if TYPE_CHECKING:
     from stoker.model.settings import Settings
+    from stoker.project.away import Away
     from stoker.store.arrivals.counts import Registered
     from stoker.store.unit import Store
     from stoker.work.progress import Event
 
-REORDER_S = 1.0  # before work begins, on tasks that were made ready with an older reckoning
+REORDER_S = 1.0  # before work begins, on tasks that were made ready with an older estimate
 OnEvent = Callable[["Event"], None]
 
 
@@ -73,36 +74,89 @@ def left_to_do(store: "Store") -> WorkLeft:
 def work_off_in_turns(
     store: "Store",
     settings: "Settings",
-    pushed: "Sequence[Registered]",
-    take_more: "Callable[[], Sequence[Registered]]",
+    turns: "Turns",
     *,
     pipeline: str | None,
     slots: int | None,
     on_event: OnEvent | None,
-    on_push: "Callable[[Registered], None]",
+    away: "Away",
 ) -> RunSummary:
-    """What was `pushed` is worked off, and so is the rest of it if there was no room for all at once."""
-    started = time.monotonic()
-    told: set[str] = set()
-    done, turns = None, 0
-    while done is None or any(one.opened for one in pushed):
-        for one in pushed:
-            fresh = [text for text in one.messages if text not in told]
-            one.refused = max(0, one.refused - (len(one.messages) - len(fresh)))
-            one.messages = fresh
-            told.update(fresh)
-            on_push(one)
-        done = work_off(store, settings, pipeline=pipeline, slots=slots, on_event=on_event)
-        turns += 1
-        if done.was_interrupted or not any(one.is_full and one.opened for one in pushed):
-            break
-        pushed = take_more()
-    if turns > 1:  # what was said of the last turn alone means nothing
+    """What was taken is worked off, and what comes of it, until the sources bring nothing new.
+
+    What is out at other sites comes home first.
+    """
+    started, n = time.monotonic(), 0
+    with away.visited():
+        while True:
+            done = work_off(store, settings, pipeline=pipeline, slots=slots, on_event=on_event)
+            n += 1
+            if done.was_interrupted:
+                break
+            try:
+                is_more = away.come_home() or turns.go_on()
+            except KeyboardInterrupt:
+                done = replace(done, was_interrupted=True)
+                break
+            if not is_more:
+                break
+    if n > 1:  # what was said of the last turn alone means nothing
         elapsed_s = round(time.monotonic() - started, 3)
         done = replace(
-            done, elapsed_s=elapsed_s, slots_busy=None, worked_s=None, equal_split_s=None
+            done,
+            elapsed_s=elapsed_s,
+            slots_busy=None,
+            worked_s=None,
+            equal_split_s=None,
+            was_idle=False,
         )
     return done
+
+
+class Turns:
+    """What a run takes from the sources, turn by turn.
+
+    `take` is asked again while a source had no room for all of it, and, where there are groups, after
+    every turn. When it brings nothing new, `take_last` has groups that only wait for time to pass.
+    What is said about what could not be taken is said once.
+    """
+
+    def __init__(
+        self,
+        first: "Sequence[Registered]",
+        take: "Callable[[], Sequence[Registered]]",
+        take_last: "Callable[[], Sequence[Registered]] | None",
+        on_push: "Callable[[Registered], None]",
+    ) -> None:
+        self._take = take
+        self._take_last = take_last
+        self._on_push = on_push
+        self._told: set[str] = set()
+        self._taken = first
+        self._tell(first)
+
+    def go_on(self) -> bool:
+        """Take what there is now; return whether anything is to be done."""
+        was_full = any(one.is_full and one.opened for one in self._taken)
+        if not was_full and self._take_last is None:
+            return False
+        self._taken = self._take()
+        self._tell(self._taken)
+        if not self._has_more() and self._take_last is not None:
+            self._taken = self._take_last()
+            self._tell(self._taken)
+        return self._has_more()
+
+    def _has_more(self) -> bool:
+        return any(one.opened for one in self._taken)
+
+    def _tell(self, taken: "Sequence[Registered]") -> None:
+        for one in taken:
+            fresh = [text for text in one.messages if text not in self._told]
+            one.refused = max(0, one.refused - (len(one.messages) - len(fresh)))
+            one.messages = fresh
+            self._told.update(fresh)
+            if one.is_news:
+                self._on_push(one)
 
 
 def work_off(
@@ -156,7 +210,7 @@ def summarise(
     was_interrupted: bool,
 ) -> RunSummary:
     """Return where the pipeline, or all of them, stands now."""
-    found = lists.status(store, pipeline=pipeline).pipelines.values()
+    found = overview.status(store, pipeline=pipeline).pipelines.values()
     tasks = {
         word: sum(one.tasks[word] for one in found)
         for word in ("done", "failed", "skipped", "cancelled", "held", "blocked", "ready")

@@ -1,11 +1,12 @@
 """What the sources of a pipeline hold now, taken in once; and their records of how items stand."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stoker.intake.register_found import Taker
 from stoker.intake.sources.kinds import make_progress, make_source
+from stoker.model.pipeline import ItemKind
 from stoker.store.arrivals.counts import Registered
 
 if TYPE_CHECKING:
@@ -49,13 +50,65 @@ def take_sources(
     done = Registered()
     for declared in pipeline.sources:
         source = make_source(
-            store, pipeline, declared, project_folder=project_folder, is_staying=False
+            store,
+            pipeline,
+            declared,
+            project_folder=project_folder,
+            is_staying=False,
+            actor=actor,
         )
         taker = Taker(store, pipeline.name, source, actor, max_open=declared.max_open)
         try:
-            done.add(_take_settled(taker, declared.settle_s, on_wait))
+            if declared.group is None:
+                done.add(_take_settled(taker, declared.settle_s, on_wait))
+            else:
+                done.add(taker.take())
+                _tell_trouble(taker, done)
         finally:
             source.close()
+    return done
+
+
+def last_groups(
+    store: "Store",
+    pipelines: "Sequence[Pipeline]",
+    actor: "Actor",
+    *,
+    on_wait: OnWait | None = None,
+) -> "Callable[[], list[Registered]] | None":
+    """Return what registers groups that only wait for time to pass; None where there are no groups.
+
+    To be called when everything else is done and the sources have nothing new: it returns what
+    changed anything. A file that names members and was written just now is waited for until it has
+    settled.
+    """
+    of_groups = [pipeline for pipeline in pipelines if pipeline.items is ItemKind.GROUPS]
+
+    def take() -> list[Registered]:
+        taken = (_take_last(store, pipeline, actor, on_wait) for pipeline in of_groups)
+        return [one for one in taken if one is not None and one.is_news]
+
+    return take if of_groups else None
+
+
+def _take_last(
+    store: "Store", pipeline: "Pipeline", actor: "Actor", on_wait: OnWait | None
+) -> Registered | None:
+    from stoker.intake.sources.group import GroupSource
+
+    done = None
+    for declared in pipeline.sources:
+        if declared.group is not None:
+            source = GroupSource(store, pipeline, declared, actor=actor, is_staying=False)
+            source.is_last = True
+            taker = Taker(store, pipeline.name, source, actor)
+            done = taker.take()
+            if source.settles_in_s:
+                if on_wait is not None:
+                    on_wait(1, source.settles_in_s)
+                time.sleep(source.settles_in_s)
+                done.add(taker.take())
+            _tell_trouble(taker, done)
     return done
 
 
@@ -70,7 +123,7 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
         total.noted += done.noted
         total.quarantined += done.quarantined
         total.messages += [text for text in done.messages if text not in total.messages]
-        is_last = not taker.source.pending or time.monotonic() >= until_s
+        is_last = not taker.source.standing.pending or time.monotonic() >= until_s
         if is_last or taker.is_full:
             # The last look may have met what the looks before it registered.
             ours = total.registered + total.changed - done.registered - done.changed
@@ -80,19 +133,27 @@ def _take_settled(taker: Taker, settle_s: float, on_wait: OnWait | None) -> Regi
             _tell_rest(taker, total)
             return total
         if on_wait is not None:
-            on_wait(taker.source.pending, settle_s)
+            on_wait(taker.source.standing.pending, settle_s)
         time.sleep(settle_s)
 
 
 def _tell_rest(taker: Taker, done: Registered) -> None:
     """Say what the last look left."""
-    pending = taker.source.pending
+    pending = taker.source.standing.pending
     if pending and not taker.is_full:
         still = "1 is" if pending == 1 else f"{pending:,} are"
         name = taker.source.name
         done.refuse(
             f"source `{name}`: {still} still being written, or gone; the next run looks again"
         )
-    tell = done.say if done.refused else done.refuse  # what was refused is counted already
-    for line in (taker.source.trouble or "").splitlines():
+    _tell_trouble(taker, done)
+
+
+def _tell_trouble(taker: Taker, done: Registered) -> None:
+    """Say what went wrong in the last look. Lines that an earlier one refused count as refused, too."""
+    is_counted = bool(done.refused)
+    tell = done.say if is_counted else done.refuse
+    for line in (taker.trouble or taker.source.standing.trouble or "").splitlines():
         tell(f"source `{taker.source.name}`: {line}")
+    if not is_counted and not taker.trouble:
+        done.refused = max(done.refused, taker.source.standing.refused)

@@ -1,4 +1,4 @@
-"""Where a store lies, as people write it: the URL of a file or of a database on a server.
+"""Where a store is, as people write it: the URL of a file or of a database on a server.
 
 No message repeats a URL: it may hold a password.
 """
@@ -6,20 +6,20 @@ No message repeats a URL: it may hold a password.
 import re
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stoker.errors import UserError
 from stoker.spec.locations import absolute
 
 _URL = re.compile(r"(sqlite|postgresql\+psycopg|mariadb\+pymysql)://(.*)", re.DOTALL)
 _PASSWORD = re.compile(r"[^:/]*:(?P<password>[^@]*)@|.*[?&]pass(?:word|wd)=(?P<other>[^&]*)")
-_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # to a variable that no step sees
 _OF_THE_STORE = re.compile(r"""^\s*(\[\s*["']?store|["']?store["']?\s*[.=])""", re.MULTILINE)
 _DEFAULT = "sqlite:///.stoker/stoker.db"
 
 
 class Address(NamedTuple):
-    """Where a project's store lies, the file with its password, and who may work on it."""
+    """Where a project's store is, the file with its password, and who may work on it."""
 
     url: str
     password_file: str | None = None
@@ -52,7 +52,7 @@ def store_url(url: str, folder: str) -> str:
 
 
 def stated_in(file: Path) -> Address | None:
-    """Return what a project's file says of its store; None where only reading all of it tells.
+    """Return what a project's file says of its store; None where only reading all of it shows that.
 
     Its pipelines are not looked at: with them come libraries that take longer to load than most
     commands that read a store have to do. Where the file says nothing of a store it need not even be
@@ -61,28 +61,35 @@ def stated_in(file: Path) -> Address | None:
     try:
         text = file.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
         said = tomllib.loads(text).get("store", {}) if _OF_THE_STORE.search(text) else {}
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return None
+    return stated_by(said, str(file.parent))
+
+
+def stated_by(said: Any, folder: str) -> Address | None:
+    """Return what the table `[store]` says; None where something in it is wrong or not plain."""
+    try:
         if not said.keys() <= {"url", "password_file", "access"}:
             return None
-        folder, password = str(file.parent), said.get("password_file")
+        password, access = said.get("password_file"), said.get("access", "private")
         url = store_url(said.get("url", _DEFAULT), folder)
-        access = said.get("access", "private")
         if access not in ("private", "group"):
             return None
         return Address(url, None if password is None else absolute(password, folder), access)
-    except (OSError, ValueError, RecursionError, AttributeError, TypeError, BadAddress):
+    except (ValueError, AttributeError, TypeError, BadAddress):
         return None
 
 
-def password_in(url: str) -> str | None:
+def embedded_password(url: str) -> str | None:
     """Return the password that the URL itself holds; None for none, and for `${NAME}`."""
     found = _PASSWORD.match(url.partition("://")[2])
     password = (found["password"] or found["other"]) if found else None
-    return None if not password or _REFERENCE.fullmatch(password) else password
+    return None if not password or REFERENCE.fullmatch(password) else password
 
 
 def refuse_password(url: str) -> None:
     """Raise BadAddress where a password stands in the URL itself: all may read a command line."""
-    if password_in(url):
+    if embedded_password(url):
         raise BadAddress(
             "there is a password in the URL, and everybody on this machine can see the arguments of "
             "commands",

@@ -9,38 +9,37 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from stoker.model import patterns
 from stoker.model.pipeline import (
-    Argv,
     Cause,
     ItemKind,
     OnChange,
     Output,
-    Param,
-    ParamType,
     Pipeline,
-    Python,
-    Run,
     Step,
     Verdict,
 )
-from stoker.spec.locations import absolute
+from stoker.model.web import Result
+from stoker.spec.actions import ACTIONS, build_action, check_interpreters
+from stoker.spec.declared import build_param
+from stoker.spec.error_folders import build_error_folder
 from stoker.spec.order import sort_steps
-from stoker.spec.params import check_value
 from stoker.spec.parts import predecessors, step_texts
 from stoker.spec.problems import suggest
-from stoker.spec.schema import RESERVED_STEP_KEYS, StepTable
 from stoker.spec.sources import build_rules, build_source
+from stoker.spec.step_keys import RESERVED_STEP_KEYS, StepTable
+from stoker.spec.value_tables import build_tables
+from stoker.spec.web import build_pipeline_web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stoker.model.pipeline import Action, Param
     from stoker.model.source import Source
     from stoker.spec.locate import Path
-    from stoker.spec.schema import OutputTable, ParamTable, PipelineTable
+    from stoker.spec.pipeline_keys import PipelineTable
+    from stoker.spec.step_keys import OutputTable
     from stoker.spec.validate import Findings
 
-_ACTIONS = ("run", "argv", "python")
 _STEP_KEYS = frozenset((*StepTable.model_fields, *RESERVED_STEP_KEYS))
 
 
@@ -50,9 +49,12 @@ class Builder:
     Always returns one, so that later checks can report more.
     """
 
-    def __init__(self, name: str, folder: str, raw: Mapping[str, Any], findings: Findings) -> None:
+    def __init__(
+        self, name: str, folder: str, raw: Mapping[str, Any], findings: Findings, *, up: str = ""
+    ) -> None:
         self._name = name
         self._folder = folder
+        self._up = up
         self._raw = raw
         self._path: Path = ("pipelines", name)
         self._findings = findings
@@ -63,15 +65,20 @@ class Builder:
             hint = 'write `[pipelines.NAME.steps.STEP]` and a `run = "…"`'
             self._findings.add(self._path, f"pipeline `{self._name}` has no steps", hint)
         steps = {name: self._step(name, step, table) for name, step in table.steps.items()}
+        written = self._raw.get("steps", {})
+        check_interpreters(
+            self._path, table, written if isinstance(written, dict) else {}, self._findings
+        )
         return Pipeline(
             name=self._name,
             folder=self._folder,
             title=table.title,
+            description=table.description,
             items=ItemKind(table.items),
             key=table.key,
             on_change=OnChange(table.on_change),
             priority=table.priority,
-            params=tuple(self._param(name, param) for name, param in table.params.items()),
+            params=self._params(table),
             sources=self._sources(table),
             extract=tuple(table.extract) if isinstance(table.extract, list) else table.extract,
             rules=build_rules(
@@ -81,60 +88,25 @@ class Builder:
                 findings=self._findings,
             ),
             steps=sort_steps(steps, self._path, self._findings),
+            web=build_pipeline_web(table.web, self._folder),
+            results=tuple(Result(name=name, of=of) for name, of in table.results.items()),
             renamed_from=table.renamed_from,
+            error_folder=build_error_folder(table.error_folder, self._path, self._findings),
+            up=self._up,
+            tables=build_tables(table.tables, self._path, self._folder, self._findings),
         )
 
-    def _param(self, name: str, table: ParamTable) -> Param:
-        path = (*self._path, "params", name)
-        kind, items = ParamType(table.type), ParamType(table.items)
-        param = Param(
-            name=name,
-            type=kind,
-            items=items,
-            required=table.required,
-            default=table.default,
-            pattern=self._regex((*path, "pattern"), table.pattern),
-            minimum=table.minimum,
-            maximum=table.maximum,
-            choices=tuple(table.choices),
-            title=table.title,
+    def _params(self, table: PipelineTable) -> tuple[Param, ...]:
+        return tuple(
+            build_param(
+                name,
+                param,
+                path=(*self._path, "params", name),
+                folder=self._folder,
+                findings=self._findings,
+            )
+            for name, param in table.params.items()
         )
-        self._check_param(path, param)
-        return param
-
-    def _check_param(self, path: Path, param: Param) -> None:
-        if any(self._findings.has((*path, key)) for key in ("type", "items")):
-            return
-        element = param.items if param.type is ParamType.LIST else param.type
-        if param.items is ParamType.LIST:
-            self._findings.add((*path, "items"), "a list of lists is no parameter")
-        elif element is ParamType.CHOICE and not param.choices:
-            if not self._findings.has((*path, "choices")):
-                hint = 'write `choices = ["…", "…"]`'
-                self._findings.add(path, f"parameter `{param.name}` has no `choices`", hint)
-        else:
-            self._check_rules(path, param, element)
-            if param.default is not None and not self._findings.has(path):
-                self._check_default((*path, "default"), param)
-
-    def _check_rules(self, path: Path, param: Param, element: ParamType) -> None:
-        is_numeric = element in (ParamType.INTEGER, ParamType.NUMBER)
-        for key in ("minimum", "maximum"):
-            if getattr(param, key) is not None and not is_numeric:
-                self._findings.add((*path, key), f"`{key}` is for numbers, not for a {element}")
-        if param.pattern is not None and (is_numeric or element is ParamType.BOOLEAN):
-            self._findings.add((*path, "pattern"), f"`pattern` is for texts, not for a {element}")
-
-    def _check_default(self, path: Path, param: Param) -> None:
-        if param.required:
-            message = "is required, so that its `default` is never used"
-            self._findings.add(path, f"parameter `{param.name}` {message}")
-        try:
-            checked = check_value(param, param.default)
-        except ValueError as error:
-            self._findings.add(path, f"the default of `{param.name}` {error}")
-        else:
-            object.__setattr__(param, "default", checked)
 
     def _sources(self, table: PipelineTable) -> tuple[Source, ...]:
         return tuple(
@@ -149,11 +121,6 @@ class Builder:
             )
             for name, source in table.sources.items()
         )
-
-    def _resolve(self, path: str | None) -> str | None:
-        if path is None:
-            return None
-        return absolute(path, self._folder)
 
     def _step(self, name: str, table: StepTable, pipeline: PipelineTable) -> Step:
         path = (*self._path, "steps", name)
@@ -173,6 +140,7 @@ class Builder:
             pools=merged.pools,
             needs=tuple(dict.fromkeys(merged.needs)),
             together=merged.together,
+            site=merged.site,
             secrets=tuple(merged.secrets),
             timeout_s=merged.timeout,
             retries=merged.retries,
@@ -202,40 +170,24 @@ class Builder:
                 self._findings.add((*path, "after", index), f"step `{name}` comes after itself")
             elif name not in steps:
                 others = [step for step in steps if step != path[-1]]
-                message = f"`after` names `{name}`, which is no step of this pipeline"
+                message = f"`after` names `{name}`, which is not a step of this pipeline"
                 self._findings.add((*path, "after", index), message, suggest(name, others))
             else:
                 known.append(name)
         return known
 
-    def _action(self, path: Path, table: StepTable) -> Run | Argv | Python:
-        given = [key for key in _ACTIONS if getattr(table, key) is not None]
-        if not given and not self._is_misspelt(path):
-            hint = "write one of `run`, `argv` and `python`"
-            self._findings.add(path, f"step `{path[-1]}` has no command", hint)
-        if len(given) > 1:
-            message = f"step `{path[-1]}` has {' and '.join(f'`{key}`' for key in given)}"
-            self._findings.add((*path, given[1]), message, "keep one of them")
-        if table.argv is not None and table.run is None:
-            words = tuple(w if isinstance(w, str) else tuple(w) for w in table.argv)
-            if words[0] == "" and not self._findings.has((*path, "argv")):
-                self._findings.add((*path, "argv", 0), "the program's name is empty")
-            return Argv(words=words)
-        if table.python is not None and table.run is None:
-            interpreter = table.interpreter
-            if interpreter is not None and "/" in interpreter:
-                interpreter = self._resolve(interpreter)
-            return Python(function=table.python, interpreter=interpreter)
-        if table.run is not None and not table.run.strip():
-            self._findings.add((*path, "run"), "`run` is empty")
-        return Run(text=table.run or ":")
+    def _action(self, path: Path, table: StepTable) -> Action:
+        if all(getattr(table, key) is None for key in ACTIONS) and not self._is_misspelt(path):
+            named = ", ".join(f"`{key}`" for key in ACTIONS)
+            self._findings.add(path, f"step `{path[-1]}` has no command", f"write one of {named}")
+        return build_action(path, table, self._findings, folder=self._folder)
 
     def _is_misspelt(self, path: Path) -> bool:
         """Whether a key that is wrong in the step at `path` may be the command that it lacks."""
         if any(found == path for found, _ in self._findings.problems):
             return True
         wrong = self._findings.wrong_keys(path)
-        return any(key in _ACTIONS or key not in _STEP_KEYS for key in wrong)
+        return any(key in ACTIONS or key not in _STEP_KEYS for key in wrong)
 
     def _output(self, path: Path, name: str, table: OutputTable) -> Output:
         path = (*path, name)
@@ -254,6 +206,8 @@ class Builder:
             temp=table.temp,
             overwrite=table.overwrite,
             stage_beside=table.stage == "beside",
+            media=table.media,
+            title=table.title,
         )
 
     def _exits(self, path: Path, exits: Mapping[str, str]) -> dict[int, Verdict]:
@@ -264,22 +218,13 @@ class Builder:
             last = int(found[2] or first) if found else 256
             if not first <= last <= 255:
                 hint = "write a number up to 255, or a range such as `10-19`"
-                self._findings.add((*path, key), f"`{key}` is no exit code", hint)
+                self._findings.add((*path, key), f"`{key}` is not an exit code", hint)
                 continue
             for code in range(first, last + 1):
                 if code in made and not self._findings.has((*path, key)):
                     self._findings.add((*path, key), f"exit code {code} stands twice")
                 made.setdefault(code, Verdict(verdict))
         return made
-
-    def _regex(self, path: Path, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        fault = patterns.fault(pattern)
-        if fault:
-            self._findings.add(path, f"`{pattern}` cannot be used as a pattern: {fault}")
-            return None
-        return pattern
 
 
 def _merge_defaults(table: StepTable, pipeline: PipelineTable) -> StepTable:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import Bug
-from stoker.model.pipeline import Pipeline
+from stoker.model.pipeline import Param, Pipeline
 from stoker.spec.revive import revive
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from stoker.model.pipeline import Step
 
+INTERFACE = "2:"  # how interfaces are hashed; 1, without a number, knew no sites
 _HERE = "\x01"  # begins a text that begins with the pipeline's folder
+_FOR_PEOPLE = ("title", "description", "unit", "section", "example")  # words of a parameter
+_LATER_RULES = ("max_length", "min_items", "max_items", "media", "rules")  # left out if not given
 _STEP_BODY = ("name", "action", "prepare", "outputs", "env", "when", "exits", "error_markers")
 _IN_STEP = re.compile(r"(\{in\.)([a-z][a-z0-9_]*)(?=\.)")  # as templates name an earlier step
 _OF_STEP = re.compile(r"(\bvalues\.)([a-z][a-z0-9_]*)")  # as conditions do
@@ -78,25 +81,43 @@ def _whole(text: str, folder: str) -> str:
 
 
 def interface_hash(pipeline: Pipeline) -> str:
-    """Return the hash of step names, their order, keys, the rules of parameters, output names."""
-    params = [{**asdict(param), "title": ""} for param in pipeline.params]
+    """Return the hash of step names, their order and sites, keys, rules of parameters, output names.
+
+    It begins with the number of this way of making it: hashes of different ways say nothing about
+    each other.
+    """
+    params = [_interface_of(param) for param in pipeline.params]
+    results = {result.name: result.of for result in pipeline.results}
     steps = [
         {
             "name": step.name,
             "after": sorted(step.after),
+            "site": step.site,
             "outputs": sorted(output.name for output in step.outputs),
         }
         for step in sorted(pipeline.steps, key=lambda step: step.name)
     ]
-    return _hash(
+    return INTERFACE + _hash(
         {
             "name": pipeline.name,
             "items": pipeline.items,
             "key": pipeline.key,
             "params": sorted(params, key=lambda param: param["name"]),
             "steps": steps,
+            **({"results": results} if results else {}),
         }
     )
+
+
+def _interface_of(param: Param) -> dict[str, Any]:
+    """Return the rules of a parameter; those that came later count only where they are given.
+
+    So a pipeline that does not use them has the same hash as before there were any.
+    """
+    rules = {name: one for name, one in asdict(param).items() if name not in _FOR_PEOPLE}
+    plain = asdict(Param(name=param.name))
+    absent = [name for name in _LATER_RULES if rules[name] == plain[name]]
+    return {name: one for name, one in rules.items() if name not in absent} | {"title": ""}
 
 
 def body_hash(step: Step, names: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -106,6 +127,8 @@ def body_hash(step: Step, names: Mapping[str, str] = MappingProxyType({})) -> st
     """
     whole = asdict(step)
     kind = type(step.action).__name__
+    for output in whole["outputs"]:
+        del output["media"], output["title"]  # neither changes what is in it
     body = {"kind": kind, **{name: whole[name] for name in _STEP_BODY}}
     if not names:
         return _hash(body)

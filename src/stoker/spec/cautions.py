@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stoker.model.pipeline import Argv, ParamType, Run
+from stoker.model.pipeline import Argv, ItemKind, ParamType, Run
 from stoker.spec.interpreters import (
     NO_OPTIONS,
     code_positions,
@@ -77,9 +77,19 @@ class _Command:
         for at, reason in (*self._by_bash(name, arguments), *self._by_programs()):
             told.add(at)
             yield reason
+        yield from self._doubled_folders()
         if name in NO_OPTIONS or name in functions:
             return
         yield from self._options(start, told)
+
+    def _doubled_folders(self) -> Iterator[str]:
+        """Yield the absolute paths that stand behind a folder, as in `raw/{item}`."""
+        for word in self.words:
+            for found in _VALUE.finditer(word):
+                value = self._slots[int(found[1])]
+                if value.reference.is_absolute and word[: found.start()].endswith("/"):
+                    shown = f"{{{value.reference.name}}}"
+                    yield f"`{shown}` is an absolute path; leave out the folder before it"
 
     def _by_bash(self, name: str, arguments: list[str]) -> Iterator[tuple[int, str]]:
         """Yield the words that bash itself runs, or takes for names, with what to say of them."""
@@ -120,9 +130,10 @@ class _Command:
             is_printed = self.words[start] == "printf" and at > start + 1
             if not is_printed and not _LONG_OPTION.fullmatch(before):
                 command = self._show(self.words[start])
+                is_param = self._slots[int(found[1])].reference.name.startswith("params.")
                 yield (
                     f"{self._show(word)} may begin with `-`, which {command} takes for an option; "
-                    "write `--` before it, or give its parameter a `pattern`"
+                    f"write `--` before it{', or give its parameter a `pattern`' * is_param}"
                 )
 
     def _show(self, word: str) -> str:
@@ -262,8 +273,14 @@ def _facts(
         number
         for number, slot in enumerate(slots)
         if slot.reference.is_free and _may_be_option(params.get(slot.reference.name), slot)
+        if not (slot.reference.name == "key" and _names_its_keys(pipeline))
     )
     return slots, frozenset(loose)
+
+
+def _names_its_keys(pipeline: Pipeline) -> bool:
+    """Whether no key can begin with `-`: nobody pushes groups, and their keys begin with a letter."""
+    return pipeline.items is ItemKind.GROUPS and (pipeline.key or "-")[0].isalnum()
 
 
 def _may_be_option(param: Param | None, slot: Slot) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stoker.model import patterns
-from stoker.model.pipeline import Run
+from stoker.model.pipeline import ItemKind, Run
+from stoker.spec.error_folders import check_error_folder
+from stoker.spec.group_checks import check_own
 from stoker.spec.names import BadName, Place, resolve
 from stoker.spec.overlaps import HINT, find_overlaps
 from stoker.spec.parts import Placeholder, parse
 from stoker.spec.problems import suggest
 from stoker.spec.template import find_mistakes
+from stoker.spec.value_tables import check_tables
+from stoker.spec.web import check_web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +37,13 @@ def check_pipeline(
     whole is not known, and nothing is said of it.
     """
     path: Path = ("pipelines", pipeline.name)
-    _check_key(pipeline, path, findings)
+    if pipeline.items is ItemKind.GROUPS:
+        check_own(pipeline, findings)
+    else:
+        _check_key(pipeline, path, findings)
     _check_renames(pipeline, path, findings)
+    check_error_folder(pipeline, path, findings)
+    check_tables(pipeline, path, findings)
     for step in pipeline.steps:
         place = (*path, "steps", step.name)
         _check_templates(pipeline, step, place, findings)
@@ -46,6 +55,7 @@ def check_pipeline(
         _check_patterns(step, place, findings)
         _check_prepare(pipeline, step, place, findings)
     _check_outputs(pipeline, path, findings)
+    check_web(pipeline, findings)
 
 
 def _check_renames(pipeline: Pipeline, path: Path, findings: Findings) -> None:
@@ -151,7 +161,7 @@ def _check_secrets(step: Step, path: Path, findings: Findings, secrets: Sequence
         if name not in secrets:
             place = _own((*path, "secrets", index), findings)
             hint = suggest(name, secrets) or f'add it: `[secrets]` with `names = ["{name}"]`'
-            findings.add(place, f"`{name}` is no secret of this project", hint)
+            findings.add(place, f"`{name}` is not a secret of this project", hint)
 
 
 def _check_patterns(step: Step, path: Path, findings: Findings) -> None:
@@ -179,7 +189,10 @@ def _check_prepare(pipeline: Pipeline, step: Step, path: Path, findings: Finding
     for part in parse(step.prepare):
         if isinstance(part, Placeholder) and _has_meaning(part.name, pipeline, step):
             message = f"`{{{part.name}}}` has no value in `prepare`, which runs once for many items"
-            findings.add(place, message, "write it into the step's command")
+            hint = "write it into the step's command"
+            if part.name == "project":
+                hint = 'write `"$STOKER_PROJECT"`'
+            findings.add(place, message, hint)
             return
     from stoker.spec.shell import find_syntax_error
 
@@ -199,6 +212,8 @@ def _has_meaning(name: str, pipeline: Pipeline, step: Step) -> bool:
 def _check_outputs(pipeline: Pipeline, path: Path, findings: Findings) -> None:
     for overlap in find_overlaps([pipeline]):
         place = (*path, "steps", overlap.inner.step, "outputs", overlap.inner.output)
+        if overlap.inner.is_error_folder:
+            place = (*path, overlap.inner.output)
         if overlap.is_certain and not findings.has(place):
             findings.add(place, overlap.message, HINT)
 

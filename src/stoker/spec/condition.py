@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
+from stoker.spec.condition_cost import MOST_STEPS, depth_of, most_steps
 from stoker.spec.problems import suggest
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Condition:
             self._program = _cel().compile(_utf8(text))
         except (ValueError, RuntimeError, TypeError) as error:
             raise ValueError(_first_line(str(error))) from None
+        self._depth = depth_of(text)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ class Condition:
             "item": _utf8(item),
             **more,
         }
+        self._check_cost(variables, key)
         try:
             result = self._program.execute(variables)
         except KeyError as error:
@@ -80,6 +83,19 @@ class Condition:
                 f"the condition `{self.text}` gives {result!r} for `{key}`, neither true nor false"
             )
         return result
+
+    def _check_cost(self, variables: Mapping[str, Any], key: str) -> None:
+        """UserError if deciding it could take so long that others would wait for it."""
+        if not self._depth:
+            return
+        asked = {name: variables[name] for name in self.names if name in variables}
+        elements, steps = most_steps(self._depth, asked)
+        if steps > MOST_STEPS:
+            raise UserError(
+                f"the condition `{self.text}` may take {elements:,}^{self._depth} steps for `{key}`, whose "
+                f"lists have {elements:,} elements; {MOST_STEPS:,} are allowed: go through fewer, or through "
+                "one list inside another less deeply"
+            )
 
     def _missing(self, name: str, key: str) -> str:
         found = re.search(rf"\b((?:[A-Za-z_]\w*\.)+){re.escape(name)}\b", self.text)
@@ -104,20 +120,25 @@ def _utf8(value: Any) -> Any:
 
 
 def find_faults(
-    text: str, *, params: Sequence[str], steps: Sequence[str]
+    text: str,
+    *,
+    params: Sequence[str],
+    steps: Sequence[str],
+    word: str = "when",
+    roots: Sequence[str] = ROOTS,
 ) -> Iterator[tuple[str, str]]:
-    """Yield message and hint for each mistake in a condition of a step, `params` being declared."""
+    """Yield message and hint for each mistake in the condition `word`, `params` being declared."""
     try:
         condition = Condition(text)
     except ValueError as error:
-        yield f"`when` is no condition: {error}", ""
+        yield f"`{word}` is not a condition: {error}", ""
         return
     for name in condition.names:
-        if name not in ROOTS:
-            yield f"`when` has no name `{name}`", suggest(name, ROOTS)
+        if name not in roots:
+            yield f"`{word}` has no name `{name}`", suggest(name, roots)
     for root, name in dict.fromkeys(_FIELD.findall(_STRING.sub('""', text))):
         known = params if root == "params" else steps
-        if name not in known:
+        if root in roots and name not in known:
             what = "parameter" if root == "params" else "other step"
             yield f"`{root}.{name}`: there is no {what} `{name}`", suggest(name, known)
 

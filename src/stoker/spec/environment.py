@@ -1,4 +1,4 @@
-"""The environment of an attempt: what a command finds out about its task without being told."""
+"""The environment of an attempt: what a command finds out about its task without arguments."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 _PREFIX = "STOKER_"
 
 
-def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def base_environment(environ: Mapping[str, str], *, project: str, site: str = "") -> dict[str, str]:
     """Return what attempts inherit of a worker's environment, to be made once a worker.
 
-    The worker's own `STOKER_` variables stay out: an attempt that starts Stoker again would
-    otherwise tell its children the wrong story.
+    The worker's own `STOKER_` variables stay out, since they are about another attempt or another
+    worker. `STOKER_PROJECT` is the folder of `stoker.toml`, so that a `stoker` in a step finds it.
+    `STOKER_SITE` is the site at which the attempt runs.
     """
-    return {name: value for name, value in environ.items() if not name.startswith(_PREFIX)}
+    base = {name: value for name, value in environ.items() if not name.startswith(_PREFIX)}
+    return {**base, "STOKER_PROJECT": project, **({"STOKER_SITE": site} if site else {})}
 
 
 def attempt_env(  # noqa: PLR0913 - each is a fact of the attempt, given by name
@@ -37,12 +39,14 @@ def attempt_env(  # noqa: PLR0913 - each is a fact of the attempt, given by name
     reason_file: str,
     extra: Mapping[str, str] | None = None,
     gpu_pools: Collection[str] = (),
+    members_file: str | None = None,
 ) -> dict[str, str]:
     """Return the whole environment of one attempt.
 
     `base` is what `base_environment` made, `secrets` are the names of all secrets of the project,
     of which the step gets those it lists; `extra` is the step's own `env`, filled in. `gpu_pools`
-    are the pools whose slots are devices: `CUDA_VISIBLE_DEVICES` names the ones held.
+    are the pools whose slots are devices: `CUDA_VISIBLE_DEVICES` names the ones held. `members_file`
+    lists the members of a group.
     """
     env = dict(base)
     for name in secrets:
@@ -59,6 +63,8 @@ def attempt_env(  # noqa: PLR0913 - each is a fact of the attempt, given by name
     env["STOKER_MEMORY_BYTES"] = "" if memory_bytes is None else str(memory_bytes)
     env["STOKER_VALUES"] = values_file
     env["STOKER_REASON"] = reason_file
+    if members_file is not None:
+        env["STOKER_MEMBERS"] = members_file
     for name, value in claimed.params.items():
         env[f"STOKER_PARAM_{name.upper()}"] = _show(value)
     devices: list[str] = []

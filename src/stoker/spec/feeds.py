@@ -9,15 +9,18 @@ from urllib.parse import urlsplit
 from stoker.model import patterns
 from stoker.model.mango import OPERATORS
 from stoker.model.source import Feed
+from stoker.model.states import ItemState
 from stoker.spec.locations import absolute
 from stoker.spec.problems import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from stoker.spec.locate import Path
     from stoker.spec.source_keys import SourceTable
     from stoker.spec.validate import Findings
+
+_WORD = 200  # characters of a group's own word for a state
 
 
 def build_feed(
@@ -34,6 +37,7 @@ def build_feed(
         return None
     _check_url(table.feed, (*path, "feed"), findings)
     _check_selector(table.selector, (*path, "selector"), findings)
+    _check_states(table.states, (*path, "states"), findings)
     for name in table.params:
         if name not in params:
             hint = suggest(name, params)
@@ -44,7 +48,7 @@ def build_feed(
         hint = (
             'say which field holds its path, as in `path = "raw.file"`, or set `items = "records"`'
         )
-        findings.add((*path, "feed"), "a document is no file", hint)
+        findings.add((*path, "feed"), "a document is not a file", hint)
     secret = table.password_file
     if secret is not None and "@" not in table.feed:
         hint = "write `http://USER@HOST:5984/DATABASE`"
@@ -55,7 +59,26 @@ def build_feed(
         params=table.params,
         path=table.path,
         password_file=None if secret is None else absolute(secret, folder),
+        states=table.states,
+        logs=table.logs,
     )
+
+
+def _check_states(states: Mapping[str, str], path: Path, findings: Findings) -> None:
+    """Report words for states that do not exist, and words that cannot be written."""
+    for name, word in states.items():
+        here = (*path, name)
+        if name not in ItemState.words():
+            hint = suggest(name, ItemState.words())
+            findings.add(here, f"items have no state `{name}`", hint)
+        left = word.replace("{step}", "")
+        if not left.strip() and word != "{step}":
+            findings.add(here, "the word is empty", 'write what the document is to have, as "good"')
+        elif "{" in left or "}" in left:
+            message = f"`{word}` has braces that are not `{{step}}`"
+            findings.add(here, message, "`{step}` is the only name here")
+        elif len(word) > _WORD:
+            findings.add(here, f"the word has {len(word):,} characters and may have {_WORD}")
 
 
 def _check_url(url: str, path: Path, findings: Findings) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
+from stoker.model.id_types import AttemptId, ItemId, TaskId, VersionId
 from stoker.model.item import check_key, key_of
-from stoker.model.task import AttemptId, Claimed, ItemId, TaskId, VersionId
+from stoker.model.task import Claimed
 from stoker.spec.names import Place, resolve
 from stoker.spec.parts import Placeholder, parse
 from stoker.spec.values import Context, Slot
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 def key_for_path(path: str, *, pipeline: Pipeline, project_folder: str) -> str:
     """Return the default key of an item at `path`; UserError if there can be none.
 
-    It is the path relative to the source's folder that it lies in (the innermost, if sources are
+    It is the path relative to the source's folder that contains it (the innermost, if sources are
     nested), else relative to the project's folder, else the absolute path without its first slash.
     A link that is the item itself keeps its own name; links in the folders before it do not matter:
-    a path lies in a folder if it does so as written, or once both are resolved.
+    a path is in a folder if it is so as written, or once both are resolved.
     """
     within = place_in_source(path, pipeline)
     if within is not None:
@@ -89,7 +90,7 @@ def key_from_template(
     """
     if pipeline.key is None:
         return check_key(default_key)
-    context = _context(pipeline, default_key, path, params or {}, meta or {})
+    context = context_of(pipeline, default_key, path, params or {}, meta or {})
     made = ""
     for part in parse(pipeline.key):
         if isinstance(part, Placeholder):
@@ -105,7 +106,7 @@ def key_from_template(
         ) from None
 
 
-def _context(
+def context_of(
     pipeline: Pipeline,
     key: str,
     path: str | None,

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import tomllib
-import zoneinfo
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import NotFound, UserError
-from stoker.model.hours import Hours, parse_hours
-from stoker.model.settings import HostSettings, Pool, Retention, Settings, WorkerSettings
 from stoker.model.shares import ShareBy, Shares
-from stoker.spec.address import BadAddress, store_url
-from stoker.spec.locations import absolute, absolute_file
+from stoker.spec.address import REFERENCE
+from stoker.spec.locations import absolute_file
 from stoker.spec.problems import Problem, as_error, sort_problems, suggest
+from stoker.spec.project_file import files_matching
+from stoker.spec.settings import settings_of
+from stoker.spec.toml_file import TomlFile, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from stoker.model.pipeline import Pipeline
-    from stoker.spec.schema import HostTable, IncludedFile, PoolTable, ProjectFile, RetentionTable
-    from stoker.spec.shapes import Table
+    from stoker.model.settings import Settings
+    from stoker.spec.schema import IncludedFile, ProjectFile
     from stoker.spec.validate import Findings
-
-FILE_NAME = "stoker.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +42,6 @@ class Loaded:
     broken: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
 
 
-def find_project(start: Path) -> Path:
-    """Return the `stoker.toml` in folder `start` or the nearest folder above; NotFound if none."""
-    folder = absolute_file(start)
-    for candidate in (folder, *folder.parents):
-        if (candidate / FILE_NAME).is_file():
-            return candidate / FILE_NAME
-    raise NotFound(
-        f"there is no `{FILE_NAME}` in `{folder}` or above it; `stoker init` writes one, "
-        "`--project` names another place"
-    )
-
-
 def load_project(file: Path) -> Loaded:
     """Return the project that `file` describes, with all files that it includes.
 
@@ -62,24 +49,33 @@ def load_project(file: Path) -> Loaded:
     files alone disable only the pipelines that they are about.
     """
     file = absolute_file(file)
-    main = _read(file, file.name)
+    main = read_toml(file, file.name)
     if main.raw is None:
         raise as_error(file.name, [*_problems_of_included(main, file), *main.problems()])
+    from stoker.spec.group_checks import check_groups
+    from stoker.spec.notify import check_messages, secrets_of
     from stoker.spec.schema import ProjectFile
     from stoker.spec.validate import validate
 
     table = validate(main.raw, ProjectFile, main.findings)
-    settings = _settings(table, main, str(file.parent))
-    shared = _Shared(_pool_sizes(table, main.raw), settings.all_secrets, str(file.parent))
+    settings = settings_of(table, main, str(file.parent))
+    shared = _Shared(_pool_sizes(table, main.raw), settings.all_secrets, str(file.parent), settings)
     pipelines = shared.build(table, main, str(file.parent))
     loading = _Including(shared, pipelines, dict.fromkeys(table.pipelines, file.stem))
     for pattern in table.include:
         loading.include(pattern, main, file)
+    for name, problem in check_groups(pipelines, shared.places, loading.broken, main.findings):
+        loading.disable(name, problem)
     settings = replace(
         settings,
         shares=_shares(table, main, loading),
-        secrets=(*settings.secrets, *_secrets_of_feeds(pipelines)),
+        secrets=(
+            *settings.secrets,
+            *_secrets_of_feeds(pipelines),
+            *secrets_of(settings.messages),
+        ),
     )
+    check_messages(settings.messages, pipelines, loading.files, main.findings)
     if main.findings.problems:
         raise as_error(file.name, [*main.problems(), *loading.problems])
     return Loaded(
@@ -95,10 +91,10 @@ def _secrets_of_feeds(pipelines: Mapping[str, Pipeline]) -> Iterator[str]:
     for pipeline in pipelines.values():
         for source in pipeline.sources:
             if source.feed is not None:
-                yield from _SECRET.findall(source.feed.url)
+                yield from REFERENCE.findall(source.feed.url)
 
 
-def _problems_of_included(main: _File, file: Path) -> list[Problem]:
+def _problems_of_included(main: TomlFile, file: Path) -> list[Problem]:
     """Return the problems of what a main file that is no TOML includes; its pools are not known."""
     loading = _Including(_Shared(None, None, str(file.parent)), {}, {})
     head = re.split(r"^\s*\[", main.text, maxsplit=1, flags=re.MULTILINE)[0]
@@ -111,58 +107,6 @@ def _problems_of_included(main: _File, file: Path) -> list[Problem]:
     return loading.problems
 
 
-def files_matching(pattern: str, folder: Path) -> list[str]:
-    """Return what an entry of `include` matches, relative to the folder of the file that has it."""
-    if "\0" in pattern:
-        return []  # which is a problem of the file
-    return sorted(glob.glob(pattern, root_dir=folder, recursive=True))
-
-
-@dataclass(slots=True)
-class _File:
-    """A file that was read; `raw` is None where it is no TOML."""
-
-    findings: Findings
-    text: str = ""
-    raw: dict[str, Any] | None = None
-
-    def problems(self) -> list[Problem]:
-        return [problem for _, problem in self.findings.problems]
-
-
-def _read(path: Path, shown: str) -> _File:
-    """Return the file at `path`, called `shown` in messages; NotFound, UserError if unreadable."""
-    from stoker.spec.validate import Findings
-
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"there is no `{path}`; `stoker init` writes one") from None
-    except OSError as error:
-        raise UserError(f"`{path}` cannot be read: {error.strerror}") from None
-    try:
-        text = content.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        file = _File(Findings(shown, ""))
-        problem = Problem(shown, line, 1, "the file is not UTF-8", "save it in that encoding")
-        file.findings.problems.append(((), problem))
-        return file
-    file = _File(Findings(shown, text), text)
-    try:
-        file.raw = file.findings.raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        file.findings.problems.append(((), _toml_problem(shown, text, str(error))))
-    return file
-
-
-def _toml_problem(shown: str, text: str, complaint: str) -> Problem:
-    found = re.search(r"\(at line (\d+), column (\d+)\)", complaint)
-    line, column = (int(found[1]), int(found[2])) if found else (text.count("\n") + 1, 1)
-    message = re.sub(r" \(at [^)]*\)$", "", complaint)
-    return Problem(shown, line, column, f"this is no TOML: {message}")
-
-
 class _Shared:
     """What all pipelines of a project are checked against."""
 
@@ -171,22 +115,31 @@ class _Shared:
         pools: Mapping[str, int | None] | None,
         secrets: tuple[str, ...] | None,
         project_folder: str,
+        settings: Settings | None = None,
     ) -> None:
+        self._settings = settings
         self._pools = pools
         self._secrets = secrets
         self._project_folder = project_folder
 
-    def build(self, table: IncludedFile, file: _File, folder: str) -> dict[str, Pipeline]:
+        self.places: dict[str, Findings] = {}  # of each pipeline: where its problems go
+
+    def build(self, table: IncludedFile, file: TomlFile, folder: str) -> dict[str, Pipeline]:
         """Return the pipelines of one file, their problems reported."""
         from stoker.spec.build import Builder
         from stoker.spec.check import check_pipeline
+        from stoker.spec.sites import check_step_sites
         from stoker.spec.sources import check_sources
 
         raw = (file.raw or {}).get("pipelines", {})
         pipelines: dict[str, Pipeline] = {}
         for name, pipeline in table.pipelines.items():
             of_pipeline = raw[name] if isinstance(raw[name], dict) else {}
-            built = Builder(name, folder, of_pipeline, file.findings).build(pipeline)
+            up = os.path.relpath(self._project_folder, folder)
+            builder = Builder(name, folder, of_pipeline, file.findings, up="" if up == "." else up)
+            built = builder.build(pipeline)
+            if self._settings is not None:
+                built = check_step_sites(built, self._settings, file.findings)
             check_sources(built, self._project_folder, file.findings)
             check_pipeline(built, file.findings, pools=self._pools, secrets=self._secrets)
             if built.renamed_from in table.pipelines:
@@ -196,6 +149,7 @@ class _Shared:
                 )
                 file.findings.add(place, message, "take one of the two out")
             pipelines[name] = built
+            self.places.setdefault(name, file.findings)
         return pipelines
 
 
@@ -212,7 +166,7 @@ class _Including:
         self._pipelines = pipelines
         self._seen: set[str] = set()
 
-    def include(self, pattern: str, main: _File, main_path: Path) -> None:
+    def include(self, pattern: str, main: TomlFile, main_path: Path) -> None:
         """Read all files that `pattern` matches, relative to the main file."""
         folder = main_path.parent
         names = files_matching(pattern, folder)
@@ -230,7 +184,7 @@ class _Including:
         from stoker.spec.validate import validate
 
         try:
-            file = _read(path, shown)
+            file = read_toml(path, shown)
         except (NotFound, UserError) as error:
             self._break(shown, [Problem(shown, 1, 1, str(error))])
             return
@@ -259,6 +213,11 @@ class _Including:
         if of_all:
             self._break(shown, of_all)
 
+    def disable(self, name: str, problem: Problem) -> None:
+        """The pipeline of an included file cannot be used."""
+        self._pipelines.pop(name, None)
+        self._break(name, [problem])
+
     def _break(self, name: str, problems: list[Problem]) -> None:
         self.broken.setdefault(name, []).extend(problems)
         self.problems.extend(problems)
@@ -272,72 +231,7 @@ def _pool_sizes(table: ProjectFile, raw: dict[str, Any]) -> dict[str, int | None
     return sizes
 
 
-def _settings(table: ProjectFile, main: _File, folder: str) -> Settings:
-    hosts = {
-        pattern: HostSettings(**_host(host, folder)) for pattern, host in table.worker.hosts.items()
-    }
-    password = table.store.password_file
-    return Settings(
-        name=table.project.name or Path(folder).name or "project",
-        folder=folder,
-        store_url=_store_url(table.store.url, main, folder),
-        store_password_file=None if password is None else absolute(password, folder),
-        store_access=table.store.access,
-        worker=WorkerSettings(**_host(table.worker, folder), hosts=hosts),
-        pools=_pools(table, main),
-        retention=_retention(table.retention),
-        secrets=tuple(table.secrets.names),
-        own_secrets=tuple(_SECRET.findall(table.store.url)),
-    )
-
-
-def _host(table: HostTable, folder: str) -> dict[str, Any]:
-    """What the file says of workers, on all hosts or on some."""
-    return {
-        "scratch": None if table.scratch is None else absolute(table.scratch, folder),
-        "tags": None if table.tags is None else tuple(dict.fromkeys(table.tags)),
-        "cpus": table.cpus,
-        "memory_bytes": table.memory,
-    }
-
-
-def _pools(table: ProjectFile, main: _File) -> tuple[Pool, ...]:
-    pools = []
-    for name, pool in table.pools.items():
-        path = ("pools", name)
-        if pool.slots is None and not main.findings.has(path):
-            main.findings.add(path, f"pool `{name}` has no `slots`", "write `slots = 1`")
-        pools.append(
-            Pool(
-                name=name,
-                slots=tuple(pool.slots or ()),
-                is_per_host=pool.per == "host",
-                kind=pool.kind,
-                hours=_hours(pool, path, main),
-                per_minute=pool.per_minute,
-            )
-        )
-    return tuple(pools)
-
-
-def _hours(pool: PoolTable, path: tuple[str, str], main: _File) -> Hours | None:
-    if pool.zone is not None:
-        if pool.between is None and not main.findings.has((*path, "between")):
-            main.findings.add((*path, "zone"), "`zone` says nothing without `between`")
-        try:
-            zoneinfo.ZoneInfo(pool.zone)
-        except (OSError, ValueError, KeyError):
-            message = f"`zone` is `{pool.zone}`, which is no place with a clock"
-            main.findings.add((*path, "zone"), message, 'write it as in `"Europe/Vienna"`')
-            return None
-    try:
-        return None if pool.between is None else parse_hours(pool.between, pool.zone)
-    except ValueError as error:
-        main.findings.add((*path, "between"), str(error))
-        return None
-
-
-def _shares(table: ProjectFile, main: _File, loading: _Including) -> Shares:
+def _shares(table: ProjectFile, main: TomlFile, loading: _Including) -> Shares:
     """How the slots are divided; a weight of a pipeline or file that is not there is a mistake."""
     by, weights = table.shares.by, dict(table.shares.weights)
     if by is None:
@@ -352,27 +246,3 @@ def _shares(table: ProjectFile, main: _File, loading: _Including) -> Shares:
             main.findings.add(("shares", "weights", name), message, suggest(name, sorted(known)))
     files = loading.files if by == "file" else {}
     return Shares(by=ShareBy(by), weights=weights, files=files)
-
-
-_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # no step gets to see it
-
-
-def _store_url(url: str, main: _File, folder: str) -> str:
-    """Return the URL with SQLite's file as an absolute path."""
-    try:
-        return store_url(url, folder)
-    except BadAddress as error:
-        main.findings.add(("store", "url"), error.message, error.hint)
-        return url
-
-
-def _retention(table: RetentionTable) -> Retention:
-    def said(ages: Table) -> dict[str, float]:
-        return {word: age for word, age in ages if age is not None}
-
-    return Retention(
-        items=said(table.items),
-        attempts=said(table.attempts),
-        logs=said(table.logs),
-        journal=table.journal,
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 def absolute(path: str, folder: str) -> str:
     """Return `path` relative to `folder`, with `~` expanded, without `.` and `..`."""
     home = os.path.expanduser(path)
-    return os.path.normpath(f"{folder}/{home}" if not home.startswith("/") else home)
+    return os.path.normpath(os.path.join(folder, home))
 
 
 def absolute_file(file: Path) -> Path:

@@ -20,10 +20,10 @@ def check_python(pipeline: Pipeline) -> tuple[str, ...]:
 
     Modules are looked up in the pipeline's folder, then where Stoker's own interpreter finds them.
     A step with an interpreter of its own may have modules that cannot be seen from here; of it only
-    what lies in the folder is checked.
+    what is in the folder is checked.
     """
     messages: list[str] = []
-    for step in pipeline.steps:
+    for step in (one for one in pipeline.steps if one.site is None):
         action = step.action
         if not isinstance(action, Python):
             continue
@@ -66,7 +66,7 @@ def _function_fault(file: Path, function: str) -> str:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError) as error:
-        return f"`{file}` is no Python that can be read: {error}"
+        return f"`{file}` cannot be read as Python: {error}"
     except OSError as error:
         return f"`{file}` cannot be read: {error.strerror}"
     names: list[str] = []

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.model.pipeline import ItemKind, ParamType
+from stoker.spec import member_names
+from stoker.spec.params import is_path, place_paths
 from stoker.spec.problems import suggest
 from stoker.spec.values import Arity, Reference
 
@@ -27,6 +29,8 @@ class Place(Enum):
     COMMAND = "a command"
     TARGET = "the path of an output"
     KEY = "a key"
+    ERROR_FOLDER = "the path of an error folder"
+    PROGRAM = "the command of a `persistent` program"
 
 
 class BadName(UserError):
@@ -38,12 +42,28 @@ class BadName(UserError):
         self.hint = hint
 
 
+MEMBERS = member_names.ALL
 ITEM_NAMES = ("item", "key", "name", "stem", "suffix", "dir")
-SPACES = ("params", "meta", "in", "out", "slot")
+SPACES = ("params", "meta", "in", "out", "slot", MEMBERS)
 _HERE = {
-    Place.COMMAND: (*ITEM_NAMES, "scratch", "cpus", "memory_bytes", *SPACES),
-    Place.TARGET: (*ITEM_NAMES, "params", "meta", "in"),
+    Place.COMMAND: (*ITEM_NAMES, "project", "scratch", "cpus", "memory_bytes", *SPACES),
+    Place.TARGET: (*ITEM_NAMES, "project", "params", "meta", "in"),
     Place.KEY: ("key", "name", "stem", "suffix", "params", "meta"),
+    Place.ERROR_FOLDER: (*ITEM_NAMES, "params", "meta"),
+    Place.PROGRAM: ("project", "cpus"),  # what is the same for all items
+}
+
+
+# Names that other tools have for these.
+_ELSEWHERE = {
+    **dict.fromkeys(("input", "file", "infile", "filename", "path", "filepath"), "item"),
+    **dict.fromkeys(("threads", "cores", "nproc", "ncpus"), "cpus"),
+    **dict.fromkeys(("output", "outfile", "result"), "out.NAME"),
+    **dict.fromkeys(("sample", "id", "basename", "prefix"), "key"),
+    **dict.fromkeys(("wildcards", "config", "args"), "params.NAME"),
+    **dict.fromkeys(("tmp", "tmpdir", "tempdir", "workdir", "work_dir"), "scratch"),
+    **dict.fromkeys(("mem", "memory", "mem_mb", "ram"), "memory_bytes"),
+    **dict.fromkeys(("projectdir", "basedir", "workflow", "root"), "project"),
 }
 
 
@@ -52,21 +72,30 @@ def resolve(name: str, pipeline: Pipeline, step: Step | None, place: Place) -> R
     head, *rest = name.split(".")
     if head not in _HERE[place]:
         if head in _HERE[Place.COMMAND]:
-            raise BadName(f"`{{{name}}}` has no value in {place.value}")
+            hint = "it is started once for many items: read it from the task"
+            raise BadName(
+                f"`{{{name}}}` has no value in {place.value}",
+                hint if place is Place.PROGRAM else "",
+            )
+        meant = _ELSEWHERE.get(head.lower())
+        if meant is not None:
+            raise BadName(f"`{{{name}}}` is not a name of Stoker", f"here it is `{{{meant}}}`")
         escape = f"write `{{{{{name}}}}}` for the braces themselves"
         near = suggest(head, _HERE[place])
         hint = f"{near} else {escape}" if near.startswith("did") else escape
-        raise BadName(f"`{{{name}}}` is no name that Stoker knows", hint)
-    lengths = {"in": (2, 3), "params": (1, 1), "meta": (1, 1), "out": (1, 1), "slot": (1, 1)}
-    low, high = lengths.get(head, (0, 0))
-    if not low <= len(rest) <= high:
+        raise BadName(f"`{{{name}}}` is not a name that Stoker knows", hint)
+    if len(rest) not in _LENGTHS.get(head, (0,)):
         raise BadName(f"`{{{name}}}` has the wrong number of parts", _SHAPES.get(head, ""))
+    if head == MEMBERS:
+        return _resolve_members(name, pipeline)
     if not rest:
         return _resolve_plain(head, pipeline)
     return _RESOLVERS[head](rest, pipeline, step)
 
 
+_LENGTHS = {"in": (2, 3), "params": (1,), "meta": (1,), "out": (1,), "slot": (1,), MEMBERS: (0, 2)}
 _SHAPES = {
+    MEMBERS: "write `{members}`, `{members.STEP.OUTPUT}` or `{members.STEP.values}`",
     "params": "write `{params.NAME}`",
     "meta": "write `{meta.NAME}`",
     "in": "write `{in.STEP.OUTPUT}` or `{in.STEP.values.NAME}`",
@@ -75,11 +104,24 @@ _SHAPES = {
 }
 
 
+def _resolve_members(name: str, pipeline: Pipeline) -> Reference:
+    if pipeline.items is not ItemKind.GROUPS:
+        hint = 'set `items = "groups"`, with a source that follows another pipeline'
+        raise BadName(f"`{{{name}}}` is for groups, and this pipeline has none", hint)
+    return member_names.reference_to(name)
+
+
 def _resolve_plain(name: str, pipeline: Pipeline) -> Reference:
-    if name == "item" and pipeline.items is ItemKind.RECORDS:
-        raise BadName("`{item}` is a path, and records have none", "use `{key}` or `{params.…}`")
+    if name == "item" and not pipeline.items.has_path:
+        has = "use `{key}` or `{params.…}`"
+        if pipeline.items is ItemKind.GROUPS:
+            raise BadName("`{item}` is a path, and groups have none", "use `{members}` or `{key}`")
+        raise BadName("`{item}` is a path, and records have none", has)
+    if name == "project":
+        folder = pipeline.project_folder
+        return Reference(name, lambda _: folder, is_absolute=True, is_free=False)
     is_path = name in ("item", "scratch")
-    is_dir = name == "dir" and pipeline.items is not ItemKind.RECORDS
+    is_dir = name == "dir" and pipeline.items.has_path
     return Reference(
         name,
         _PLAIN[name],
@@ -94,16 +136,22 @@ def _resolve_param(rest: list[str], pipeline: Pipeline, _: Step | None) -> Refer
     declared = {param.name: param for param in pipeline.params}
     if name not in declared:
         hint = suggest(name, declared) or "declare it under `params`"
-        raise BadName(f"`{{params.{name}}}` is no parameter of this pipeline", hint)
+        raise BadName(f"`{{params.{name}}}` is not a parameter of this pipeline", hint)
     param = declared[name]
 
-    def get(context: Context) -> Any:
-        return context.claimed.params.get(name, param.default)
+    has_paths = is_path(param)
+    default = place_paths(param.default, pipeline.folder) if has_paths else param.default
 
-    arity = Arity.MANY if param.type is ParamType.LIST else Arity.ONE
-    is_integer = param.type is ParamType.INTEGER
+    def get(context: Context) -> Any:
+        return context.claimed.params.get(name, default)
+
     return Reference(
-        f"params.{name}", get, arity, is_integer=is_integer, is_free=not _is_set(param)
+        f"params.{name}",
+        get,
+        Arity.MANY if param.type is ParamType.LIST else Arity.ONE,
+        is_integer=param.type is ParamType.INTEGER,
+        is_absolute=has_paths,
+        is_free=not _is_set(param),
     )
 
 
@@ -188,7 +236,7 @@ def _resolve_out(rest: list[str], _: Pipeline, step: Step | None) -> Reference:
     outputs = {} if step is None else {output.name: output for output in step.outputs}
     if name not in outputs:
         hint = suggest(name, outputs) or f'declare it: `outputs.{name} = "results/{{key}}"`'
-        raise BadName(f"`{{out.{name}}}` is no output of this step", hint)
+        raise BadName(f"`{{out.{name}}}` is not an output of this step", hint)
     if outputs[name].pick is not None:
         raise BadName(
             f"`{{out.{name}}}` has no path of its own, since its `from` picks what the tool wrote",
@@ -206,7 +254,7 @@ def _resolve_slot(rest: list[str], _: Pipeline, step: Step | None) -> Reference:
     pools = {} if step is None else step.pools
     if name not in pools:
         hint = suggest(name, pools) or f"ask for it: `pools = {{ {name} = 1 }}`"
-        raise BadName(f"`{{slot.{name}}}` is no pool that this step takes", hint)
+        raise BadName(f"`{{slot.{name}}}` is not a pool that this step takes", hint)
 
     def get(context: Context) -> tuple[str, ...]:
         return context.claimed.slots.get(name, ())

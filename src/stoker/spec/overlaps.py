@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from stoker.spec.parts import Literal, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
-    from stoker.model.pipeline import Output, Pipeline, Step
+    from stoker.model.pipeline import ErrorFolder, Output, Pipeline, Step
     from stoker.spec.parts import Placeholder
 
 HINT = "publish them at separate paths"
@@ -36,6 +36,8 @@ class Place:
     path: str
     is_open: bool
     is_conditional: bool
+    is_error_folder: bool = False
+    site: str | None = None  # where it is, if not here
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Overlap:
     @property
     def is_certain(self) -> bool:
         """Whether both are published for some item."""
+        if self.inner.is_error_folder or self.outer.is_error_folder:
+            return self.inner.pipeline == self.outer.pipeline
         both_may_not_run = self.inner.is_conditional and self.outer.is_conditional
         is_one_step = self.inner.step == self.outer.step
         return self.inner.pipeline == self.outer.pipeline and (is_one_step or not both_may_not_run)
@@ -63,17 +67,24 @@ class Overlap:
 
     def _named(self, place: Place) -> str:
         words = f"output `{place.output}` of step `{place.step}`"
+        if place.is_error_folder:
+            words = "the error folder"
         is_elsewhere = self.inner.pipeline != self.outer.pipeline
         return f"{words} of pipeline `{place.pipeline}`" if is_elsewhere else words
 
 
-def find_overlaps(pipelines: Iterable[Pipeline]) -> Iterator[Overlap]:
+def find_overlaps(pipelines: Collection[Pipeline]) -> Iterator[Overlap]:
     """Yield the pairs of outputs that overlap; the later of two that have one path is the inner."""
     places = [
         _place(pipeline, step, output)
         for pipeline in pipelines
         for step in pipeline.steps
         for output in step.outputs
+    ]
+    places += [
+        _error_folder(pipeline, pipeline.error_folder)
+        for pipeline in pipelines
+        if pipeline.error_folder is not None
     ]
     for first, second in combinations(places, 2):
         if _is_inside(second, first):
@@ -83,19 +94,38 @@ def find_overlaps(pipelines: Iterable[Pipeline]) -> Iterator[Overlap]:
 
 
 def _is_inside(inner: Place, outer: Place) -> bool:
-    return not outer.is_open and (
-        inner.path == outer.path or inner.path.startswith(outer.path.rstrip("/") + "/")
+    return (
+        not outer.is_open
+        and inner.site == outer.site
+        and (inner.path == outer.path or inner.path.startswith(outer.path.rstrip("/") + "/"))
     )
 
 
+def _error_folder(pipeline: Pipeline, spec: ErrorFolder) -> Place:
+    return Place(
+        pipeline=pipeline.name,
+        step="",
+        output="error_folder",
+        path=_marked(pipeline, spec.to),
+        is_open=False,
+        is_conditional=True,
+        is_error_folder=True,
+    )
+
+
+def _marked(pipeline: Pipeline, template: str) -> str:
+    """Return the absolute path with marks in place of values."""
+    texts = [part.text if isinstance(part, Literal) else _mark(part) for part in parse(template)]
+    return os.path.normpath(os.path.join(pipeline.folder, "".join(texts)))
+
+
 def _place(pipeline: Pipeline, step: Step, output: Output) -> Place:
-    texts = [part.text if isinstance(part, Literal) else _mark(part) for part in parse(output.to)]
-    path = os.path.normpath(os.path.join(pipeline.folder, "".join(texts)))
     return Place(
         pipeline=pipeline.name,
         step=step.name,
+        site=step.site,
         output=output.name,
-        path=path,
+        path=_marked(pipeline, output.to),
         is_open=output.pick is not None and output.is_folder,
         is_conditional=step.when is not None,
     )

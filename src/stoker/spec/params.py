@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stoker.errors import UserError
 from stoker.model.bounds import INTEGER
@@ -20,8 +22,30 @@ if TYPE_CHECKING:
 
     from stoker.model.pipeline import Param
 
+
+class BadValue(ValueError):
+    """A value that breaks a rule of its parameter.
+
+    The text is the end of a sentence that begins with the parameter's name. `rule` is the key of
+    `stoker.toml` that it breaks, `limit` what that key says.
+    """
+
+    def __init__(self, message: str, *, rule: str, limit: object = None) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.limit = limit
+
+
+class Places(NamedTuple):
+    """The folders that paths in parameters are relative to: where the values and defaults are written."""
+
+    given: str
+    defaults: str
+
+
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _DIGITS = 4_000  # of which Python makes a number at once
+_SHOWN = 200  # characters of a value in a message
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -30,13 +54,13 @@ def check_params(
     given: Mapping[str, object],
     *,
     where: str,
-    folder: str | None = None,
+    places: Places | None = None,
 ) -> dict[str, Any]:
     """Return the values of all declared parameters, converted and checked, defaults filled in.
 
     `given` holds texts (a command line, a cell of a table) or typed values (JSON). `where` names
-    what they belong to, for the message. UserError names every mistake at once. With `folder`, paths
-    (defaults too) are made absolute against it: a command runs in its scratch, not there.
+    what they belong to, for the message. UserError names every mistake at once. With `places`, paths
+    are absolute, and it is a mistake if there is no file or folder at one of them.
     """
     values: dict[str, Any] = {}
     mistakes: list[str] = []
@@ -57,46 +81,97 @@ def check_params(
             except ValueError as error:
                 mistakes.append(f"parameter `{param.name}` {error}")
                 continue
-        if folder is not None and ParamType.PATH in (param.type, param.items):
-            values[param.name] = _place_paths(values[param.name], folder)
+        if places is not None and is_path(param):
+            folder = places.defaults if value is None else places.given
+            placed = place_paths(values[param.name], folder)
+            what = "is by default" if value is None else "is"
+            mistakes += [
+                f"parameter `{param.name}` {what} `{_cut(path)}`, where there is no file or folder"
+                for path in (placed if isinstance(placed, list) else [placed])
+                if path is not None and not os.path.exists(path)
+            ]
+            values[param.name] = placed
     if mistakes:
         raise UserError(f"{where}: {'; '.join(mistakes)}")
     return values
 
 
-def _place_paths(value: Any, folder: str) -> Any:
+def is_path(param: Param) -> bool:
+    """Whether the values of a parameter are paths, or lists of them."""
+    return ParamType.PATH in (param.type, param.items)
+
+
+def place_given(
+    declared: tuple[Param, ...], given: Mapping[str, object], folder: str
+) -> dict[str, object]:
+    """Return `given` with its paths made absolute against `folder`; bad values stay as they are."""
+    placed = dict(given)
+    for param in declared:
+        value = given.get(param.name)
+        if value is not None and is_path(param):
+            with contextlib.suppress(BadValue):  # `check_params` reports it
+                placed[param.name] = place_paths(check_value(param, value), folder)
+    return placed
+
+
+def place_paths(value: Any, folder: str) -> Any:
+    """Return a path, or a list of them, made absolute against `folder`; anything else as it is."""
     if isinstance(value, list):
-        return [_place_paths(element, folder) for element in value]
+        return [place_paths(element, folder) for element in value]
     return absolute(value, folder) if isinstance(value, str) else value
 
 
 def check_value(param: Param, value: object) -> Any:
     """Return one value of `param`, converted and checked.
 
-    ValueError has the end of a sentence that begins with the parameter's name.
+    BadValue has the end of a sentence that begins with the parameter's name.
     """
-    if param.type is ParamType.LIST:
-        return [_check_one(param, param.items, element) for element in _as_elements(value)]
-    return _check_one(param, param.type, value)
+    if param.type is not ParamType.LIST:
+        return check_one(param, param.type, value)
+    elements = _as_elements(value)
+    check_count(param, len(elements))
+    return [check_one(param, param.items, element) for element in elements]
 
 
-def _check_one(param: Param, kind: ParamType, value: object) -> Any:
+def check_one(param: Param, kind: ParamType, value: object) -> Any:
+    """Return a value of `param`, or one element of its list, as `check_value` does."""
     made = _CONVERSIONS[kind](value)
+    check_rules(param, kind, made)
+    return made
+
+
+def check_rules(param: Param, kind: ParamType, made: str | float) -> None:
+    """BadValue unless a converted value, or an element of a list, keeps the rules of `param`."""
     if isinstance(made, str):
         _check_text(param, kind, made)
     elif not isinstance(made, bool):
         _check_range(param, made)
-    return made
+
+
+def check_count(param: Param, n: int) -> None:
+    """BadValue unless a list of `param` may have that many elements."""
+    if param.min_items is not None and n < param.min_items:
+        message = f"has {n:,} elements and needs at least {param.min_items:,}"
+        raise BadValue(message, rule="min_items", limit=param.min_items)
+    if param.max_items is not None and n > param.max_items:
+        message = f"has {n:,} elements and may have {param.max_items:,}"
+        raise BadValue(message, rule="max_items", limit=param.max_items)
 
 
 def _check_text(param: Param, kind: ParamType, text: str) -> None:
     if "\0" in text:
-        raise ValueError("has a NUL byte, which no program can be given")
+        message = "has a NUL byte, which no program can be given"
+        raise BadValue(message, rule="type", limit=kind.value)
+    if param.max_length is not None and len(text) > param.max_length:
+        message = f"has {len(text):,} characters and may have {param.max_length:,}"
+        raise BadValue(message, rule="max_length", limit=param.max_length)
     if param.pattern is not None and not compiled(param.pattern).fits(text):
-        raise ValueError(f"is `{text}`, which `{param.pattern}` does not match as a whole")
+        message = f"is `{_cut(text)}`, which `{param.pattern}` does not match as a whole"
+        raise BadValue(message, rule="pattern", limit=param.pattern)
     is_choice = kind is ParamType.CHOICE or param.choices
     if is_choice and text not in param.choices:
-        raise ValueError(f"is `{text}`, which is none of its choices; {_choices(param, text)}")
+        message = f"is `{_cut(text)}`, which is none of its choices; {_choices(param, text)}"
+        raise BadValue(message, rule="choices", limit=list(param.choices))
 
 
 def _choices(param: Param, text: str) -> str:
@@ -105,9 +180,16 @@ def _choices(param: Param, text: str) -> str:
 
 def _check_range(param: Param, number: float) -> None:
     if param.minimum is not None and number < param.minimum:
-        raise ValueError(f"is {number:g} and must be at least {param.minimum:g}")
+        message = f"is {number:g} and must be at least {param.minimum:g}"
+        raise BadValue(message, rule="minimum", limit=_plain(param.minimum))
     if param.maximum is not None and number > param.maximum:
-        raise ValueError(f"is {number:g} and must be at most {param.maximum:g}")
+        message = f"is {number:g} and must be at most {param.maximum:g}"
+        raise BadValue(message, rule="maximum", limit=_plain(param.maximum))
+
+
+def _plain(bound: float) -> float:
+    """Return a whole number as the file has it."""
+    return int(bound) if float(bound).is_integer() else bound
 
 
 def _as_elements(value: object) -> list[object]:
@@ -126,12 +208,25 @@ def _as_elements(value: object) -> list[object]:
     return [part.strip() for part in text.split(",")] if text else []
 
 
+def _said(value: object) -> str:
+    return _cut(json.dumps(value, default=str))
+
+
+def _cut(text: str) -> str:
+    """Return a value as a message has it: what comes from outside may be megabytes long."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _wrong_type(message: str, kind: str) -> BadValue:
+    return BadValue(message, rule="type", limit=kind)
+
+
 def _to_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
-    raise ValueError(f"must be a text, not {json.dumps(value, default=str)}")
+    raise _wrong_type(f"must be a text, not {_said(value)}", "string")
 
 
 def _to_integer(value: object) -> int:
@@ -143,11 +238,13 @@ def _to_integer(value: object) -> int:
     if INTEGER.holds(made):
         return made  # type: ignore[return-value]  # `INTEGER` holds whole numbers only
     if made == math.inf or (isinstance(made, int) and not isinstance(made, bool)):
-        raise ValueError(
+        raise BadValue(
             f"must be between {INTEGER.least} and {INTEGER.most}, as 64 bits hold no more; "
-            "a longer number is a `string`"
+            "a longer number is a `string`",
+            rule="type",
+            limit="integer",
         )
-    raise ValueError(f"must be a whole number, not {json.dumps(value, default=str)}")
+    raise _wrong_type(f"must be a whole number, not {_said(value)}", "integer")
 
 
 def _to_number(value: object) -> float:
@@ -158,7 +255,7 @@ def _to_number(value: object) -> float:
         except (ValueError, OverflowError):
             made = None
     if made is None or not math.isfinite(made) or (isinstance(value, str) and "_" in value):
-        raise ValueError(f"must be a number, not {json.dumps(value, default=str)}")
+        raise _wrong_type(f"must be a number, not {_said(value)}", "number")
     return made
 
 
@@ -168,13 +265,13 @@ def _to_boolean(value: object) -> bool:
     word = str(value).strip().lower()
     if isinstance(value, int | str) and word in _TRUTH:
         return _TRUTH[word]
-    raise ValueError(f"must be true or false, not {json.dumps(value, default=str)}")
+    raise _wrong_type(f"must be true or false, not {_said(value)}", "boolean")
 
 
 def _to_path(value: object) -> str:
     if isinstance(value, str) and value:
         return value
-    raise ValueError(f"must be a path, not {json.dumps(value, default=str)}")
+    raise _wrong_type(f"must be a path, not {_said(value)}", "path")
 
 
 _CONVERSIONS: dict[ParamType, Callable[[object], Any]] = {

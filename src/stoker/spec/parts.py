@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stoker.model.pipeline import Argv, Python, Run
+from stoker.model.pipeline import Argv, Persistent, Run, Warm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Placeholder:
     offset: int
 
 
+@functools.lru_cache(maxsize=1024)  # keys of groups are made from one template, 100,000 times
 def parse(text: str) -> tuple[Literal | Placeholder, ...]:
     """Return the parts of a template in order; nothing is ever wrong with a template's form."""
     parts: list[Literal | Placeholder] = []
@@ -89,6 +91,8 @@ def command_texts(step: Step) -> list[str]:
     texts = list(step.env.values())
     if isinstance(step.action, Run):
         texts.append(step.action.text)
+    elif isinstance(step.action, Persistent):
+        texts.extend(step.action.program)
     elif isinstance(step.action, Argv):
         for word in step.action.words:
             texts.extend([word] if isinstance(word, str) else word)
@@ -109,10 +113,11 @@ def inputs_used(step: Step) -> tuple[tuple[str, str], ...]:
 def files_used(pipeline: Pipeline, step: Step) -> tuple[str, ...]:
     """Return which files of an item the step's command names: `item`, and parts as `meta.r1`.
 
-    A shell text or a command uses the item where it holds `{item}` or `STOKER_ITEM`. What a Python
-    function opens is not known: it is taken to use the item if no step comes before its own.
+    A shell text or a command uses the item where it holds `{item}` or `STOKER_ITEM`. What a function
+    or a persistent program opens is not known: it is taken to use the item if no step comes before
+    its own.
     """
-    if isinstance(step.action, Python):
+    if isinstance(step.action, Warm):
         return () if step.after else ("item",)
     of_parts = {f"meta.{part}" for source in pipeline.sources for part in source.parts}
     texts = command_texts(step)

@@ -115,7 +115,7 @@ def _spans(node: Node, spot: Spot) -> bool:
 
 
 def _check_leaf(root: Node, leaf: Node, spot: Spot) -> None:
-    """Refuse what follows a backslash, and leaves in which quotes stand that are not told."""
+    """Refuse what follows a backslash, and leaves whose quotes cannot be distinguished."""
     before = (root.text or b"")[: spot.start]
     if (len(before) - len(before.rstrip(b"\\"))) % 2:
         raise Misplaced(spot, "after a backslash", "take the backslash out")

@@ -1,6 +1,5 @@
 """What is wrong in a file, where, and what would be right."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,8 @@ class Problem:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` was most likely meant to be; None if nothing is near."""
+    import difflib
+
     candidates = list(known)
     for cutoff_word in (word, word.lower()):
         found = difflib.get_close_matches(cutoff_word, candidates, n=1, cutoff=0.6)

@@ -12,6 +12,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 LARGEST_SIZE = f"{int(SIZE_BYTES.most) >> 40}T"
 LONGEST_TIME = f"{int(TIME_S.most) // 86_400}d"
 
+_SIZE_IN_WORDS = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])i?b?", re.IGNORECASE)
 SIZE_PATTERN = r"^\d+(\.\d+)?\s*[KMGT]?$"
 TIME_PATTERN = r"^\d+(\.\d+)?\s*[smhd]?$"
 
@@ -24,7 +25,13 @@ def parse_size(value: object) -> int:
         text = value.strip() if isinstance(value, str) else ""
     found = _SIZE.fullmatch(text)
     if not found:
-        raise ValueError(f"`{value}` is not a size; write a number with K, M, G or T, as in `12G`")
+        meant = _SIZE_IN_WORDS.fullmatch(text)
+        example = (
+            f"`{meant[1]}{meant[2].upper()}`"
+            if meant
+            else "a number with K, M, G or T, as in `12G`"
+        )
+        raise ValueError(f"`{value}` is not a size; write {example}")
     size = float(found[1]) * _BYTES[found[2]]
     if size < 1:
         raise ValueError(f"`{value}` is not a size; it must be above zero")

@@ -22,6 +22,8 @@ from stoker.spec.quantities import SIZE_PATTERN, TIME_PATTERN, parse_size, parse
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 FUNCTION_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+M_FUNCTION_PATTERN = r"^[A-Za-z]\w{0,62}$"
+R_FUNCTION_PATTERN = r"^[^:\x00-\x1f]+:[A-Za-z.][\w.]*$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -46,7 +48,7 @@ _SIZE_SCHEMA = {
 Time = Annotated[
     float,
     BeforeValidator(parse_time),
-    WithJsonSchema({**TIME_SCHEMA, "description": "seconds, or as `90s`, `1.5h`"}),
+    WithJsonSchema(TIME_SCHEMA),
 ]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
 
@@ -59,6 +61,13 @@ Sizes = Annotated[
     list[Size],
     BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [_SIZE_SCHEMA, {"type": "array", "items": _SIZE_SCHEMA}]}),
+]
+
+
+Texts = Annotated[
+    list[str],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
 
@@ -93,6 +102,24 @@ _WORD_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 }
 Word = Annotated[Any, BeforeValidator(_argv_word), WithJsonSchema(_WORD_SCHEMA)]
+
+
+def explained(
+    meaning: str, effect: str, *, example: Any, default: Any = None, absent: str = "", **rules: Any
+) -> Any:
+    """Return a key of a table, explained for editors and for the reference.
+
+    `meaning` is what the key stands for, `effect` what Stoker does because of it, `example` a value
+    as a file would hold it. `absent` describes the default where it is not a value. `rules` are
+    those of pydantic's `Field`.
+    """
+    return Field(
+        default=default,
+        description=f"{meaning}\n\n{effect}",
+        examples=[example],
+        json_schema_extra={"absent": absent} if absent else None,
+        **rules,
+    )
 
 
 class Table(BaseModel):

@@ -180,7 +180,7 @@ def _integer(slot: Slot) -> Callable[[Context], str]:
         if not re.fullmatch(r"-?[0-9]+", text):
             name = slot.reference.name
             raise UserError(
-                f"`{{{name}}}` stands where bash calculates and is no integer: {text!r}"
+                f"`{{{name}}}` is used where bash calculates, and is not an integer: {text!r}"
             )
         return text
 

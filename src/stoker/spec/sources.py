@@ -1,4 +1,4 @@
-"""Sources of the model from the file's: paths resolved, and keys that make no sense together told."""
+"""Sources of the model from the file's: paths resolved, and keys that make no sense together reported."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from stoker.model.globs import matches
 from stoker.model.pipeline import ItemKind
 from stoker.model.source import FIELD, Command, Rules, Source
 from stoker.spec.feeds import build_feed
+from stoker.spec.group_sources import build_group
 from stoker.spec.locations import absolute, holds
+from stoker.spec.table_form import build_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stoker.model.pipeline import Pipeline
     from stoker.spec.locate import Path
-    from stoker.spec.schema import ParamTable
+    from stoker.spec.pipeline_keys import ParamTable
     from stoker.spec.source_keys import RulesTable, SourceTable
     from stoker.spec.validate import Findings
 
@@ -27,14 +29,20 @@ _PLACES = {
     "listing": "list",
     "command": "command",
     "feed": "feed",
+    "pipeline": "pipeline",
 }
 _FOLDER, _FILES, _FEED = ("folder",), ("folder", "table", "listing"), ("feed",)
+_TABLE, _GROUP = ("table",), ("pipeline",)
 _OF = {  # keys that only make sense with some places
-    **dict.fromkeys(("glob", "exclude", "temporary", "complete_when", "manifest"), _FOLDER),
-    **dict.fromkeys(("fields", "parts", "overdue"), _FOLDER),
+    **dict.fromkeys(("glob", "exclude", "temporary", "manifest", "fields", "parts"), _FOLDER),
+    **dict.fromkeys(("complete_when", "overdue"), (*_FOLDER, *_GROUP)),
     **dict.fromkeys(("every", "timeout"), ("command",)),
-    **dict.fromkeys(("selector", "params", "path", "password_file"), _FEED),
-    "settle": _FILES,
+    **dict.fromkeys(("selector", "path", "password_file", "states", "logs"), _FEED),
+    **dict.fromkeys(("columns", "separator"), _TABLE),
+    "params": ("feed", "table"),
+    "settle": (*_FILES, *_GROUP),
+    **dict.fromkeys(("step", "group_by", "where", "members", "count"), _GROUP),
+    **dict.fromkeys(("allow_failed", "volume", "pack"), _GROUP),
 }
 _EDITED_SETTLE_S = 1.0  # a person waits for the answer
 _IN_COMPANIONS = ("item", "name", "stem", "dir")
@@ -60,8 +68,10 @@ def build_source(
         findings.add(path, f"source `{name}` must have one place to look at", hint)
     for key, places in _OF.items():
         if key in table.model_fields_set and not set(given) & set(places):
-            message = f"`{key}` is for a source with a `{_PLACES[places[0]]}`"
+            fitting = " or a ".join(f"`{_PLACES[place]}`" for place in places)
+            message = f"`{key}` is for a source with a {fitting}"
             findings.add((*path, key), message)
+    group = build_group(table, items=items, path=path, folder=folder, findings=findings)
     if given == ["folder"] and items == "records":
         hint = 'set `items = "files"`, or take records from a table'
         findings.add((*path, "folder"), "the items of this pipeline are records, not files", hint)
@@ -74,16 +84,18 @@ def build_source(
         name=name,
         folder=absolute(table.folder, folder) if table.folder is not None else None,
         table=absolute(table.table, folder) if table.table is not None else None,
+        form=build_form(table, params=params, path=path, findings=findings),
         listing=absolute(table.listing, folder) if table.listing is not None else None,
         command=_command(table, path, findings),
         feed=build_feed(
             table, items=items, params=params, path=path, folder=folder, findings=findings
         ),
+        group=group,
         settle_s=_EDITED_SETTLE_S if is_edited else table.settle,
         glob=table.glob,
         exclude=tuple(table.exclude),
         temporary=tuple(table.temporary),
-        complete_when=table.complete_when,
+        complete_when=table.complete_when if group is None else None,
         manifest=table.manifest,
         fields=table.fields,
         parts=table.parts,
@@ -198,8 +210,9 @@ def build_rules(table: RulesTable, *, items: str, path: Path, findings: Findings
     smallest, largest = table.min_size or 0, table.max_size
     if largest is not None and largest < smallest:
         findings.add((*path, "max_size"), "`max_size` is below `min_size`")
-    if items == "records" and table.model_fields_set:
-        findings.add(path, "the items of this pipeline are records, which have no file to validate")
+    if items in ("records", "groups") and table.model_fields_set:
+        message = f"the items of this pipeline are {items}, which have no file to validate"
+        findings.add(path, message)
     elif items == "folders":
         for key in ("magic", "checksum"):
             if getattr(table, key) is not None:
@@ -228,5 +241,5 @@ def _bytes_of(text: str, path: Path, findings: Findings) -> bytes:
 
 def _escaped(character: bytes) -> bytes:
     if character != b"\\":
-        raise ValueError(f"`\\{character.decode()}` is no byte")
+        raise ValueError(f"`\\{character.decode()}` is not a byte")
     return b"\\"

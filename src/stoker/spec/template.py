@@ -7,10 +7,10 @@ the worker and only gathers values. A value never becomes part of a shell's text
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from stoker.errors import UserError
-from stoker.model.pipeline import Argv, Python, Run
+from stoker.model.pipeline import Argv, Call, Persistent, Python, Run
 from stoker.spec import targets
 from stoker.spec.evaluation import PROMPTS, SHELLS, START_FILES
 from stoker.spec.guard import Guard
@@ -21,7 +21,7 @@ from stoker.spec.values import Arity, Slot, is_empty, to_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stoker.model.pipeline import Pipeline, Step
+    from stoker.model.pipeline import Action, Pipeline, Step
     from stoker.spec.shell import Script
     from stoker.spec.values import Context
 
@@ -53,7 +53,7 @@ CODE_VARIABLES = frozenset(
 class Command:
     """What to start, as text in which surrogate escapes stand for bytes that are no UTF-8.
 
-    `env` has only what the step's own `env` sets. `argv` is empty for a `python` step.
+    `env` has only what the step's own `env` sets. `argv` is empty for a step that calls a function.
     """
 
     argv: tuple[str, ...]
@@ -148,6 +148,15 @@ class StepPlan:
             return Command(tuple(argv), _NO_ENV)
         return Command(tuple(argv), {name: text.render(context) for name, text in env.items()})
 
+    @property
+    def fixed_env(self) -> dict[str, str]:
+        """What the step's `env` sets in the same way for every item."""
+        return {
+            name: "".join(map(str, text.parts))
+            for name, text in self._env.items()
+            if not text.slots
+        }
+
     def targets(self, context: Context) -> dict[str, str]:
         """Return where each output is published: an absolute path, with a trailing slash kept.
 
@@ -165,7 +174,7 @@ _NO_ENV: Mapping[str, str] = {}
 class Compiler:
     """Resolves the templates of one step and keeps what is wrong with them."""
 
-    def __init__(self, pipeline: Pipeline, step: Step) -> None:
+    def __init__(self, pipeline: Pipeline, step: Step | None) -> None:
         self.findings: list[Finding] = []
         self.slots: list[Slot] = []  # of the command and of `env`
         self.shell_texts: dict[str, str] = {}  # as bash gets them, by the keys that hold them
@@ -199,13 +208,22 @@ class Compiler:
         return text
 
     def action(
-        self, action: Run | Argv | Python
+        self, action: Action
     ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
         """Return the words of the command that never change, and what makes the ones after them."""
-        if isinstance(action, Python):
-            return (), ()
-        made = self._run(action) if isinstance(action, Run) else self._argv(action)
-        if self.shell_texts and self._step.prepare:
+        made: tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]
+        match action:
+            case Python() | Call():
+                return (), ()
+            case Persistent():
+                made = self._argv(action.program, Place.PROGRAM)
+            case Run():
+                made = self._run(action)
+            case Argv():
+                made = self._argv(action.words)
+            case _:
+                assert_never(action)
+        if self.shell_texts and self._step is not None and self._step.prepare:
             self.shell_texts["prepare"] = self._step.prepare
         return made
 
@@ -232,14 +250,14 @@ class Compiler:
                 self.find(path, slot.offset, message, f"join it: `{{{name}:,}}`", template)
 
     def _argv(
-        self, action: Argv
+        self, written: Sequence[str | Sequence[str]], place: Place = Place.COMMAND
     ) -> tuple[tuple[str, ...], tuple[Callable[[Context], Sequence[str]], ...]]:
         base: list[str] = []
         words: list[Callable[[Context], Sequence[str]]] = []
         all_texts: list[Text] = []
-        for index, word in enumerate(action.words):
+        for index, word in enumerate(written):
             if isinstance(word, str):
-                texts = [self.text(("argv", index), word)]
+                texts = [self.text(("argv", index), word, place)]
                 made = _make_word(texts[0])
             else:
                 texts = [self.text(("argv", index, at), text) for at, text in enumerate(word)]
@@ -249,12 +267,12 @@ class Compiler:
                 base.extend(made)
             else:
                 words.append(_always(made) if isinstance(made, tuple) else made)
-        written = [
+        shown = [
             "".join(part if isinstance(part, str) else "$x" for part in text.parts)
             for text in all_texts
         ]
-        if any(word.rpartition("/")[2] in SHELLS for word in written):
-            self.shell_texts["argv"] = "\n".join(written)
+        if any(word.rpartition("/")[2] in SHELLS for word in shown):
+            self.shell_texts["argv"] = "\n".join(shown)
         return tuple(base), tuple(words)
 
     def _run(
@@ -269,7 +287,8 @@ class Compiler:
             message, hint, doubt = trouble.message, trouble.hint, trouble.is_doubt
             found = Finding(("run",), trouble.offset, message, hint, action.text, is_doubt=doubt)
             self.findings.append(found)
-        base = ("bash", "-euo", "pipefail", "-c", script.text, "stoker")
+        title = "stoker" if self._step is None else self._step.name  # begins bash's messages
+        base = ("bash", "-euo", "pipefail", "-c", script.text, title)
         return base, (_make_arguments(script),) if script.values else ()
 
 

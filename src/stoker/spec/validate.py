@@ -15,13 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from stoker.spec.problems import Problem, suggest
-from stoker.spec.schema import (
-    RESERVED_SECTIONS,
-    RESERVED_STEP_KEYS,
-    DefaultsTable,
-    ProjectFile,
-)
+from stoker.spec.schema import RESERVED_SECTIONS, ProjectFile
 from stoker.spec.shapes import NAME_PATTERN, VARIABLE_PATTERN, Table
+from stoker.spec.step_keys import RESERVED_STEP_KEYS, DefaultsTable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -149,7 +145,9 @@ def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str
     if kind == "extra_forbidden":
         return _describe_unknown(key, path, shape)
     if detail["loc"][-1] == "[key]":
-        message, hint = f"`{key}` is not a name", _NAME_HINTS[detail["ctx"]["pattern"]]
+        message, hint = f"`{key}` is not a name", _name_hint(key, detail["ctx"]["pattern"])
+        if key.isdecimal() and path[-2:-1] == ("parts",):
+            hint = f'give it one, as in `parts = {{ r{key} = "{key}" }}`'
     elif kind in _WANTED:
         message = f"{what} must be {_WANTED[kind]}, not {_show(given)}"
     elif kind == "literal_error":
@@ -159,7 +157,9 @@ def _describe(detail: ErrorDetails, path: Path, shape: type[Table]) -> tuple[str
         word, bound = _LIMITS[kind]
         message = f"{what} must be {word} {detail['ctx'][bound]:,}, not {_show(given)}"
     elif kind == "string_pattern_mismatch":
-        message, hint = f"{what} is {_show(given)}", _PATTERN_HINTS.get(key, "")
+        is_result = path[2:3] == ("results",)
+        hint = _RESULT_HINT if is_result else _PATTERN_HINTS.get(key, "")
+        message = f"{what} is {_show(given)}"
     elif kind in ("too_short", "string_too_short"):
         message = f"{what} is empty"
     else:
@@ -173,6 +173,14 @@ _LIMITS = {
     "less_than_equal": ("at most", "le"),
 }
 
+
+def _name_hint(given: str, pattern: str) -> str:
+    """Return the rule for names, with the name that was probably meant."""
+    near = re.sub(r"\W+", "_", given.strip().lower(), flags=re.ASCII)
+    is_name = pattern == NAME_PATTERN and near[:1].isalpha() and near != given
+    return _NAME_HINTS[pattern] + (f"; write `{near}`" if is_name else "")
+
+
 _NAME_HINTS = {
     NAME_PATTERN: "a name is lower-case letters, digits and `_`",
     VARIABLE_PATTERN: "the name of a variable is letters, digits and `_`",
@@ -180,12 +188,18 @@ _NAME_HINTS = {
 
 _PATTERN_HINTS = {
     "python": "write it as `module:function`",
+    "octave": "write the function's name alone; its file is `NAME.m`",
+    "matlab": "write the function's name alone; its file is `NAME.m`",
+    "r": "write it as `file.R:function`",
     "between": "write hours as in `20:00-08:00`",
     "names": _NAME_HINTS[VARIABLE_PATTERN],
     "needs": _NAME_HINTS[NAME_PATTERN],
     "tags": _NAME_HINTS[NAME_PATTERN],
     "together": _NAME_HINTS[NAME_PATTERN],
+    "media": "write a media type as `text/plain`",
+    "site": _NAME_HINTS[NAME_PATTERN],
 }
+_RESULT_HINT = "write it as `outputs.STEP.NAME` or `values.STEP.NAME`"
 
 
 def _describe_unknown(key: str, path: Path, shape: type[Table]) -> tuple[str, str]:
@@ -197,7 +211,34 @@ def _describe_unknown(key: str, path: Path, shape: type[Table]) -> tuple[str, st
     known = [] if around is None else _keys(around)
     if len(path) == 1 and shape is not ProjectFile and key in _keys(ProjectFile):
         return f"`{key}` belongs into the main file", "an included file holds `[pipelines.*]` only"
+    meant = _ELSEWHERE.get(key.lower())
+    if meant in known:
+        return f"{where} has no key `{key}`", f"here it is called `{meant}`"
     return f"{where} has no key `{key}`", suggest(key, known)
+
+
+# Words of other tools, and what they are called here.
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("depends_on", "depends", "requires", "needs_step", "upstream", "deps"), "after"
+    ),
+    **dict.fromkeys(("cmd", "command", "shell", "script", "bash", "exec"), "run"),
+    **dict.fromkeys(("threads", "cores", "ncpus", "nproc"), "cpus"),
+    **dict.fromkeys(("mem", "mem_mb", "ram", "memory_limit"), "memory"),
+    **dict.fromkeys(("output", "publish", "produces", "targets"), "outputs"),
+    **dict.fromkeys(("max_retries", "attempts", "retry"), "retries"),
+    **dict.fromkeys(("time", "walltime", "time_limit", "max_time"), "timeout"),
+    **dict.fromkeys(("environment", "vars"), "env"),
+    **dict.fromkeys(("condition", "if", "only_if"), "when"),
+    **dict.fromkeys(("setup", "before", "before_script", "module", "modules", "conda"), "prepare"),
+    **dict.fromkeys(("parameters", "args", "config"), "params"),
+    **dict.fromkeys(("tasks", "rules", "jobs", "processes", "stages"), "steps"),
+    **dict.fromkeys(("tags", "labels"), "needs"),
+    **dict.fromkeys(("resources", "licences", "licenses"), "pools"),
+    **dict.fromkeys(("ignore", "skip"), "exclude"),
+    **dict.fromkeys(("directory", "path", "dir"), "folder"),
+    "pattern": "glob",
+}
 
 
 def _keys(table: type[BaseModel]) -> list[str]:
@@ -298,7 +339,7 @@ def _set(parent: dict[str | int, Any] | list[Any], part: str | int, value: Any) 
 def _is_named(path: Path) -> bool:
     """Whether `path` is that of a thing with a name that others may refer to."""
     match path:
-        case ("pipelines", _):
+        case ("pipelines" | "batch", _):
             return True
         case ("pipelines", _, "steps" | "params" | "sources", _):
             return True

@@ -42,7 +42,7 @@ class Arity(Enum):
 class Reference:
     """A resolved name.
 
-    `is_free` tells a value that comes from outside as text, so that it could lead a path astray,
+    `is_free` marks a value that comes from outside as text, so that it could lead a path astray,
     from one that Stoker made.
     """
 

@@ -18,7 +18,7 @@ class Actor:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        if not _is_name(self.user):
+        if not is_name(self.user):
             raise UserError(
                 f"`{ascii(self.user)[:NAME_LENGTH]}` is not a user's name; write 1 to {NAME_LENGTH} "
                 "visible characters without spaces at the ends"
@@ -37,8 +37,9 @@ def account_name() -> str:
         name = getpass.getuser()  # from the environment, which may hold anything
     except (OSError, KeyError):
         name = ""
-    return name if _is_name(name) else str(os.getuid())
+    return name if is_name(name) else str(os.getuid())
 
 
-def _is_name(user: str) -> bool:
+def is_name(user: str) -> bool:
+    """Whether somebody can have this name."""
     return user.isprintable() and user == user.strip() and 0 < len(user) <= NAME_LENGTH

@@ -1,4 +1,4 @@
-"""The only writer of states: transitions of tasks, ends of attempts, states of items and workers.
+"""The only writer of states: of tasks, by transitions, of attempts, items, workers and pilots.
 
 A transition becomes one guarded `UPDATE task … WHERE id = … AND state = … [AND attempt = …]` for
 any number of tasks, and its journal rows, in the caller's transaction. If one of the rows is not as
@@ -11,12 +11,20 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, insert, update
+from sqlalchemy import and_, insert, select, update
 
-from stoker.errors import Bug, StaleAttempt, WrongState
-from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState, item_state
+from stoker.errors import Bug, Foreign, StaleAttempt, WrongState
+from stoker.model.states import (
+    AttemptState,
+    ItemState,
+    PilotState,
+    TaskState,
+    WorkerState,
+    item_state,
+)
 from stoker.model.transitions import Transition
 from stoker.store import tables
+from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append
 from stoker.store.unit import Prepared, Unit, param
 
@@ -53,6 +61,8 @@ def _statement(transition: Transition, columns: tuple[str, ...]) -> Prepared:
         if transition.fenced:
             guard.append(_T.c.attempt == param("attempt_"))
         values: dict[str, Any] = {"state": transition.target.value, "lane": None}
+        if transition.sets_back:
+            values["generation"] = param("generation")
         values |= {name: param(name) for name in columns}
         statement = update(_T).where(and_(*guard)).values(**values)
         found = Prepared(statement)
@@ -63,13 +73,15 @@ def _statement(transition: Transition, columns: tuple[str, ...]) -> Prepared:
 def move(unit: Unit, transition: Transition, moves: Sequence[Move]) -> None:
     """Every task has made the transition, and the journal says so, once the transaction commits.
 
-    Raises WrongState (StaleAttempt for a fenced transition) where a task was not as stated.
+    Raises WrongState (StaleAttempt for a fenced transition) where a task was not as stated, Foreign
+    where its step belongs to another site than the one for which the transaction acts.
     """
     move_all(unit, [(transition, moves)])
 
 
 def move_all(unit: Unit, batch: Sequence[tuple[Transition, Sequence[Move]]]) -> None:
     """`move` for several transitions, of different tasks."""
+    _refuse_foreign(unit, batch)
     for transition, moves in batch:
         _move(unit, transition, moves)
     append(
@@ -83,6 +95,23 @@ def move_all(unit: Unit, batch: Sequence[tuple[Transition, Sequence[Move]]]) -> 
             for one in moves
         ],
     )  # fmt: skip
+
+
+def _refuse_foreign(unit: Unit, batch: Sequence[tuple[Transition, Sequence[Move]]]) -> None:
+    if unit.others is None:
+        catalog(unit)
+    others = unit.others
+    if not others:
+        return
+    for transition, moves in batch:
+        for one in moves:
+            if (one.pipeline, one.step) in others:
+                query = select(tables.site.c.name).where(tables.site.c.id == unit.site)
+                raise Foreign(
+                    f"`{transition.name}`: step `{one.step}` of pipeline `{one.pipeline}` does not "
+                    f"belong to site `{unit.execute(query).scalar()}`; only its own site changes "
+                    f"its tasks, so ask there for `{one.key}`"
+                )
 
 
 def _move(unit: Unit, transition: Transition, moves: Sequence[Move]) -> None:
@@ -111,6 +140,7 @@ def _update(
                 "attempt_": one.attempt,
                 "state": transition.target.value,
                 "lane": None,
+                "generation": one.generation,
                 **one.columns,
             }
             for one in rows
@@ -141,7 +171,7 @@ def open_attempts(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> None:
         _OPEN,
         [
             {
-                "state": AttemptState.RUNNING.value, "site": 1, "cancel_requested": False,
+                "state": AttemptState.RUNNING.value, "site": unit.store.site, "cancel_requested": False,
                 "batch_id": None, **row,
             }
             for row in rows
@@ -151,7 +181,7 @@ def open_attempts(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> None:
 
 _END_FIELDS = (
     "started_us", "publishing_us", "ended_us", "pid", "command", "exit_code", "signal", "user_us", "system_us",
-    "max_rss_bytes", "step_values", "reason", "cause",
+    "max_rss_bytes", "step_values", "reason", "cause", "node",
     "stdout_size", "stdout_truncated", "stdout_path", "stdout_text",
     "stderr_size", "stderr_truncated", "stderr_path", "stderr_text",
 )  # fmt: skip
@@ -230,6 +260,20 @@ def end_worker(
     done = unit.execute(
         update(_W).where(and_(*guard)).values(state=state.value, ended_us=unit.now_us)
     )
+    return bool(done.rowcount)
+
+
+def move_pilot(
+    unit: Unit,
+    pilot_id: int,
+    sources: Sequence[PilotState],
+    target: PilotState,
+    columns: Mapping[str, Any],
+) -> bool:
+    """The pilot is in the state `target`, with these columns; False if it was in no source state."""
+    pilot = tables.pilot
+    guard = [pilot.c.id == pilot_id, pilot.c.state.in_([state.value for state in sources])]
+    done = unit.execute(update(pilot).where(and_(*guard)).values(state=target.value, **columns))
     return bool(done.rowcount)
 
 

@@ -1,14 +1,14 @@
 """What the store knows of the steps: their lanes, successors and bodies, kept in memory.
 
 Read again whenever another process has set a new version of a pipeline, or other pools or shares;
-one look at their newest ids tells.
+one look at their newest ids shows it.
 """
 
 from sqlalchemy import BigInteger, func, literal, select
 
 from stoker.errors import Bug
+from stoker.model.id_types import VersionId
 from stoker.model.pipeline import Pipeline
-from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.sharing import newest_sharing
@@ -32,13 +32,15 @@ def catalog(unit: Unit, *, newest: int | None = None) -> Catalog:
     if newest is None:
         newest = int(unit.run(_NEWEST).fetchone()[0])
     known = unit.store.catalog
-    if known is not None and known.newest_version == newest:
-        return known
-    return reread(unit, newest)
+    if known is None or known.newest_version != newest:
+        known = reread(unit, newest)
+    if unit.others is None:
+        unit.others = known.others(unit.site)
+    return known
 
 
 def reread(unit: Unit, newest: int) -> Catalog:
-    """Read the catalog anew and keep it, unless this transaction made lanes that it may yet undo."""
+    """Read the catalog again and keep it, unless this transaction made lanes that it may yet undo."""
     known = _read(unit, newest)
     unit.store.catalog = None if unit.lanes else known
     return known
@@ -61,7 +63,9 @@ def pipeline_of(unit: Unit, version_id: VersionId) -> Pipeline:
 
 
 def _read(unit: Unit, newest: int) -> Catalog:
-    pipelines = {row.id: row for row in unit.execute(select(tables.pipeline))}
+    of_version = tables.version.c.id == tables.pipeline.c.version_id
+    current = select(tables.pipeline, tables.version.c.number).join(tables.version, of_version)
+    pipelines = {row.id: row for row in unit.execute(current)}
     hashes = {row.id: row.hash for row in unit.execute(select(tables.body))}
     after: dict[int, list[int]] = {}
     before: dict[int, list[int]] = {}
@@ -76,6 +80,7 @@ def _read(unit: Unit, newest: int) -> Catalog:
         else:
             lanes.setdefault(row.step_id, {})[row.level, row.share, row.host] = row.id
     rows = unit.execute(select(tables.step)).fetchall()
+    outposts = frozenset(unit.execute(select(tables.outpost.c.name)).scalars())
     specs = {
         row.id: pipeline_of(unit, VersionId(pipelines[row.pipeline_id].version_id)).step(row.name)
         for row in rows
@@ -99,6 +104,9 @@ def _read(unit: Unit, newest: int) -> Catalog:
             body_id=row.body_id,
             body_hash=hashes[row.body_id],
             spec=spec,
+            site=row.site,
+            is_foreign=row.site != unit.store.site,
+            outpost=spec.site if spec is not None and spec.site in outposts else None,
             predecessors=tuple(sorted(before.get(row.id, ()))),
             successors=tuple(sorted(after.get(row.id, ()))),
             patterns=patterns.get(row.id, {}),
@@ -112,5 +120,6 @@ def _read(unit: Unit, newest: int) -> Catalog:
         by_lane={lane: entry for entry in steps.values() for lane in entry.lanes.values()},
         by_name={(entry.pipeline, entry.name): entry for entry in steps.values()},
         current={row.name: VersionId(row.version_id) for row in pipelines.values()},
+        numbers={row.name: row.number for row in pipelines.values()},
         pipeline_ids={row.name: row.id for row in pipelines.values()},
     )

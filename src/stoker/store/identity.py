@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from stoker.errors import StoreGone
-
-OWN_SITE = 1  # the number that a store gives its own site
+from stoker.store.dialects.dialect import OWN_SITE
 
 
 class Identity:
@@ -33,7 +32,7 @@ class Identity:
         """StoreGone if this new connection leads to another store than the one that was opened."""
         if self.uid is None:
             return
-        cursor.execute("SELECT uid FROM site WHERE id = 1")
+        cursor.execute(f"SELECT uid FROM site WHERE id = {OWN_SITE}")
         row = cursor.fetchone()
         if row is None or row[0] != self.uid:
             raise StoreGone(

@@ -6,7 +6,7 @@ import threading
 import time
 from uuid import UUID
 
-from stoker.model.task import AttemptId
+from stoker.model.id_types import AttemptId
 
 _lock = threading.Lock()
 _last_us = 0

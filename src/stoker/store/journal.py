@@ -5,12 +5,15 @@ Rows get their number `seq` afterwards, by `store/journal_fold.py`.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
 from stoker.store import tables
-from stoker.store.unit import Unit
+from stoker.store.unit import Prepared, Unit
+
+if TYPE_CHECKING:
+    from stoker.store.unit import Store
 
 
 class Entry(NamedTuple):
@@ -32,11 +35,21 @@ class Entry(NamedTuple):
 # Every task has the others, and its attempts tell of them; these are found by their key, by an index
 # that registering, claiming and finishing do not pay for.
 SELDOM = " AND ".join(
-    f"event <> '{name}'" for name in ("register", "unblock", "claim", "succeed", "adopt")
+    f"event <> '{name}'"
+    for name in (
+        "register",
+        "unblock",
+        "claim",
+        "succeed",
+        "adopt",
+        "checksum",
+    )
 )
 
 _J = tables.journal
 _ORDER = ("origin", "epoch", "at_us", "v", *Entry._fields)
+
+_NEWEST_ID = Prepared(select(func.max(_J.c.id)))
 
 _encode = json.JSONEncoder(
     separators=(",", ":"), allow_nan=False
@@ -50,7 +63,7 @@ def to_json(value: Mapping[str, Any]) -> str:
 
 def append(unit: Unit, entries: Iterable[Entry]) -> None:
     """Append rows to the own journal, in this transaction. Call it last: ids follow the locks."""
-    known = (1, unit.store.epoch, unit.now_us, 1)
+    known = (unit.store.site, unit.store.epoch, unit.now_us, 1)
     rows = [known + entry for entry in entries]
     if rows:
         unit.insert(_J, _ORDER, rows)
@@ -59,5 +72,12 @@ def append(unit: Unit, entries: Iterable[Entry]) -> None:
 def last_seq(unit: Unit) -> int:
     """Return the number of the newest numbered row of the own journal."""
     table = tables.head
-    query = select(func.max(table.c.seq)).where(table.c.origin == 1)
+    query = select(func.max(table.c.seq)).where(table.c.origin == unit.store.site)
     return int(unit.execute(query).scalar_one() or 0)
+
+
+def newest_id(store: "Store") -> int:
+    """Return the id of the newest row; it says that something has happened, and is no cursor."""
+    with store.reading() as unit:
+        found = unit.run(_NEWEST_ID).fetchone()[0]
+    return int(found or 0)

@@ -17,11 +17,10 @@ from stoker.failpoints import hit
 from stoker.model.states import ItemState, TaskState
 from stoker.store import tables
 from stoker.store.apply import set_item_states
-from stoker.store.catalog import catalog
-from stoker.store.steps import Catalog
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
+    from stoker.store.steps import Catalog
     from stoker.store.unit import Store
 
 FOLD_ROWS = 2_000  # of the journal, in a transaction
@@ -94,7 +93,7 @@ def fold_all(unit: Unit) -> None:
 def _fold_some(unit: Unit) -> bool:
     """Fold some rows; return whether there are no more."""
     table = tables.head
-    own = and_(table.c.origin == 1, table.c.epoch == unit.store.epoch)
+    own = and_(table.c.origin == unit.store.site, table.c.epoch == unit.store.epoch)
     seq = unit.execute(_HEAD.where(own)).scalar_one()
     rows = unit.run(_UNSEQUENCED, rows=FOLD_ROWS).fetchall()
     if not rows:
@@ -116,6 +115,8 @@ def _number(unit: Unit, ids: Sequence[int], *, first: int) -> None:
 
 def _count(unit: Unit, rows: Sequence[Any]) -> None:
     """Add what these rows changed to the tallies."""
+    from stoker.store.catalog import catalog
+
     change = changes(unit, rows)
     _project_items(unit, catalog(unit), change.touched, change.items)
     _add(unit, tables.tally, ("step_id", "state", "body_id"), change.tasks)
@@ -147,6 +148,8 @@ def not_counted_yet(unit: Unit) -> Changes:
 
 def changes(unit: Unit, rows: Sequence[Any]) -> Changes:
     """Return what these rows change."""
+    from stoker.store.catalog import catalog
+
     known = catalog(unit)
     bodies = {(row.step_id, row.hash): row.id for row in unit.execute(select(tables.body))}
     found = Changes()
@@ -184,7 +187,7 @@ def _moves_of_items(
 
 def _project_items(
     unit: Unit,
-    known: Catalog,
+    known: "Catalog",
     touched: Mapping[str, set[str]],
     items: Counter[tuple[int, int]],
 ) -> None:

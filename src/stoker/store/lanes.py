@@ -8,6 +8,7 @@ lane is never removed, as tasks may stand in it.
 
 from sqlalchemy import insert, literal, select
 
+from stoker.model.outpost import host_of
 from stoker.store import tables
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Prepared, Unit, param
@@ -28,10 +29,13 @@ def lane_of(
 ) -> int | None:
     """Return the lane of the step's tasks at that memory level, pushed by `share`, for `host` alone.
 
-    None for a step that never had a lane. Part of the transaction that puts a task there.
+    A step that runs at an outpost has lanes for that alone. None for a step that never had a lane, or that belongs to another site: nobody here claims it.
+    Part of the transaction that puts a task there.
     """
-    if not entry.patterns:
+    if entry.is_foreign or not entry.patterns:
         return None
+    if entry.outpost is not None:
+        host = host_of(entry.outpost)
     level = min(level, len(entry.patterns) - 1)
     found = entry.lanes.get((level, share, host or ""))
     if found is None:

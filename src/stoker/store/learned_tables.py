@@ -40,3 +40,23 @@ item_tally = Table(
     Column("state", SmallInteger, primary_key=True, doc="an item state"),
     Column("n", Big, nullable=False),
 )
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("kind", SmallInteger, primary_key=True, doc="0: of a host, 1: of a step"),
+    Column("level", SmallInteger, primary_key=True, doc="0: hours, 1: days, both of UTC"),
+    Column("subject", Name, primary_key=True, doc="the host's name, or the step's id"),
+    Column("at_us", Big, primary_key=True, doc="when the hour or day begins"),
+    Column("done", Big, nullable=False, doc="attempts that succeeded in it"),
+    Column("failed", Big, nullable=False, doc="attempts that failed in it"),
+    Column("other", Big, nullable=False, doc="attempts that were lost or cancelled in it"),
+    Column("busy_us", Big, nullable=False, doc="how long attempts ran in it, together"),
+)
+
+activity_head = Table(
+    "activity_head",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Big, nullable=False, doc="`activity` knows the own journal to here"),
+)

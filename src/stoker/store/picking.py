@@ -45,8 +45,11 @@ def pick_tasks(unit: Unit, selection: Selection) -> Picked:
     """Return what picks the selected tasks.
 
     By their items where these are few. Of a state that few tasks are in by its index, whatever else
-    is asked of them; by any states and steps if nothing else is.
+    is asked of them; by any states and steps if nothing else is. Those that somebody has seen, by
+    their ids.
     """
+    if selection.tasks is not None:
+        return Picked(Known(selection.tasks), selection)
     states = sorted(set(states_of(TaskState, selection.states)))
     rest = replace(selection, pipeline=None, steps=())
     items = _few_items(unit, selection)
@@ -125,13 +128,13 @@ def pick_attempts(unit: Unit, selection: Selection) -> Picked:
 def _few_items(unit: Unit, selection: Selection) -> Sequence[int] | None:
     """Return the items that keys or a user choose; None where these are many, or not asked for."""
     is_bounded = selection.from_key is not None or selection.to_key is not None
-    if not (selection.keys or is_bounded or selection.by is not None):
+    if not (selection.keys or selection.literal or is_bounded or selection.by is not None):
         return None
     keys, pipelines = selection.keys, _pipelines(unit, selection)
     query = select(_I.c.id).where(
         _I.c.pipeline_id.in_(pipelines), *of_items(replace(selection, pipeline=None))
     )
-    if keys and not any(map(is_glob, keys)):
+    if selection.literal or (keys and not any(map(is_glob, keys))):
         found: Sequence[int] = unit.execute(query).scalars().all()
         return found  # no more than were named
     if keys and all(map(_literal, keys)):
@@ -147,7 +150,7 @@ def _literal(key: str) -> str:
 
 
 def _among(unit: Unit, steps: Sequence[int]) -> Sequence[bytes] | None:
-    """Return the attempts of these steps' tasks; None where many others lie among them.
+    """Return the attempts of these steps' tasks; None where many others are among them.
 
     A step's tasks mostly have ids close to each other.
     """

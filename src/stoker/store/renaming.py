@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from sqlalchemy import select, update
 
+from stoker.model.id_types import VersionId
 from stoker.model.pipeline import Pipeline
-from stoker.model.task import VersionId
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.catalog import pipeline_of
@@ -45,7 +45,7 @@ def rename_pipeline(unit: Unit, pipeline: Pipeline) -> str | None:
     fold_all(unit)
     unit.execute(update(_P).where(_P.c.name == old).values(name=pipeline.name))
     unit.execute(update(_J).where(_J.c.pipeline == old).values(pipeline=pipeline.name))
-    unit.store.catalog = None
+    unit.store.catalog = unit.others = None
     return old
 
 

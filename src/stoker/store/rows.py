@@ -6,7 +6,7 @@ words, paths are text in which surrogate escapes stand for bytes that are no UTF
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -36,7 +36,10 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow(Answer):
-    """One item. `item` is its key."""
+    """One item. `item` is its key. `group` counts the members of one that is a group.
+
+    `volume` is the key of the last volume that holds it, of one that is archived.
+    """
 
     pipeline: str
     item: str
@@ -51,6 +54,8 @@ class ItemRow(Answer):
     registered_at: datetime
     generation: int
     reason: str | None
+    group: Mapping[str, int] | None = None
+    volume: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +97,21 @@ class OutputRow(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeOf(Answer):
+    """A volume that holds a file: the key of the volume, and whether a later one holds a newer version."""
+
+    pipeline: str
+    volume: str
+    superseded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow(Answer):
-    """One attempt; `item` is the key of its item, `worker` its worker's name."""
+    """One attempt; `item` is the key of its item, `worker` its worker's name.
+
+    `node` is where at an outpost it ran; elsewhere it is None, and `host` says where. `pilot` is the
+    one that brought the worker. `cause` is what `failures` groups it by.
+    """
 
     id: str
     kind: str
@@ -105,8 +123,10 @@ class AttemptRow(Answer):
     site: str
     worker: str | None
     host: str | None
+    node: str | None
     pid: int | None
     batch_id: str | None
+    pilot: str | None
     command: str | None
     claimed_at: datetime
     started_at: datetime | None
@@ -122,7 +142,13 @@ class AttemptRow(Answer):
     outputs: tuple[OutputRow, ...]
     values: Mapping[str, Any]
     reason: str | None
+    cause: str | None
     pipeline_version: int
+
+    @property
+    def ran_on(self) -> str | None:
+        """Where it ran, as people read it: its host, at an outpost `NODE (outpost:NAME)`; None if nobody knows."""
+        return self.host if self.node is None else f"{self.node} ({self.host})"
 
     @property
     def elapsed_s(self) -> float | None:
@@ -140,154 +166,20 @@ class AttemptRow(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineStatus(Answer):
-    """How many items and tasks of a pipeline stand where; every state is there, also with 0.
+class MemberOf(Answer):
+    """A member that a group was made of: the key of its item, and its newest attempt that counted."""
 
-    `outdated` counts done tasks whose step has changed since. `eta_s` is None where nothing is left
-    to do, no worker runs, or nothing is known of how long the steps take; in eight of ten cases the
-    end comes within `eta_interval_s`.
-    """
-
-    items: Mapping[str, int]
-    tasks: Mapping[str, int]
-    steps: Mapping[str, Mapping[str, int]]
-    outdated: int
-    eta_s: float | None
-    eta_interval_s: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatus(Answer):
-    """A pool's slots, and how many of them are held.
-
-    `hosts` has both for each host, of a pool per host. `opens_at` is None within its hours.
-    """
-
-    slots: int
-    used: int
-    hosts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    opens_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRow(Answer):
-    """One start of a worker. `running` counts the attempts it holds.
-
-    `batch_id` is its batch job, as `CLUSTER:JOB.RESTART`; by `ends_at` it will be gone.
-
-    `trouble` says in words why it claims nothing just now; None where it does.
-    """
-
-    name: str
-    host: str
-    pid: int
-    state: str
-    slots: int
-    running: int
-    started_at: datetime
-    lease_until: datetime
-    ended_at: datetime | None
-    trouble: str | None
-    batch_id: str | None
-    ends_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceRow(Answer):
-    """How a source stands: when it was looked at, what it brought, what is not complete yet."""
-
-    pipeline: str
-    source: str
-    kind: str
-    looked_at: datetime | None
-    took_at: datetime | None
-    taken: int
-    pending: int
-    pending_since: datetime | None
-    trouble: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status(Answer):
-    """The state of a project at one moment; `workers` are those alive.
-
-    `trouble` says in words why the store itself cannot be written just now; None where it can.
-    """
-
-    pipelines: Mapping[str, PipelineStatus]
-    pools: Mapping[str, PoolStatus]
-    workers: tuple[WorkerRow, ...]
-    sources: tuple[SourceRow, ...] = ()
-    trouble: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotRow(Answer):
-    """One slot of a pool, and which attempt holds it. A retired one is not given out again."""
-
-    pool: str
-    slot: str
-    pipeline: str | None
-    item: str | None
-    step: str | None
-    worker: str | None
-    host: str | None
-    since: datetime | None
-    is_retired: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureRow(Answer):
-    """Failed tasks of one step with one cause. `examples` are a few keys, `reason` one of theirs.
-
-    Without a step: items in quarantine, with the reason why as their cause.
-    """
-
-    pipeline: str
-    step: str | None
-    cause: str
-    n: int
-    say: str | None
-    do: str | None
-    reason: str | None
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Why(Answer):
-    """Why a task is not running. `kind` is one word for programs, `text` a sentence for people."""
-
-    pipeline: str
     item: str
-    step: str
-    state: str
-    kind: str
-    text: str
-    do: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening(Answer):
-    """One thing that happened to an item or a task of it, by the journal."""
-
-    at: datetime
-    event: str
-    step: str | None
     attempt: str | None
-    by: str | None
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story(Answer):
-    """All of an item: itself, its tasks by the order of their steps, attempts and happenings.
+class MakerRow(AttemptRow):
+    """The attempt that made a file, with the volumes that the file is in, the first first.
 
-    `eta_s` and `eta_interval_s` as in `PipelineStatus`, until its last task ends.
+    `members` are those that a group had then, by key; None for what is no group, or where the journal
+    says it no longer.
     """
 
-    item: ItemRow
-    tasks: tuple[TaskRow, ...]
-    attempts: tuple[AttemptRow, ...]
-    happenings: tuple[Happening, ...] = field(default=())
-    eta_s: float | None = None
-    eta_interval_s: tuple[float, float] | None = None
+    volumes: tuple[VolumeOf, ...] = ()
+    members: tuple[MemberOf, ...] | None = None

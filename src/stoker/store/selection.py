@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_colum
 from stoker.errors import NotFound, UserError
 from stoker.model.selection import Selection, after_prefix
 from stoker.model.states import ItemState, State, TaskState
-from stoker.spec.condition import Condition
 from stoker.store import tables
 from stoker.store.dialects.constructs import globs
 from stoker.store.unit import Unit
@@ -43,6 +42,8 @@ def task_conditions(selection: Selection) -> list[ColumnElement[bool]]:
     conditions = of_items(selection)
     if selection.keys and not any(is_glob(key) for key in selection.keys):
         conditions.append(_T.c.item_id.in_(select(_I.c.id).where(has_key(selection.keys))))
+    if selection.literal:
+        conditions.append(_T.c.item_id.in_(select(_I.c.id).where(has_key(selection.literal))))
     conditions.append(_S.c.is_removed.is_(False))
     if selection.steps:
         conditions.append(_S.c.name.in_(selection.steps))
@@ -80,9 +81,9 @@ def check(unit: Unit, selection: Selection) -> None:
     for step in selection.steps:
         _named(unit, _S.c.name, "step", step)
     if selection.pipeline is None:
-        for key in selection.keys:
-            if not is_glob(key):
-                _refuse_ambiguous(unit, key)
+        exact = (key for key in selection.keys if not is_glob(key))
+        for key in (*exact, *selection.literal):
+            _refuse_ambiguous(unit, key)
 
 
 def is_glob(key: str) -> bool:
@@ -104,10 +105,12 @@ class WhereFilter:
     NAMES = ("key", "params", "meta", "values", "state", "size")
 
     def __init__(self, text: str) -> None:
+        from stoker.spec.condition import Condition
+
         try:
             self._condition = Condition(text)
         except ValueError as error:
-            raise UserError(f"`--where {text}` is no condition: {error}") from None
+            raise UserError(f"`--where {text}` is not a condition: {error}") from None
         for name in self._condition.names:
             if name not in self.NAMES:
                 raise UserError(
@@ -161,6 +164,8 @@ def of_items(selection: Selection) -> list[ColumnElement[bool]]:
         exact = list(selection.keys)  # a key may have a glob's characters
         patterns = [globs(_I.c.key, key) for key in selection.keys if is_glob(key)]
         conditions.append(or_(has_key(exact), *patterns))
+    if selection.literal:
+        conditions.append(has_key(selection.literal))
     if selection.from_key is not None:
         conditions.append(_I.c.key >= selection.from_key)
     if selection.to_key is not None:
@@ -205,7 +210,7 @@ def _matches(words: str) -> ColumnElement[bool]:
 
 
 def _may_match(words: str) -> ColumnElement[bool]:
-    """Whether any attempt or the task itself has these words: told before anything is joined.
+    """Whether any attempt or the task itself has these words: found before anything is joined.
 
     For all tasks, of which most have nothing to say; not for a state that few are in.
     """
@@ -222,7 +227,7 @@ def states_of(kind: type[TaskState] | type[ItemState], words: Sequence[str]) -> 
             found.append(kind.of(word).value)
         except KeyError:
             raise UserError(
-                f"`{word}` is no state here; the states are {', '.join(kind.words())}"
+                f"`{word}` is not a state here; the states are {', '.join(kind.words())}"
             ) from None
     return found
 

@@ -26,7 +26,9 @@ def newest_sharing(unit: Unit) -> Sharing:
     """Return what counts now."""
     query = select(_TABLE.c.data).order_by(_TABLE.c.id.desc()).limit(1)
     text = unit.execute(query).scalar()
-    return Sharing() if text is None else _load(json.loads(text))
+    own = select(tables.site.c.name).where(tables.site.c.id == unit.site)
+    site = unit.execute(own).scalar() or ""
+    return replace(Sharing() if text is None else _load(json.loads(text)), site=site)
 
 
 def from_file(before: Sharing, pools: Sequence[Pool]) -> Sharing:

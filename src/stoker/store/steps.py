@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stoker.model.id_types import VersionId
 from stoker.model.pipeline import Step
 from stoker.model.sharing import Sharing
-from stoker.model.task import VersionId
 
 LaneKey = tuple[int, str, str]  # memory level, who pushed the item, the only host or nothing
 
@@ -23,6 +23,9 @@ class StepEntry:
     body_id: int
     body_hash: str
     spec: Step | None
+    site: int
+    is_foreign: bool = False  # another site's than the store's own: nothing here changes its tasks
+    outpost: str | None = None  # where its tasks run, if not here
     predecessors: tuple[int, ...] = ()
     successors: tuple[int, ...] = ()
     patterns: Mapping[int, int] = field(default_factory=dict)  # memory level -> the pattern's id
@@ -44,8 +47,18 @@ class Catalog:
     by_lane: Mapping[int, StepEntry]
     by_name: Mapping[tuple[str, str], StepEntry]
     current: Mapping[str, VersionId]  # pipeline -> version id
+    numbers: Mapping[str, int]  # pipeline -> the number of that version
     pipeline_ids: Mapping[str, int]
     notes: dict[Any, Any] = field(default_factory=dict, compare=False)  # what was found out from it
+
+    @property
+    def foreign_ids(self) -> list[int]:
+        """The ids of the steps whose tasks another site alone changes."""
+        return [entry.id for entry in self.steps.values() if entry.is_foreign]
+
+    def others(self, site: int) -> frozenset[tuple[str, str]]:
+        """The steps, by pipeline and name, that do not belong to that site."""
+        return frozenset(name for name, entry in self.by_name.items() if entry.site != site)
 
     def of_pipeline(self, pipeline: str) -> tuple[StepEntry, ...]:
         """The steps in the current version, predecessors first."""

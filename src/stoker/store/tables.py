@@ -20,17 +20,41 @@ from sqlalchemy import (
 )
 
 from stoker.model.bounds import PRIORITY
-from stoker.store import columns, learned_tables
-from stoker.store.columns import Big, Bytes, Bytewise, Head, Id16, Json, Long, Name
+from stoker.store import (
+    access_tables,
+    columns,
+    groups_tables,
+    learned_tables,
+    message_tables,
+    outpost_tables,
+    pilot_tables,
+    published_tables,
+    result_tables,
+    submission_tables,
+    verified_tables,
+    web_tables,
+)
+from stoker.store.columns import Big, Bytes, Bytewise, Id16, Json, Long, Name
 
 metadata = columns.metadata
+other_tables = (access_tables, submission_tables, web_tables)  # whose verbs take them from there
 tally, item_tally = learned_tables.tally, learned_tables.item_tally
+batch, pilot, pilot_worker = pilot_tables.batch, pilot_tables.pilot, pilot_tables.pilot_worker
 estimate, host_speed = learned_tables.estimate, learned_tables.host_speed
+activity, activity_head = learned_tables.activity, learned_tables.activity_head
+output, temporary = published_tables.output, published_tables.temporary
+publication, folder_part = published_tables.publication, published_tables.folder_part
+place = published_tables.place
+notifier, message = message_tables.notifier, message_tables.message
+outpost = outpost_tables.outpost
+error_folder, value_table = result_tables.error_folder, result_tables.value_table
+missing_output = verified_tables.missing_output
+item_group, member = groups_tables.item_group, groups_tables.member
 
 site = Table(
     "site",
     metadata,
-    Column("id", Integer, primary_key=True, doc="1 is this site; journals name their origin by it"),
+    Column("id", Integer, primary_key=True, doc="local; journals name their origin by it"),
     Column("uid", String(36), nullable=False, unique=True, doc="random, for ever"),
     Column("name", Name, nullable=False),
     Column("epoch", Integer, nullable=False, doc="raised when the store comes back from a backup"),
@@ -49,14 +73,6 @@ head = Table(
     Column("pruned", Big, nullable=False, default=0, doc="how many of these rows were pruned"),
     Column("learned", Big, nullable=False, default=0, doc="estimates know the journal to here"),
     Column("upkeep_us", Big, nullable=False, default=0, doc="when estimates were last tended"),
-)
-
-peer = Table(
-    "peer",
-    metadata,
-    Column("name", Name, primary_key=True),
-    Column("uid", String(36), nullable=False, unique=True),
-    Column("acked_seq", Big, nullable=False, doc="pruning never passes the lowest of these"),
 )
 
 pipeline = Table(
@@ -179,7 +195,7 @@ item = Table(
     Column("pipeline_id", ForeignKey("pipeline.id"), nullable=False),
     Column("key", Bytewise, nullable=False),
     Column("state", SmallInteger, nullable=False, doc="follows from the tasks, by the fold"),
-    Column("generation", Integer, nullable=False, doc="raised when the item is to be done anew"),
+    Column("generation", Integer, nullable=False, doc="raised when the item is to be done again"),
     Column("home_site", ForeignKey("site.id"), nullable=False),
     Column("path", Bytes, doc="the true path, as bytes"),
     Column("path_digest", Id16, doc="of the path, which may be too long for an index"),
@@ -190,7 +206,7 @@ item = Table(
     Column("meta", Json, nullable=False),
     Column("size_bytes", Big),
     Column("mtime_us", Big),
-    Column("fingerprint", Name, nullable=False, doc="tells new content from known"),
+    Column("fingerprint", Name, nullable=False, doc="distinguishes new content from known"),
     Column("priority", Integer, nullable=False),
     Column("by_user", Name, nullable=False),
     Column("registered_us", Big, nullable=False),
@@ -240,12 +256,13 @@ task = Table(
     Column("attempt", Id16, doc="the attempt that carries it, or the last that did"),
     Column("worker_id", Integer, doc="who runs it"),
     Column("waiting_on", SmallInteger, nullable=False, doc="predecessors not yet satisfied"),
+    Column("generation", Integer, nullable=False, doc="the item's when this was last set back"),
     Column("number", Integer, nullable=False, doc="attempts so far"),
     Column("tries", SmallInteger, nullable=False, doc="attempts that used up retries"),
     Column("lost", SmallInteger, nullable=False, doc="attempts lost with their worker"),
     Column("cut_off", SmallInteger, nullable=False, doc="attempts cut off by a worker's end"),
     Column("level", SmallInteger, nullable=False, doc="memory level of the next attempt"),
-    Column("expected_ms", Big, doc="how long an attempt may take, when it was last reckoned"),
+    Column("expected_ms", Big, doc="how long an attempt may take, as last estimated"),
     Column("not_before_us", Big, doc="back-off: not to be claimed earlier"),
     Column("body_id", Integer, doc="what it was done with"),
     Column("host", Name, doc="which alone may run it, as it ran another of the item's steps"),
@@ -292,52 +309,7 @@ attempt = Table(
     Column("step_values", Json, doc="what it wrote for later steps"),
     Column("reason", Long, doc="one line for people"),
     Column("cause", Long, doc="what `failures` groups by"),
-)
-
-output = Table(
-    "output",
-    metadata,
-    Column("attempt", Id16, primary_key=True),
-    Column("name", Name, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("path", Bytes, nullable=False),
-    Column("size_bytes", Big, nullable=False),
-    Column("checksum", String(80), nullable=False),
-)
-
-temporary = Table(
-    "temporary",
-    metadata,
-    Column("attempt", Id16, primary_key=True),
-    Column("name", Name, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("task_id", Big, nullable=False, index=True),
-    Column("path", Bytes, nullable=False, doc="deleted once nothing more is made from it"),
-    Column("removed_us", Big, doc="NULL: the file is there"),
-    Column("kept", Bytes, doc="a path that was not as published, and stayed; NULL: none did"),
-)
-
-publication = Table(
-    "publication",
-    metadata,
-    Column("digest", Id16, primary_key=True, doc="of the path, which may be too long for a key"),
-    Column("path", Bytes, nullable=False, doc="absolute; owned by the task for good"),
-    Column("task_id", Big, nullable=False),
-    Column("attempt", Id16, nullable=False, doc="the last that reserved it"),
-    Column("head", Head, nullable=False, index=True, doc="the first bytes of the path"),
-    Column("size_bytes", Big, nullable=False, doc="of what that attempt was to publish there"),
-    Column("checksum", String(80), nullable=False),
-    Column("was_size_bytes", Big, doc="of what was there before; NULL: nothing of the task's"),
-    Column("was_checksum", String(80)),
-)
-
-folder_part = Table(
-    "folder_part",
-    metadata,
-    Column("digest", Id16, primary_key=True, doc="of a published folder's path"),
-    Column("checksum", String(80), primary_key=True, doc="of the folder, which may be replaced"),
-    Column("position", Integer, primary_key=True),
-    Column("digests", Bytes, nullable=False, doc="8 bytes for each file, folder and link in it"),
+    Column("node", Name, doc="of an outpost, where it ran; NULL: on its worker's host"),
 )
 
 worker = Table(
@@ -361,6 +333,9 @@ worker = Table(
     Column("state", SmallInteger, nullable=False),
     Column("started_us", Big, nullable=False),
     Column("lease_until_us", Big, nullable=False),
+    Column(
+        "lease_kind", SmallInteger, nullable=False, default=0, doc="1: never runs out by itself"
+    ),
     Column("ended_us", Big),
     Column("trouble", Long, doc="why it claims nothing, in words; NULL: it does"),
 )
@@ -392,6 +367,6 @@ waste = Table(
     "waste",
     metadata,
     Column("id", Big, primary_key=True),
-    Column("host", Name, doc="where the file lies; NULL: nobody knows"),
+    Column("host", Name, doc="where the file is; NULL: nobody knows"),
     Column("path", Bytes, nullable=False, doc="a log that nothing speaks of, to be deleted"),
 )

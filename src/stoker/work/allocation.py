@@ -4,10 +4,14 @@ They are believed only inside a job: a shell on the login node may have inherite
 only where they are plain integers, as Slurm also writes `24(x2)`.
 """
 
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _MIB = 1 << 20
+_FOLDERS_OF_JOBS = ("SLURM_TMPDIR", "PBS_JOBDIR")  # nobody sets them to a folder that jobs share
+_FOLDERS_OF_ALL = ("TMPDIR", "TMP")  # some systems set only the second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,19 @@ class Allocation:
     cpus: int | None = None
     slots: int | None = None
     memory_bytes: int | None = None
+    pilot: str | None = None  # the id of the pilot that the job is
+
+
+def with_pilot(
+    found: Allocation | None, *, uid: str, batch_id: str, cpus: int, memory_bytes: int | None
+) -> Allocation:
+    """Return what a pilot has: what its job says, and where that says nothing, what it asked for."""
+    if found is None:
+        room_key = batch_id.rpartition(".")[0] or batch_id
+        found = Allocation(batch_id=batch_id, room_key=room_key)
+    slots = min(found.slots or cpus, cpus)
+    memory = found.memory_bytes if found.memory_bytes is not None else memory_bytes
+    return replace(found, cpus=found.cpus or cpus, slots=slots, memory_bytes=memory, pilot=uid)
 
 
 def own_allocation(env: Mapping[str, str]) -> Allocation | None:
@@ -32,6 +49,30 @@ def own_allocation(env: Mapping[str, str]) -> Allocation | None:
         if found is not None:
             return found
     return None
+
+
+def own_folder(env: Mapping[str, str]) -> str | None:
+    """Return the folder on the node that the batch system made for this job alone, and removes with it.
+
+    None where there is none that this account can use. A `TMPDIR` counts only if its last two names
+    have the job's number: many sites leave it at `/tmp`, which all jobs share.
+    """
+    if own_allocation(env) is None:
+        return None
+    candidates = [env.get(name, "") for name in _FOLDERS_OF_JOBS]
+    job = re.match(r"\d+", env.get("SLURM_JOB_ID") or env.get("JOB_ID") or _job_number(env))
+    for general in (env.get(name, "") for name in _FOLDERS_OF_ALL):
+        name = "/".join(os.path.normpath(general).split("/")[-2:])
+        if job is not None and re.search(rf"(?<!\d){job[0]}(?!\d)", name):
+            candidates.append(general)
+    for path in candidates:
+        if os.path.isabs(path) and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK):
+            return os.path.normpath(path)
+    return None
+
+
+def _job_number(env: Mapping[str, str]) -> str:
+    return env.get("PBS_JOBID") or env.get("LSB_JOBID") or ""
 
 
 def _slurm(env: Mapping[str, str]) -> Allocation | None:

@@ -1,6 +1,6 @@
 """Owns what attempts write to stdout and stderr: two files for each place, bounded while they grow.
 
-The files lie outside the scratch, which an attempt may delete, and are kept from one attempt to the
+The files are outside the scratch, which an attempt may delete, and are kept from one attempt to the
 next: one that stayed empty costs two calls. They are opened for appending, so that emptying one is
 safe, and what is written past the limit is given back to the disk while the attempt still runs.
 """
@@ -21,7 +21,7 @@ _KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A stream after the end: `head` and `tail` are disjoint, `left_out` bytes lie between them."""
+    """A stream after the end: `head` and `tail` are disjoint, `left_out` bytes are between them."""
 
     size_bytes: int = 0
     head: bytes = b""
@@ -56,7 +56,7 @@ class StreamFile:
 
     @property
     def path(self) -> str:
-        """Where the file lies, for whoever follows a running attempt."""
+        """Where the file is, for those who follow a running attempt."""
         return self._path
 
     @property
@@ -67,7 +67,7 @@ class StreamFile:
     def bound(self) -> None:
         """The file takes little more than the limit on disk. Called often while an attempt runs."""
         size = os.fstat(self.descriptor).st_size
-        if size < self._punched_to:  # emptied by whoever writes it
+        if size < self._punched_to:  # emptied by its writer
             self._punched_to = 0
         start = max(self._half, self._punched_to)
         start -= start % -_BLOCK  # up to a whole block
@@ -127,7 +127,7 @@ def _punch(descriptor: int, start: int, size: int) -> bool:
 
 
 def keep(captured: Captured, path: str, *, rights: Rights = PRIVATE) -> Stream:
-    """Return the stream's record; a big one lies in a file at `path` from now on.
+    """Return the stream's record; a big one is in a file at `path` from now on.
 
     The file is written beside and renamed, so that a log is whole or absent. OSError if there is no
     room: the caller decides what a lost log means.

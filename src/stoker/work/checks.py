@@ -8,18 +8,19 @@ values, the outputs. The *reason* is one line for people about this attempt; the
 import re
 import signal as signals
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from stoker.model.patterns import compiled
 from stoker.model.pipeline import Step, Verdict
 from stoker.model.states import AttemptState
-from stoker.model.words import shown
+from stoker.model.words import shown, without_terminal
+from stoker.work.exit import Exit
 
 CAUSE_LIMIT = 200  # characters
 _LONG = 4096  # characters, of a line that is shown
 _IS_OF_WHOLE = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")  # in a pattern: it may fit a line, and no whole
+_PLACE = re.compile(r"([a-z][a-z0-9_]*): line \d+: ")
 _LAST_LINES = 50  # of stderr, looked at for an exception or last words
 
 
@@ -33,40 +34,26 @@ class Ending(NamedTuple):
     is_cut: bool = False  # by the end of a worker that had given it much of its whole time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What was seen of an attempt. `stopped` is why the worker itself killed it, if it did.
+def classify(step: Step, end: Exit, *, stopped: Ending | None = None, key: str = "") -> Ending:
+    """Return what the end of an attempt of `step` means. Pure: the same exit, the same ending.
 
-    `problem` is what went wrong around the process: it could not start, its values are no JSON. What
-    stopped it rules over everything, `problem` only over a process that ended well.
+    `stopped` is why the worker itself killed it, if it did: that rules over everything. The exit's
+    `problem` rules only over a process that ended well.
     """
-
-    exit_code: int | None = None
-    signal: int | None = None
-    stopped: Ending | None = None
-    problem: str | None = None
-    error: str | None = None  # the exception that a python step raised
-    stated: str | None = None  # the line in STOKER_REASON
-    stdout: bytes = b""
-    stderr: bytes = b""
-
-
-def classify(step: Step, facts: Facts, *, key: str = "") -> Ending:
-    """Return what the end of an attempt of `step` means. Pure: the same facts, the same ending."""
-    if facts.stopped is not None:
-        return facts.stopped
-    verdict, how = _outcome(step, facts)
+    if stopped is not None:
+        return stopped
+    verdict, how = _outcome(step, end)
     if verdict in (Verdict.LATER, Verdict.RETRY, Verdict.FAIL):
-        return _failure(step, facts, how, key, verdict=verdict)
-    marker = find_marker(step.error_markers, facts)
+        return _failure(step, end, how, key, verdict=verdict)
+    marker = find_marker(step.error_markers, end)
     if marker is not None:
-        return _failure(step, facts, f"error marker in the output: {marker}", key, marker=marker)
-    if facts.problem is not None:
+        return _failure(step, end, f"error marker in the output: {marker}", key, marker=marker)
+    if end.problem is not None:
         return Ending(
             AttemptState.FAILED,
             Verdict.RETRY,
-            facts.problem,
-            _known_cause(step, facts) or normalise(facts.problem, key),
+            end.problem,
+            _known_cause(step, end) or normalise(end.problem, key),
         )
     return Ending(AttemptState.SUCCEEDED, verdict)
 
@@ -79,21 +66,21 @@ def too_much_memory(used_bytes: int, limit_bytes: int, how: str = "") -> Ending:
     return Ending(AttemptState.OUT_OF_MEMORY, Verdict.RETRY, reason, "memory limit reached")
 
 
-def _outcome(step: Step, facts: Facts) -> tuple[Verdict, str]:
+def _outcome(step: Step, end: Exit) -> tuple[Verdict, str]:
     """Return what the way in which the process or the call ended means, and what to call it."""
-    if facts.signal is not None:
-        return Verdict.RETRY, f"killed by signal {signal_name(facts.signal)}"
-    if facts.error is not None:
-        return Verdict.RETRY, facts.error
-    if facts.exit_code is None:
+    if end.signal is not None:
+        return Verdict.RETRY, f"killed by signal {signal_name(end.signal)}"
+    if end.error is not None:
+        return Verdict.RETRY, end.error
+    if end.exit_code is None:
         return Verdict.DONE, ""
-    otherwise = Verdict.RETRY if facts.exit_code else Verdict.DONE
-    return step.exits.get(facts.exit_code, otherwise), f"exit code {facts.exit_code}"
+    otherwise = Verdict.RETRY if end.exit_code else Verdict.DONE
+    return step.exits.get(end.exit_code, otherwise), f"exit code {end.exit_code}"
 
 
 def _failure(
     step: Step,
-    facts: Facts,
+    end: Exit,
     how: str,
     key: str,
     *,
@@ -101,23 +88,32 @@ def _failure(
     marker: str | None = None,
 ) -> Ending:
     """Return a failed ending whose reason and cause come from the most telling thing there is."""
-    words = marker or facts.error or _last_words(facts.stderr)
+    words = marker or end.error or _last_words(end.stderr.text)
+    if words is not None and marker is None:
+        words = _without_place(words, step.name)
     is_said = words is None or words in how
-    reason = _one_line(facts.stated or (how if is_said else f"{how}: {words}"))
-    cause = reason[:CAUSE_LIMIT] if facts.stated else normalise(words, key) if words else how
-    return Ending(AttemptState.FAILED, verdict, reason, _known_cause(step, facts) or cause)
+    reason = _one_line(end.stated or (how if is_said else f"{how}: {words}"))
+    cause = reason[:CAUSE_LIMIT] if end.stated else normalise(words, key) if words else how
+    return Ending(AttemptState.FAILED, verdict, reason, _known_cause(step, end) or cause)
 
 
-def _known_cause(step: Step, facts: Facts) -> str | None:
+def _without_place(words: str, step: str) -> str:
+    """Return what bash says of a step's text, without `STEP: line 3: `, which differs without need."""
+    found = _PLACE.match(words)
+    is_own = found is not None and found[1] == step and found.end() < len(words)
+    return words[found.end() :] if found is not None and is_own else words
+
+
+def _known_cause(step: Step, end: Exit) -> str | None:
     """Return the `say` of the first entry of `causes` whose `match` is found; None without."""
     if not step.causes:
         return None
     text = "\n".join(
         (
-            facts.stated or "",
-            facts.problem or "",
-            facts.stderr.decode("utf-8", "replace"),
-            facts.stdout.decode("utf-8", "replace"),
+            end.stated or "",
+            end.problem or "",
+            end.stderr.text.decode("utf-8", "replace"),
+            end.stdout.text.decode("utf-8", "replace"),
         )
     )
     for cause in step.causes:
@@ -126,11 +122,11 @@ def _known_cause(step: Step, facts: Facts) -> str | None:
     return None
 
 
-def find_marker(markers: tuple[str, ...], facts: Facts) -> str | None:
+def find_marker(markers: tuple[str, ...], end: Exit) -> str | None:
     """Return the first line, of stderr and then of stdout, in which a marker is found."""
-    if not markers or not (facts.stderr or facts.stdout):
+    if not markers or not (end.stderr.size_bytes or end.stdout.size_bytes):
         return None
-    for text in (facts.stderr, facts.stdout):
+    for text in (end.stderr.text, end.stdout.text):
         whole = text.replace(b"\r", b"\n").decode("utf-8", "replace").encode()
         likely = [
             compiled(marker, flags="m")
@@ -163,7 +159,7 @@ _MODULE = re.compile(rf"^(?:\w+\.)+(?={_CLASS})")
 
 def _last_words(stderr: bytes) -> str | None:
     """Return the exception's line among the last lines of stderr, else its last line."""
-    lines = [line.strip() for line in _lines(stderr[-16384:])][-_LAST_LINES:]
+    lines = [without_terminal(line).strip() for line in _lines(stderr[-16384:])][-_LAST_LINES:]
     lines = [line for line in lines if line]
     for line in reversed(lines):
         if _EXCEPTION.match(line):
@@ -177,7 +173,13 @@ _VARIABLE = (
     re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"),
     re.compile(r"(?:(?<=^)|(?<=[\s'\"`(=\[:]))(?:~|\.{1,2})?/[^\s'\"`:,;)\]]+"),
     re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b"),
-    re.compile(r"(?<![A-Za-z_])[-+]?\d+(?:[.,:]\d+)*(?:[eE][-+]?\d+)?"),
+    re.compile(r"(?<![A-Za-z0-9])[-+]?\d+(?:[.,:]\d+)*(?:[eE][-+]?\d+)?"),
+)
+# Digits after letters count and name things; in these words they say what kind of thing it is.
+_COUNTED = re.compile(
+    r"\b(?:utf|int|uint|float|complex|sha|md|crc|base|mp|h|hdf|x|python|py|libc|cuda|fp|e)_?\d+\b|"
+    r"(?<=[A-Za-z])(\d+)",
+    re.IGNORECASE,
 )
 _REPEATED = re.compile(r"…(?:[\s,]*…)+")
 
@@ -192,6 +194,7 @@ def normalise(text: str, key: str = "") -> str:
         line = line.replace(own, "…")
     for pattern in _VARIABLE:
         line = pattern.sub("…", line)
+    line = _COUNTED.sub(lambda found: found[0] if found[1] is None else "…", line)
     return _REPEATED.sub("…", line)[:CAUSE_LIMIT]
 
 

@@ -1,14 +1,17 @@
 """Owns the tasks that a worker has claimed and not started: how many to take, and what goes back."""
 
 import logging
+import math
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from stoker.errors import StaleAttempt, Unavailable
 from stoker.failpoints import hit
+from stoker.model.id_types import AttemptId, WorkerId
 from stoker.model.shares import Ledger
-from stoker.model.task import AttemptId, Claimed, Result, WorkerId
+from stoker.model.task import Claimed, Result
 from stoker.model.worker import StepKey, TimeLeft
 from stoker.work.link import Link
 from stoker.work.prefetch import Appetite
@@ -17,7 +20,8 @@ from stoker.work.running import Running
 from stoker.work.term import Term
 
 PAUSE_S = 0.02  # after a claim that found nothing; doubles up to
-PAUSE_MOST_S = 1.0
+PAUSE_MOST_S = 1.0  # times the crowding
+MOST_CROWDED = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +50,8 @@ class Claims:
         self.is_doubtful = False
         self.found_nothing = False  # in the latest claim
         self.crowded_s = 0.0  # the time for which others filled all that it could have used
-        self._crowded_s = -PAUSE_MOST_S * 3
+        self.crowding = 1.0  # of this worker's place, as the latest claim saw it
+        self._crowded_s = -math.inf
         self.trouble: str | None = None
         self.next_s = 0.0
         self._link = link
@@ -123,6 +128,7 @@ class Claims:
             )
             hit("claimed")
             self.ledger = grant.ledger
+            self.crowding = min(grant.crowding, MOST_CROWDED)
             if grant.is_crowded:
                 self._note_crowded()
             self._take(grant.tasks)  # may ask for their pipelines
@@ -137,7 +143,7 @@ class Claims:
         self.found_nothing = not grant.tasks
         if grant.tasks:
             self._pause_s = PAUSE_S
-        else:
+        if len(grant.tasks) < limit:  # there is no more for this worker, as long as nothing changes
             self._wait()
         return True
 
@@ -153,7 +159,7 @@ class Claims:
             left=self._time_left(),
         )
         if not is_over:
-            self.hurry()
+            self.next_s = 0.0
         return is_over
 
     def _time_left(self) -> TimeLeft | None:
@@ -165,13 +171,18 @@ class Claims:
     def _note_crowded(self) -> None:
         """Other workers fill all cpus that this one has free: how long, its last words tell."""
         now_s = time.monotonic()
-        if now_s - self._crowded_s <= 2 * PAUSE_MOST_S:
+        if now_s - self._crowded_s <= 2 * PAUSE_MOST_S * self.crowding:
             self.crowded_s += now_s - self._crowded_s
         self._crowded_s = now_s
 
     def _wait(self) -> None:
-        self.next_s = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, PAUSE_MOST_S)
+        """Ask again later, and later each time.
+
+        Workers that share cpus ask in proportion less often, and not at the same moments: together
+        they ask as often as one alone would, and whichever of them finds something fills their cpus.
+        """
+        self.next_s = time.monotonic() + self._pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - to part them
+        self._pause_s = min(2 * self._pause_s, PAUSE_MOST_S * self.crowding)
 
     def _take(self, tasks: list[Claimed]) -> None:
         for one in tasks:

@@ -12,28 +12,32 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import StaleAttempt, StoreGone
 from stoker.failpoints import hit
-from stoker.model.task import AttemptId, Result
+from stoker.model.task import Result
 from stoker.work import threads
 from stoker.work.capture import TEXT_BYTES
-from stoker.work.conclude import Exit, conclude, unstarted
+from stoker.work.conclude import conclude, unstarted
 from stoker.work.desk import Desk
+from stoker.work.ends import Ends
+from stoker.work.exit import Exit
 from stoker.work.running import Running
 from stoker.work.watch import Watcher
 
 if TYPE_CHECKING:
     import threading
 
+    from stoker.model.id_types import AttemptId
+
 _log = logging.getLogger(__name__)
 
 
 class Closing:
-    """Takes attempts whose processes are gone, and appends their results to `results`."""
+    """Takes attempts whose processes are gone, and records their ends."""
 
-    def __init__(self, desk: Desk, watcher: Watcher, results: list[Result], *, slots: int) -> None:
+    def __init__(self, desk: Desk, watcher: Watcher, ends: Ends, *, slots: int) -> None:
         self._in_hand: dict[AttemptId, Running] = {}  # what threads are busy with
         self._desk = desk
         self._watcher = watcher
-        self._results = results
+        self._ends = ends
         self._most = 2 * slots + 2
         self._most_threads = max(4, slots)
         self._threads: list[threading.Thread] = []
@@ -60,9 +64,9 @@ class Closing:
         if self._is_quick(running, end):
             result = self._conclude(running, end)
             if result is not None:
-                self._results.append(result)
+                self._ends.record(result)
             if running.seat is None or self._is_tidy(running):
-                running.release(running, True)  # noqa: FBT003 - a callback, called by position
+                running.give_up_seat(is_clean=True)
                 return
             self._submit(running, None)
         else:
@@ -70,7 +74,7 @@ class Closing:
 
     def _is_quick(self, running: Running, end: Exit) -> bool:
         """Whether a few system calls are all that is to be done."""
-        if running.recipe.step.outputs:
+        if running.recipe.step.outputs or running.recipe.error_folder is not None:
             return False
         place = running.place
         if place is not None:
@@ -125,8 +129,8 @@ class Closing:
             running, result, is_clean = self._concluded.popleft()
             self._in_hand.pop(running.claimed.attempt, None)
             if result is not None:
-                self._results.append(result)
-            running.release(running, is_clean)
+                self._ends.record(result)
+            running.give_up_seat(is_clean=is_clean)
 
     def close(self, *, within_s: float) -> bool:
         """Whether the threads have ended; one that hangs is not waited for beyond the time."""

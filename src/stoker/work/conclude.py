@@ -9,41 +9,21 @@ of its pool where files must be read, copied or removed. Nothing here starts or 
 import os
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.task import EMPTY_STREAM, Claimed, Published, Result, Stream
 from stoker.work.answers import BadAnswer, read_reason, read_values
-from stoker.work.capture import NOTHING, TEXT_BYTES, Captured, keep
-from stoker.work.checks import Ending, Facts, classify, too_much_memory
+from stoker.work.capture import TEXT_BYTES, keep
+from stoker.work.checks import Ending, classify, too_much_memory
 from stoker.work.delivery import deliver
 from stoker.work.desk import Desk
 from stoker.work.disk import taken_bytes, too_much
+from stoker.work.exit import Exit
+from stoker.work.failing import keep_failure
 from stoker.work.room import is_full_error, speaks_of_room
 from stoker.work.running import Running
-
-
-@dataclass(slots=True, kw_only=True)
-class Exit:
-    """How a process or a call ended, and what it used."""
-
-    exit_code: int | None = None
-    signal: int | None = None
-    problem: str | None = None  # it could not start, or what it returned is wrong
-    error: str | None = None  # the exception of a python step
-    values: Mapping[str, Any] = field(default_factory=dict)
-    started_us: int = 0
-    ended_us: int = 0
-    user_us: int = 0
-    system_us: int = 0
-    max_rss_bytes: int = 0
-    is_silent: bool = False  # its place's files were found empty
-    stdout: Captured = NOTHING
-    stderr: Captured = NOTHING
 
 
 def conclude(running: Running, end: Exit, desk: Desk) -> Result:
@@ -53,26 +33,15 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
     result that says so. StaleAttempt if the task has moved on, and then nothing was published.
     """
     claimed, step = running.claimed, running.recipe.step
-    problem, values = end.problem, end.values
-    stated = None
     if running.seat is not None and running.seat.is_answered:
         try:
-            stated = read_reason(running.seat)
-            values = values or read_values(running.seat)
+            end.stated = read_reason(running.seat)
+            end.values = end.values or read_values(running.seat)
         except BadAnswer as bad:
-            problem = problem or str(bad)
+            end.problem = end.problem or str(bad)
     outputs: tuple[Published, ...] = ()
-    facts = Facts(
-        exit_code=end.exit_code,
-        signal=end.signal,
-        stopped=running.stopped,
-        problem=problem,
-        error=end.error,
-        stated=stated,
-        stdout=end.stdout.text,
-        stderr=end.stderr.text,
-    )
-    ending = _excused(running, desk, classify(step, facts, key=claimed.key), facts)
+    ending = classify(step, end, stopped=running.stopped, key=claimed.key)
+    ending = _excused(running, desk, ending, end)
     ending = _within_memory(running, end, ending)
     ending = _within_disk(running, ending)
     hit("checked")
@@ -81,12 +50,14 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         and ending.state is AttemptState.SUCCEEDED
         and ending.verdict is not Verdict.SKIP
     ):
-        running.publishing_us = time.time_ns() // 1000
+        running.publish()
         outputs, ending = deliver(running, desk, ending)
         end.ended_us = time.time_ns() // 1000  # publishing is part of the attempt
     if ending.state is AttemptState.SUCCEEDED:
         desk.room.forget(claimed.task_id)
+    begun = running.begun
     stdout, stderr, ending = _keep_streams(claimed, end, desk, ending)
+    error_folder, ending = keep_failure(running, end, desk, ending)
     return Result(
         attempt=claimed.attempt,
         task_id=claimed.task_id,
@@ -94,8 +65,8 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         verdict=ending.verdict,
         exit_code=end.exit_code,
         signal=end.signal,
-        pid=running.pid or None,
-        started_us=end.started_us or running.started_us or None,
+        pid=None if begun is None else begun.pid,
+        started_us=end.started_us or (None if begun is None else begun.started_us),
         publishing_us=running.publishing_us,
         ended_us=end.ended_us or time.time_ns() // 1000,
         user_us=end.user_us,
@@ -104,11 +75,12 @@ def conclude(running: Running, end: Exit, desk: Desk) -> Result:
         command=running.command,
         stdout=stdout,
         stderr=stderr,
-        values=values if ending.state is AttemptState.SUCCEEDED else {},
+        values=end.values if ending.state is AttemptState.SUCCEEDED else {},
         outputs=outputs,
         reason=ending.reason,
         cause=ending.cause,
         is_cut=ending.is_cut,
+        error_folder=error_folder,
     )
 
 
@@ -134,11 +106,11 @@ def _within_disk(running: Running, ending: Ending) -> Ending:
     return ending if used_bytes <= limit_bytes else too_much(used_bytes, limit_bytes)
 
 
-def _excused(running: Running, desk: Desk, ending: Ending, facts: Facts) -> Ending:
+def _excused(running: Running, desk: Desk, ending: Ending, end: Exit) -> Ending:
     """Return the ending; one that a full disk brought about does not count as a failure."""
-    if ending.state is not AttemptState.FAILED or facts.stopped is not None:
+    if ending.state is not AttemptState.FAILED or running.stopped is not None:
         return ending
-    said = ((facts.error or facts.problem or "").encode("utf-8", "replace"), facts.stderr)
+    said = ((end.error or end.problem or "").encode("utf-8", "replace"), end.stderr.text)
     places = [("scratch", desk.folder.path)]
     if running.seat is not None:
         places += [("outputs", os.path.dirname(path)) for path in running.seat.beside]

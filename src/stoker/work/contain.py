@@ -225,7 +225,7 @@ _starting = 0
 
 @contextmanager
 def sparing() -> Iterator[Callable[[int], None]]:
-    """A child that is started in this block, and told of to what it yields, is never a stray.
+    """A child that is started in this block, and reported to what it yields, is never a stray.
 
     For helpers that another thread of a worker starts.
     """
@@ -250,6 +250,7 @@ class Strays:
 
     def __init__(self) -> None:
         self._spared = frozenset(children(os.getpid()))
+        self.killed = 0  # how often one was sent a signal
         self._suspects: dict[int, frozenset[bytes]] = {}  # who may own a stray, by its pid
         self._children = os.open(
             f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC
@@ -271,12 +272,14 @@ class Strays:
             owners = self._suspects.get(pid)
             if owners is None:
                 owners = self._suspects[pid] = _owners(pid, running, ended)
+            if _reap(pid):  # it has ended by itself; nobody else will take it away
+                del self._suspects[pid]
+                continue
             if not owners.isdisjoint(running):
-                if _reap(pid):  # it has ended by itself; nobody else will take it away
-                    del self._suspects[pid]
                 continue
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+                self.killed += 1
             if not _reap(pid):
                 is_clean = False
             else:

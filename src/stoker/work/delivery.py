@@ -16,7 +16,7 @@ from stoker.model.task import Content, Published, Wanted
 from stoker.model.words import shown
 from stoker.work.checks import Ending, normalise
 from stoker.work.desk import Desk
-from stoker.work.outputs import OutputError, find_pieces
+from stoker.work.outputs import OutputError, find_pieces, staged
 from stoker.work.publish import publish
 from stoker.work.room import is_full_error
 from stoker.work.running import Running
@@ -31,19 +31,20 @@ def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publish
 
     StaleAttempt if the task has moved on.
     """
-    claimed, seat = running.claimed, running.seat
-    delivery = _Delivery(running, desk)
+    claimed, seat, sitting = running.claimed, running.seat, running.sitting
+    delivery = Delivery(running, desk)
     try:
         pieces = find_pieces(
             running.recipe.step,
             scratch=seat.scratch if seat is not None else "",
-            made=running.made,
-            targets=running.targets,
+            made=sitting.made if sitting is not None else {},
+            targets=sitting.targets if sitting is not None else {},
             own=seat.beside if seat is not None else (),
             demanded=ending.verdict is not Verdict.STOP,
         )
+        staging = desk.staging(claimed)
         outputs = publish(
-            pieces,
+            pieces if staging is None else staged(pieces, staging),
             desk.folder,
             delivery,
             own=seat.folders if seat is not None else (),
@@ -52,7 +53,7 @@ def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publish
         )
     except StaleAttempt:
         raise
-    except _GivenUp as order:
+    except GivenUp as order:
         return (), order.ending
     except OutputConflict as conflict:
         reason = shown(str(conflict))
@@ -70,7 +71,7 @@ def deliver(running: Running, desk: Desk, ending: Ending) -> tuple[tuple[Publish
     return outputs, ending
 
 
-class _GivenUp(Exception):
+class GivenUp(Exception):
     """The attempt is to end as `ending`, although it has something to publish."""
 
     def __init__(self, ending: Ending) -> None:
@@ -78,31 +79,32 @@ class _GivenUp(Exception):
         self.ending = ending
 
 
-class _Delivery:
+class Delivery:
     """One attempt's publishing: what it has to ask on its way.
 
     What the command left of its time limit is there for publishing. Waiting for a disk or for the
     store does not count.
     """
 
-    def __init__(self, running: Running, desk: Desk) -> None:
+    def __init__(self, running: Running, desk: Desk, *, has_time_limit: bool = True) -> None:
         self._running = running
         self._desk = desk
         self._until_s: float | None = None
-        if running.deadline_s is not None:
-            left_s = running.deadline_s - (running.ended_s or time.monotonic())
+        begun, ended = running.begun, running.ended
+        if has_time_limit and begun is not None and begun.deadline_s is not None:
+            left_s = begun.deadline_s - (time.monotonic() if ended is None else ended.ended_s)
             self._until_s = time.monotonic() + max(left_s, 0.0)
 
     def permit(self) -> None:
-        """Publishing may go on; StaleAttempt or _GivenUp if it may not."""
+        """Publishing may go on; StaleAttempt or GivenUp if it may not."""
         self._check_lease()
         ending = self._desk.broken_off_by(self._running.claimed)
         if ending is not None:
-            raise _GivenUp(ending)
+            raise GivenUp(ending)
         if self._until_s is not None and time.monotonic() > self._until_s:
             limit_s = self._running.recipe.step.timeout_s
             reason = f"it ran into its time limit of {limit_s:g} s while its outputs were published"
-            raise _GivenUp(
+            raise GivenUp(
                 Ending(AttemptState.TIMED_OUT, Verdict.RETRY, reason, "time limit reached")
             )
 
@@ -110,7 +112,7 @@ class _Delivery:
         """There may be room in `folder` again.
 
         The attempt has done its work: what it made waits in the scratch. StaleAttempt if the lease
-        runs out meanwhile; _GivenUp if the attempt or its worker is to stop.
+        runs out meanwhile; GivenUp if the attempt or its worker is to stop.
         """
         room = self._desk.room
         room.note(folder, "outputs")
@@ -118,20 +120,20 @@ class _Delivery:
             self._check_lease()
             ending = self._desk.ended_by(self._running.claimed)
             if ending is not None:
-                raise _GivenUp(ending)
+                raise GivenUp(ending)
             self._wait(ROOM_AGAIN_S)
 
     def contents_of(self, paths: Sequence[str]) -> Mapping[str, Sequence[Content]]:
         """Return what the task may have published at these paths; others' are left out."""
         task = self._running.claimed.task_id
-        return self._ask(lambda: self._desk.contents_of(task, paths))
+        return self.ask(lambda: self._desk.contents_of(task, paths))
 
     def reserve(self, wanted: Sequence[Wanted]) -> None:
         """The task owns these paths; OutputConflict if it may not."""
         claimed = self._running.claimed
-        self._ask(lambda: self._desk.reserve(claimed.attempt, claimed.task_id, wanted))
+        self.ask(lambda: self._desk.reserve(claimed.attempt, claimed.task_id, wanted))
 
-    def _ask(self, ask: Callable[[], _T]) -> _T:
+    def ask(self, ask: Callable[[], _T]) -> _T:
         """Return what the store says, asked again while it does not answer and the lease lasts.
 
         The attempt has done its work: neither a full disk of the store nor a lock undoes that.

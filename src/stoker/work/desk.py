@@ -4,11 +4,14 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from stoker.errors import StokerError
+from stoker.model.id_types import AttemptId, TaskId
+from stoker.model.member import Member
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import AttemptId, Claimed, Content, TaskId, Wanted
+from stoker.model.task import Claimed, Content, Wanted
 from stoker.model.words import shown
 from stoker.rights import Rights
 from stoker.work.checks import Ending, normalise
@@ -20,21 +23,43 @@ HOST_SHORT = "the host is short of processes, memory or open files"
 _HOST_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM))
 
 
+class Failures(Protocol):
+    """The store, as far as error folders have to do with it."""
+
+    def error_contents_of(
+        self, task_id: TaskId, paths: Sequence[str]
+    ) -> Mapping[str, Sequence[Content]]:
+        """Return what tasks of the item may have left at these paths."""
+
+    def failed_beside(self, task_id: TaskId) -> frozenset[AttemptId]:
+        """Return the attempts after which other tasks of the item have failed for good."""
+
+    def begin_error_folder(self, attempt: AttemptId, task_id: TaskId, names: Sequence[str]) -> None:
+        """The item's error folder is to be at the path that these names lead to."""
+
+    def reserve_error_folder(self, attempt: AttemptId, task_id: TaskId, wanted: Wanted) -> None:
+        """The path is the item's error folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What concluding needs beside the attempt: the worker's folder, the logs, and the store."""
 
     folder: WorkerFolder
+    host: str
     logs: str
     rights: Rights  # of the logs
     room: Room
     contents_of: Callable[[TaskId, Sequence[str]], Mapping[str, Sequence[Content]]]
     reserve: Callable[[AttemptId, TaskId, Sequence[Wanted]], None]
+    failures: Failures
     is_held: Callable[[], bool]  # whether the worker's lease is
     # Why an attempt is not to wait for anything, and why it is not even to go on, if it is not.
     ended_by: Callable[[Claimed], Ending | None]
     broken_off_by: Callable[[Claimed], Ending | None]
+    members_of: Callable[[Claimed, str], Sequence[Member]]  # of a group, after a key
     fail: Callable[[BaseException], None]  # the worker ends: one of its threads met this
+    staging: Callable[[Claimed], str | None]  # where outputs wait, if others publish them
 
     def failure_of(self, claimed: Claimed, problem: BaseException) -> Ending:
         """Return the ending of an attempt that `problem` kept from starting or from its end."""

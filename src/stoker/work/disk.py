@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from stoker.model.id_types import AttemptId
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import AttemptId
 from stoker.work import threads
 from stoker.work.checks import Ending
 
@@ -20,7 +20,7 @@ _BLOCK = 512  # what `st_blocks` counts in, on every file system
 
 
 def taken_bytes(folders: Sequence[str]) -> int:
-    """Return what lies on disk below these folders; holes in files and what vanishes do not count."""
+    """Return what is on disk below these folders; holes in files and what vanishes do not count."""
     total = 0
     todo = list(folders)
     while todo:

@@ -1,4 +1,4 @@
-"""Owns failures that may not be the attempt's own: whoever stops a worker often stops all it runs too.
+"""Owns failures that may not be the attempt's own: stopping a worker often stops all it runs too.
 
 A batch system signals every process of its job, a service manager every process of its group, and
 a command may die, or give up with any exit code, before the worker has heard of it. So a failure
@@ -8,6 +8,7 @@ waits for a moment; if the worker is to stop by then, the attempt was stopped an
 import signal
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from stoker.model.pipeline import Verdict
@@ -16,7 +17,7 @@ from stoker.model.task import Result
 from stoker.work.checks import Ending
 
 DOUBT_S = 0.2
-LONG_DOUBT_S = 1.0  # in a batch job, and where the end looks like that of a process told to stop
+LONG_DOUBT_S = 1.0  # in a batch job, and where the end looks like that of a process asked to stop
 _STOPS = frozenset(
     (
         signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
@@ -41,8 +42,8 @@ class Doubts:
         """Return when the next one has waited for long enough, by the monotonic clock."""
         return min((queue[0][0] for queue in (self._brief, self._long) if queue), default=None)
 
-    def sift(self, ended: list[Result], stopped: Ending | None) -> list[Result]:
-        """Empty `ended`; return what is to be recorded now: all but failures, and those that waited.
+    def sift(self, ended: Sequence[Result], stopped: Ending | None) -> list[Result]:
+        """Take what has ended; return what is to be recorded now: all but failures, and those that waited.
 
         Where the worker is to stop, no failure waits, and each ends as `stopped`.
         """
@@ -55,7 +56,6 @@ class Doubts:
                 self._long.append((now_s + LONG_DOUBT_S, result))
             else:
                 self._brief.append((now_s + self._brief_s, result))
-        ended.clear()
         for queue in (self._brief, self._long):
             while queue and (stopped is not None or queue[0][0] <= now_s):
                 _, result = queue.popleft()

@@ -19,17 +19,19 @@ from stoker.model.words import shown
 from stoker.work import brand, contain, spawn, usage
 from stoker.work.checks import Ending, too_much_memory
 from stoker.work.closing import Closing
-from stoker.work.conclude import Exit, unstarted
+from stoker.work.conclude import unstarted
 from stoker.work.desk import Desk
 from stoker.work.disk import DiskWatch
-from stoker.work.running import Running
-from stoker.work.slot import Place, Seat
+from stoker.work.ends import Ends
+from stoker.work.exit import Exit
+from stoker.work.running import Begun, Running, Sitting, Stopping
+from stoker.work.slot import Place
 from stoker.work.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stoker.model.task import AttemptId, Result
+    from stoker.model.id_types import AttemptId
 
 GRACE_S = 5.0  # between TERM and KILL
 _SWEEP_S = 0.005  # between looks at strays that do not die
@@ -39,10 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Carries out attempts. `results` are the ends not yet recorded."""
+    """Carries out attempts. `ends` are those that nobody has taken yet."""
 
     def __init__(self, desk: Desk, watcher: Watcher, *, slots: int) -> None:
-        self.results: list[Result] = []
+        self.ends = Ends()
         self.running: dict[AttemptId, Running] = {}
         self.cpus_used = 0
         self.memory_used = 0
@@ -50,7 +52,7 @@ class Executor:
         self.watcher = watcher
         self.own: set[int] = set()  # the processes that were started here
         self.on_left: Callable[[Running], None] = lambda _: None
-        self._closing = Closing(desk, watcher, self.results, slots=slots)
+        self._closing = Closing(desk, watcher, self.ends, slots=slots)
         self._places: list[Place] = []
         self._made = 0
         self._sessions: dict[bytes, int] = {}
@@ -87,25 +89,29 @@ class Executor:
         except OSError as problem:
             self.fail(running, problem)
             return
-        running.place, running.seat, running.release = place, place.seat, self._give_place
+        running.sitting = Sitting(place.seat, self._give_place, place)
         try:
-            self._spawn(running, place)
+            self._spawn(running, running.sitting, place)
         except (OSError, StokerError, ValueError) as problem:
             self.fail(running, problem)
 
     def fail(self, running: Running, problem: Exception) -> None:
         """The attempt has failed before its process started, and its seat is free again."""
         ending = self.desk.failure_of(running.claimed, problem)
-        self.results.append(unstarted(running.claimed, ending))
+        self.end_unstarted(running, ending)
         if running.seat is not None:
-            running.release(running, running.seat.clean(self.desk.folder))
+            running.give_up_seat(is_clean=running.seat.clean(self.desk.folder))
 
     def is_needless(self, running: Running) -> bool:
         """Whether the attempt has its result without a process: false condition, missing file."""
         ending = self._needless(running)
         if ending is not None:
-            self.results.append(unstarted(running.claimed, ending))
+            self.end_unstarted(running, ending)
         return ending is not None
+
+    def end_unstarted(self, running: Running, ending: Ending) -> None:
+        """The attempt has ended so, and no process ever worked on it."""
+        self.ends.record(unstarted(running.claimed, ending))
 
     def _needless(self, running: Running) -> Ending | None:
         """Return how the attempt ends without a process; None if it needs one."""
@@ -146,8 +152,8 @@ class Executor:
         folder = self.desk.folder
         return Place(os.path.join(folder.path, str(self._made)), rights=folder.rights)
 
-    def _give_place(self, running: Running, is_clean: bool) -> None:  # noqa: FBT001 - a callback
-        place = running.place
+    def _give_place(self, sitting: Sitting, is_clean: bool) -> None:  # noqa: FBT001 - a callback
+        place = sitting.place
         if place is None:
             return
         if is_clean:
@@ -156,13 +162,13 @@ class Executor:
             warn_of_scratch(place.seat.scratch)
             place.close()
 
-    def _spawn(self, running: Running, place: Place) -> None:
+    def _spawn(self, running: Running, sitting: Sitting, place: Place) -> None:
         claimed, recipe = running.claimed, running.recipe
-        seat_outputs(running, place.seat, self.desk)
+        seat_outputs(running, sitting, self.desk)
         open_files = recipe.step.open_files
         if open_files is not None:
             spawn.check_open_files(open_files)
-        start = recipe.command(claimed, place.seat, running.made)
+        start = recipe.command(claimed, place.seat, sitting.made)
         running.command = start.shown
         argv = start.argv if open_files is None else spawn.with_open_files(start.argv, open_files)
         with brand.changed(self._brand, brand.of_attempt(self._brand, running.serial)):
@@ -176,7 +182,6 @@ class Executor:
             )
         self.enter(running, pid)
         self.own.add(pid)
-        self._sessions[claimed.attempt] = pid
         self.watcher.watch_process(pid, running)
         hit("started")
 
@@ -185,6 +190,7 @@ class Executor:
         running.begin(pid)
         claimed = running.claimed
         self.running[claimed.attempt] = running
+        self._sessions[claimed.attempt] = pid
         self.cpus_used += claimed.cpus
         self.memory_used += claimed.memory_bytes or 0
         limit_bytes = running.recipe.step.disk_bytes
@@ -194,6 +200,7 @@ class Executor:
     def retract(self, running: Running) -> bool:
         """Whether the attempt was in a process; it is in none any more, and its cpus are free."""
         claimed = running.claimed
+        self._sessions.pop(claimed.attempt, None)
         if self.running.pop(claimed.attempt, None) is None:
             return False
         self.cpus_used -= claimed.cpus
@@ -205,7 +212,7 @@ class Executor:
         """The attempt runs no more, and is to be concluded."""
         hit("swept")
         if self.retract(running):
-            running.ended_s = time.monotonic()
+            running.end()
             self.on_left(running)
         self._ended.append((running, end))
 
@@ -232,9 +239,9 @@ class Executor:
 
     def _reap(self, running: Running) -> None:
         """The attempt's process has ended."""
-        end = self.reap(running.pid)
+        end = self.reap(running.process.pid)
         hit("exited")
-        end.max_rss_bytes = end.max_rss_bytes or running.peak_bytes
+        end.max_rss_bytes = end.max_rss_bytes or running.process.peak_bytes
         if end.exit_code == 255 and running.place is not None:
             failure = running.place.launcher.failure(end.exit_code)
             if failure is not None:
@@ -249,6 +256,13 @@ class Executor:
             self.leave(running, end)
         else:
             self._sweeping.append((running, end, time.monotonic() + _GIVE_UP_S))
+
+    def has_left_strays(self, running: Running) -> bool:
+        """Whether an attempt that ended in a warm process had left any, which are dead now."""
+        self._sessions.pop(running.claimed.attempt, None)
+        before = self._strays.killed
+        self._strays.sweep(self.own, self._sessions, running.claimed.attempt)
+        return self._strays.killed > before
 
     def sweep(self) -> bool:
         """Strays are looked at again, of attempts that are ending or of none; whether none is left."""
@@ -285,19 +299,20 @@ class Executor:
         """The attempt ends as `ending`: by TERM now and by KILL after the grace, the whole tree."""
         now_s = time.monotonic()
         grace_s = GRACE_S if grace_s is None else grace_s
-        if running.stopped is None:
-            running.stopped = ending
-            running.kill_s = now_s + grace_s
-            contain.kill_tree(running.pid, signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
-        elif running.kill_s is not None and grace_s <= 0:
-            running.kill_s = now_s
-            contain.kill_tree(running.pid, signal.SIGKILL)
+        stage = running.stage
+        if isinstance(stage, Begun):
+            running.stage = Stopping(stage, ending, now_s + grace_s)
+            contain.kill_tree(stage.pid, signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
+        elif isinstance(stage, Stopping) and grace_s <= 0:
+            stage.kill_s = now_s
+            contain.kill_tree(stage.begun.pid, signal.SIGKILL)
 
     def next_limit_s(self) -> float | None:
         """Return when the next limit of a running attempt is due, by the monotonic clock."""
         due = None
         for running in self.running.values():
-            at_s = running.kill_s if running.stopped is not None else running.deadline_s
+            stage = running.stage
+            at_s = stage.kill_s if isinstance(stage, Stopping) else running.process.deadline_s
             if at_s is not None and (due is None or at_s < due):
                 due = at_s
         return due
@@ -309,11 +324,12 @@ class Executor:
             if attempt in self.running:
                 self.stop(self.running[attempt], ending, grace_s=0.0)
         for running in list(self.running.values()):
-            if running.stopped is not None:
-                if running.kill_s is not None and now_s >= running.kill_s:
-                    contain.kill_tree(running.pid, signal.SIGKILL)
-                    running.kill_s = now_s + 1.0
-            elif running.deadline_s is not None and now_s >= running.deadline_s:
+            stage, deadline_s = running.stage, running.process.deadline_s
+            if isinstance(stage, Stopping):
+                if now_s >= stage.kill_s:
+                    contain.kill_tree(stage.begun.pid, signal.SIGKILL)
+                    stage.kill_s = now_s + 1.0
+            elif deadline_s is not None and now_s >= deadline_s:
                 limit_s = running.recipe.step.timeout_s
                 reason = f"it ran into its time limit of {limit_s:g} s"
                 ending = Ending(AttemptState.TIMED_OUT, Verdict.RETRY, reason, "time limit reached")
@@ -322,14 +338,14 @@ class Executor:
     def watch_memory(self) -> None:
         """An attempt that takes more memory than its step has is ended."""
         for running in list(self.running.values()):
-            if not running.recipe.is_python:
-                peak_bytes = usage.tree_peak_bytes(running.pid)
-                running.peak_bytes = max(running.peak_bytes, peak_bytes)
+            begun = running.process
+            if not running.recipe.is_warm:
+                begun.peak_bytes = max(begun.peak_bytes, usage.tree_peak_bytes(begun.pid))
             limit = running.claimed.memory_bytes
             if limit is None or running.stopped is not None:
                 continue
             strays = self._strays.of(running.claimed.attempt)
-            used = usage.tree_memory_bytes((running.pid, *strays), limit=limit)
+            used = usage.tree_memory_bytes((begun.pid, *strays), limit=limit)
             if used > limit:
                 self.stop(running, too_much_memory(used, limit), grace_s=0.0)
 
@@ -347,13 +363,16 @@ class Executor:
         return True
 
 
-def seat_outputs(running: Running, seat: Seat, desk: Desk) -> None:
-    """The seat is ready for the attempt, with the folders that its outputs go to."""
+def seat_outputs(running: Running, sitting: Sitting, desk: Desk) -> None:
+    """The seat is ready for the attempt, with the folders for its outputs and lists of members."""
+    seat = sitting.seat
     seat.make_ready()
+    if running.recipe.lists is not None:
+        seat.make_lists(running.claimed, running.recipe.lists, desk.members_of)
     if running.recipe.step.outputs:
-        running.targets = running.recipe.targets(running.claimed, seat)
+        sitting.targets = running.recipe.targets(running.claimed, seat)
         mark = running.claimed.attempt.hex()
-        running.made = seat.make_outputs(running.recipe.step, running.targets, desk.folder, mark)
+        sitting.made = seat.make_outputs(running.recipe.step, sitting.targets, desk.folder, mark)
 
 
 def warn_of_scratch(path: str) -> None:

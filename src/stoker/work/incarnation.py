@@ -10,13 +10,14 @@ import os
 import signal
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from stoker.errors import StaleAttempt, StokerError, Unavailable
-from stoker.model.task import Claimed, Terms, WorkerId
+from stoker.model.id_types import WorkerId
+from stoker.model.task import Claimed
 from stoker.work import brand, cgroups, contain, warden
 from stoker.work.checks import Ending
 from stoker.work.claims import Claims
-from stoker.work.conclude import unstarted
 from stoker.work.desk import Desk
 from stoker.work.doubts import Doubts
 from stoker.work.executor import Executor
@@ -33,11 +34,16 @@ from stoker.work.term import Term
 from stoker.work.warmers import Warmers
 from stoker.work.watch import Watcher
 
+if TYPE_CHECKING:
+    from stoker.model.sharing import Terms
+
 TICK_S = 0.25
 MEMORY_TICK_S = 0.5
+LONG_S = 0.2  # after which a pool's slots are worth a transaction of their own
 WAIT_MOST_S = 1.0
-REAP_S = 5.0
-PROMOTE_S = 0.5
+REAP_S = 5.0  # like the next times the crowding, as workers of one place do it for each other
+REAP_MOST_S = 10.0
+PROMOTE_S, PROMOTE_MOST_S = 0.5, 2.0
 END_S = 5.0  # that processes and threads get to end with their incarnation
 
 _log = logging.getLogger(__name__)
@@ -70,15 +76,19 @@ class Incarnation:
         logs = str(post.link.folder / "logs")
         desk = Desk(
             self._folder,
+            post.link.host,
             logs,
             post.link.rights,
             post.room,
             post.link.contents_of,
             post.link.reserve,
+            post.link,
             lambda: self._lease.is_held,
             self.orders.ended_by,
             self.orders.broken_off_by,
+            post.link.members_of,
             post.fail,
+            post.link.staging,
         )
         self.executor = Executor(desk, watcher, slots=post.slots)
         self.executor.on_left = self._note_elapsed
@@ -120,9 +130,9 @@ class Incarnation:
             self.claims.queue
             or self._preparing
             or self.executor.is_busy
-            or self.executor.results
+            or self.executor.ends
             or self._doubts
-            or self.reports.results
+            or self.reports.is_any_left
             or self.warmers.returned
         )
 
@@ -133,7 +143,7 @@ class Incarnation:
         self._dispatch()
         self.executor.conclude()
         stopped = STOPPED if self.is_stopping else None
-        self.reports.results += self._doubts.sift(self.executor.results, stopped)
+        self.reports.add(self._doubts.sift(self.executor.ends.take(), stopped))
         due_s = self.reports.due_s()
         is_due = due_s is not None and (due_s <= time.monotonic() or not self._is_working)
         if is_due:
@@ -186,8 +196,8 @@ class Incarnation:
             elif self._fits(running):
                 claims.pop()
                 if not executor.is_needless(running):
-                    (self.warmers.start if recipe.is_python else executor.start)(running)
-            elif recipe.is_python and recipe.condition is None:
+                    (self.warmers.start if recipe.is_warm else executor.start)(running)
+            elif recipe.is_warm and recipe.condition is None:
                 expected_s = claims.appetite.expected_s(recipe.key)
                 if not self.warmers.give_ahead(running, expected_s):
                     return
@@ -217,7 +227,11 @@ class Incarnation:
         return recipe
 
     def _note_elapsed(self, running: Running) -> None:
-        self.claims.appetite.note(running.recipe.key, running.ended_s - running.started_s)
+        if running.ended is not None:
+            elapsed_s = running.ended.ended_s - running.process.started_s
+            self.claims.appetite.note(running.recipe.key, elapsed_s)
+            if running.claimed.slots and elapsed_s >= LONG_S:
+                self.reports.await_result(running.claimed.attempt)
 
     # ------------------------------------------------------------------------------------- the tick
 
@@ -250,7 +264,7 @@ class Incarnation:
         now_s, now_us = time.monotonic(), time.time_ns() // 1000
         with suppress(Unavailable):
             if now_s >= self._reaped_s:
-                self._reaped_s = now_s + REAP_S
+                self._reaped_s = now_s + min(REAP_S * self.claims.crowding, REAP_MOST_S)
                 if self._link.reap().attempts:
                     self.claims.hurry()
             if now_s < self._promoted_s:
@@ -259,7 +273,7 @@ class Incarnation:
             if due_us is not None and due_us <= now_us and self._link.promote_due():
                 self.claims.hurry()  # there may be more: the next turn sees to that
             else:
-                self._promoted_s = now_s + PROMOTE_S
+                self._promoted_s = now_s + min(PROMOTE_S * self.claims.crowding, PROMOTE_MOST_S)
 
     # -------------------------------------------------------------------------------------- orders
 
@@ -279,7 +293,7 @@ class Incarnation:
         self._dispatch()
         for running in (*self.claims.remove(stop), *self._preparing.remove(stop)):
             ending = stop[running.claimed.attempt]
-            self.executor.results.append(unstarted(running.claimed, ending))
+            self.executor.end_unstarted(running, ending)
         for attempt, ending in stop.items():
             if attempt in self.executor.running:
                 self.executor.stop(self.executor.running[attempt], ending)
@@ -327,8 +341,9 @@ class Incarnation:
     def stop_for_time(self, term: Term, *, grace_s: float) -> None:
         """Every running attempt ends, as the worker's time is up."""
         for running in list(self.executor.running.values()):
-            is_cut = running.started_s < term.half_s
-            ending = cut_off(term, time.monotonic() - running.started_s) if is_cut else TIME_UP
+            started_s = running.process.started_s
+            is_cut = started_s < term.half_s
+            ending = cut_off(term, time.monotonic() - started_s) if is_cut else TIME_UP
             self.executor.stop(running, ending, grace_s=grace_s)
 
     # ----------------------------------------------------------------------------------------- end
@@ -336,7 +351,7 @@ class Incarnation:
     def end(self, *, is_lost: bool, within_s: float = END_S) -> None:
         """Nothing of this incarnation is left: no process, no folder, no right.
 
-        If its lease was lost nothing is recorded any more; otherwise the store is told. What hangs
+        If its lease was lost nothing is recorded any more; otherwise it is reported to the store. What hangs
         for longer than `within_s` is left behind, its folder included: the next worker clears it.
         """
         self._lease.end()

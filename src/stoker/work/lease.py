@@ -1,7 +1,7 @@
 """Owns the heartbeat: the worker's right to its attempts, renewed from a thread of its own.
 
 The thread does nothing but call the store and note what came back, so that no attempt's I/O can
-hold it up. A second thread, which calls nobody, frees at the lease's end whoever waits for a store
+hold it up. A second thread, which calls nobody, frees at the lease's end all that wait for a store
 that does not answer: attempts have to be stopped then. Time is measured with the clock that goes on while the machine sleeps: a worker that was
 frozen knows at once that its lease has run out.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from stoker.errors import StaleAttempt, StokerError, StoreGone
-from stoker.model.task import AttemptId, WorkerId
+from stoker.model.id_types import AttemptId, WorkerId
 from stoker.work import threads
 from stoker.work.link import Link
 from stoker.work.patience import Patience
@@ -69,7 +69,7 @@ class Lease:
     def is_held(self) -> bool:
         """Whether this worker may still act for its attempts; once it may not, it never may again.
 
-        Whoever was told that it may not has dropped what it had in hand. A renewal that comes late,
+        One that learned that it may not has dropped what it had in hand. A renewal that comes late,
         and is granted, must not make the store wait for that.
         """
         if self._left_s() <= 0:

@@ -1,17 +1,27 @@
 """What workers of this store that died on this host have left: processes, scratch, attempts."""
 
 import logging
+import os
+from collections.abc import Mapping
 
 from stoker.failpoints import hit
 from stoker.model.settings import Settings
 from stoker.work import brand, cgroups, contain, scratch
+from stoker.work.allocation import own_folder
 from stoker.work.link import Link
 
 _log = logging.getLogger(__name__)
 
 
-def scratch_root(link: Link, settings: Settings) -> str:
-    """Return the folder for the workers' scratch on this host."""
+def scratch_root(link: Link, settings: Settings, env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder for the workers' scratch on this host.
+
+    In a batch job that has a folder of its own there, it is in that one, which goes with the job,
+    unless the file names another for hosts of this name.
+    """
+    for_host = settings.worker.named(link.host).scratch
+    if for_host is None and (folder := own_folder(env)) is not None:
+        return os.path.join(folder, "stoker")
     return settings.worker.on(link.host).scratch or str(link.folder / "scratch")
 
 

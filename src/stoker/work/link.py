@@ -1,7 +1,7 @@
 """What a worker asks of the store, and all that it asks: the seam between carrying out and recording.
 
 Everything in `work` reaches the store through a `Link`. `StoreLink` is the one for a worker that has
-the database at hand. Others may lie between a worker and its store: a service that is asked over HTTP,
+the database at hand. Others may be between a worker and its store: a service that is asked over HTTP,
 or a folder through which bundles of tasks and their ends pass. So every value that crosses is plain:
 it can be written down and read by another process. No verb hands out a transaction, a row of the
 database or a function, and none takes one.
@@ -25,19 +25,11 @@ from pathlib import Path
 from typing import Protocol
 
 from stoker.errors import StoreGone
+from stoker.model.id_types import AttemptId, TaskId, VersionId, WorkerId
+from stoker.model.member import Member
 from stoker.model.pipeline import Pipeline
 from stoker.model.shares import Ledger
-from stoker.model.task import (
-    AttemptId,
-    Claimed,
-    Content,
-    Result,
-    Started,
-    TaskId,
-    VersionId,
-    Wanted,
-    WorkerId,
-)
+from stoker.model.task import Claimed, Content, Result, Started, Wanted
 from stoker.model.worker import Grant, NewWorker, Portion, Reaped, Renewal, TimeLeft, WorkLeft
 from stoker.rights import Rights
 
@@ -88,7 +80,7 @@ class Link(Protocol):
         """
 
     def note_trouble(self, worker_id: WorkerId, trouble: str | None) -> None:
-        """Whoever asks for the worker reads why it claims nothing; None: it claims again."""
+        """Readers of the worker's row learn why it claims nothing; None: it claims again."""
 
     def retire(self, worker_id: WorkerId) -> None:
         """The worker has ended. It holds nothing: the caller has ended or given back all attempts.
@@ -133,7 +125,7 @@ class Link(Protocol):
         """Return the pipeline as that version has it. Versions never change; the link keeps it."""
 
     def anything_left(self) -> WorkLeft:
-        """Return what is left to do in the whole store, at one moment."""
+        """Return what is left to do in the whole store, at one moment; what is out elsewhere is not."""
 
     def has_nothing_for(
         self,
@@ -155,12 +147,25 @@ class Link(Protocol):
     def note_publishing(self, since_us: Mapping[AttemptId, int]) -> None:
         """Running attempts show since when their outputs are being published. The others stay as they are."""
 
+    def members_of(self, claimed: Claimed, after: str) -> Sequence[Member]:
+        """Return the next members, with keys above `after`, of the group that its item stands for.
+
+        As they were when the group was complete, some thousands; none: there are no more. To be asked
+        for in order, from the key "" on.
+        """
+
     def contents_of(
         self, task_id: TaskId, paths: Sequence[str]
     ) -> Mapping[str, tuple[Content, ...]]:
         """Return what the task may have published at these paths: the last, and the one before.
 
         Paths that are not the task's own are left out.
+        """
+
+    def staging(self, claimed: Claimed) -> str | None:
+        """Return the folder in which the attempt's outputs wait, as others will publish them.
+
+        None: the worker publishes them itself, at their paths.
         """
 
     def reserve(self, attempt: AttemptId, task_id: TaskId, wanted: Sequence[Wanted]) -> None:
@@ -171,6 +176,28 @@ class Link(Protocol):
         has something that is not the task's. Nothing is reserved then. What is reserved survives a
         power cut, and after a crash between publishing and `finish` the next attempt knows by it
         what it may replace.
+        """
+
+    def error_contents_of(
+        self, task_id: TaskId, paths: Sequence[str]
+    ) -> Mapping[str, tuple[Content, ...]]:
+        """Return what tasks of the item may have left at these paths as its error folder."""
+
+    def failed_beside(self, task_id: TaskId) -> frozenset[AttemptId]:
+        """Return the attempts after which other tasks of the item have failed for good, and still are."""
+
+    def begin_error_folder(self, attempt: AttemptId, task_id: TaskId, names: Sequence[str]) -> None:
+        """The item's error folder is to be at the path that these names lead to.
+
+        To be called for a running attempt that will have been its task's last, before anybody looks
+        what is there. StaleAttempt as the fence says. Unavailable, and nothing is noted, while an
+        attempt of another task of the item has begun and not ended.
+        """
+
+    def reserve_error_folder(self, attempt: AttemptId, task_id: TaskId, wanted: Wanted) -> None:
+        """The path is the item's error folder, and what is about to be there is recorded.
+
+        As `reserve`, but that it may replace what another task of the item has left there.
         """
 
     def finish(self, results: Sequence[Result]) -> frozenset[AttemptId]:
@@ -195,7 +222,7 @@ class Link(Protocol):
         """Workers whose lease has run out are dead, and what dead workers held is ready again.
 
         `dead_workers` are known to be dead by other means, and do not get the rest of their lease.
-        In several transactions, each whole by itself; whoever comes next does what is left.
+        In several transactions, each whole by itself; the next call does what is left.
         """
 
     def next_due_us(self) -> int | None:
@@ -210,7 +237,7 @@ class Link(Protocol):
     # ------------------------------------------------------------------------------------- waiting
 
     def break_off(self) -> None:
-        """Whoever waits for the store, in any thread, waits no longer: Unavailable.
+        """Threads that wait for the store wait no longer: Unavailable.
 
         Called where the lease has run out and the store does not answer.
         """

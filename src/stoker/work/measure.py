@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import xxhash
 
+from stoker.model.file_kinds import kind_of
 from stoker.model.task import Content
 from stoker.work.copying import open_file
-from stoker.work.outputs import kind_of
 from stoker.work.permit import Permit, no_limit
 
 _CHUNK = 1024 * 1024

@@ -2,9 +2,10 @@
 
 import time
 
+from stoker.model.id_types import AttemptId
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import AttemptId, Claimed
+from stoker.model.task import Claimed
 from stoker.work.checks import Ending
 from stoker.work.term import Term
 

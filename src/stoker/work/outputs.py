@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
+from stoker.model.file_kinds import kind_of
 from stoker.model.globs import matches
 from stoker.model.pipeline import Output, Step
 
@@ -69,6 +70,15 @@ def find_pieces(
     _check_targets(pieces)
     shared = _shared([piece.source for piece in pieces])
     return [replace(piece, is_shared=piece.source in shared) for piece in pieces]
+
+
+def staged(pieces: Sequence[Piece], folder: str) -> list[Piece]:
+    """Return the pieces as they are to be in `folder` until others publish them, one a folder."""
+    found = []
+    for at, piece in enumerate(pieces):
+        target = os.path.join(folder, str(at), os.path.basename(piece.target))
+        found.append(replace(piece, target=target, names=names_of(target)))
+    return found
 
 
 def _picked(output: Output, scratch: str, target: str, *, demanded: bool) -> list[Piece]:
@@ -157,18 +167,6 @@ def names_of(target: str, real: Callable[[str], str] = os.path.realpath) -> tupl
     """Return the paths that lead to a published one: itself, and without links in its folder."""
     folder, name = os.path.split(target)
     return tuple(dict.fromkeys((target, os.path.join(real(folder), name))))
-
-
-def kind_of(mode: int) -> str:
-    """Return what kind of file has this mode, in words."""
-    kinds = (
-        (stat.S_ISREG, "a file"),
-        (stat.S_ISDIR, "a folder"),
-        (stat.S_ISLNK, "a symbolic link"),
-        (stat.S_ISFIFO, "a named pipe"),
-        (stat.S_ISSOCK, "a socket"),
-    )
-    return next((words for is_kind, words in kinds if is_kind(mode)), "a device")
 
 
 def _check_targets(pieces: Sequence[Piece]) -> None:

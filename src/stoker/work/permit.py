@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def no_limit() -> None:
-    """Permit everything: for whoever can be interrupted otherwise."""
+    """Permit everything: for callers that can be interrupted otherwise."""
 
 
 def in_threads(act: Callable[[_T], None], on: Sequence[_T], permit: Permit) -> None:

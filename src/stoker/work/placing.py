@@ -3,10 +3,12 @@
 import ctypes
 import errno
 import os
+from contextlib import AbstractContextManager
 from secrets import token_hex
+from typing import Protocol
 
 from stoker.failpoints import hit
-from stoker.work.scratch import HIDDEN, WorkerFolder, wipe
+from stoker.work.scratch import HIDDEN, wipe
 from stoker.work.standing import Stamps, stamps_of
 
 _AT_FDCWD = -100
@@ -15,12 +17,19 @@ _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class HiddenNames(Protocol):
+    """The keeper of hidden names, so that what a crash leaves under them is removed."""
+
+    def hidden(self, path: str) -> AbstractContextManager[None]:
+        """While inside, `path` may exist."""
+
+
 def hidden_beside(target: str) -> str:
     """Return a new hidden name in the folder of `target`."""
     return os.path.join(os.path.dirname(target), f"{HIDDEN}{token_hex(8)}")
 
 
-def place(source: str, target: str, folder: WorkerFolder, *, replaced: Stamps | None) -> None:
+def place(source: str, target: str, folder: HiddenNames, *, replaced: Stamps | None) -> None:
     """`source` is at the target from one moment to the next; what was there before is deleted.
 
     `replaced` is how everything looks that may be deleted for it. FileExistsError, and nothing has
@@ -80,7 +89,7 @@ def _rename_new(source: str, target: str) -> None:
         os.unlink(source)
 
 
-def _replace_folder(source: str, target: str, folder: WorkerFolder, replaced: Stamps) -> None:
+def _replace_folder(source: str, target: str, folder: HiddenNames, replaced: Stamps) -> None:
     """The folder `source` is at `target` in place of our earlier one, which is removed.
 
     It is looked at once more when nobody finds it any more, and put back if somebody added to it.
@@ -105,7 +114,7 @@ def _replace_folder(source: str, target: str, folder: WorkerFolder, replaced: St
             wipe(aside)
 
 
-def _swap_by_hand(aside: str, target: str, folder: WorkerFolder, replaced: Stamps) -> None:
+def _swap_by_hand(aside: str, target: str, folder: HiddenNames, replaced: Stamps) -> None:
     """Swap where the file system cannot exchange: for a moment there is nothing at `target`."""
     old = hidden_beside(target)
     with folder.hidden(old):

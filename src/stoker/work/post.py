@@ -1,17 +1,17 @@
-"""Where a worker works: what stays the same while it is declared dead and begins anew."""
+"""Where a worker works: what stays the same while it is declared dead and starts again."""
 
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from stoker.model.id_types import WorkerId
 from stoker.model.settings import Settings
 from stoker.model.simulate import Host
-from stoker.model.task import WorkerId
 from stoker.model.worker import NewWorker
 from stoker.rights import PRIVATE, Rights
 from stoker.work import usage
-from stoker.work.allocation import own_allocation
+from stoker.work.allocation import Allocation, own_allocation
 from stoker.work.lease import LEASE_S
 from stoker.work.link import Link
 from stoker.work.room import Room
@@ -34,6 +34,7 @@ class Place:
     room_key: str
     cpu_mask: str
     batch_id: str | None
+    pilot: str | None = None  # the id of the one that brings the worker
 
     @property
     def host(self) -> Host:
@@ -41,12 +42,18 @@ class Place:
         return Host(self.cpus, memory_bytes=self.memory_bytes, tags=self.tags)
 
 
-def own_place(settings: Settings, name: str, env: Mapping[str, str] = os.environ) -> Place:
+def own_place(
+    settings: Settings,
+    name: str,
+    env: Mapping[str, str] = os.environ,
+    *,
+    given: Allocation | None = None,
+) -> Place:
     """Return what workers here may fill: what the settings say of the host, else what they are let.
 
-    In a batch job no more than the job has been given.
+    In a batch job no more than the job has been given; `given` where the caller knows that better.
     """
-    own, given = settings.worker.on(name), own_allocation(env)
+    own, given = settings.worker.on(name), given or own_allocation(env)
     cpus = own.cpus or usage.host_cpus()
     memory_bytes = own.memory_bytes or usage.host_memory_bytes()
     tags = frozenset(own.tags or ())
@@ -70,6 +77,7 @@ def own_place(settings: Settings, name: str, env: Mapping[str, str] = os.environ
         room_key=given.room_key,
         cpu_mask=mask,
         batch_id=given.batch_id,
+        pilot=given.pilot,
     )
 
 
@@ -112,6 +120,7 @@ class Post:
             room_key=self.place.room_key,
             cpu_mask=self.place.cpu_mask,
             batch_id=self.place.batch_id,
+            pilot=self.place.pilot,
             left_s=None if self.term is None else self.term.ends_s - time.monotonic(),
             usable_s=None if self.term is None else self.term.usable_s(),
             scratch=self.scratch_root,

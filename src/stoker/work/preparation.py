@@ -6,7 +6,7 @@ import time
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
-from stoker.model.task import AttemptId
+from stoker.model.id_types import AttemptId
 from stoker.work import contain
 from stoker.work.answers import BadAnswer, read_regular
 from stoker.work.room import is_full_error, speaks_of_room

@@ -1,4 +1,4 @@
-"""What a worker tells whoever watches it, and what it says at its end."""
+"""What a worker reports to its observers, and what it says at its end."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,10 @@ class Current:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A snapshot of a worker, made at most ten times a second. `rate` counts ends per second."""
+    """A snapshot of a worker, made at most ten times a second. `rate` counts ends per second.
+
+    `crowding` is how many times over its cpus are promised to workers: see `Grant`.
+    """
 
     done: int
     failed: int
@@ -28,6 +31,7 @@ class Event:
     elapsed_s: float
     is_stopping: bool = False
     trouble: str | None = None  # why nothing is claimed just now, if something is wrong
+    crowding: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,9 @@ from stoker.work.durable import parts_of, sync_all
 from stoker.work.measure import measure
 from stoker.work.outputs import OutputError, Piece
 from stoker.work.permit import Permit, in_threads, no_limit
-from stoker.work.placing import hidden_beside, place
+from stoker.work.placing import HiddenNames, hidden_beside, place
 from stoker.work.room import is_full_error
-from stoker.work.scratch import WorkerFolder, wipe
+from stoker.work.scratch import wipe
 from stoker.work.standing import Stamps, Standing, look, reach
 from stoker.work.tree import Settling
 
@@ -43,7 +43,7 @@ class Record(Protocol):
 
 def publish(
     pieces: Sequence[Piece],
-    folder: WorkerFolder,
+    folder: HiddenNames,
     record: Record,
     *,
     own: Sequence[str],
@@ -136,7 +136,7 @@ class _Placing:
 
     def __init__(
         self,
-        folder: WorkerFolder,
+        folder: HiddenNames,
         replaced: Mapping[str, Stamps],
         permit: Permit,
         wait_for_room: Callable[[str], None] | None,

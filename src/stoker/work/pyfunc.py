@@ -1,6 +1,6 @@
-"""The worker's side of `python` steps: warm processes, and what is told and answered.
+"""The worker's side of `python` steps: warm processes, and what is asked and answered.
 
-One warm process serves one task at a time. A few more may lie in its socket, so that it never waits
+One warm process serves one task at a time. A few more may be in its socket, so that it never waits
 for the worker; the worker keeps the other end of that socket too, and can take back what has not
 been read. So it is always known which tasks have begun. The child's side, which needs nothing of
 Stoker, is `warm.py`.
@@ -12,16 +12,14 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoker.model.pipeline import Python
 from stoker.model.strict_json import read_json
-from stoker.model.task import Claimed
 from stoker.rights import PRIVATE, Rights
 from stoker.work.answers import VALUES_BYTES, BadAnswer, read_regular
 from stoker.work.capture import KEPT_BYTES, NOTHING, Captured
-from stoker.work.conclude import Exit
-from stoker.work.recipe import WarmKey
+from stoker.work.exit import Exit
 from stoker.work.running import Running
-from stoker.work.slot import Place, Seat
+from stoker.work.warm_key import WarmKey
+from stoker.work.warm_process import Malformed, WarmProcess, modified_ns
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "warm.py")
 REPLY_BYTES = 16 * 1024 * 1024  # of an answer that comes by a file
@@ -29,66 +27,20 @@ _SOCKET_BYTES = 60_000  # of one message; a longer one goes by a file
 _MOST = 2**53  # of any number that comes from a warm process
 
 
-def call_message(
-    claimed: Claimed,
-    action: Python,
-    *,
-    number: int,
-    seat: Seat,
-    outputs: Mapping[str, str],
-    env: Mapping[str, str],
-    open_files: int | None,
-) -> dict[str, Any]:
-    """Return what a warm process needs to call the function for this task."""
-    return {
-        "id": number,
-        "seat": seat.folder,
-        "function": action.function,
-        "item": claimed.path,
-        "key": claimed.key,
-        "params": claimed.params,
-        "meta": claimed.meta,
-        "inputs": {
-            step: {name: _one_or_all(paths) for name, paths in produced.outputs.items()}
-            for step, produced in claimed.produced.items()
-        },
-        "values": {step: produced.values for step, produced in claimed.produced.items()},
-        "outputs": outputs,
-        "scratch": seat.scratch,
-        "env": env,
-        "open_files": open_files,
-    }
+class PythonProcess(WarmProcess):
+    """A warm process of `python` steps."""
 
-
-def _one_or_all(paths: Sequence[str]) -> str | list[str]:
-    return paths[0] if len(paths) == 1 else list(paths)
-
-
-class WarmProcess:
-    """One child that imports once and serves many tasks; `held` are those given to it, in order.
-
-    The worker starts and reaps the process; this class only talks with it.
-    """
+    takes_ahead = True
 
     def __init__(self, key: WarmKey, folder: str, *, rights: Rights = PRIVATE) -> None:
-        self.key = key
-        self.place = Place(folder, rights=rights)
-        self.held: dict[int, Running] = {}  # by serial, in the order in which they begin
-        self.free_seats: list[Seat] = []
-        self.idle_since_s = 0.0
-        self.pid = 0
-        self.is_leaving = False
-        self.has_answered = False
-        self.problem: str | None = None  # why it is to be ended, and its call with it
-        self.kill_s: float | None = None  # when it is killed, unless it has ended by itself
-        self._seats = 0
+        super().__init__(key, folder, rights=rights)
         self._ours, self._its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.setblocking(False)  # noqa: FBT003 - the socket takes it by position only
         self._files: dict[str, int | None] = {}
 
     def start(self, env: Sequence[bytes], path: bytes) -> None:
         """The process runs. OSError if the system has no room for it."""
-        argv = [os.fsencode(word) for word in (self.key.interpreter, SCRIPT, self.key.folder)]
+        argv = [os.fsencode(word) for word in (*self.key.program, SCRIPT, self.key.folder)]
         self.pid = self.place.launcher.start(
             argv,
             env,
@@ -102,14 +54,6 @@ class WarmProcess:
     def fileno(self) -> int:
         """Return what becomes readable when a reply has come."""
         return self._ours.fileno()
-
-    def take_seat(self) -> Seat:
-        """Return folders that no task of this process uses."""
-        if self.free_seats:
-            return self.free_seats.pop()
-        self._seats += 1
-        seat = self.place.seat
-        return Seat(os.path.join(seat.folder, str(self._seats)), rights=seat.rights)
 
     def send(self, message: Mapping[str, Any], running: Running) -> bool:
         """Whether the process has this task before it; False if it holds enough already."""
@@ -127,11 +71,7 @@ class WarmProcess:
         return True
 
     def receive(self) -> list[tuple[Running, Exit]]:
-        """Return the calls that have ended since, oldest first.
-
-        What the process says is not trusted. After an answer that makes no sense, `problem` says
-        what is wrong with it, and nothing more is listened to.
-        """
+        """Return the calls that have ended since, oldest first."""
         ended: list[tuple[Running, Exit]] = []
         while self.problem is None:
             try:
@@ -164,11 +104,6 @@ class WarmProcess:
         del self.held[running.serial]
         return running, end
 
-    @property
-    def current(self) -> Running | None:
-        """The task that it works on, or will begin with."""
-        return next(iter(self.held.values()), None)
-
     def withdraw(self) -> list[Running]:
         """Return the tasks that had not begun, in order; the process will not see them."""
         taken: list[Running] = []
@@ -200,26 +135,17 @@ class WarmProcess:
         self.has_answered = True
         self.is_leaving |= answer.is_last
         for path in files:
-            self._files.setdefault(path, _modified_ns(path))
+            self._files.setdefault(path, modified_ns(path))
         return end
 
     def is_outdated(self) -> bool:
         """Whether a module that it imported from the pipeline's folder was changed since."""
-        return any(_modified_ns(path) != seen for path, seen in self._files.items())
+        return any(modified_ns(path) != seen for path, seen in self._files.items())
 
     def hang_up(self) -> None:
         """The process ends by itself as soon as it has nothing to do."""
         self._ours.close()
         self._its.close()
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        self.hang_up()
-        self.place.close()
-
-
-class Malformed(Exception):
-    """What came from a warm process is not the answer that it should be."""
 
 
 class _Answer:
@@ -313,10 +239,3 @@ def _captured(found: Any, path: str) -> Captured:
     except (BadAnswer, OSError):
         return Captured(size, b"", size)
     return Captured(size, content[:head], size - head - tail, content[head : head + tail])
-
-
-def _modified_ns(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return None

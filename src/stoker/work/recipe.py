@@ -6,34 +6,25 @@ the kernel once.
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from stoker.model.pipeline import Pipeline, Python
+from stoker.model.pipeline import Call, ItemKind, Persistent, Pipeline, Python, Warm
 from stoker.model.task import Claimed
 from stoker.model.words import shown
 from stoker.spec.condition import Condition
 from stoker.spec.environment import attempt_env, base_environment
+from stoker.spec.error_folders import compile_error_folder
+from stoker.spec.member_names import ALL, file_of, lists_used
 from stoker.spec.parts import files_used, inputs_used
 from stoker.spec.template import compile_step
 from stoker.spec.values import Context
 from stoker.work.contain import MARK
 from stoker.work.slot import Seat
 from stoker.work.spawn import encode_env
+from stoker.work.warm_key import Kind, WarmKey, kind_of, program_of
 
 _NOTHING: Mapping[str, str] = {}
 _ITS_OWN = ("STOKER_ATTEMPT", "STOKER_ITEM", "STOKER_KEY")
-
-
-class WarmKey(NamedTuple):
-    """What tasks must have in common to be served by one process."""
-
-    version_id: int
-    folder: str  # of the pipeline: first on `sys.path`
-    interpreter: str
-    prepare: str | None
-    secrets: tuple[str, ...]  # which its environment does not have
 
 
 class Recipe:
@@ -51,21 +42,26 @@ class Recipe:
         self.version = first.version_id
         self.step = step
         self.plan = compile_step(pipeline, step)
+        self.error_folder = compile_error_folder(pipeline)
         self.condition = None if step.when is None else Condition(step.when)
         self._files = files_used(pipeline, step)
         self._inputs = inputs_used(step)
-        self.is_python = isinstance(step.action, Python)
+        is_group = pipeline.items is ItemKind.GROUPS
+        self.lists = lists_used(step) if is_group else None  # of members
+        self.is_warm = isinstance(step.action, Warm)
         self.key = (first.version_id, step.name)
         self.prepared: Mapping[str, str] | None = None if step.prepare else os.environ
         self.broken: str | None = None
         self._secrets = tuple(sorted({*first.terms.secrets, *own_secrets}))
         self._gpu_pools = first.terms.devices
+        self._site = step.site or first.terms.site
         self._mark = mark
         self._shared: dict[str, str] | None = None
         self._encoded: list[bytes] = []
         self._argv: list[bytes] | None = None
         self._kept: dict[tuple[str, int, int | None], list[bytes]] = {}
         self._shown = ""
+        self._warm_key: WarmKey | None = None
 
     def missing_file(self, claimed: Claimed) -> str | None:
         """Return a file of the item that the command names and that is not there; None if none is."""
@@ -91,14 +87,16 @@ class Recipe:
             hidden = set(self._secrets) - set(self.step.secrets)
             hidden |= self.step.env.keys()
             base = os.environ if self.prepared is None else self.prepared
-            shared = {
-                name: value for name, value in base_environment(base).items() if name not in hidden
-            }
+            inherited = self._inherited(base)
+            shared = {name: value for name, value in inherited.items() if name not in hidden}
             shared.update(self._own_secrets)
             shared[MARK] = self._mark
             self._shared = shared
             self._encoded = encode_env(shared)
         return self._shared
+
+    def _inherited(self, base: Mapping[str, str]) -> dict[str, str]:
+        return base_environment(base, project=self.pipeline.project_folder, site=self._site)
 
     @property
     def _own_secrets(self) -> dict[str, str]:
@@ -131,6 +129,7 @@ class Recipe:
             reason_file=seat.reason,
             extra=extra,
             gpu_pools=self._gpu_pools,
+            members_file=None if self.lists is None else file_of(seat.scratch, ALL),
         )
 
     def command(self, claimed: Claimed, seat: Seat, made: Mapping[str, str]) -> "Start":
@@ -171,12 +170,16 @@ class Recipe:
 
     @property
     def warm_environment(self) -> dict[str, str]:
-        """The environment of a warm process: it serves several steps, so it has no secrets."""
+        """The environment of a warm process: one that serves several steps has no secrets.
+
+        A persistent program, which serves one, has also what is the same for all its tasks.
+        """
         base = os.environ if self.prepared is None else self.prepared
         hidden = set(self._secrets)
-        shared = {
-            name: value for name, value in base_environment(base).items() if name not in hidden
-        }
+        inherited = self._inherited(base)
+        shared = {name: value for name, value in inherited.items() if name not in hidden}
+        if isinstance(self.step.action, Persistent):
+            shared |= {**self._own_secrets, **self.plan.fixed_env}
         return {**shared, MARK: self._mark}
 
     def call_environment(
@@ -185,8 +188,7 @@ class Recipe:
         """Return what a warm process must set for this attempt, on top of its own environment."""
         extra: Mapping[str, str] = _NOTHING
         if self.step.env:
-            context = Context(claimed=claimed, scratch=seat.scratch, out=made)
-            extra = self.plan.command(context).env
+            extra = self.plan.command(Context(claimed=claimed, scratch=seat.scratch, out=made)).env
         own = self._own_environment(claimed, seat, extra)
         return {**self._own_secrets, **own}
 
@@ -197,18 +199,41 @@ class Recipe:
         context = Context(claimed=claimed, scratch=seat.scratch)
         return self.plan.targets(context)
 
-    @property
-    def warm_key(self) -> WarmKey:
-        """What a warm process must be to serve this step."""
+    def function(self, claimed: Claimed) -> str:
+        """Return what a warm process is to call; for a persistent program, its command."""
         action = self.step.action
-        interpreter = action.interpreter if isinstance(action, Python) else None
+        if isinstance(action, Python | Call):
+            return action.function
+        return shown(shlex.join(self._program_of(claimed)))
+
+    def warm_key(self, claimed: Claimed) -> WarmKey:
+        """Return what a warm process must be to serve this attempt."""
+        if self._warm_key is None:
+            self._warm_key = self._make_warm_key(claimed)
+        if not self._gpu_pools:
+            return self._warm_key
+        slots = [slot for pool in self._gpu_pools for slot in claimed.slots.get(pool, ())]
+        return self._warm_key._replace(devices=",".join(slots))
+
+    def _make_warm_key(self, claimed: Claimed) -> WarmKey:
+        action, step = self.step.action, self.step
+        if isinstance(action, Python | Call):
+            kind, program, only_step = kind_of(action), program_of(action), ""
+        else:
+            kind, program, only_step = Kind.PERSISTENT, self._program_of(claimed), step.name
         return WarmKey(
-            self.version,
-            self.pipeline.folder,
-            interpreter or sys.executable,
-            self.step.prepare,
-            self._secrets,
+            version_id=self.version,
+            folder=self.pipeline.folder,
+            kind=kind,
+            program=program,
+            prepare=step.prepare,
+            secrets=self._secrets,
+            step=only_step,
+            open_files=None if kind is Kind.PYTHON else step.open_files,
         )
+
+    def _program_of(self, claimed: Claimed) -> tuple[str, ...]:
+        return self.plan.command(Context(claimed=claimed, scratch="", out=_NOTHING)).argv
 
 
 class Start:

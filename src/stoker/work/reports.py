@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stoker.errors import StokerError, StoreGone, Unavailable
 from stoker.failpoints import hit
+from stoker.model.id_types import AttemptId
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
-from stoker.model.task import AttemptId, Result
+from stoker.model.task import Result
 from stoker.work.link import Link
 
 BATCH = 128  # results in a delivery
@@ -28,7 +29,7 @@ class Counts:
         self.crowded_s = 0.0
 
     def add(self, result: Result) -> None:
-        """Count one recorded result."""
+        """Count one recorded result; one that asks for another time (`later`) is none of these."""
         if result.verdict is Verdict.SKIP:
             self.skipped += 1
         elif result.state is AttemptState.SUCCEEDED:
@@ -36,7 +37,7 @@ class Counts:
         elif result.state is AttemptState.CANCELLED:
             self.cancelled += result.verdict is not Verdict.LATER
         else:
-            self.failed += 1
+            self.failed += result.verdict is not Verdict.LATER
 
     @property
     def total(self) -> int:
@@ -45,7 +46,10 @@ class Counts:
 
 
 class Reports:
-    """Delivers `results`, to which others append; `on_recorded` hears of each."""
+    """Delivers what is added; `on_recorded` hears of each.
+
+    Results wait a moment for others, but for those of which somebody waits for the slots.
+    """
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class Reports:
         *,
         on_recorded: Callable[[Result], None] = lambda _: None,
     ) -> None:
-        self.results: list[Result] = []
+        self._results: list[Result] = []
         self.trouble: str | None = None
         self._delay_s = DELAY_S
         self._link = link
@@ -62,19 +66,39 @@ class Reports:
         self._on_recorded = on_recorded
         self._oldest_s: float | None = None
         self._not_before_s = 0.0
+        self._awaited: set[AttemptId] = set()
+        self._is_awaited = False  # one of the results
+
+    @property
+    def is_any_left(self) -> bool:
+        """Whether anything is still to be delivered."""
+        return bool(self._results)
+
+    def add(self, results: Sequence[Result]) -> None:
+        """These are to be delivered, after those that came before."""
+        self._results += results
+        if self._awaited:
+            those = self._awaited.intersection(one.attempt for one in results)
+            self._awaited -= those
+            self._is_awaited |= bool(those)
+
+    def await_result(self, attempt: AttemptId) -> None:
+        """The attempt's result will be delivered as soon as it is added, with all that wait then."""
+        self._awaited.add(attempt)
 
     def due_s(self) -> float | None:
         """Return when results should be delivered, by the monotonic clock; None without any."""
-        if not self.results:
+        if not self._results:
             return None
         if self._oldest_s is None:
             self._oldest_s = time.monotonic()
-        due = 0.0 if len(self.results) >= BATCH else self._oldest_s + self._delay_s
+        is_due = self._is_awaited or len(self._results) >= BATCH
+        due = 0.0 if is_due else self._oldest_s + self._delay_s
         return max(due, self._not_before_s)
 
     def flush(self) -> bool:
         """Whether the store has recorded all results there were, or they no longer counted."""
-        batch, began_s = self.results[:BATCH], time.monotonic()
+        batch, began_s = self._results[:BATCH], time.monotonic()
         if not batch or began_s < self._not_before_s:
             return not batch
         try:
@@ -89,8 +113,9 @@ class Reports:
             stale = self._one_by_one(batch)
         hit("recorded")
         self.trouble = None
-        del self.results[: len(batch)]
+        del self._results[: len(batch)]
         self._oldest_s = None
+        self._is_awaited &= bool(self._results)
         took_s = time.monotonic() - began_s
         self._delay_s = min(max(DELAY_S, took_s / SHARE), DELAY_MOST_S)
         for result in batch:
@@ -99,7 +124,7 @@ class Reports:
                 self._counts.stale += 1
             else:
                 self._counts.add(result)
-        return not self.results
+        return not self._results
 
     def _one_by_one(self, batch: list[Result]) -> frozenset[AttemptId]:
         """Deliver results singly, as one of them is refused; it is logged and counts as stale."""

@@ -103,7 +103,7 @@ class WorkerFolder:
 
     @contextmanager
     def hidden(self, path: str) -> Iterator[None]:
-        """While inside, `path` may exist: whoever clears this folder after a crash removes it too.
+        """While inside, `path` may exist: clearing this folder after a crash removes it too.
 
         Called by the threads that publish. The caller itself removes or renames what it made.
         """

@@ -5,12 +5,16 @@ which spares most of the file system's work. A place whose scratch cannot be wip
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stoker.failpoints import hit
 from stoker.model.pipeline import Step
+from stoker.model.task import Claimed
 from stoker.rights import PRIVATE, Rights
+from stoker.spec import member_names
+from stoker.work import member_lists
 from stoker.work.capture import StreamFile
+from stoker.work.member_lists import MembersOf
 from stoker.work.outputs import OUT
 from stoker.work.scratch import HIDDEN, WorkerFolder, is_pristine, make_scratch, wipe
 from stoker.work.spawn import Launcher
@@ -25,9 +29,11 @@ class Seat:
         self.scratch = os.path.join(folder, "scratch")
         self.values = os.path.join(folder, "values")
         self.reason = os.path.join(folder, "reason")
+        self._lists = os.path.join(folder, member_names.FOLDER)
         self.beside: list[str] = []  # hidden folders on the targets' file systems
         self.is_ready = False  # the scratch was found empty since its last attempt
         self.is_used = False  # there is more to clean than the scratch
+        self.has_lists = False  # of members
         rights.make_inner_folder(folder)
         self._identity = _identity(folder)
 
@@ -56,6 +62,18 @@ class Seat:
             hit("output_folder_made")
             made[output.name] = os.path.join(parent, os.path.basename(target))
         return made
+
+    def make_lists(
+        self, claimed: Claimed, lists: Sequence[tuple[str, str]], members_of: MembersOf
+    ) -> None:
+        """Beside the scratch are the members of the group that its item stands for.
+
+        UserError where they cannot be listed as the step wants it.
+        """
+        self.is_used = self.has_lists = True
+        member_lists.write(
+            members_of, claimed, lists, scratch=self.scratch, mode=self.rights.folder_mode
+        )
 
     @property
     def folders(self) -> list[str]:
@@ -87,15 +105,16 @@ class Seat:
         self.beside.clear()
         if _identity(self.folder) != self._identity:
             return False
-        for path in (self.values, self.reason):
+        for path in (self.values, self.reason, *([self._lists] if self.has_lists else [])):
             left += wipe(path)
+        self.has_lists = False
         if not self.is_pristine:
             left += wipe(self.scratch)
         return not left
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
-    """Return what tells this folder from one put in its place; None if it is gone."""
+    """Return what distinguishes this folder from one put in its place; None if it is gone."""
     try:
         found = os.lstat(folder)
     except OSError:

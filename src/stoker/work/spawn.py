@@ -127,7 +127,7 @@ class Launcher:
     """Starts processes in sessions of their own, with /dev/null to read from.
 
     One belongs to each place of a worker. After `start`, a process that ends with code 255 may never
-    have been executed: `failure` tells.
+    have been executed: `failure` shows it.
     """
 
     def __init__(self) -> None:

@@ -9,9 +9,10 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from stoker.model.file_kinds import kind_of
 from stoker.model.task import Content
 from stoker.work.measure import NotPlain, Part, digest, measure, part_at, parts_in, split
-from stoker.work.outputs import Piece, kind_of
+from stoker.work.outputs import Piece
 from stoker.work.permit import Permit
 
 Stamps = frozenset[tuple[bytes, int, int, int, int]]

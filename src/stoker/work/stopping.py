@@ -76,7 +76,7 @@ class Stopping:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether running attempts have been told, or are left to end by themselves."""
+        """Whether running attempts have been asked to stop, or are left to end by themselves."""
         return self._since_s is not None
 
     @property

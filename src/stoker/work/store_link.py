@@ -4,24 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stoker.errors import Bug, StoreGone
+from stoker.model.id_types import AttemptId, TaskId, VersionId, WorkerId
+from stoker.model.member import Member
 from stoker.model.pipeline import Pipeline
 from stoker.model.shares import Ledger
-from stoker.model.task import (
-    AttemptId,
-    Claimed,
-    Content,
-    Result,
-    Started,
-    TaskId,
-    VersionId,
-    Wanted,
-    WorkerId,
-)
+from stoker.model.task import Claimed, Content, Result, Started, Wanted
 from stoker.model.worker import Grant, NewWorker, Portion, Reaped, Renewal, TimeLeft, WorkLeft
 from stoker.rights import Rights
 from stoker.store.claims import claim, workers
 from stoker.store.ends import finish, reap
-from stoker.store.holdings import publications
+from stoker.store.groups import member_pages
+from stoker.store.holdings import error_folders, publications
 from stoker.store.unit import Store
 
 
@@ -141,15 +134,41 @@ class StoreLink:
         """Running attempts show since when they publish."""
         finish.note_publishing(self._store, since_us)
 
+    def members_of(self, claimed: Claimed, after: str) -> Sequence[Member]:
+        """Return the next members of a group."""
+        return member_pages.members_of(self._store, claimed.item_id, after=after)
+
     def contents_of(
         self, task_id: TaskId, paths: Sequence[str]
     ) -> Mapping[str, tuple[Content, ...]]:
         """Return what the task may have published at these paths."""
         return publications.contents_of(self._store, task_id, paths)
 
+    def staging(self, claimed: Claimed) -> str | None:  # noqa: ARG002 - the same for all
+        """Return nothing: outputs are published by the worker."""
+        return None
+
     def reserve(self, attempt: AttemptId, task_id: TaskId, wanted: Sequence[Wanted]) -> None:
         """The task owns these paths."""
         publications.reserve(self._store, attempt, task_id, wanted)
+
+    def error_contents_of(
+        self, task_id: TaskId, paths: Sequence[str]
+    ) -> Mapping[str, tuple[Content, ...]]:
+        """Return what the item's tasks may have left at these paths."""
+        return error_folders.contents_of(self._store, task_id, paths)
+
+    def failed_beside(self, task_id: TaskId) -> frozenset[AttemptId]:
+        """Return after which attempts other tasks of the item have failed."""
+        return error_folders.failed_beside(self._store, task_id)
+
+    def begin_error_folder(self, attempt: AttemptId, task_id: TaskId, names: Sequence[str]) -> None:
+        """The item's error folder is to be there."""
+        error_folders.begin(self._store, attempt, task_id, names)
+
+    def reserve_error_folder(self, attempt: AttemptId, task_id: TaskId, wanted: Wanted) -> None:
+        """The path is the item's error folder."""
+        error_folders.reserve(self._store, attempt, task_id, wanted)
 
     def finish(self, results: Sequence[Result]) -> frozenset[AttemptId]:
         """Every result that still counts is recorded."""

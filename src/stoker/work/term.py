@@ -5,10 +5,9 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
+from stoker.model.batch import end_of_pilot_s
 from stoker.model.bounds import TIME_S
 from stoker.work.scratch import process_start
-
-_SHARE, _LEAST_S, _MOST_S = 0.05, 2.0, 60.0  # of a term kept for its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Term:
     @property
     def end_in_order_s(self) -> float:
         """How much of it is kept for the end."""
-        return min(max(_SHARE * self.length_s, _LEAST_S), _MOST_S, self.length_s / 2)
+        return end_of_pilot_s(self.length_s)
 
     @property
     def stops_s(self) -> float:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from secrets import token_hex
 
+from stoker.model.file_kinds import kind_of
 from stoker.work.copying import copy_file
-from stoker.work.outputs import OutputError, is_inside, kind_of
+from stoker.work.outputs import OutputError, is_inside
 from stoker.work.permit import Permit
 from stoker.work.scratch import HIDDEN
 
@@ -205,7 +206,7 @@ def _renew(path: str, make: Callable[[str], None]) -> None:
 
 
 def _drop_rights(path: str, found: os.stat_result) -> None:
-    """Whoever runs the file does so as themselves."""
+    """Running the file gives nobody another account."""
     mode = found.st_mode
     if stat.S_ISLNK(mode):
         return

@@ -8,6 +8,7 @@ from contextlib import suppress
 from stoker.work.bounds import cpu_bound, memory_bound
 from stoker.work.contain import descendants
 
+_TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -38,7 +39,7 @@ def quota_group() -> str:
 
 
 class Peaks:
-    """Tells the peak memory of the processes that its own process has started.
+    """Measures the peak memory of the processes that its own process has started.
 
     Linux counts what the parent had at the start of a command into the command's own peak, so that
     a figure below the parent's says nothing. The parent's only grows: it is asked for again only
@@ -55,6 +56,23 @@ class Peaks:
         return used.ru_maxrss * 1024 if used.ru_maxrss > self._own_kib else 0
 
 
+def used_us(pid: int) -> tuple[int, int]:
+    """Return user and system time of a process and the children it waited for; zeros if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            ticks = [int(text) for text in file.read().rpartition(")")[2].split()[11:15]]
+    except (OSError, ValueError):
+        return 0, 0
+    user, system, child_user, child_system = ticks
+    return (user + child_user) * _TICK_US, (system + child_system) * _TICK_US
+
+
+def forget_peak(pid: int) -> None:
+    """The peak of a process's memory counts from what it holds now, where the kernel can do that."""
+    with suppress(OSError), open(f"/proc/{pid}/clear_refs", "wb", buffering=0) as file:
+        file.write(b"5")
+
+
 def tree_peak_bytes(pid: int) -> int:
     """Return the peak so far of the largest process among this one and all below it."""
     most = 0
@@ -69,7 +87,7 @@ def tree_peak_bytes(pid: int) -> int:
 def tree_memory_bytes(pids: Sequence[int], *, limit: int) -> int:
     """Return the resident memory of these processes and all below them.
 
-    Pages that several of them share count once, as far as the kernel tells: it is asked only where
+    Pages that several of them share count once, if the kernel counts them so: it is asked only where
     the plain sum is above `limit`, as that takes it longer the more memory there is.
     """
     resident: dict[int, int] = {}

@@ -2,7 +2,7 @@
 
 `guard` forks before anything is opened. The child goes on and works; the parent stays as it is, one
 thread and nothing to lose, and waits. It is a child subreaper: when the worker is killed, all that
-the worker had started becomes the warden's, which kills it, and then starts the worker anew. The
+the worker had started becomes the warden's, which kills it, and then starts the worker again. The
 new worker clears the scratch and reports the lost attempts before it claims. Where control groups
 can be written, the worker and all below it are in one of their own, which is killed as a whole.
 
@@ -227,7 +227,7 @@ class _Warden:
             _log.error("the worker dies again and again", extra={"event": "worker_gave_up"})
             return False
         _log.warning(
-            "the worker was killed and begins anew",
+            "the worker was killed and starts again",
             extra={"event": "worker_killed", "signal": number},
         )
         self._was_killed, self._has_said = True, False

@@ -30,7 +30,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def _load_beside(name: str) -> Any:
@@ -118,7 +118,7 @@ def _encode(values: Any) -> str | None:
         if "NaN" in text or "Infinity" in text:
             text = _dumps(_loads_strict(text))
     except (TypeError, ValueError) as problem:
-        raise ValuesError(f"its values are no JSON: {problem}") from problem
+        raise ValuesError(f"its values are not JSON: {problem}") from problem
     if len(text) > VALUES_BYTES:
         raise ValuesError(f"its values take {len(text)} bytes as JSON; {VALUES_BYTES} are allowed")
     return text
@@ -126,6 +126,20 @@ def _encode(values: Any) -> str | None:
 
 def _paths(found: Any) -> Any:
     return [Path(path) for path in found] if isinstance(found, list) else Path(found)
+
+
+class Members:
+    """The members of a group, one after another as dictionaries; none for an item of another kind."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Message]:
+        if self._path is None:
+            return
+        with _open(self._path, encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                yield _loads(line)
 
 
 def _task(message: Message) -> SimpleNamespace:
@@ -143,6 +157,7 @@ def _task(message: Message) -> SimpleNamespace:
         values=message["values"],
         outputs={name: Path(path) for name, path in message["outputs"].items()},
         scratch=Path(message["scratch"]),
+        members=Members(message["env"].get("STOKER_MEMBERS")),
     )
 
 
@@ -295,7 +310,7 @@ class Peak:
         self._reset = _open_or_none("/proc/self/clear_refs", os.O_WRONLY)
 
     def bytes(self) -> int:
-        """Return it in bytes, 0 where nothing tells, and begin anew for the next task."""
+        """Return it in bytes, 0 where it is not known, and start again for the next task."""
         most, now = self._most_and_now()
         if most > now + most // 8 and self._reset is not None:
             with suppress(OSError):
@@ -326,7 +341,7 @@ def _open_or_none(path: str, flags: int) -> int | None:
 
 
 def _files(folder: str) -> list[str]:
-    """Return the files of imported modules that lie in the pipeline's folder."""
+    """Return the files of imported modules in the pipeline's folder."""
     found = []
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)

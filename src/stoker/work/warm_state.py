@@ -153,7 +153,7 @@ class State:
         """Whether the process is fit for another task: all is as it was, and nothing goes on in it.
 
         Threads and children cannot be ended from here, a hard limit not raised, and what is open not
-        told from what a module keeps open; a process with such things left is to end.
+        distinguished from what a module keeps open; a process with such things left is to end.
         """
         for timer in _TIMERS:
             _setitimer(timer, 0.0)

@@ -1,4 +1,4 @@
-"""A worker: claims tasks of a store and carries them out on this host, until told or done.
+"""A worker: claims tasks of a store and carries them out on this host, until stopped or done.
 
 Owns the order of things from start to end: clear what dead workers left, enlist, work, and leave
 nothing. What it does in between stands in `incarnation`.
@@ -20,24 +20,26 @@ from stoker.errors import StaleAttempt, Unavailable, UserError
 from stoker.model.bounds import CPUS, TIME_S
 from stoker.model.settings import Settings
 from stoker.work import brand, contain, leftovers, spawn
+from stoker.work.allocation import Allocation
 from stoker.work.incarnation import END_S, Incarnation
 from stoker.work.lease import LEASE_S
 from stoker.work.link import Link
 from stoker.work.post import Post, own_place
-from stoker.work.progress import Current, Event, Summary
+from stoker.work.progress import Event, Summary
 from stoker.work.reports import Counts
 from stoker.work.room import Room, existing, is_full_error
 from stoker.work.scheduler import Job
 from stoker.work.signals import STOPS, WARNINGS
 from stoker.work.stopping import Stopping
+from stoker.work.telling import EVENT_S, Telling
 from stoker.work.watch import Watcher
 
 if TYPE_CHECKING:
-    from stoker.model.task import WorkerId
+    from stoker.model.id_types import WorkerId
 
-EVENT_S = 0.1
 SWITCH_S = 0.0005  # that another thread may go on with Python while the loop has something to do
-LOOK_S = 0.5  # between looks at what is left, for a worker that drains
+LOOK_S = 0.5  # between looks at what is left, for a worker that drains; times the crowding
+LOOK_MOST_S = 2.0
 FILES, FILES_PER_SLOT = 256, 32  # that a worker may need to have open
 REJOIN_S = 1.0  # between attempts to reach a store that does not answer
 
@@ -48,10 +50,10 @@ class Worker:
     """One worker on this host. `work` is called once, in the main thread.
 
     `slots` is how many cpus it fills (None: all it may use), `tags` what steps may need of it (None:
-    what the settings say of this host); with `drain` it ends when nothing is
-    left that it could do, and after `idle_timeout_s` without work of its own. `job` tells how long it
-    may go on. `on_event` gets a snapshot at most ten times a second, from the loop itself: it must be
-    quick.
+    what the settings say of this host); with `drain` it ends when nothing is left that it could do,
+    and after `idle_timeout_s` without work of its own. `job` says how long it may go on; `given`,
+    what its batch job has. `on_event` gets a snapshot at most ten times a second, from the loop
+    itself: it must be quick.
     """
 
     name = "worker"  # as a service; in the store it has the name that it is given
@@ -68,6 +70,7 @@ class Worker:
         job: Job | None = None,
         idle_timeout_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
+        given: Allocation | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
         if slots is not None:
@@ -75,7 +78,10 @@ class Worker:
         if idle_timeout_s is not None:
             TIME_S.check("idle_timeout_s", idle_timeout_s)
         job = job or Job()
-        place, root = own_place(settings, link.host), leftovers.scratch_root(link, settings)
+        place, root = (
+            own_place(settings, link.host, given=given),
+            leftovers.scratch_root(link, settings),
+        )
         self._watcher = Watcher()
         self._stopping = Stopping(self._watcher.wake, job)
         self._post = Post(
@@ -95,15 +101,13 @@ class Worker:
         self._enlisted: WorkerId | None = None  # while its incarnation has no place yet
         self._incarnation: Incarnation | None = None
         self._is_draining = drain
-        self._on_event = on_event
         self._counts = Counts()
         self._has_news = False
         self._began_s = self._busy_s = time.monotonic()
         self._idle_timeout_s = math.inf if idle_timeout_s is None else idle_timeout_s
         self._trouble = ""
-        self._event_s = self._look_s = 0.0
-        self._rate_from = (self._began_s, 0)
-        self._rate = 0.0
+        self._look_s = 0.0
+        self._telling = Telling(on_event, self._counts, self._began_s)
 
     def stop(self) -> None:
         """Stop as on a signal: the first time in order, the second at once. From any thread."""
@@ -119,6 +123,11 @@ class Worker:
         if held is None:
             return self._trouble or None
         return self._post.room.trouble or held.claims.trouble or held.reports.trouble
+
+    def crowding(self) -> float:
+        """Return how many times over its cpus are promised to workers: see `Grant`. From any thread."""
+        held = self._incarnation
+        return 1.0 if held is None else held.claims.crowding
 
     def hurry(self) -> None:
         """There may be something new: the next claim need not wait. From any thread."""
@@ -243,14 +252,14 @@ class Worker:
             if is_lost and self._link.gone is None:
                 if not self._stopping.is_overdue:
                     _log.warning(
-                        "the lease was lost; beginning anew", extra={"event": "lease_lost"}
+                        "the lease was lost; starting again", extra={"event": "lease_lost"}
                     )
                 with suppress(Unavailable):  # all it ran is dead: nobody needs to wait
                     self._link.reap(dead_workers=[incarnation.id])
         return self._stopping.is_overdue or not (is_lost or incarnation.claims.is_doubtful)
 
     def _begin(self) -> Incarnation | None:
-        """Return a new incarnation; None while its scratch is full, which the store is told."""
+        """Return a new incarnation; None while its scratch is full, which is reported to the store."""
         if self._enlisted is None:
             self._enlisted = self._post.enlist()
         try:
@@ -280,21 +289,7 @@ class Worker:
                 "nothing can be claimed", extra={"event": "cannot_join", "reason": trouble}
             )
         self._trouble = trouble
-        if self._on_event is not None:
-            counts = self._counts
-            event = Event(
-                done=counts.done,
-                failed=counts.failed,
-                skipped=counts.skipped,
-                cancelled=counts.cancelled,
-                running=(),
-                queued=0,
-                rate=0.0,
-                elapsed_s=time.monotonic() - self._began_s,
-                is_stopping=False,
-                trouble=trouble,
-            )
-            self._on_event(event)
+        self._telling.tell_of_waiting(trouble)
         self._watcher.poll(REJOIN_S)
         return False
 
@@ -309,15 +304,18 @@ class Worker:
             if self._has_news:
                 self._has_news = False
                 incarnation.claims.hurry()
-            incarnation.turn(self._wait_most_s())
-            self._emit(incarnation)
+            incarnation.turn(self._wait_most_s(incarnation))
+            if self._telling.is_due():
+                self._telling.tell(incarnation, self.health())
             if not incarnation.is_idle:
                 self._busy_s = time.monotonic()
             elif self._is_over(incarnation):
                 return True
 
-    def _wait_most_s(self) -> float:
-        return 0.05 if self._stopping.is_under_way else EVENT_S if self._on_event else 1.0
+    def _wait_most_s(self, incarnation: Incarnation) -> float:
+        if self._stopping.is_under_way:
+            return 0.05
+        return EVENT_S if self._telling.is_heard and not incarnation.is_idle else 1.0
 
     def _is_over(self, incarnation: Incarnation) -> bool:
         """Whether an incarnation that has nothing in hand has nothing to come either."""
@@ -327,7 +325,7 @@ class Worker:
             return True
         if not incarnation.claims.found_nothing or time.monotonic() < self._look_s:
             return False
-        self._look_s = time.monotonic() + LOOK_S
+        self._look_s = time.monotonic() + min(LOOK_S * self.crowding(), LOOK_MOST_S)
         if not self._is_draining:
             return False
         with suppress(Unavailable):
@@ -337,46 +335,6 @@ class Worker:
                 # not in another worker's hands just then.
                 return not left.ready or incarnation.claims.have_nothing_to_come()
         return False
-
-    # ------------------------------------------------------------------------------------- watching
-
-    def _emit(self, incarnation: Incarnation) -> None:
-        """Whoever watches gets a snapshot, if it is time."""
-        now_s = time.monotonic()
-        if self._on_event is None or now_s < self._event_s:
-            return
-        self._event_s = now_s + EVENT_S
-        since_s, count = self._rate_from
-        if now_s - since_s >= 2.0:
-            self._rate = (self._counts.total - count) / (now_s - since_s)
-            self._rate_from = (now_s, self._counts.total)
-        counts = self._counts
-        running = tuple(
-            Current(
-                pipeline=one.claimed.pipeline,
-                step=one.claimed.step,
-                key=one.claimed.key,
-                elapsed_s=now_s - one.started_s,
-                is_publishing=one.publishing_us is not None,
-            )
-            for one in (
-                *incarnation.executor.running.values(),
-                *incarnation.executor.publishing,
-            )
-        )
-        event = Event(
-            done=counts.done,
-            failed=counts.failed,
-            skipped=counts.skipped,
-            cancelled=counts.cancelled,
-            running=running,
-            queued=len(incarnation.claims.queue),
-            rate=self._rate,
-            elapsed_s=now_s - self._began_s,
-            is_stopping=incarnation.is_stopping,
-            trouble=self.health(),
-        )
-        self._on_event(event)
 
 
 def _places(link: Link, root: str) -> dict[str, str]:

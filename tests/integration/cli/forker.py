@@ -51,6 +51,8 @@ class Forker:
 
 def serve() -> None:
     """Fork a process for every request, and answer with its exit code."""
+    import difflib  # noqa: F401 - loaded late by Stoker, when another account may not read Python's folder
+
     import rich.live  # noqa: F401
 
     import stoker.cli

@@ -28,7 +28,8 @@ def test_adopt_takes_whole_results_and_names_half_written_ones(run):
     assert "lines: 2 tasks would be adopted" in dry.out
     done = run("adopt", "count", "--reason", "from before", "--json")
     assert done.json == {
-        "adopted": {"lines": 2, "text": 1}, "missing": 2, "refused": 1, "without": {}, "dry_run": False
+        "adopted": {"lines": 2, "text": 1}, "bare": 0, "missing": 2, "refused": 1, "unknown": 0,
+        "without": {}, "dry_run": False,
     }  # fmt: skip
     assert "b.txt.said` is empty" in done.err
     rows = run("attempts", "--json").rows
@@ -342,8 +343,17 @@ def test_a_report_shows_hostile_names_as_text(lab):
     assert "<h1>lab</h1>" in lab("report", "--out", "-").out
 
 
+def test_watching_needs_a_terminal(run):
+    assert "needs a terminal" in run("status", "--watch", code=2).err
+
+
 def test_report_is_one_page_that_needs_nothing_else(run):
+    run.write("real.html", "old")
+    (run.folder / "page.html").symlink_to("real.html")
     run("report", "--out", "page.html")
+    assert (run.folder / "page.html").is_symlink()
+    assert not list(run.folder.glob(".*.html.*"))
+    assert run("report", "--out", "/dev/stdout").out.startswith("<!doctype html>")
     page = (run.folder / "page.html").read_text()
     assert "<h1>lab</h1>" in page
     assert "the file was damaged" in page
@@ -412,7 +422,7 @@ def test_errors_name_the_thing_and_the_remedy(lab, arguments, code, words):
 def test_an_empty_state_or_condition_does_not_choose_all(run):
     for verb in ("tasks", "items", "retry", "rerun"):
         assert "`--state` names no state" in run(verb, "--state", "", code=2).err
-        assert "is no condition" in run(verb, "--where", "", code=2).err
+        assert "is not a condition" in run(verb, "--where", "", code=2).err
 
 
 def test_a_project_is_found_upwards_and_by_the_environment(run):

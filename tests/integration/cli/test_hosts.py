@@ -55,7 +55,7 @@ def test_a_second_host_joins_in_and_its_logs_say_where_they_are(tmp_path, second
     (there / ".stoker").rename(tmp_path / "out-of-sight")
     told = stoker(here, "logs", "a.txt", code=3)
     assert told.stdout == "second\n"
-    assert f"lies on `second`, in `{there}/.stoker/logs/" in told.stderr
+    assert f"what it wrote is on `second`, in `{there}/.stoker/logs/" in told.stderr
     assert "run `stoker logs` there" in told.stderr
     (tmp_path / "out-of-sight").rename(there / ".stoker")
     assert stoker(there, "logs", "a.txt", on=second_host).stdout.count("x") == 20_000

@@ -35,8 +35,10 @@ ATTEMPT_FIELDS = [
     "site",
     "worker",
     "host",
+    "node",
     "pid",
     "batch_id",
+    "pilot",
     "command",
     "claimed_at",
     "started_at",
@@ -52,6 +54,7 @@ ATTEMPT_FIELDS = [
     "outputs",
     "values",
     "reason",
+    "cause",
     "pipeline_version",
 ]
 RUN_FIELDS = [
@@ -160,7 +163,7 @@ def test_a_selection_that_cannot_be_meant_is_a_mistake(run):
     assert "the states are blocked" in run("tasks", "--state", "broken", code=2).err
     assert "the states are quarantined" in run("items", "--state", "broken", code=2).err
     assert "`--to-key` is empty" in run("cancel", "--to-key", "", code=2).err
-    assert "no condition" in run("tasks", "--where", "1 +", code=2).err
+    assert "is not a condition" in run("tasks", "--where", "1 +", code=2).err
     assert "did you mean `lines`?" in run("tasks", "--step", "line", code=3).err
     nothing = run("retry", "nosuch")
     assert (nothing.out, nothing.code) == ("", 0)
@@ -245,7 +248,7 @@ import os
 def shapes(found):
     if isinstance(found, dict):
         return {name: shapes(one) for name, one in found.items()}
-    if isinstance(found, list):
+    if isinstance(found, list) or type(found).__name__ == "Members":
         return [shapes(one) for one in found]
     return type(found).__name__
 def one(task):
@@ -479,6 +482,9 @@ def test_a_run_with_items_in_quarantine_does_not_end_well(lab):
         ended = lab("run", "--json", code=1)
         assert (ended.json["quarantined"], ended.json["failed"]) == (1, 0)
         assert "1 in quarantine: it is empty" in ended.err
+    nothing = lab("run", code=1)
+    assert nothing.out.startswith("nothing to do: 1 item, 1 in quarantine")
+    assert "`stoker retry --state quarantined` takes it" in nothing.err
     assert "quarantine" in lab("failures").out + lab("failures").err
     lab.write("data/a.txt")
     assert lab("run", "--json").json["quarantined"] == 0

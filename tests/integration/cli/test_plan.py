@@ -7,9 +7,9 @@ import pytest
 
 from stoker import open as open_project
 from stoker.errors import UserError
-from stoker.project import gantt
-from stoker.project.described import fleet_from
-from stoker.project.planned import PlannedTask
+from stoker.project.plans import gantt
+from stoker.project.plans.described import fleet_from
+from stoker.project.plans.planned import PlannedTask
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -4,14 +4,29 @@ import os
 
 import pytest
 
-COUNTS = {"registered": 0, "known": 0, "changed": 0, "conflicts": 0, "refused": 0}
+COUNTS = {
+    "registered": 0,
+    "known": 0,
+    "changed": 0,
+    "quarantined": 0,
+    "conflicts": 0,
+    "refused": 0,
+    "failed": 0,
+    "keys": [],
+}
 
 
 def test_pushing_twice_registers_once(lab):
     lab.write("data/a.txt")
     first = lab("push", "count", "data/a.txt", "--json")
-    assert first.json == COUNTS | {"registered": 1}
+    assert first.json == COUNTS | {"registered": 1, "keys": ["a.txt"]}
     assert lab("push", "count", "data/a.txt", "--json").json == COUNTS | {"known": 1}
+
+
+def test_known_items_that_failed_are_counted_with_the_remedy(run):
+    again = run("push", "count", "data")
+    assert "3 known already (1 of them failed: `stoker retry` does it again)" in again.out
+    assert run("push", "count", "data", "--json").json == COUNTS | {"known": 3, "failed": 1}
 
 
 def test_a_folder_stands_for_its_files_without_hidden_ones_and_by_its_sources_glob(lab):
@@ -74,7 +89,8 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(lab):
     (lab.folder / "dangling").symlink_to("nowhere")
     os.mkfifo(lab.folder / "pipe")
     done = lab("push", "count", "nosuch", "dangling", "pipe", "data/a.txt", "--json", code=2)
-    assert done.json == COUNTS | {"registered": 1, "refused": 3}
+    assert done.json == COUNTS | {"registered": 1, "refused": 3, "keys": done.json["keys"]}
+    assert len(done.json["keys"]) == 1
     assert "`nosuch` is not there" in done.err
     assert "`dangling` is a link to nothing" in done.err
     assert "`pipe` is neither a file nor a folder, but a named pipe" in done.err
@@ -85,7 +101,7 @@ def test_one_bad_file_in_a_folder_costs_no_other(lab):
         lab.write(name)
     (lab.folder / "data/b.txt").symlink_to("nowhere")
     done = lab("push", "count", "data", "--json", code=2)
-    assert done.json == COUNTS | {"registered": 2, "refused": 1}
+    assert done.json == COUNTS | {"registered": 2, "refused": 1, "keys": ["a.txt", "c.txt"]}
 
 
 def test_an_empty_file_is_taken(lab):
@@ -98,7 +114,7 @@ def test_one_real_path_under_two_keys_is_a_conflict(lab):
     lab.write("data/a.txt")
     (lab.folder / "data/b.txt").symlink_to("a.txt")
     done = lab("push", "count", "data/a.txt", "data/b.txt", "--json", code=4)
-    assert done.json == COUNTS | {"registered": 1, "conflicts": 1}
+    assert done.json == COUNTS | {"registered": 1, "conflicts": 1, "keys": ["a.txt"]}
     assert "is known as `a.txt`" in done.err
 
 
@@ -140,9 +156,15 @@ def test_a_table_gives_keys_and_parameters_and_bad_rows_are_named(records):
         "blocks.tsv", "block\tomit\nPen1\t3,5\nWrong\t\nPen2\t\n\nPen3\nPen1\t3,5\n"
     )
     done = records("push", "sort", "--table", str(table), "--json", code=2)
-    assert done.json == COUNTS | {"registered": 2, "known": 1, "refused": 2}
+    assert done.json == COUNTS | {
+        "registered": 2,
+        "known": 1,
+        "refused": 2,
+        "keys": done.json["keys"],
+    }
+    assert len(done.json["keys"]) == 2
     assert "line 3, column `block`: is `Wrong`" in done.err
-    assert "line 6: 1 columns where the header has 2" in done.err
+    assert "line 6: 1 columns where there are 2 titles" in done.err
     rows = records("items", "--json").rows
     assert {row["item"]: row["params"] for row in rows} == {
         "Pen1": {"block": "Pen1", "omit": ["3", "5"]},
@@ -153,8 +175,8 @@ def test_a_table_gives_keys_and_parameters_and_bad_rows_are_named(records):
 def test_a_column_that_means_nothing_is_a_mistake(records):
     table = records.write("blocks.csv", "block,ommit\nPen1,3\n")
     error = records("push", "sort", "--table", str(table), code=2).err
-    assert "column `ommit` is no parameter" in error
-    assert "did you mean `omit`?" in error
+    assert "column `ommit` resembles the parameter `omit`" in error
+    assert "resembles the parameter `omit`" in error
 
 
 def test_a_record_is_its_own_key(records):

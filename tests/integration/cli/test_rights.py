@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from integration.cli.conftest import Lab
-from stoker.rights import PRIVATE, SHARED
 
 LAB = 54000  # the group of the shared folder
 ANN, BOB, EVE = (54001, 54001, LAB), (54002, 54002, LAB), (54003, 54003)
@@ -72,7 +71,7 @@ def test_what_is_made_is_private_whatever_the_umask(lab, umask):
         lab("store", "backup", str(made / "backup.db"), umask=umask)
         found = modes(made)
     assert {"stoker.db-wal", "stoker.db-shm", "backup.db"} <= {path.name for path in found}
-    wanted = {True: PRIVATE.folder_mode, False: PRIVATE.file_mode}
+    wanted = {True: 0o700, False: 0o600}
     assert not {p: oct(mode) for p, (is_dir, mode, _) in found.items() if mode != wanted[is_dir]}
     lab("store", "copy", "sqlite:///other/stoker.db", "--yes", umask=umask)
     moved = modes(lab.folder / "other")
@@ -93,7 +92,7 @@ def test_a_group_works_on_one_project_whatever_the_umask(shared):
     with closing(sqlite3.connect(shared.folder / ".stoker/stoker.db")):
         shared("hold", "x", account=BOB, umask=0o077)
         found = modes(shared.folder / ".stoker")
-    wanted = {True: (SHARED.folder_mode, LAB), False: (SHARED.file_mode, LAB)}
+    wanted = {True: (0o2770, LAB), False: (0o660, LAB)}
     assert not {p: (oct(m), g) for p, (d, m, g) in found.items() if (m, g) != wanted[d]}
     assert "private" not in shared("check", account=BOB).err
     assert "ermission" in shared("status", account=EVE, code=5).err

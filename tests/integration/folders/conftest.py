@@ -67,7 +67,7 @@ class Yard:
         until_s = time.monotonic() + LIMIT_S
         taken = 0
         while not condition():
-            assert time.monotonic() < until_s, (self.rows(), self.source.trouble)
+            assert time.monotonic() < until_s, (self.rows(), self.source.standing.trouble)
             done = self.take()
             taken += done.registered + done.changed
             time.sleep(0.02)

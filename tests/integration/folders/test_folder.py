@@ -14,7 +14,8 @@ from stoker.intake.checksums import Contents
 from stoker.intake.complete import Completeness
 from stoker.intake.read_folder import FolderReader
 from stoker.intake.seen_files import FolderLooks
-from stoker.intake.sources import files as folder_module
+from stoker.intake.sources import files
+from stoker.intake.sources import folder_look as folder_module
 from stoker.intake.sources.source import Over
 from stoker.model.source import TEMPORARY
 from stoker.project.sources import take_sources
@@ -31,9 +32,9 @@ def test_what_is_there_is_taken_once_it_has_settled(yard):
     for name in ("a.dat", "deep/b.dat"):
         (yard.incoming / name).write_text(name)
     assert yard.take().registered == 0, "one look says nothing about whether a file is complete"
-    assert yard.source.pending == 2
+    assert yard.source.standing.pending == 2
     yard.take_until(lambda: yard.keys() == ["a.dat", "deep/b.dat"])
-    assert yard.source.pending == 0
+    assert yard.source.standing.pending == 0
     assert yard.take().registered == 0
 
 
@@ -46,7 +47,7 @@ def test_a_file_that_goes_on_growing_is_left(yard):
         with file.open("a") as more:
             more.write("more")
     assert yard.keys() == []
-    assert yard.source.pending == 1
+    assert yard.source.standing.pending == 1
 
 
 def test_a_file_renamed_into_place_is_taken_at_once(yard):
@@ -101,7 +102,7 @@ def test_temporary_and_hidden_names_are_no_items(yard, name):
     (yard.incoming / name).write_text("half")
     (yard.incoming / "b.dat").write_text("b")
     yard.take_until(lambda: yard.keys() == ["b.dat"])
-    assert yard.source.pending == 0
+    assert yard.source.standing.pending == 0
 
 
 def test_a_companion_says_when_a_file_is_complete(yard):
@@ -110,7 +111,7 @@ def test_a_companion_says_when_a_file_is_complete(yard):
     (yard.incoming / "b.dat").write_text("b")
     (yard.incoming / "b.dat.done").touch()
     yard.take_until(lambda: yard.keys() == ["b.dat"])
-    assert yard.source.pending == 1
+    assert yard.source.standing.pending == 1
     (yard.incoming / "a.dat.done").touch()
     yard.take_until(lambda: yard.keys() == ["a.dat", "b.dat"])
 
@@ -126,7 +127,7 @@ def test_a_manifest_says_when_files_are_complete_and_what_their_sums_are(yard):
     found = yard.rows()
     assert found["a.dat"].reason is None
     assert "checksum" in found["b.dat"].reason
-    assert yard.source.pending == 1
+    assert yard.source.standing.pending == 1
 
 
 def test_an_unchanged_folder_is_not_read_again(yard, monkeypatch):
@@ -137,7 +138,7 @@ def test_an_unchanged_folder_is_not_read_again(yard, monkeypatch):
         (yard.incoming / name).mkdir()
         (yard.incoming / name / "a.dat").write_text(name)
     yard.take_until(lambda: len(yard.keys()) == 2)
-    yard.take_until(lambda: not yard.source._open)
+    yard.take_until(lambda: not yard.source._followed.open)
     yard.begin()
     (yard.incoming / "two" / "b.dat").write_text("b")
     read = []
@@ -345,7 +346,7 @@ def test_files_that_belong_together_are_one_item(yard):
     for name in ("x1_R1.fastq", "x1_R2.fastq", "x2_R1.fastq", "notes.txt"):
         (yard.incoming / name).write_text(name)
     yard.take_until(lambda: yard.keys() == ["x1"])
-    assert yard.source.pending == 1
+    assert yard.source.standing.pending == 1
     row = yard.rows()["x1"]
     paths = {part: str(yard.incoming / f"x1_{part.upper()}.fastq") for part in ("r1", "r2")}
     assert json.loads(row.meta) == {"run": "x1", **paths}
@@ -359,7 +360,7 @@ def test_files_that_belong_together_are_one_item(yard):
 def test_what_is_incomplete_for_too_long_is_told(yard):
     yard.declare(f'{QUICK}\noverdue = "0.1s"\nfields = "{{run}}_{{part}}"\nparts = ["a", "b"]')
     (yard.incoming / "x_a").touch()
-    yard.take_until(lambda: "`b`" in (yard.source.trouble or ""))
+    yard.take_until(lambda: "`b`" in (yard.source.standing.trouble or ""))
     assert "its part `b` is not there" in yard.about().trouble
 
 
@@ -390,7 +391,7 @@ def test_a_folder_with_a_temporary_name_in_it_is_not_complete(yard, name):
     unfinished = yard.incoming / "run1" / name
     unfinished.parent.mkdir(parents=True)
     unfinished.write_text("half")
-    yard.take_until(lambda: "is still being written" in (yard.source.trouble or ""))
+    yard.take_until(lambda: "is still being written" in (yard.source.standing.trouble or ""))
     assert yard.keys() == []
     top = yard.incoming / "run1" / name.split("/")[0] if "d.tmp" in name else unfinished
     top.rename(yard.incoming / "run1" / "b")
@@ -413,6 +414,15 @@ def test_a_run_does_not_wait_for_a_folder_that_holds_a_temporary_name(yard):
     (yard.incoming / "run1" / "b.part").write_text("half")
     (done,) = yard.project.take_sources()
     assert any("`b.part` in it has the name" in message for message in done.messages)
+
+
+def test_a_run_that_waits_for_a_file_counts_it_once(yard):
+    yard.declare('settle = "3s"')
+    (yard.incoming / "a.dat").write_text("x")
+    waits = []
+    (done,) = yard.project.take_sources(on_wait=lambda *some: waits.append(some))
+    assert waits
+    assert (done.registered, done.known) == (1, 0)
 
 
 def test_a_folder_renamed_into_place_is_an_item_at_once(yard):
@@ -515,7 +525,7 @@ def test_what_happens_during_a_look_at_all_is_heard_during_it(yard, monkeypatch)
 
     monkeypatch.setattr(os, "scandir", scandir)
     yard.take()
-    assert yard.source._told.is_due(time.monotonic())
+    assert yard.source._folder.told.is_due(time.monotonic())
 
 
 class Rested:
@@ -557,7 +567,7 @@ def test_where_much_happens_it_is_gathered(yard, monkeypatch):
     over = Busy(yard.incoming)
     yard.source.rest(over)
     (seconds, waits_for), *others = over.rests
-    assert (waits_for, seconds <= folder_module.APART_S) == (0, True)
+    assert (waits_for, seconds <= files.APART_S) == (0, True)
     assert len(others) < 50, "each of the changes was heard alone"
 
 
@@ -580,7 +590,7 @@ def test_a_folder_that_goes_while_something_was_told_of_it_is_looked_for_without
     yard.declare('settle = "1h"')
     yard.take()
     renamed_into_place(yard.incoming, "a.dat")
-    yard.source._told.listen()
+    yard.source._folder.told.listen()
     yard.incoming.rename(yard.folder / "away")
     yard.take()
     over = Rested()
@@ -610,7 +620,7 @@ def rested(yard, monkeypatch):
     yard.declare('settle = "0s"')
     (yard.incoming / "a.dat").write_text("a")
     yard.take_until(lambda: yard.keys() == ["a.dat"])
-    yard.take_until(lambda: not yard.source._open)
+    yard.take_until(lambda: not yard.source._followed.open)
     yard.source.close()
 
 
@@ -633,7 +643,7 @@ def test_what_was_renamed_into_place_may_be_overdue_too(yard):
     yard.declare('settle = "1h"\noverdue = "0.1s"\ncomplete_when = "{item}.done"')
     yard.take()
     renamed_into_place(yard.incoming, "a.dat")
-    yard.take_until(lambda: "a.dat.done` is not there" in (yard.source.trouble or ""))
+    yard.take_until(lambda: "a.dat.done` is not there" in (yard.source.standing.trouble or ""))
 
 
 def test_what_is_gone_lacks_nothing(yard, monkeypatch):
@@ -641,16 +651,16 @@ def test_what_is_gone_lacks_nothing(yard, monkeypatch):
     yard.declare(f'{QUICK}\noverdue = "0.1s"\ncomplete_when = "{{item}}.done"')
     for name in ("a.dat", "b.dat"):
         (yard.incoming / name).touch()
-    yard.take_until(lambda: "a.dat" in (yard.source.trouble or ""))
+    yard.take_until(lambda: "a.dat" in (yard.source.standing.trouble or ""))
     (yard.incoming / "a.dat").unlink()
-    yard.take_until(lambda: "a.dat" not in (yard.source.trouble or ""))
-    assert "b.dat" in yard.source.trouble
+    yard.take_until(lambda: "a.dat" not in (yard.source.standing.trouble or ""))
+    assert "b.dat" in yard.source.standing.trouble
 
 
 def test_a_folder_that_is_incomplete_for_too_long_is_told(yard):
     yard.declare(f'{QUICK}\noverdue = "0.1s"\ncomplete_when = "{{item}}/DONE"', 'items = "folders"')
     (yard.incoming / "run1").mkdir()
-    yard.take_until(lambda: "run1/DONE` is not there" in (yard.source.trouble or ""))
+    yard.take_until(lambda: "run1/DONE` is not there" in (yard.source.standing.trouble or ""))
     assert "incomplete for" in yard.about().trouble
 
 
@@ -660,8 +670,8 @@ def test_a_companion_in_another_folder_is_not_waited_for_as_if_it_were_told_of(y
     yard.declare(f'{QUICK}\ncomplete_when = "../done/{{name}}"')
     yard.take()
     (yard.incoming / "a.dat").touch()
-    yard.take_until(lambda: yard.source._reader.lacks)
-    yard.source._next_s = 0.0
+    yard.take_until(lambda: yard.source._followed.reader.lacks)
+    yard.source._followed.times.next_s = 0.0
     yard.take()
     (yard.folder / "done").mkdir()
     (yard.folder / "done" / "a.dat").touch()

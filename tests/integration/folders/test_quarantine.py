@@ -107,10 +107,10 @@ def test_a_function_reads_headers_in_one_process_and_a_bad_one_is_quarantined(ya
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("no json", "gave no JSON"),
-        ("[1]", "no object"),
+        ("no json", "printed no JSON"),
+        ("[1]", "not an object"),
         ('{"RunType": 1}', "lower-case"),
-        ("[" * 50_000, "gave no JSON"),
+        ("[" * 50_000, "printed no JSON"),
     ],
 )
 def test_metadata_that_makes_no_sense_is_told(yard, text, said):

@@ -29,7 +29,7 @@ def look(text, *, folder="/", items=ItemKind.RECORDS, timeout_s=60.0, over=None)
     assert isinstance(finds[-1], Mark)
     keys = [find.key for find in finds if not isinstance(find, Mark | Refusal)]
     refused = [find.message for find in finds if isinstance(find, Refusal)]
-    return keys, refused, source.trouble
+    return keys, refused, source.standing.trouble
 
 
 def wait_until_gone(file):

@@ -203,7 +203,12 @@ def test_each_step_leaves_its_record(lab, couch, database):
     assert [steps[name]["state"] for name in ("convert", "analyse")] == ["done", "done"]
     convert = steps["convert"]
     assert convert["outputs"] == [
-        {"name": "raw", "path": str(lab.folder / "raw/a.txt"), "size_bytes": 6}
+        {
+            "name": "raw",
+            "path": str(lab.folder / "raw/a.txt"),
+            "size_bytes": 6,
+            "checksum": lab.project.attempts("a", step="convert")[0].outputs[0].checksum,
+        }
     ]
     assert convert["program"].startswith("echo run {params.number}")
     assert convert["host"] == lab.project.store.host
@@ -249,7 +254,7 @@ def test_other_peoples_fields_survive_our_writing(lab, couch, database, monkeypa
     said = couch.get(database, "a")
     assert [said[f"note{n}"] for n in range(5)] == [0, 1, 2, 3, 4]
     assert said["status"] == "waiting"
-    assert lab.progress.source.trouble is None
+    assert lab.progress.source.standing.trouble is None
 
 
 def test_two_who_write_at_once_lose_nothing(lab, couch, database):
@@ -270,8 +275,8 @@ def test_two_who_write_at_once_lose_nothing(lab, couch, database):
     try:
         lab.project.run()
         until = time.monotonic() + 60
-        while lab.progress.take() and lab.progress.source.trouble:
-            assert time.monotonic() < until, lab.progress.source.trouble
+        while lab.progress.take() and lab.progress.source.standing.trouble:
+            assert time.monotonic() < until, lab.progress.source.standing.trouble
     finally:
         over.set()
         thread.join()
@@ -288,15 +293,15 @@ def test_no_end_of_a_step_is_lost_while_the_server_is_down(lab, couch, database)
     try:
         lab.project.run()
         lab.progress.take()
-        assert "does not answer" in lab.progress.source.trouble
+        assert "does not answer" in lab.progress.source.standing.trouble
         lab.take()
-        assert "does not answer" in lab.taker.source.trouble
+        assert "does not answer" in lab.taker.source.standing.trouble
         assert lab.progress.source._back_off.wait_s > 0
         lab.reopen()
     finally:
         couch.start()
     lab.progress.take()
-    assert lab.progress.source.trouble is None
+    assert lab.progress.source.standing.trouble is None
     assert couch.get(database, "a")["status"] == "done"
 
 
@@ -317,7 +322,7 @@ def test_a_document_that_is_deleted_stays_deleted(lab, couch, database):
     couch.put(database, couch.get(database, "a") | {"_deleted": True})
     lab.take()
     lab.progress.take()
-    assert lab.progress.source.trouble is None
+    assert lab.progress.source.standing.trouble is None
     assert couch.http.get(couch.url(f"{database}/a")).status_code == 404
     assert set(lab.items()) == {"a"}
 
@@ -366,6 +371,22 @@ def test_waiting_ends_with_a_change_and_with_the_end(lab, couch, database):
     over.close()
 
 
+@pytest.mark.parametrize("kind", ["files", "records"])
+def test_a_key_may_be_made_of_the_document(tmp_path, couch, database, kind):
+    text = FILE.replace('items = "records"', f'items = "{kind}"\nkey = "{{{{meta.document}}}}"')
+    if kind == "files":
+        text = text.replace("params.number =", 'path = "raw.file"\nparams.number =', 1)
+    lab = Lab(tmp_path / "lab", couch.url(database), text)
+    (lab.folder / "one.dat").write_text("x")
+    couch.put(database, closed("a", 1, raw={"file": "one.dat"}))
+    assert lab.take().registered == 1
+    assert lab.items()["a"].meta["document"] == "a"
+    couch.edit(database, "a", remark="looked at")
+    done = lab.take()
+    lab.close()
+    assert (done.registered, done.changed) == (0, 0), "only parameters and files are content"
+
+
 def test_files_that_documents_name_are_items(tmp_path, couch, database, monkeypatch):
     text = FILE.replace('items = "records"\n', "").replace(
         'params.number = "run.number"', 'params.number = "run.number"\npath = "raw.file"'
@@ -390,13 +411,75 @@ def test_files_that_documents_name_are_items(tmp_path, couch, database, monkeypa
     lab.reopen()
     lab.taker.source._again_s = time.monotonic() + 3600
     assert lab.take().registered == 0
-    assert lab.taker.source.trouble.count("document `") == 2, "it stays trouble"
+    assert lab.taker.source.standing.trouble.count("document `") == 1, "it stays trouble"
     lab.taker.source._again_s = 0.0
     assert lab.take().registered == 1, "a file may come later than its document"
-    assert lab.taker.source.trouble == "document `c`: its field `raw.file` has no path in it"
-    couch.put(database, couch.get(database, "c") | {"_deleted": True})
+    assert lab.taker.source.standing.trouble is None
+    lab.close()
+
+
+def test_a_bad_document_of_a_file_says_so_itself_and_is_trouble_once(tmp_path, couch, database):
+    text = FILE.replace('items = "records"\n', "").replace(
+        'params.number = "run.number"',
+        'params.number = "run.number"\npath = "raw.file"\nstates.quarantined = "bad"',
+    )
+    lab = Lab(tmp_path / "lab", couch.url(database), text)
+    (lab.folder / "one.dat").write_text("x")
+    couch.put(
+        database,
+        closed("many", "many", raw={"file": "one.dat"}, owner="jo"),
+        closed("nowhere", 1, raw={"file": 3}),
+    )
+    done = lab.take()
+    assert (done.registered, done.refused, len(done.messages)) == (0, 2, 2)
+    assert lab.taker.source.standing.trouble is None
+    said = couch.get(database, "many")
+    assert (said["status"], said["owner"]) == ("bad", "jo")
+    assert said["stoker"]["runs"] == {
+        "state": "quarantined",
+        "key": "many",
+        "error": 'parameter `number` must be a whole number, not "many"',
+        "steps": {},
+    }
+    assert "no path in it" in couch.get(database, "nowhere")["stoker"]["runs"]["error"]
+    assert lab.take().refused == 0
+    couch.edit(database, "many", status="closed", run={"number": 5})
+    assert lab.take().registered == 1
+    lab.progress.take()
+    assert "error" not in couch.get(database, "many")["stoker"]["runs"]
+    lab.close()
+
+
+def test_states_are_in_the_groups_own_words_and_records_have_the_ends_of_logs(
+    tmp_path, couch, database
+):
+    words = """
+states.waiting = "closed"
+states.done = "good"
+states.failed = "{{step}} failed"
+logs = true
+"""
+    text = FILE.replace('params.number = "run.number"\n', f'params.number = "run.number"{words}')
+    text = text.replace(
+        "[ {{params.number}} != 13 ]", "printf '%05000d' 1; [ {{params.number}} != 13 ]"
+    )
+    lab = Lab(tmp_path / "lab", couch.url(database), text)
+    couch.put(database, closed("a", 1), closed("unlucky", 13))
     lab.take()
-    assert lab.taker.source.trouble is None
+    lab.progress.take()
+    assert couch.get(database, "a")["status"] == "closed"
+    lab.project.run()
+    good, bad = couch.get(database, "a"), couch.get(database, "unlucky")
+    assert (good["status"], bad["status"]) == ("good", "convert failed")
+    assert bad["stoker"]["runs"]["state"] == "failed"
+    record = good["stoker"]["runs"]["steps"]["convert"]
+    assert record["stdout_tail"] == "0" * 3999 + "1"
+    assert "stderr_tail" not in record
+    lab.reopen()
+    revision = good["_rev"]
+    lab.take()
+    lab.progress.take()
+    assert couch.get(database, "a")["_rev"] == revision
     lab.close()
 
 
@@ -436,7 +519,7 @@ def test_the_password_comes_from_the_environment_or_a_file(guarded, tmp_path, mo
     text = FILE.replace("selector =", f'password_file = "{secret}"\nselector =')
     lab = Lab(tmp_path / "two", f"http://lab@{where}", text)
     assert lab.take().registered == 0
-    assert "chmod o= it" in lab.taker.source.trouble
+    assert "chmod o= it" in lab.taker.source.standing.trouble
     secret.chmod(0o600)
     assert lab.take().registered == 1
     lab.close()
@@ -447,13 +530,15 @@ def test_a_wrong_account_is_told_without_the_password(guarded, tmp_path, monkeyp
     monkeypatch.setenv("COUCH_PASSWORD", "wrong-secret")
     lab = Lab(tmp_path / "lab", f"http://lab:${{COUCH_PASSWORD}}@{where}")
     lab.take()
-    assert "does not let us in as `lab` (401)" in lab.taker.source.trouble
+    assert "does not let us in as `lab` (401)" in lab.taker.source.standing.trouble
     monkeypatch.delenv("COUCH_PASSWORD")
     lab.reopen()
     lab.take()
-    assert "`${COUCH_PASSWORD}`, which is not in the environment" in lab.taker.source.trouble
+    assert (
+        "`${COUCH_PASSWORD}`, which is not in the environment" in lab.taker.source.standing.trouble
+    )
     lab.close()
-    assert "wrong-secret" not in json.dumps(lab.taker.source.trouble)
+    assert "wrong-secret" not in json.dumps(lab.taker.source.standing.trouble)
 
 
 def test_a_url_without_a_database_is_told(couch):
@@ -552,7 +637,9 @@ def test_two_sites_that_replicate_lose_no_progress(pair, tmp_path):
         is_same = [one["_rev"] for one in ours] == [one["_rev"] for one in theirs]
         return is_same and all(one["status"] == "done" for one in ours)
 
-    wait_until(is_settled, lambda: [shown(here), shown(there), lab.progress.source.trouble])
+    wait_until(
+        is_settled, lambda: [shown(here), shown(there), lab.progress.source.standing.trouble]
+    )
     for document in shown(there):
         assert document["stoker"]["runs"]["steps"]["analyse"]["state"] == "done"
     for document in shown(here)[::2]:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from stoker.intake.sources.source import Over
-from stoker.project import taking
+from stoker.project.services import taking
 
 LIMIT_S = 30.0
 

@@ -148,3 +148,19 @@ def test_records_whose_bytes_are_not_utf8_are_refused_with_their_line(lab):
         "`names.txt`, line 2: has bytes that are not UTF-8 (in Latin-1 they are `grün`"
         in (done.messages[0])
     )
+
+
+def test_rows_that_were_refused_before_are_counted_in_every_later_run(lab):
+    declare(lab, "records", "table = 'names.tsv'").close()
+    with (lab / "stoker.toml").open("a") as file:
+        file.write("[pipelines.p.params]\nn = { type = 'integer' }\n")
+    (lab / "names.tsv").write_text("name\tn\na\t1\nb\tx\nc\ty\n")
+    with open_project(lab) as project:
+        project.apply()
+        (first,) = project.take_sources("p")
+    assert (first.registered, first.refused, len(first.messages)) == (1, 2, 2)
+    with open_project(lab) as project:
+        (later,) = project.take_sources("p")
+    assert (later.registered, later.refused) == (0, 2)
+    (message,) = later.messages
+    assert message.endswith("2 rows are refused; `names.tsv.report` says why")

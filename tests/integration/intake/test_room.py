@@ -119,7 +119,7 @@ def test_a_run_ends_with_what_any_pipeline_was_refused(tmp_path):
     )
     (tmp_path / "stoker.toml").write_text(text + bad)
     (tmp_path / "names").write_text("a\n")
-    (tmp_path / "table").write_text("key,unknown\n")
+    (tmp_path / "table").write_text("key,key\n")
     done = subprocess.run(
         [STOKER, "run"], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False
     )

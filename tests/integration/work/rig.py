@@ -22,8 +22,8 @@ from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
 from stoker.store.database.connect import open_store
-from stoker.store.holdings import pools
-from stoker.store.orders import attempt_terms, versions
+from stoker.store.orders import versions
+from stoker.store.orders.shared_settings import SharedSettings, set_settings
 from stoker.store.unit import Store
 from stoker.work import contain
 from stoker.work.progress import Summary
@@ -130,10 +130,8 @@ class Rig:
         for pipeline in loaded.pipelines.values():
             versions.apply_version(self.store, pipeline, host="h", path=str(self.folder))
         said = self.settings
-        pools.set_pools(self.store, said.pools)
-        attempt_terms.set_terms(
-            self.store, secrets=said.secrets, retention=said.retention, set_by=f"h:{self.folder}"
-        )
+        shared = SharedSettings(pools=said.pools, secrets=said.secrets, retention=said.retention)
+        set_settings(self.store, shared, set_by=f"h:{self.folder}", actor=ME)
 
     def push(self, *keys: str, **more: Any) -> None:
         register.register(self.store, "p", [NewItem(key=key, **more) for key in keys], ME)

@@ -1,8 +1,8 @@
 """Housekeeping beside a worker."""
 
 from integration.work.rig import wait_until
-from stoker.project.janitor import Janitor
-from stoker.project.services import running
+from stoker.project.services.janitor import Janitor
+from stoker.project.services.service import running
 
 STEP = '[pipelines.p.steps.s]\nargv = ["/bin/true"]'
 

@@ -8,8 +8,9 @@ import pytest
 from integration.work.rig import wait_until
 from stoker import daemon
 from stoker.errors import Unavailable
-from stoker.project import intake, janitor, open_project, taking
-from stoker.project.services import running
+from stoker.project import open_project
+from stoker.project.services import intake, janitor, taking
+from stoker.project.services.service import running
 from stoker.store import journal_fold
 from stoker.store.claims import claim
 from stoker.work import patience

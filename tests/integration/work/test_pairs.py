@@ -1,18 +1,23 @@
 """Every two of ten settings of a step, on and off, in six pipelines: each has its effect beside the others.
 
+The three rows with a function are done in each language that has warm processes.
+
 The rows are an array of Kleitman and Spencer: nothing is on in the first; in the other five, each
 setting is on in three of its own, and two sets of three out of five always meet and always differ.
 """
 
+import shutil
+import sys
 from itertools import combinations
 
 import pytest
 from sqlalchemy import select
 
+import servers
 from stoker.model.item import NewItem
 from stoker.model.selection import Selection
 from stoker.project import open_project
-from stoker.project.janitor import remove_temporary
+from stoker.project.services.janitor import remove_temporary
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register
@@ -61,12 +66,63 @@ def f(task):
         path.write_text(task.key)
 """
 
+OCTAVE = """
+function f(task)
+  log = fullfile(getenv('LOG'), [getenv('STOKER_PIPELINE') '.' task.key]);
+  file = fopen(log, 'a');
+  fprintf(file, 'prepared=%s\\ntoken=%s\\nother=%s\\n', getenv('PREPARED'), getenv('TOKEN'), getenv('OTHER'));
+  fprintf(file, 'memory=%s\\nseen=%s\\n', getenv('STOKER_MEMORY_BYTES'), getenv('SEEN'));
+  fclose(file);
+  if strcmp(task.key, 'late'), pause(60); end
+  if strcmp(task.key, 'flaky') && ~exist([log '.tried'], 'file')
+    fclose(fopen([log '.tried'], 'w'));
+    error('once');
+  end
+  names = fieldnames(task.outputs);
+  for at = 1:numel(names)
+    file = fopen(task.outputs.(names{at}), 'w'); fputs(file, task.key); fclose(file);
+  end
+end
+"""
+R = """
+f <- function(task) {
+  log <- file.path(Sys.getenv("LOG"), paste0(Sys.getenv("STOKER_PIPELINE"), ".", task$key))
+  see <- Sys.getenv
+  cat("prepared=", see("PREPARED"), "\\ntoken=", see("TOKEN"), "\\nother=", see("OTHER"), "\\nmemory=",
+      see("STOKER_MEMORY_BYTES"), "\\nseen=", see("SEEN"), "\\n", sep = "", file = log, append = TRUE)
+  if (task$key == "late") Sys.sleep(60)
+  tried <- paste0(log, ".tried")
+  if (task$key == "flaky" && !file.exists(tried)) { file.create(tried); stop("once") }
+  for (path in task$outputs) cat(task$key, file = path)
+}
+"""
+PROGRAM = """
+import json, os, sys, types
+from pathlib import Path
+import m
+for line in sys.stdin:
+    task = json.loads(line)
+    os.environ.update(task["env"])
+    task["outputs"] = {name: Path(path) for name, path in task["outputs"].items()}
+    try:
+        m.f(types.SimpleNamespace(**{**task, "scratch": Path(task["scratch"])}))
+        print('{"stoker":"done"}', flush=True)
+    except OSError:
+        print('{"stoker":"failed","reason":"once"}', flush=True)
+"""
+WARM = {
+    "python": ('python = "m:f"', sys.executable),
+    "octave": ('octave = "f"', "octave"),
+    "r": ('r = "m.R:f"', "Rscript"),
+    "persistent": (f'argv = ["{sys.executable}", "program.py"]\npersistent = true', sys.executable),
+}
 
-def pipeline(number, on):
+
+def pipeline(number, on, warm="python"):
     """The text of one row: a step with these settings, and one that uses what it left."""
     made = {"outputs": "{out.o}", "temp": "{out.t}"}
     writes = " ".join(f"printf {{key}} > {made[name]};" for name in sorted(on & made.keys()))
-    action = 'python = "m:f"' if "python" in on else f"run = '''{SHELL}{writes}'''"
+    action = WARM[warm][0] if "python" in on else f"run = '''{SHELL}{writes}'''"
     lines = {
         "prepare": "prepare = 'export PREPARED=yes SEEN=${TOKEN-}'",
         "secrets": 'secrets = ["TOKEN"]',
@@ -110,18 +166,28 @@ def expected(on, key):
     return "done", 1 + (key == "flaky")
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
+@pytest.fixture(params=list(WARM))
+def project(request, tmp_path, monkeypatch):
+    warm = request.param
+    if shutil.which(WARM[warm][1]) is None:
+        servers.unavailable(f"no {warm} is installed: nothing was tested with it")
     monkeypatch.setenv("TOKEN", "secret-1")
     monkeypatch.setenv("OTHER", "secret-2")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     (tmp_path / "log").mkdir()
-    (tmp_path / "m.py").write_text(PYTHON)
-    rows = "\n".join(pipeline(number, on) for number, on in enumerate(ROWS))
+    files = {"m.py": PYTHON, "f.m": OCTAVE, "m.R": R, "program.py": PROGRAM}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    rows = "\n".join(pipeline(number, on, warm) for number, on in rows_of(warm))
     (tmp_path / "stoker.toml").write_text(
         f'[project]\nname = "pairs"\n[secrets]\nnames = ["TOKEN", "OTHER"]\n{rows}\n'
     )
-    return tmp_path
+    return tmp_path, rows_of(warm)
+
+
+def rows_of(warm):
+    """The rows that are done: all with Python, and with others those that are not the same again."""
+    return [(number, on) for number, on in enumerate(ROWS) if warm == "python" or "python" in on]
 
 
 def test_the_rows_have_every_two_settings_in_every_combination():
@@ -131,10 +197,11 @@ def test_the_rows_have_every_two_settings_in_every_combination():
 
 
 def test_every_two_settings_of_a_step_work_together(project):
+    project, rows = project
     with open_project(project) as opened:
         assert not opened.loaded.problems
         opened.follow_file()
-        for number, on in enumerate(ROWS):
+        for number, on in rows:
             register.register(
                 opened.store, f"p{number}", [NewItem(key=key) for key in keys(on)], Actor("tester")
             )
@@ -142,7 +209,7 @@ def test_every_two_settings_of_a_step_work_together(project):
         remove_temporary(opened.store)
         found = states(opened.store)
     wrong = {}
-    for number, on in enumerate(ROWS):
+    for number, on in rows:
         for key in keys(on):
             state, tries = expected(on, key)
             if found[f"p{number}", key, "s"] != (state, tries):

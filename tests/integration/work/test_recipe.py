@@ -3,7 +3,8 @@
 import pytest
 
 from stoker.model.pipeline import Argv, Pipeline, Step
-from stoker.model.task import Claimed, Terms
+from stoker.model.sharing import Terms
+from stoker.model.task import Claimed
 from stoker.work.recipe import Recipe
 from stoker.work.slot import Seat
 

@@ -110,10 +110,12 @@ def test_an_attempt_that_was_cut_off_is_ready_again_without_using_up_a_retry(lon
 
 def test_patience_ends_and_the_attempt_with_it(long, monkeypatch):
     monkeypatch.setattr(stopping, "PATIENCE_S", 0.3)
-    worker = long.worker(slots=1)
-    worker._on_event = lambda _event: (
-        is_running(long) and not worker._stopping.is_ordered and worker.stop()
-    )
+
+    def stop(_event):
+        if is_running(long) and not worker._stopping.is_ordered:
+            worker.stop()
+
+    worker = long.worker(slots=1, on_event=stop)
     assert worker.work().was_interrupted
     assert set(long.task_states().values()) == {"ready"}
     assert long.leftovers() == []
@@ -194,14 +196,13 @@ def test_a_warning_lets_attempts_end_and_takes_no_more(long, start, number):
 
 
 def test_the_last_word_of_a_batch_system_is_an_order(long, monkeypatch):
-    worker = long.worker(slots=1, job=Job(None, 1.0, is_last_word=True))
     sent = []
 
     def warn(_event):
         if is_running(long) and not sent:
             sent.append(os.kill(os.getpid(), signal.SIGUSR2))
 
-    worker._on_event = warn
+    worker = long.worker(slots=1, job=Job(None, 1.0, is_last_word=True), on_event=warn)
     began_s = time.monotonic()
     worker.work()
     assert sent

@@ -3,8 +3,8 @@
 import pytest
 
 from stoker.errors import Bug
-from stoker.project.janitor import Janitor
-from stoker.project.services import Services
+from stoker.project.services.janitor import Janitor
+from stoker.project.services.service import Services
 from stoker.store import journal_fold
 from stoker.store.claims import workers
 from stoker.work import disk, lease, slot, stopping
@@ -40,7 +40,6 @@ def test_a_thread_that_fails_ends_the_worker_in_order(rig, monkeypatch, which):
     run = "touch {out.o}" if concludes else "sleep 60"
     rig.write(f'[pipelines.p.steps.s]\nrun = "{run}"\ndisk = "1M"\noutputs.o = "o"')
     rig.push("k")
-    worker = rig.worker()
     broken = []
 
     def break_it(_event):
@@ -50,8 +49,7 @@ def test_a_thread_that_fails_ends_the_worker_in_order(rig, monkeypatch, which):
 
     if concludes:
         monkeypatch.setattr(*BROKEN[which], odd)
-    else:
-        worker._on_event = break_it
+    worker = rig.worker(on_event=None if concludes else break_it)
     janitor = Janitor(rig.store, scratch_root="/nowhere", tick_s=0.05)
     with pytest.raises(Bug, match="as never before"):
         Services([janitor], worker).run()

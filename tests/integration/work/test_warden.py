@@ -29,8 +29,14 @@ GO_WHEN_STOPPING = WORK.replace(
     "print(Worker(StoreLink(store), loaded.settings, **options).work(), flush=True)",
     """
 go = Path(sys.argv[1], "go")
-worker = Worker(StoreLink(store), loaded.settings, **options)
-worker._on_event = lambda _event, worker=worker, go=go: worker._stopping.is_ordered and go.touch()
+made = []
+
+def watch(_event, go=go, made=made):  # this text is executed in a function, which has no closures
+    if made and made[0]._stopping.is_ordered:
+        go.touch()
+
+worker = Worker(StoreLink(store), loaded.settings, on_event=watch, **options)
+made.append(worker)
 print(worker.work(), flush=True)
 """,
 )
@@ -123,7 +129,7 @@ def test_a_killed_worker_is_followed_by_another_at_once(long, guarded):
     assert states[0] == "lost"  # at once, not when the lease ran out
     assert second != attempt
     (long.folder / "go").touch()
-    assert "begins anew" in finish(long, process)
+    assert "starts again" in finish(long, process)
     assert sorted(seen.state for seen in long.all_attempts()) == ["lost", "succeeded", "succeeded"]
 
 
@@ -185,7 +191,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up(guarded):
     process = guarded("import os; os.kill(os.getpid(), 9)")
     _, err = process.communicate(timeout=30)
     assert process.returncode == 70
-    assert len(re.findall("begins anew", err)) == 5
+    assert len(re.findall("starts again", err)) == 5
 
 
 # Lives: the first is killed; those that follow find no store, until `back` is there.

@@ -175,11 +175,11 @@ def f(task):
 
 
 def test_an_answer_that_makes_no_sense_costs_its_own_task_only(rig, monkeypatch):
-    from stoker.work import pyfunc, warmers
+    from stoker.work import warm_process, warmers
 
-    def with_serial(claimed, action, *, number, env, **more):
-        return pyfunc.call_message(
-            claimed, action, number=number, env={**env, "SERIAL": str(number)}, **more
+    def with_serial(claimed, *, number, env, **more):
+        return warm_process.call_message(
+            claimed, number=number, env={**env, "SERIAL": str(number)}, **more
         )
 
     monkeypatch.setattr(warmers, "call_message", with_serial)

@@ -16,11 +16,11 @@ from integration.work.rig import wait_until, worker_command
 from stoker.model.worker import NewWorker, WorkLeft
 from stoker.store.claims import claim, workers
 from stoker.store.ends import finish
-from stoker.store.holdings import pools
-from stoker.work import contain, room, worker
-from stoker.work.pyfunc import WarmProcess
+from stoker.work import contain, reports, room, worker
+from stoker.work.pyfunc import PythonProcess
 from stoker.work.scratch import process_start
 from stoker.work.warmers import Warmers
+from store.rig import set_pools
 
 
 def test_a_command_runs_and_its_end_is_recorded(rig):
@@ -507,7 +507,7 @@ BAD = {
     "kills itself": ("os.kill(os.getpid(), 9)", "SIGKILL"),
     "closes all files": ("os.closerange(0, 1000); raise OSError", "exit"),
     "returns a list": ("return [1]", "it returned `list`"),
-    "returns no JSON": ("return {'x': object()}", "no JSON"),
+    "returns no JSON": ("return {'x': object()}", "not JSON"),
     "returns too much": ("return {'x': 'y' * 70000}", "65536 are allowed"),
     "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
 }
@@ -654,6 +654,36 @@ def test_the_environment_after_prepare_is_what_attempts_get(rig):
     assert (rig.folder / "count").read_text() == "once\n"
 
 
+MODULES = """
+module() { if [ "$1" = load ]; then LOADEDMODULES="$2$UNSET" PATH="/opt/$2/bin:$PATH"; fi; export LOADEDMODULES; }
+"""
+
+
+def test_an_environment_beside_the_project_and_a_function_module_are_prepared(rig):
+    """As the guide to environments has it; such functions read variables that nobody has set."""
+    (rig.folder / "modules.sh").write_text(MODULES)
+    activate = rig.folder / "env" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.write_text('export PATH="$(dirname "$BASH_SOURCE"):$PATH" PS1="(env) $PS1"')
+    tool = activate.with_name("only-here")
+    tool.write_text("#!/bin/sh\necho found")
+    tool.chmod(0o755)
+    rig.write(
+        """
+        [pipelines.p.steps.s]
+        prepare = '''
+        source "$STOKER_PROJECT/env/bin/activate"
+        source "$STOKER_PROJECT/modules.sh" && module load matlab/2024b
+        '''
+        run = 'only-here; echo "$LOADEDMODULES ${PATH%%:*}"'
+        """
+    )
+    rig.push("a")
+    rig.work()
+    (attempt,) = rig.all_attempts()
+    assert attempt.stdout == b"found\nmatlab/2024b /opt/matlab/2024b/bin\n"
+
+
 def test_a_failed_prepare_fails_the_attempts_with_its_words(rig):
     seen = rig.run(
         "[pipelines.p.steps.s]\nprepare = 'echo no such module >&2; false'\nrun = 'true'"
@@ -786,7 +816,7 @@ def test_a_worker_that_drains_stays_for_a_slot_that_is_seldom_free(rig, monkeypa
         '[pipelines.p.steps.s]\nargv = ["/bin/true"]\npools = { one = 1 }',
         extra="[pools]\none = 1",
     )
-    pools.set_pools(rig.store, rig.settings.pools)
+    set_pools(rig.store, rig.settings.pools)
     rig.push("k", "l")
     new = NewWorker(
         host="h", name="other", pid=1, slots=1, cpus=1, memory_bytes=1 << 30,
@@ -807,6 +837,26 @@ def test_a_worker_that_drains_stays_for_a_slot_that_is_seldom_free(rig, monkeypa
     monkeypatch.setattr(worker, "LOOK_S", 0.01)
     assert rig.work().done == 2
     assert len(looks) >= 3
+
+
+def test_a_slot_of_a_pool_is_free_as_soon_as_a_long_attempt_has_ended(rig, monkeypatch):
+    """Not once its result has waited for others: here, for those that wait for the slot."""
+    monkeypatch.setattr(reports, "DELAY_S", 60.0)
+    monkeypatch.setattr(reports, "DELAY_MOST_S", 60.0)
+    rig.write(
+        """
+        [pipelines.p.steps.pooled]
+        run = "sleep 0.25; touch {project}/{key}"
+        pools = { one = 1 }
+        [pipelines.p.steps.other]
+        run = "while ! [ -e {project}/k -a -e {project}/l ]; do sleep 0.05; done"
+        timeout = "20s"
+        """,
+        extra="[pools]\none = 1",
+    )
+    set_pools(rig.store, rig.settings.pools)
+    rig.push("k", "l")
+    assert rig.work(slots=4).done == 4
 
 
 def test_the_store_shows_pid_and_command_of_a_long_attempt(rig):
@@ -841,7 +891,7 @@ def test_a_mix_of_long_and_short_steps_hands_nothing_back(rig):
 def test_a_disk_without_room_for_what_a_function_is_told_costs_no_worker_and_no_retry(
     rig, monkeypatch
 ):
-    send, refused = WarmProcess.send, []
+    send, refused = PythonProcess.send, []
 
     def send_late(warm, message, running):
         if not refused:
@@ -849,7 +899,7 @@ def test_a_disk_without_room_for_what_a_function_is_told_costs_no_worker_and_no_
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{running.seat.folder}/call")
         return send(warm, message, running)
 
-    monkeypatch.setattr(WarmProcess, "send", send_late)
+    monkeypatch.setattr(PythonProcess, "send", send_late)
     monkeypatch.setattr(room, "LOOK_S", 0.05)
     (rig.folder / "mod.py").write_text("def small(task):\n    pass\n")
     rig.run("[pipelines.p.steps.s]\npython = 'mod:small'\nbackoff = '0.05s'")

@@ -1,11 +1,10 @@
 from types import SimpleNamespace
 
 import click
-import pytest
 
 from stoker.cli import change
 from stoker.model.selection import Selection
-from stoker.store.rows import FailureRow
+from stoker.store.story_rows import FailureRow
 
 
 def row(cause):
@@ -22,8 +21,11 @@ def test_a_number_chooses_that_cause_and_none_that_contains_it(monkeypatch):
     ]
 
 
-def test_a_number_that_is_not_listed_is_refused(monkeypatch):
+def test_after_a_number_that_is_not_listed_the_person_is_asked_again(monkeypatch, capsys):
     project = SimpleNamespace(failures=lambda: [row("disk")])
-    monkeypatch.setattr(click, "prompt", lambda *_, **__: "2")
-    with pytest.raises(click.UsageError, match="none of the numbers"):
-        change._ask_which(project)
+    answers = iter(["2", "-1 x", "1, 1"])
+    monkeypatch.setattr(click, "prompt", lambda *_, **__: next(answers))
+    assert len(change._ask_which(project)) == 1
+    said = capsys.readouterr().err
+    assert "`2` is not a number from 1 to 1" in said
+    assert "`-1` is not a number from 1 to 1" in said

@@ -30,19 +30,31 @@ NAMES = [
     "logs",
     "failures",
     "why",
+    "values",
     "retry",
     "rerun",
     "cancel",
     "hold",
     "release",
+    "priority",
+    "verify",
     "shell",
     "which",
     "pool",
     "workers",
+    "group",
+    "batch",
+    "site",
+    "user",
+    "token",
+    "notify",
+    "transfer",
+    "volume",
     "prune",
     "store",
     "report",
     "doctor",
+    "completion",
 ]
 READING = [
     "status",
@@ -55,11 +67,17 @@ READING = [
     "which",
     "pool list",
     "workers",
+    "batch list",
+    "batch logs",
+    "site list",
+    "site show",
     "doctor",
     "check",
 ]
-CHANGING = ["retry", "rerun", "cancel", "hold", "release"]
+CHANGING = ["retry", "rerun", "cancel", "hold", "release", "priority"]
 TAKING = ["apply", "push", "adopt", "run", "prune"]
+OF_BATCH = [f"batch {verb}" for verb in ("try", "hold", "release", "cancel")]
+OF_SITE = [f"site {verb}" for verb in ("hold", "release", "drop")]
 SELECTING = ["items", "tasks", "attempts", "failures", *CHANGING]
 STOKER = str(Path(sys.executable).with_name("stoker"))
 
@@ -96,7 +114,7 @@ def test_every_option_says_what_it_does(name):
 def test_options_are_the_same_everywhere():
     for name in READING:
         assert "--json" in options(name), name
-    for name in [*CHANGING, *TAKING, "pool set"]:
+    for name in [*CHANGING, *TAKING, "pool set", *OF_BATCH, *OF_SITE]:
         assert {"--dry-run", "--reason"} <= options(name), name
     selection = {"--pipeline", "--step", "--state", "--from-key", "--to-key", "--match", "--where"}
     for name in SELECTING:

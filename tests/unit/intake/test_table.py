@@ -99,7 +99,7 @@ def test_a_quote_that_nothing_closes_does_not_swallow_the_rest():
 def test_a_row_cut_short_is_refused():
     taken, refused = keys("block\tgain\nPen1\t2\nPen2")
     assert taken == [(2, "Pen1")]
-    assert refused == ["`t`, line 3: 1 columns where the header has 2"]
+    assert refused == ["`t`, line 3: 1 columns where there are 2 titles"]
 
 
 def test_one_item_has_one_row():
@@ -131,7 +131,7 @@ def test_bytes_that_are_no_utf8_are_shown():
         ("\n\n", "is empty"),
         (",,\n1,2,3\n", "has no titles"),
         ("block,gain,gain\n", "two columns `gain`"),
-        ("block,gian\n", "column `gian` is no parameter of pipeline `sort`; did you mean `gain`?"),
+        ("block,gian\n", "column `gian` resembles the parameter `gain`; rename the column"),
         ("gain,mode\n", "no column `block`, which pipeline `sort` requires; add it"),
         (
             "\n\nblok,mode\n",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
+
 from stoker.model import encoding
 from stoker.model.encoding import Answer
 
@@ -37,3 +39,9 @@ def test_an_answer_is_plain_values_all_the_way_down():
     found = Outer(at, {"a": (Outer(at, {}),)}).as_json()
     text = "2026-01-01T00:00:00.000000Z"
     assert found == {"at": text, "inner": {"a": [{"at": text, "inner": {}}]}}
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"bytes", object(), dataclass])
+def test_what_has_no_json_is_named_and_not_left_out(value):
+    with pytest.raises(TypeError, match=f"`{type(value).__name__}` has no JSON"):
+        encoding.as_text({"key": value})

@@ -183,7 +183,7 @@ observations = st.lists(
 def test_every_history_gives_finite_numbers_and_ordered_quantiles(history, size, one, other):
     found = fit(history, {"a": 2.0})
     if found is None:
-        assert all(row.is_censored for row in history)
+        assert all(row.is_censored or row.has_failed for row in history)
         return
     assert 0 <= found.seconds(size) < math.inf
     low, high = sorted((one, other))
@@ -227,3 +227,58 @@ def test_a_curve_meets_its_knots_and_never_goes_below_nought(points, size):
 
 def test_without_history_the_larger_is_taken_for_the_longer():
     assert UNKNOWN.at(10**9) > UNKNOWN.at(10**6) > 0
+
+
+def test_where_large_items_scatter_more_their_quantiles_lie_further_apart():
+    """Small ones take what is expected, within a tenth; large ones anything."""
+    chance = random.Random(7)
+    found = fit(
+        [
+            Observation(size * MB, size**0.5 * math.exp(chance.gauss(0, 0.1 * size**0.4)))
+            for size in (round(math.exp(chance.uniform(0, 6))) for _ in range(300))
+        ]
+    )
+    low, high = (
+        found.residual(0.9, size * MB) - found.residual(0.1, size * MB) for size in (1, 400)
+    )
+    assert low == pytest.approx(2.56 * 0.1, rel=0.6)
+    assert high == pytest.approx(2.56 * 0.1 * 400**0.4, rel=0.4)
+    assert found.share_below(found.residual(0.7, 400 * MB), 400 * MB) == pytest.approx(
+        0.7, abs=0.01
+    )
+
+
+def test_where_all_scatter_alike_so_do_the_quantiles():
+    found = fit(seen(300, lambda size: size / MB, noise=0.3))
+    low, high = (
+        found.residual(0.9, size * MB) - found.residual(0.1, size * MB) for size in (10, 900)
+    )
+    assert high == pytest.approx(low, rel=0.5)
+
+
+@pytest.mark.parametrize(("seed", "start"), [(seed, start) for seed in (1, 2) for start in (3, 30)])
+def test_below_the_sizes_seen_what_all_pay_is_not_given_up(seed, start):
+    """Only large items have ended, as the longest go first; the others take little but the start."""
+    chance = random.Random(seed)
+    found = fit(
+        [
+            Observation(size, (start + size / MB) * math.exp(chance.gauss(0, 0.05)))
+            for size in (round(start * MB * 40 ** chance.uniform(-0.2, 1)) for _ in range(200))
+        ]
+    )
+    small = found.seconds(start * MB // 10)
+    assert small == pytest.approx(1.1 * start, rel=0.2)
+
+
+def test_attempts_that_fail_count_as_such_and_say_nothing_of_the_duration():
+    ended = [Observation(MB, 10.0)] * 30
+    found = fit([*ended, *[Observation(MB, 5.0, has_failed=True)] * 10])
+    assert found.seconds(MB) == pytest.approx(fit(ended).seconds(MB))
+    assert found.failing == pytest.approx(0.25, abs=0.02)
+    assert found.failed_part == pytest.approx(0.5, abs=0.06)
+    assert found.tried_again(0) == 0
+    assert found.tried_again(2) == pytest.approx(0.5 * (0.25 + 0.25**2), abs=0.03)
+    mended = [
+        one._replace(is_current=False) for one in [Observation(MB, 5.0, has_failed=True)] * 10
+    ]
+    assert fit([*ended, *mended]).failing == 0

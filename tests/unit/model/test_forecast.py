@@ -124,3 +124,21 @@ def test_an_interval_holds_its_middle(ends):
 
 def test_nobody_there_means_no_forecast():
     assert forecast([Open("a", None)], step(10), Fleet(()), draw()) == {}
+
+
+def test_what_fails_often_and_is_tried_again_takes_longer():
+    """Every third attempt fails at its end: a task without retries is over, others begin again."""
+    history = [Observation(None, 10.0)] * 20 + [Observation(None, 10.0, has_failed=True)] * 10
+    found = fit(history)
+    fleet, tasks = Fleet((Host(1),)), [Open("a", None)] * 40
+    once, again = (
+        forecast(tasks, {"a": Step(found.expected, found, retries)}, fleet, draw())[None]
+        for retries in (0, 3)
+    )
+    share = found.tried_again(3)
+    assert share == pytest.approx(1 / 3 + 1 / 9 + 1 / 27, abs=0.05)
+    assert again.eta_s == pytest.approx(once.eta_s * (1 + share), rel=0.05)
+    assert again.high_s - again.low_s > once.high_s - once.low_s
+    bulk = [Bulk("a", 40, None)]
+    in_bulk = forecast_bulk(bulk, {"a": Step(found.expected, found, 3)}, fleet, draw())
+    assert in_bulk.eta_s == pytest.approx(again.eta_s, rel=0.05)

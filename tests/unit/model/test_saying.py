@@ -83,3 +83,9 @@ def test_content_is_the_same_whatever_the_parameters(mark, other):
     assert not has_content(f"12:3456{mark}", "12:345")
     assert not has_content(f"1:345{mark}", "12:345")
     assert not has_content(f"12:345:6{mark}", "12:345")
+
+
+def test_a_mark_is_what_it_is_in_stores_that_are_there():
+    """Another one would make every item of every store one with new parameters."""
+    assert mark_of({"b": [1, "x"], "a": 1.5}) == ":0621c1c0fbb328dc"
+    assert mark_of({"a": 1.5, "b": [1, "x"]}) == ":0621c1c0fbb328dc"

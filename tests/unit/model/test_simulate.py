@@ -268,3 +268,20 @@ def test_an_order_that_changes_holds_within_the_shares():
 def test_a_quick_host_has_its_memory_free_again_sooner():
     assert memory_power([Host(1, 2.0, 8), Host(4, 0.5, 4)]) == 18
     assert memory_power([Host(1, 2.0, 8), Host(1)]) == math.inf
+
+
+def test_what_stays_together_runs_on_the_host_of_its_first():
+    """Two chains on two hosts: the slow host keeps its chain, though the quick one is free before."""
+    fleet = Fleet((Host(1, 4.0), Host(1)))
+    chains = [Load(4.0), Load(4.0, 1.0), Load(4.0, after=(0,)), Load(4.0, 1.0, after=(1,))]
+    free = simulate(chains, fleet)
+    assert free.hosts == (0, 1, 0, 0)
+    bound = simulate([load._replace(together=at % 2) for at, load in enumerate(chains)], fleet)
+    assert bound.hosts == (0, 1, 0, 1)
+    assert (free.makespan, bound.makespan) == (5.0, 8.0)
+
+
+def test_what_belongs_to_a_host_waits_for_it():
+    only = Load(1.0, needs=Needs(host=1))
+    done = simulate([only] * 3, Fleet((Host(1, 9.0), Host(1))))
+    assert (done.hosts, done.makespan) == ((1, 1, 1), 3.0)

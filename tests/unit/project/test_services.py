@@ -3,7 +3,7 @@
 import pytest
 
 from stoker.errors import Bug
-from stoker.project.services import Services, running
+from stoker.project.services.service import Services, running
 from stoker.work.threads import Companion
 
 

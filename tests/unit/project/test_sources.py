@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from stoker.intake.sources.source import Standing
 from stoker.project.sources import _take_settled
 from stoker.store.arrivals.counts import Registered
 
@@ -9,11 +10,13 @@ from stoker.store.arrivals.counts import Registered
 def test_what_this_call_registered_is_not_known_from_before():
     """Five are there, one is taken at the first look, another has yet to settle."""
     looks = [(Registered(registered=1, known=5), 1), (Registered(registered=1, known=6), 0)]
-    source = SimpleNamespace(pending=0, trouble=None, name="data")
+    source = SimpleNamespace(standing=Standing(), name="data")
 
     def take():
-        done, source.pending = looks.pop(0)
+        done, pending = looks.pop(0)
+        source.standing = Standing(pending=pending)
         return done
 
-    done = _take_settled(SimpleNamespace(take=take, source=source, is_full=False), 0.001, None)
+    taker = SimpleNamespace(take=take, source=source, is_full=False, trouble=None)
+    done = _take_settled(taker, 0.001, None)
     assert (done.registered, done.known) == (2, 5)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stoker.model.id_types import AttemptId, ItemId, TaskId, VersionId
 from stoker.model.pipeline import Output, Param, ParamType, Pipeline, Run, Step
-from stoker.model.task import AttemptId, Claimed, ItemId, Produced, TaskId, VersionId
+from stoker.model.task import Claimed, Produced
 from stoker.spec.template import compile_step, find_mistakes
 from stoker.spec.values import Context
 

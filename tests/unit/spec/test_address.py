@@ -98,3 +98,10 @@ def test_what_is_wrong_with_the_store_is_left_to_those_who_read_all(tmp_path, te
     (tmp_path / "stoker.toml").write_text(text)
     assert stated_in(tmp_path / "stoker.toml") is None
     assert stated_in(tmp_path / "none.toml") is None
+
+
+def test_the_store_is_found_in_a_file_that_is_not_utf_8(tmp_path):
+    """What reads the store only works while somebody is in the middle of changing the file."""
+    file = tmp_path / "stoker.toml"
+    file.write_bytes(b'[project]\nname = "caf\xe9"\n[store]\nurl = "sqlite:////x/y.db"\n')
+    assert stated_in(file).url == "sqlite:////x/y.db"

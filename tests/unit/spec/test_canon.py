@@ -173,7 +173,17 @@ def test_body_stays_with_everything_else(field):
 
 def test_every_field_of_a_step_is_on_one_side():
     names = {field.name for field in dataclasses.fields(Step)}
-    assert names == {"name", *CHANGES, *HARMLESS}
+    assert names == {"name", "site", *CHANGES, *HARMLESS}
+
+
+def test_the_site_of_a_step_is_a_matter_of_the_interface():
+    """Sites must agree on it, and nothing that is done is outdated by it."""
+    elsewhere = dataclasses.replace(STEP, site="lyon")
+    steps = tuple(elsewhere if step is STEP else step for step in PIPELINE.steps)
+    other = dataclasses.replace(PIPELINE, steps=steps)
+    assert interface_hash(other) != interface_hash(PIPELINE)
+    assert body_hash(elsewhere) == body_hash(STEP)
+    assert load_pipeline(dump_pipeline(other)) == other
 
 
 def test_kinds_of_action_differ():
@@ -218,7 +228,7 @@ def test_interface_stays(changes):
 
 def test_hashes_are_what_stores_already_hold():
     """Changing how hashes are made would call every task of every store outdated."""
-    assert interface_hash(PIPELINE) == "32ada76adf7f35e3"
+    assert interface_hash(PIPELINE) == "2:ca70132ef8822f89"
     assert body_hash(STEP) == "ad204562e9898226"
     assert pipeline_body_hash(PIPELINE) == "831ba9eb342cec11"
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from stoker.model.pipeline import Argv, Param, ParamType
+from stoker.model.pipeline import Argv, ItemKind, Param, ParamType
 from stoker.spec.cautions import find_cautions
 from unit.spec.shell_cases import mistakes_of, pipeline_of
 
@@ -132,8 +132,14 @@ def test_a_warning_names_line_value_and_remedy_once():
     (caution,) = cautions_of("true\nrm {key}\nrm {key}")
     assert str(caution) == (
         "line 2 of `run`: `{key}` may begin with `-`, which `rm` takes for an option; "
-        "write `--` before it, or give its parameter a `pattern`"
+        "write `--` before it"
     )
+
+
+@pytest.mark.parametrize(("key", "is_warned"), [("A{number}", False), ("-{number}", True)])
+def test_the_key_of_a_volume_begins_as_its_template_does(key, is_warned):
+    pipeline = dataclasses.replace(pipeline_of("rm {key}"), items=ItemKind.GROUPS, key=key)
+    assert bool(find_cautions(pipeline, pipeline.step("main"))) is is_warned
 
 
 @pytest.mark.parametrize(
@@ -160,6 +166,25 @@ def test_a_warning_names_line_value_and_remedy_once():
 def test_what_a_parameter_allows_decides_about_options(param, is_warned):
     separator = ":," if param.type is ParamType.LIST else ""
     assert bool(cautions_of(f"tool {{params.y{separator}}}", param)) is is_warned
+
+
+@pytest.mark.parametrize(
+    ("text", "is_warned"),
+    [
+        ("tool raw/{params.y}", True),
+        ("tool --in=/raw/{params.y}", True),
+        ("tool '/raw'/{params.y}", True),
+        ("tool {project}/{item}", True),
+        ("tool {params.y}", False),
+        ("tool --in={params.y}", False),
+        ("tool {params.y}/more", False),
+    ],
+)
+def test_a_folder_before_an_absolute_path_is_a_mistake(text, is_warned):
+    found = cautions_of(text, Param(name="y", type=ParamType.PATH))
+    assert (
+        any("is an absolute path; leave out the folder" in str(one) for one in found) is is_warned
+    )
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_more_variables_may_be_given():
         ("values.befor.x > 1", ["`values.befor`: there is no other step `befor`"]),
         ("meta.x == 'params.nothing'", []),
         ("state == 'done'", ["`when` has no name `state`"]),
-        ("params.gain >", ["`when` is no condition"]),
+        ("params.gain >", ["`when` is not a condition"]),
     ],
 )
 def test_faults_of_a_step_s_condition(text, messages):

@@ -69,7 +69,9 @@ def test_step_s_own_variables_win_and_base_stays_as_it_was():
 
 
 def test_base_leaves_the_worker_s_own_story_out():
-    assert base_environment({"STOKER_KEY": "k", "STOKERS": "s", "HOME": "/h"}) == {
+    worker = {"STOKER_KEY": "k", "STOKERS": "s", "HOME": "/h", "STOKER_PROJECT": "/other"}
+    assert base_environment(worker, project="/lab") == {
         "STOKERS": "s",
         "HOME": "/h",
+        "STOKER_PROJECT": "/lab",
     }

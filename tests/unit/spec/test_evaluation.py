@@ -135,7 +135,8 @@ def test_values_that_a_step_cannot_reach_do_not_count():
 
 
 def test_values_of_predecessors_and_of_env_count():
-    from stoker.model.task import AttemptId, Produced
+    from stoker.model.id_types import AttemptId
+    from stoker.model.task import Produced
 
     one = Produced(attempt=AttemptId(b"1" * 16), outputs={}, values={"v": "a$"})
     plan, context = planned(f"{CALCULATES} {{in.before.values.v}}")
@@ -154,8 +155,9 @@ def test_a_file_that_bash_reads_first_counts():
     assert "`env` of step `main` has `BASH_ENV`" in reason(plan, context(key="$"))
 
 
-def test_the_text_of_a_shell_among_the_words_of_argv_counts():
-    words = ("bash", "-c", "echo $(($1))", "bash", "{key}")
+@pytest.mark.parametrize("shell", ["bash", "/bin/bash", "/usr/local/bin/sh"])
+def test_the_text_of_a_shell_among_the_words_of_argv_counts(shell):
+    words = (shell, "-c", "echo $(($1))", "x", "{key}")
     plan, context = planned("", action=Argv(words=words))
     assert "`argv` of step `main` has `((`" in reason(plan, context(key="$"))
     plan, context = planned("", action=Argv(words=("tool", "((", "{key}")))

@@ -64,6 +64,10 @@ def test_a_feed_has_its_selector_and_keeps_its_secret(tmp_path):
         ('feed = "http://[::1/db"', "not the URL of a database"),
         ('feed = "http://me:hunter2@host/db"', "the password stands in the file"),
         ('feed = "http://h/db"\npassword_file = "p"', "does not say whose password"),
+        ('feed = "http://h/db"\nstates.dun = "x"', "items have no state `dun`"),
+        ('feed = "http://h/db"\nstates.done = " "', "the word is empty"),
+        ('feed = "http://h/db"\nstates.done = "{key}"', "braces that are not `{step}`"),
+        ('feed = "http://h/db"\nstates.done = "' + "x" * 201 + '"', "201 characters"),
         ('feed = "http://h/db"\nparams.blok = "x"', "no parameter `blok`; did you mean `block`?"),
         ('feed = "http://h/db"\npath = "x"', "are records, which have no path"),
         ('feed = "http://h/db"\nselector = {a = {"$gtt" = 1}}', "no `$gtt`; did you mean `$gt`?"),
@@ -92,4 +96,4 @@ def test_names_alone_give_no_required_parameter(tmp_path, key):
 
 def test_a_document_is_no_file(tmp_path):
     (found,) = problems(tmp_path, f'{STEP}[pipelines.p.sources.x]\nfeed = "http://h/db"\n')
-    assert "a document is no file" in found
+    assert "a document is not a file" in found

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from stoker.errors import NotFound, SpecError, UserError
 from stoker.model.pipeline import Argv, ItemKind, OnChange, ParamType, Python, Run, Verdict
+from stoker.spec import sources
 from stoker.spec.canon import dump_pipeline, interface_hash, load_pipeline, pipeline_body_hash
 from stoker.spec.initial import initial_text
-from stoker.spec.load import find_project, load_project
+from stoker.spec.load import load_project
+from stoker.spec.project_file import find_project
 from unit.spec.test_schema import CONTRACT
 
 
@@ -127,7 +129,7 @@ url = "mysql://someone:hidden@host/db"
 ram = 0
 gpu = { slots = 2, per = "site" }
 disk = { slots = 1, between = "24:00-08:00" }
-[sites]
+[sites.x]
 [[notify]]
 [pipelines.Spikes.steps.s]
 run = "true"
@@ -189,11 +191,11 @@ SAID = {
     7: ["at least 1"],
     8: ['`pools.gpu.per` is `"site"`, which is none of its words'],
     9: ["write hours as in `20:00-08:00`"],
-    10: ["`sites` is reserved for a later release"],
-    11: ["`notify` is reserved for a later release"],
-    12: ["`Spikes` is not a name"],
+    10: ["`x` has no `folder`"],
+    11: ["`notify` must be a table, not a list"],
+    12: ["`Spikes` is not a name; a name is lower-case letters, digits and `_`; write `spikes`"],
     15: ["did you mean `records`?"],
-    16: ["`{param.block}` is no name that Stoker knows; did you mean `params`?"],
+    16: ["`{param.block}` is not a name that Stoker knows; did you mean `params`?"],
     18: ["did you mean `string`?"],
     19: ["the default of `gain` must be a number"],
     20: ["parameter `mode` has no `choices`"],
@@ -203,14 +205,14 @@ SAID = {
     27: ["`12GB` is not a size"],
     28: ["`2 hours` is not a time"],
     29: ["must be at least 0, not `-1`"],
-    30: ["`site` is reserved for a later release"],
-    33: ["`{params.blok}` is no parameter of this pipeline; did you mean `block`?"],
+    30: ["there is no site `here`"],
+    33: ["`{params.blok}` is not a parameter of this pipeline; did you mean `block`?"],
     34: ["`{params.block}` stands inside single quotes"],
     35: ["step `make` has no output `kwd`"],
-    37: ["`after` names `mkae`, which is no step of this pipeline; did you mean `make`?"],
+    37: ["`after` names `mkae`, which is not a step of this pipeline; did you mean `make`?"],
     38: ["there is no pool `rma`; did you mean `ram`?", "asks for 3 of pool `gpu`, which has 2"],
-    39: ["`TOKEN` is no secret of this project"],
-    40: ["`300` is no exit code", "did you mean `later`?"],
+    39: ["`TOKEN` is not a secret of this project"],
+    40: ["`300` is not an exit code", "did you mean `later`?"],
     41: ["`[` cannot be used as a pattern"],
     42: ["`when` has no name `parms`; did you mean `params`?"],
     44: ["`(` cannot be used as a pattern"],
@@ -218,7 +220,7 @@ SAID = {
     49: ["no key `form`; did you mean `from`?"],
     50: ["`steps.both.cpus` must be a whole number, not `1.5`"],
     54: ["bash cannot read this"],
-    56: ["`{nothing}` is no name that Stoker knows"],
+    56: ["`{nothing}` is not a name that Stoker knows"],
     59: ["the steps go round in a circle: `a` → `b` → `a`"],
     61: ["step `a` has no output `out`"],
     62: ["pipeline `empty` has no steps"],
@@ -251,7 +253,7 @@ def test_a_name_that_means_nothing_is_one_mistake(tmp_path):
     """Bash finds no second one in the gap that it would leave."""
     found = problems(tmp_path, '[pipelines.p.steps.s]\nrun = "cat {item} > {out.o}"\n')
     assert len(found) == 1, found
-    assert "`{out.o}` is no output of this step" in found[0]
+    assert "`{out.o}` is not an output of this step" in found[0]
 
 
 def test_password_is_never_repeated(tmp_path):
@@ -261,10 +263,10 @@ def test_password_is_never_repeated(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("a = ", 1, "this is no TOML"),
-        ("\n\n[pipelines\n", 3, "this is no TOML"),
-        ("a = 1\na = 2\n", 2, "this is no TOML"),
-        ("a = '''\n\n\n", 4, "this is no TOML"),
+        ("a = ", 1, "this is not TOML"),
+        ("\n\n[pipelines\n", 3, "this is not TOML"),
+        ("a = 1\na = 2\n", 2, "this is not TOML"),
+        ("a = '''\n\n\n", 4, "this is not TOML"),
     ],
 )
 def test_what_is_no_toml(tmp_path, text, line, message):
@@ -372,7 +374,7 @@ def test_a_main_file_that_is_no_toml_hides_nothing_of_those_it_includes(tmp_path
     ]  # fmt: skip
     assert "`itm`" in told[0] or "`{itm}`" in told[0]
     assert "`gone.toml`" in told[2]
-    assert "no TOML" in told[3]
+    assert "not TOML" in told[3]
     assert len(problems(tmp_path, "include = [\n[pools\n", a="[")) == 1
 
 
@@ -540,19 +542,20 @@ def test_cycle_through_three_steps_is_named(tmp_path):
         ),
         ('run = "true"\noutputs.x = "r"\noutputs.y = "r"', "`x` and `y` have one path"),
         ('run = "true"\noutputs.X = "r"', "`X` is not a name"),
-        ('run = "true"\nexits = { a = "done" }', "`a` is no exit code"),
-        ('run = "true"\nexits = { 9-3 = "done" }', "`9-3` is no exit code"),
+        ('run = "true"\nexits = { a = "done" }', "`a` is not an exit code"),
+        ('run = "true"\nexits = { 9-3 = "done" }', "`9-3` is not an exit code"),
         ('run = "true"\nexits = { 3 = "done", 1-5 = "fail" }', "exit code 3 stands twice"),
-        ('run = "true"\nwhen = "a =="', "`when` is no condition"),
+        ('run = "true"\nwhen = "a =="', "`when` is not a condition"),
         ('run = "true"\nprepare = "if"', "bash cannot read this"),
         ('run = "true"\nprepare = "echo {key}"', "has no value in `prepare`"),
+        ('run = "true"\nprepare = ". {project}/env"', 'write `"$STOKER_PROJECT"`'),
         ('run = "true"\nneeds = ["A"]', "a name is lower-case letters"),
         ('run = "true"\ntogether = 5', "`steps.s.together` must be a text"),
         ('run = "true"\ncauses = [{ match = "x" }]', "a cause has no `say`"),
         ('run = "true"\nerror_markers = ["[a"]', "`[a` cannot be used as a pattern"),
         ('run = "true"\noutputs.x = "{out.x}"', "`{out.x}` has no value in the path of an output"),
         ('run = "true"\nenv = { PS4 = "{key}" }', "run as code"),
-        ('run = "true"\nsite = 1', "`site` is reserved"),
+        ('run = "true"\nsite = 1', "`steps.s.site` must be a text"),
         ("run = 5", "must be a text in quotes, not `5`"),
         ("run = 2020-01-01", "must be a text in quotes, not `2020-01-01`"),
         ('run = "true"\nretries = "3"', 'must be a whole number, not `"3"`'),
@@ -756,7 +759,7 @@ def test_one_problem_of_the_shares(tmp_path, text, said):
     [
         ('between = "08:00-08:00"', "begins when it ends"),
         ('between = "8-20"', "write hours as in"),
-        ('between = "08:00-20:00", zone = "Europe/Wien"', "no place with a clock"),
+        ('between = "08:00-20:00", zone = "Europe/Wien"', "not a time zone"),
         ('zone = "Europe/Vienna"', "says nothing without `between`"),
         ("per_minute = 0", "must be at least 1"),
         ("per_minute = 10_001", "must be at most 10,000"),
@@ -772,8 +775,8 @@ def test_one_problem_of_a_pool(tmp_path, text, said):
     [
         ("64_000_000_000", "0 to 10,000 slots"),
         ('["a", "a"]', "two slots have the same name"),
-        ('["a "]', "leave out blanks"),
-        ('["-1"]', "begins with a dash"),
+        ('["a "]', "remove the surrounding spaces"),
+        ('["-1"]', "may not start with a dash"),
         ("-1", "a number of at least 1"),
     ],
 )
@@ -885,6 +888,7 @@ def test_only_records_do_not_come_from_a_folder(tmp_path, items):
         ("{part}/{run}.fq", '{ r1 = "1", r2 = "2" }', "the parts of an item are in one folder"),
         ("{run}.fq", '{ r1 = "1", r2 = "2" }', "what the parts have in common"),
         ("{part}.fq", '{ r1 = "1", r2 = "2" }', "what the parts have in common"),
+        ("{run}_{part}.fq", '["1", "2"]', 'give it one, as in `parts = { r1 = "1" }`'),
         ("{run}_{part}.fq", '{ r1 = "1", r2 = "2" }', None),
     ],
 )
@@ -901,3 +905,60 @@ def test_parts_that_do_not_go_with_their_fields(tmp_path, fields, parts, message
 def test_a_parameter_whose_items_are_of_no_type_is_one_problem(tmp_path):
     text = '[pipelines.p.params]\nx = { type = "list", items = "nothing", default = [1] }\n'
     assert len(problems(tmp_path, text + '[pipelines.p.steps.s]\nrun = "true"\n')) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "key"), [('checksum = "{item}.md5"', "checksum"), ('magic = "gzip"', "magic")]
+)
+def test_rules_for_files_do_not_fit_folders(tmp_path, rule, key):
+    (tmp_path / "in").mkdir()
+    text = f'[pipelines.p]\nitems = "folders"\nsources.s.folder = "in"\n[pipelines.p.validate]\n{rule}\n'
+    found = problems(tmp_path, text + '[pipelines.p.steps.s]\nrun = "true"\n')
+    assert f"`{key}` is for items that are files" in found[0]
+
+
+def test_a_folder_of_folders_leaves_out_the_one_with_the_project(tmp_path):
+    """The item that it would be is the folder right in the source, however deep the project is."""
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    text = '[pipelines.p]\nitems = "folders"\n[pipelines.p.sources.s]\nfolder = "../.."\n{}'
+    text += '[pipelines.p.steps.s]\nrun = "true"\n'
+    (found,) = problems(inner, text.format(""))
+    assert 'set `exclude = ["a"]`' in found
+    assert load(inner, text.format('exclude = ["a"]\n')).problems == ()
+    assert problems(inner, text.format('exclude = ["b"]\n'))
+
+
+PLACES = {  # keys of sources, and the places that they are for
+    "folder": "glob exclude temporary manifest fields parts complete_when overdue settle",
+    "table": "columns separator params settle",
+    "listing": "settle",
+    "command": "every timeout",
+    "feed": "selector path password_file states logs params",
+    "pipeline": "complete_when overdue settle step group_by where members count allow_failed volume pack",
+}
+
+
+def test_each_key_of_a_source_is_for_some_places():
+    """Dropping one from the list drops it from the test below as well."""
+    known = {
+        key: {one for one, keys in PLACES.items() if key in keys.split()} for key in sources._OF
+    }
+    assert {key: set(places) for key, places in sources._OF.items()} == known
+    assert set(known) == set(" ".join(PLACES.values()).split())
+
+
+@pytest.mark.parametrize("key", ["selector", "path", "password_file", "states", "logs", "every"])
+def test_a_key_of_another_place_is_a_mistake(tmp_path, key):
+    (tmp_path / "in").mkdir()
+    value = {"selector": "{}", "states": "{}", "logs": "true", "every": '"5m"'}.get(key, '"x"')
+    text = f'[pipelines.p.sources.s]\nfolder = "in"\n{key} = {value}\n'
+    text += '[pipelines.p.steps.s]\nrun = "true"\n'
+    place = "command" if key == "every" else "feed"
+    assert f"stoker.toml:3: `{key}` is for a source with a `{place}`" in problems(tmp_path, text)
+
+
+def test_a_wrong_recipient_is_found_at_its_line(tmp_path):
+    text = '[notify.lab]\nto = [\n"a@example.org",\n"nobody at all",\n]\n'
+    (found,) = problems(tmp_path, text)
+    assert found.startswith("stoker.toml:4: ")

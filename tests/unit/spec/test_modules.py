@@ -47,7 +47,7 @@ def test_what_is_there(folder, function):
         ("plot:draw", "there is no module `plot`"),
         ("pack.outer:run", "there is no module `pack.outer`"),
         ("plots.inner:run", "there is no module `plots.inner`"),
-        ("broken:f", "is no Python"),
+        ("broken:f", "cannot be read as Python"),
     ],
 )
 def test_what_is_missing(folder, function, message):

@@ -2,7 +2,7 @@ import pytest
 
 from stoker.errors import UserError
 from stoker.model.pipeline import Param, ParamType
-from stoker.spec.params import check_params
+from stoker.spec.params import Places, check_params
 
 
 def check(param, value):
@@ -130,13 +130,32 @@ def test_defaults_fill_in_and_missing_ones_are_told_with_all_else():
     assert "parameter `n` must be a whole number" in message
 
 
-def test_paths_become_absolute_against_the_folder():
+def test_paths_are_absolute_against_the_place_where_they_are_written_and_must_exist(tmp_path):
     declared = (
         Param(name="a", type=ParamType.PATH, default="d/e"),
         Param(name="b", type=ParamType.PATH),
         Param(name="c", type=ParamType.LIST, items=ParamType.PATH),
         Param(name="d"),
+        Param(name="e", type=ParamType.PATH),
     )
-    given = {"b": "/abs/x", "c": ["y", "../z"], "d": "plain"}
-    made = check_params(declared, given, where="x", folder="/lab/p")
-    assert made == {"a": "/lab/p/d/e", "b": "/abs/x", "c": ["/lab/p/y", "/lab/z"], "d": "plain"}
+    for name in ("file/d/e", "table/y", "z", "table/-rf $(x)"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    places = Places(given=f"{tmp_path}/table", defaults=f"{tmp_path}/file")
+    given = {"b": f"{tmp_path}/z", "c": ["y", "../z", "-rf $(x)"], "d": "plain"}
+    assert check_params(declared, given, where="x", places=places) == {
+        "a": f"{tmp_path}/file/d/e",
+        "b": f"{tmp_path}/z",
+        "c": [f"{tmp_path}/table/y", f"{tmp_path}/z", f"{tmp_path}/table/-rf $(x)"],
+        "d": "plain",
+        "e": None,
+    }
+    (tmp_path / "file/d/e").unlink()
+    (tmp_path / "table/y").unlink()
+    (tmp_path / "table/y").symlink_to("nothing")
+    with pytest.raises(UserError) as caught:
+        check_params(declared, given, where="row 7", places=places)
+    assert str(caught.value) == (
+        f"row 7: parameter `a` is by default `{tmp_path}/file/d/e`, where there is no file or folder; "
+        f"parameter `c` is `{tmp_path}/table/y`, where there is no file or folder"
+    )

@@ -11,6 +11,12 @@ def test_size(text, size_bytes):
     assert parse_size(text) == size_bytes
 
 
+@pytest.mark.parametrize("text", ["12g", "12GB", "12 GiB", "12gb"])
+def test_a_size_as_people_write_it_gets_its_right_form(text):
+    with pytest.raises(ValueError, match=r"write `12G`$"):
+        parse_size(text)
+
+
 @pytest.mark.parametrize("text", ["", "12GB", "12g", "G", "-1G", "1e3", "0", -1, True, None, 1.5])
 def test_what_is_no_size(text):
     with pytest.raises(ValueError, match="is not a size"):

@@ -84,7 +84,7 @@ def test_schema_accepts(text):
     "line",
     [
         "incldue = []",
-        "[sites]",
+        "[sites.x]\npeer = 'ssh x'",
         "[pools]\nRam = 2",
         "[pools]\nram = 0",
         "[pipelines.p.steps.s]\nrnu = 'x'",

@@ -287,7 +287,7 @@ def test_integer_parameter_calculates(n, sum_, tmp_path):
 )
 def test_integer_is_verified_when_it_is_used(text, tmp_path):
     """A value that was registered under other rules must not slip through."""
-    with pytest.raises(UserError, match="no integer"):
+    with pytest.raises(UserError, match="not an integer"):
         run_text(text, tmp_path, n="a[0]")
     assert list(tmp_path.iterdir()) == []
 
@@ -331,7 +331,7 @@ def test_values_do_not_reach_the_environment_of_children(tmp_path):
 def test_messages_of_bash_have_the_author_s_lines(tmp_path):
     ran = run_text("true\n\nfalse_command {params.x}\n", tmp_path)
     assert ran.exit_code == 127
-    assert b"stoker: line 3: false_command" in ran.stderr
+    assert b"main: line 3: false_command" in ran.stderr
 
 
 def test_fails_at_the_first_failing_command(tmp_path):
@@ -360,5 +360,5 @@ def test_command_is_made_of_positional_arguments():
     plan = compile_step(pipeline, pipeline.step("main"))
     argv = plan.command(context_of()).argv
     assert argv[:4] == ("bash", "-euo", "pipefail", "-c")
-    assert argv[5:] == ("stoker", "v")
+    assert argv[5:] == ("main", "v")
     assert claimed_of().params["x"] not in argv[4].split()

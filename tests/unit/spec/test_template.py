@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.errors import UserError
+from stoker.model.id_types import AttemptId
 from stoker.model.pipeline import (
     Argv,
     ItemKind,
@@ -13,7 +14,7 @@ from stoker.model.pipeline import (
     Run,
     Step,
 )
-from stoker.model.task import AttemptId, Produced
+from stoker.model.task import Produced
 from stoker.spec.parts import Literal, Placeholder, parse
 from stoker.spec.template import CODE_VARIABLES, compile_step, find_mistakes
 from unit.spec.shell_cases import context_of, pipeline_of
@@ -218,6 +219,11 @@ def test_constant_command_is_made_once():
     assert plan.command(context_of(key="other")) is command
 
 
+def test_a_list_alone_in_a_variable_is_a_mistake():
+    (found,) = mistakes(env={"A": "{params.l}"})
+    assert (found.path, found.hint) == (("env", "A"), "join it: `{params.l:,}`")
+
+
 def mistakes(action=None, *, items=ItemKind.FILES, **step):
     pipeline = pipeline_with(action, items=items, **step)
     return find_mistakes(pipeline, pipeline.step("main"))
@@ -226,19 +232,19 @@ def mistakes(action=None, *, items=ItemKind.FILES, **step):
 @pytest.mark.parametrize(
     ("word", "message", "hint"),
     [
-        ("{kye}", "`{kye}` is no name", "did you mean `key`?"),
-        ("{print}", "`{print}` is no name", "write `{{print}}`"),
-        ("{params.y}", "`{params.y}` is no parameter", "`x`"),
-        ("{param.x}", "`{param.x}` is no name", "did you mean `params`?"),
+        ("{kye}", "`{kye}` is not a name", "did you mean `key`?"),
+        ("{print}", "`{print}` is not a name", "write `{{print}}`"),
+        ("{params.y}", "`{params.y}` is not a parameter", "`x`"),
+        ("{param.x}", "`{param.x}` is not a name", "did you mean `params`?"),
         ("{params}", "wrong number of parts", "`{params.NAME}`"),
         ("{key.x}", "wrong number of parts", ""),
         ("{in.befor.one}", "there is no other step `befor`", "did you mean `before`?"),
         ("{in.main.one}", "there is no other step `main`", ""),
         ("{in.before.onne}", "`before` has no output `onne`", "did you mean `one`?"),
         ("{in.before.x.y}", "too many parts", ""),
-        ("{out.p}", "`{out.p}` is no output of this step", "`o`"),
+        ("{out.p}", "`{out.p}` is not an output of this step", "`o`"),
         ("{out.picked}", "`from` picks", ""),
-        ("{slot.gpu}", "no pool that this step takes", "pools = { gpu = 1 }"),
+        ("{slot.gpu}", "not a pool that this step takes", "pools = { gpu = 1 }"),
         ("x{params.l}", "is a list and stands inside a word", "`{params.l:,}`"),
     ],
 )

@@ -1,10 +1,14 @@
 """What a batch job has been given, by the variables of each batch system."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from stoker.model.settings import HostSettings, Settings, WorkerSettings
 from stoker.work import usage
-from stoker.work.allocation import own_allocation
+from stoker.work.allocation import own_allocation, own_folder
+from stoker.work.leftovers import scratch_root
 from stoker.work.post import own_place
 
 SLURM = {
@@ -101,3 +105,51 @@ def test_affinity_and_group_are_the_limit_also_for_what_the_job_says(monkeypatch
     monkeypatch.setattr(usage, "host_memory_bytes", lambda: 1 << 20)
     place = own_place(settings(), "node1", SLURM | {"SLURM_MEM_PER_NODE": "1024"})
     assert (place.slots, place.memory_bytes) == (2, 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "is_own"),
+    [
+        (SLURM | {"SLURM_TMPDIR": "{}"}, "any", True),
+        (SLURM | {"TMPDIR": "{}"}, "slurm.216", True),
+        (SLURM | {"TMPDIR": "{}"}, "216/tmp", True),
+        (SLURM | {"TMPDIR": "{}"}, "2160", False),
+        (SLURM | {"TMPDIR": "{}"}, "shared", False),
+        (SGE | {"TMPDIR": "{}"}, "48.1.main.q", True),
+        (SGE | {"TMPDIR": "/tmp", "TMP": "{}"}, "48.1.main.q", True),
+        (SGE | {"TMPDIR": "{}"}, "147.1.main.q", False),
+        (PBS | {"PBS_JOBDIR": "{}"}, "any", True),
+        (PBS | {"TMPDIR": "{}"}, "pbs.77.head", True),
+        (LSF | {"TMPDIR": "{}"}, "9.tmpdir", True),
+        ({"TMPDIR": "{}", "SLURM_TMPDIR": "{}"}, "216", False),  # a shell that inherited it
+    ],
+)
+def test_a_folder_is_the_jobs_own_where_its_name_or_variable_says_so(tmp_path, env, name, is_own):
+    folder = tmp_path / "of" / "jobs" / name
+    folder.mkdir(parents=True)
+    env = {word: text.format(folder) for word, text in env.items()}
+    assert own_folder(env) == (str(folder) if is_own else None)
+
+
+@pytest.mark.parametrize("there", ["nothing", "file", "relative", "empty"])
+def test_a_folder_that_cannot_be_used_is_none(tmp_path, monkeypatch, there):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "216").touch() if there == "file" else None
+    path = {"relative": ".", "empty": ""}.get(there, str(tmp_path / "216"))
+    assert own_folder(SLURM | {"SLURM_TMPDIR": path, "TMPDIR": path}) is None
+
+
+def test_scratch_is_in_the_jobs_own_folder_unless_the_file_names_one_for_its_hosts(tmp_path):
+    link = SimpleNamespace(host="n1", folder=Path("/store"))
+    env = SLURM | {"SLURM_TMPDIR": str(tmp_path)}
+
+    def root(given, **worker):
+        settings = Settings(name="p", folder="/p", store_url="", worker=WorkerSettings(**worker))
+        return scratch_root(link, settings, given)
+
+    own, other = HostSettings(scratch="/nodes"), HostSettings(scratch="/others")
+    assert root({}) == "/store/scratch"
+    assert root({}, scratch="/local") == "/local"
+    assert root(env) == root(env, scratch="/local") == f"{tmp_path}/stoker"
+    assert root(env, scratch="/local", hosts={"m*": other}) == f"{tmp_path}/stoker"
+    assert root(env, hosts={"n*": own, "m*": other}) == root({}, hosts={"n*": own}) == "/nodes"

@@ -18,13 +18,13 @@ from stoker.errors import UserError
 from stoker.intake import decoding
 from stoker.intake.listed_names import listed_items
 from stoker.intake.pushed import Listing
-from stoker.intake.sources.source import Find, Mark, Over, Refusal, await_any
+from stoker.intake.sources.source import Find, Mark, Over, Refusal, Standing, await_any
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Command
 from stoker.spec.environment import base_environment
 
 _GRACE_S = 3.0  # between TERM and KILL
-_LAST_WORDS = 600  # characters of stderr that are told
+_LAST_WORDS = 600  # characters of stderr that are reported
 _WORDS_READ = 8_192  # bytes
 
 
@@ -46,9 +46,7 @@ class CommandSource:
         over: Over | None = None,
     ) -> None:
         self.name = name
-        self.pending = 0
-        self.pending_for_s: float | None = None
-        self.trouble: str | None = None
+        self.standing = Standing()
         self._pipeline = pipeline
         self._command = command
         self._over = over
@@ -65,17 +63,18 @@ class CommandSource:
         """Yield the items that the command names now."""
         self._began_s = time.monotonic()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            self.trouble = self._run(out, err)
+            trouble = self._run(out, err)
             out.seek(0)
             content = out.read()
-        if self.trouble is not None:
+        if trouble is not None:
             content = _whole_lines(content)
         folder, title = self._pipeline.folder, self._title()
         try:
             names = decoding.numbered_in(content, name=title)
         except UserError as error:
             names = iter(())
-            self.trouble = "\n".join(filter(None, (self.trouble, str(error))))
+            trouble = "\n".join(filter(None, (trouble, str(error))))
+        self.standing = Standing(trouble=trouble)
         for item in listed_items(self._listing, names, name=title, folder=folder):
             yield from self._refusals()
             yield item
@@ -107,7 +106,7 @@ class CommandSource:
                 stdout=out,
                 stderr=err,
                 cwd=self._pipeline.folder,
-                env=base_environment(os.environ),
+                env=base_environment(os.environ, project=self._pipeline.project_folder),
                 start_new_session=True,
             )
         except OSError as error:

@@ -6,31 +6,27 @@ finds the answer beside it (`intake/report_file.py`). A line that was removed re
 """
 
 import base64
-import io
 import logging
 import os
 import time
 import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from stoker.errors import UserError
-from stoker.intake import decoding
 from stoker.intake.found import check_is_file
 from stoker.intake.globs import edited_files
-from stoker.intake.listed_names import listed_items
-from stoker.intake.pushed import Listing
-from stoker.intake.report_file import SUFFIX, Answer, write_report
+from stoker.intake.report_file import SUFFIX, write_report
 from stoker.intake.settle import Look, look
-from stoker.intake.sources.source import Find, Mark, Over, Refusal
-from stoker.intake.table import table_items
-from stoker.model.item import NewItem
+from stoker.intake.sources.reading import Reading
+from stoker.intake.sources.source import Find, Mark, Over, Refusal, Standing
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Source as Declared
+from stoker.store.arrivals.counts import EXAMPLES
 
 UNFINISHED_S = 10.0  # a last line without an end may be half a line, and is believed after so long
 POLL_S = 0.5
@@ -57,7 +53,9 @@ class _Memory:
     removed: tuple[str, ...] = ()
     refused: int = 0
     trouble: str = ""  # why nothing of it could be read
+    key_title: str | None = None  # of the column that names the items
     read_s: float = field(default_factory=time.monotonic)  # not kept
+    said: tuple[str, ...] = ()  # of the refused lines, if they are few; not kept
 
     def as_cursor(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -68,6 +66,7 @@ class _Memory:
             "removed": list(self.removed),
             "refused": self.refused,
             "trouble": self.trouble,
+            "key_title": self.key_title,
         }
 
     @classmethod
@@ -80,6 +79,7 @@ class _Memory:
             removed=tuple(kept["removed"]),
             refused=kept["refused"],
             trouble=kept["trouble"],
+            key_title=kept.get("key_title"),
         )
 
 
@@ -96,26 +96,27 @@ class EditedSource:
     ) -> None:
         self.name = declared.name
         self.kind = declared.kind
-        self.pending = 0
-        self.pending_for_s: float | None = None
-        self.trouble: str | None = None
+        self.standing = Standing()
         self._pipeline = pipeline
         self._project_folder = project_folder
         self._pattern = declared.table or declared.listing or ""
+        self._form = declared.form
         self._settle_s = declared.settle_s
         self._what = "row" if declared.table is not None else "name"
         self._is_staying = is_staying
         self._told: set[str] = set()  # files that were read in this look: what is wrong was yielded
         self._seen: dict[str, _Seen] = {}
         self._memory: dict[str, _Memory] = {}
-        declares = repr((pipeline.params, pipeline.key, pipeline.items, pipeline.priority))
+        declares = repr(
+            (pipeline.params, pipeline.key, pipeline.items, pipeline.priority, declared.form)
+        )
         self._mark = xxhash.xxh3_64_hexdigest(declares.encode())
 
     def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:
         """Yield the items of the files that were changed and have settled."""
         self._remember(cursor.get("files", {}))
         paths = self._paths()
-        self.pending, self.pending_for_s = 0, None
+        self.standing = replace(self.standing, pending=0, pending_for_s=None)
         self._told.clear()
         for path in paths:
             if self._is_to_be_read(path):
@@ -167,12 +168,14 @@ class EditedSource:
         return known.refused > 0 and not is_record and _passed_s(known.read_s) >= _AGAIN_S
 
     def _stamp(self, seen: Look) -> str:
-        """What tells the file from itself as changed, also where the pipeline's rules changed."""
+        """What distinguishes the file from its earlier versions, also where the pipeline's rules changed."""
         return f"{seen.size_bytes}:{seen.mtime_ns}:{seen.ctime_ns}:{seen.inode}:{self._mark}"
 
     def _conclude(self, paths: list[str]) -> None:
         """Say how the files stand after a look."""
-        troubles = []
+        troubles: list[str] = []
+        pending = 0
+        pending_for_s: float | None = None
         for path in paths:
             known, seen = self._memory.get(path), self._seen.get(path)
             if seen is None:
@@ -184,16 +187,19 @@ class EditedSource:
                     troubles.append(
                         f"`{self._shown(path)}` is still being saved; a later run takes it"
                     )
-                self.pending += 1
-                self.pending_for_s = max(self.pending_for_s or 0.0, _passed_s(seen.since_s))
+                pending += 1
+                pending_for_s = max(pending_for_s or 0.0, _passed_s(seen.since_s))
             if known is not None and (self._is_staying or path not in self._told):
                 troubles += self._trouble_of(path, known)
-        self.trouble = "\n".join(troubles) or None
+        refused = sum(self._memory[path].refused for path in paths if path in self._memory)
+        self.standing = Standing(pending, pending_for_s, "\n".join(troubles) or None, refused)
 
     def _trouble_of(self, path: str, known: _Memory) -> list[str]:
         shown = self._shown(path)
         if known.trouble:
             return [known.trouble]
+        if known.said:
+            return list(known.said)
         if known.refused:
             how_many = _plural(known.refused, self._what)
             return [f"`{shown}`: {how_many} refused; `{shown}{SUFFIX}` says why"]
@@ -212,7 +218,7 @@ class EditedSource:
         for path in kept:
             self._memory[path] = memory = _Memory.of_cursor(kept[path])
             if path in before and before[path].stamp == memory.stamp:
-                memory.read_s = before[path].read_s
+                memory.read_s, memory.said = before[path].read_s, before[path].said
 
     def _read(self, path: str) -> Iterator[Find]:
         before = self._seen[path].look
@@ -222,13 +228,15 @@ class EditedSource:
             name=self._shown(path),
             what=self._what,
             project_folder=self._project_folder,
+            form=self._form,
+            key_title=self._memory[path].key_title if path in self._memory else None,
         )
         memory = _Memory(stamp=self._stamp(before))
         try:
             check_is_file(path)
             content = Path(path).read_bytes()
             if look(path) != before:
-                return  # it is being saved just now, and settles anew
+                return  # it is being saved just now, and settles again
             yield from self._finds(path, reading, content, before)
         except OSError as error:
             memory.trouble = f"`{self._shown(path)}` cannot be read: {error.strerror}"
@@ -251,7 +259,7 @@ class EditedSource:
             reading.answer.is_partial = mark.done is unset
             self._answer(path, reading, mark.done.messages, before)
 
-    def _finds(self, path: str, reading: "Reading", content: bytes, before: Look) -> Iterator[Find]:
+    def _finds(self, path: str, reading: Reading, content: bytes, before: Look) -> Iterator[Find]:
         """Yield what the file holds. Ended early, its author hears of the rest of the lines now."""
         finds = reading.finds(content)
         try:
@@ -264,11 +272,14 @@ class EditedSource:
             self._answer(path, reading, (), before)
             raise
 
-    def _compare(self, path: str, memory: _Memory, reading: "Reading") -> None:
+    def _compare(self, path: str, memory: _Memory, reading: Reading) -> None:
         """Find out which keys have no line any more; with refused lines nobody can say."""
         known = self._memory.get(path)
         now = {key for _, key in reading.answer.taken}
         memory.refused = reading.answer.n_refused
+        if self._is_staying and len(reading.refused) <= EXAMPLES:
+            memory.said = reading.refused
+        memory.key_title = reading.key_title
         memory.keys = frozenset(now)
         if known is None:
             return
@@ -288,8 +299,8 @@ class EditedSource:
             memory.removed = tuple(key for key in known.removed if key not in now | elsewhere)
         reading.answer.removed = memory.removed
 
-    def _answer(self, path: str, reading: "Reading", messages: Sequence[str], before: Look) -> None:
-        """The answer lies beside the file, if it can lie there."""
+    def _answer(self, path: str, reading: Reading, messages: Sequence[str], before: Look) -> None:
+        """The answer is beside the file, if it can be written there."""
         reading.add_conflicts(messages)
         name = os.path.basename(path)
         try:
@@ -303,68 +314,6 @@ class EditedSource:
             )
 
 
-class Reading:
-    """One reading of one file; `answer` fills up while the items are taken."""
-
-    def __init__(
-        self, pipeline: Pipeline, path: str, *, name: str, what: str, project_folder: str
-    ) -> None:
-        self.answer = Answer(what=what)
-        self._name = name
-        self._path = path
-        self._told: list[str] = []  # refusals that were not yielded yet
-        self._known: set[str] = set()
-        self._listing = Listing(
-            pipeline,
-            project_folder=project_folder,
-            refuse=self._refuse,
-            priority=pipeline.priority,
-        )
-
-    def finds(self, content: bytes) -> Iterator[Find]:
-        """Yield the items in the file's `content`, and what is refused. UserError for all of it."""
-        folder = os.path.dirname(self._path)
-        if self.answer.what == "row":
-            items = table_items(
-                self._listing,
-                io.BytesIO(content),
-                name=self._name,
-                folder=folder,
-                on_row=self._take,
-            )
-        else:
-            names = decoding.numbered_in(content, name=self._name)
-            items = listed_items(
-                self._listing, names, name=self._name, folder=folder, on_row=self._take
-            )
-        for item in items:
-            yield from self._refusals()
-            yield item
-        yield from self._refusals()
-
-    def refuse_all(self, trouble: str) -> None:
-        """Nothing can be read of the file."""
-        self._known.add(trouble)
-        self.answer.refused.append(trouble.removeprefix(f"the table `{self._name}`, "))
-
-    def add_conflicts(self, messages: Sequence[str]) -> None:
-        """Add to the answer what registering had to say of its lines."""
-        self.answer.contradict([message for message in messages if message not in self._known])
-
-    def _take(self, line: int, item: NewItem) -> None:
-        self.answer.taken.append((line, item.key))
-
-    def _refuse(self, message: str) -> None:
-        self._told.append(message)
-        self._known.add(message)
-        self.answer.refused.append(message.removeprefix(f"`{self._name}`, "))
-
-    def _refusals(self) -> Iterator[Refusal]:
-        for message in self._told:
-            yield Refusal(message=message)
-        self._told.clear()
-
-
 def _ends_with_a_line(path: str) -> bool:
     """Whether the file's last line has its end; an empty file has none."""
     try:
@@ -375,7 +324,7 @@ def _ends_with_a_line(path: str) -> bool:
             file.seek(-1, os.SEEK_END)
             return file.read(1) in (b"\n", b"\r", b"\0")
     except (OSError, UserError):
-        return True  # reading it tells what is wrong
+        return True  # reading it shows what is wrong
 
 
 def _passed_s(since_s: float) -> float:

@@ -3,7 +3,7 @@
 Which documents fit is decided here, not by the server: then a document that ceases to fit while
 nobody looks is seen all the same, and any server of the protocol will do. A place in the feed is
 remembered only after everything before it is registered, and belongs to one database and one way
-of reading it: with another selector or other parameters all documents are looked at anew.
+of reading it: with another selector or other parameters all documents are looked at again.
 """
 
 import hashlib
@@ -11,19 +11,19 @@ import json
 import re
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
 from stoker.intake.couch import BackOff, Change, Couch, FeedTrouble, Since, number_of
 from stoker.intake.feed_progress import DOCUMENT, FEED, Writer
 from stoker.intake.pushed import Listing
-from stoker.intake.sources.source import Find, Mark, Over, Refusal
+from stoker.intake.sources.source import Find, Mark, Over, Refusal, Standing
 from stoker.model.item import NewItem, key_of
 from stoker.model.mango import MISSING, field_of, fits
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Feed
 from stoker.model.words import shown
+from stoker.spec.params import Places, check_params
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -32,7 +32,7 @@ PAGE = 200  # documents at once
 REST_S = 60.0  # at most between looks
 GATHER_S = 0.3  # at least between looks: changes come in swarms
 AGAIN_S = 60.0  # between looks at what was refused
-_REMEMBERED = 1_000  # documents that were refused; further ones are told once
+_REMEMBERED = 1_000  # documents that were refused; further ones are reported once
 _TOLD = 5  # of them, in the source's trouble
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -46,21 +46,21 @@ class FeedSource:
         self, store: "Store", pipeline: Pipeline, name: str, feed: Feed, *, project_folder: str
     ) -> None:
         self.name = name
-        self.pending = 0
-        self.pending_for_s: float | None = None
-        self.trouble: str | None = None
+        self.standing = Standing()
         self._pipeline = pipeline
         self._feed = feed
         self._couch = Couch(feed.url, password_file=feed.password_file)
-        self._writer = Writer(store, pipeline, name, self._couch)
+        self._writer = Writer(store, pipeline, name, feed, self._couch)
         self._listing = Listing(
             pipeline,
             project_folder=project_folder,
             refuse=lambda _message: None,  # documents are refused one by one, with their id
             priority=pipeline.priority,
+            reads_meta=False,  # we write into documents ourselves
         )
         self._since: Since = 0
         self._refused: dict[str, str] = {}  # of documents that are not on record, by their ids
+        self._wrong: dict[str, str] = {}  # of documents that are themselves to say what is wrong
         self._again_s = 0.0
         self._is_sure = False  # that the place is one of the database as it is now
         self._back_off = BackOff()
@@ -81,6 +81,7 @@ class FeedSource:
             changes = self._again()
             while True:
                 keys: list[str] = []
+                self._wrong = {}
                 for change in changes:
                     for find in self._finds(change):
                         yield find
@@ -88,6 +89,7 @@ class FeedSource:
                 # What is known already came again because what we wrote into it was lost, in a
                 # conflict between servers or by somebody's hand.
                 self._writer.write(keys)
+                self._writer.refuse(self._wrong)
                 place = {**same, "since": self._since, "refused": dict(self._refused)}
                 if place != cursor:
                     yield Mark(cursor=place)
@@ -97,11 +99,11 @@ class FeedSource:
                     break
                 self._since = since
             self._back_off.worked()
-            self.trouble = self._in_words()
+            self.standing = Standing(trouble=self._in_words())
         except FeedTrouble as error:
             self._is_sure = False
             self._back_off.failed()
-            self.trouble = str(error)
+            self.standing = Standing(trouble=str(error))
 
     def rest(self, over: Over) -> None:
         """Return when there are changes, after a while, or when it may be worth asking again."""
@@ -120,7 +122,7 @@ class FeedSource:
         self._couch.close()
 
     def _make_sure(self) -> None:
-        """Begin anew where the database has come to fewer changes than were read: it is another."""
+        """Start again if the database has fewer changes than were read: it is another."""
         if not self._is_sure:
             if number_of(self._couch.newest()) < number_of(self._since):
                 self._since = 0
@@ -151,7 +153,11 @@ class FeedSource:
         if not fits(self._feed.selector, document):
             return
         found = self._find(change.id, document)
-        if isinstance(found, Refusal) and len(self._refused) < _REMEMBERED:
+        if (
+            isinstance(found, Refusal)
+            and change.id not in self._wrong
+            and len(self._refused) < _REMEMBERED
+        ):
             self._refused[change.id] = found.message
         yield found
 
@@ -159,22 +165,35 @@ class FeedSource:
         try:
             return self._item(name, document)
         except UserError as error:
-            return self._bad(name, document, str(error))
+            found = self._bad(name, document, str(error))
+            if isinstance(found, Refusal) and self._is_wrong(document):
+                self._wrong[name] = str(error).removeprefix(f"document `{name}`: ")
+            return found
         except OSError as error:
             return self._bad(name, document, f"its file cannot be taken: {error.strerror}")
         except ValueError:
             return self._bad(name, document, "its path has a NUL byte, which no path can have")
 
+    def _is_wrong(self, document: Mapping[str, Any]) -> bool:
+        """Whether the document itself is at fault, rather than a file that may come later."""
+        places = Places(given=self._pipeline.folder, defaults=self._pipeline.folder)
+        try:
+            self._datum("", document)
+            check_params(self._pipeline.params, self._given(document), where="", places=places)
+        except UserError:
+            return True
+        return False
+
     def _item(self, name: str, document: Mapping[str, Any]) -> NewItem:
         """Return the document's item; UserError or OSError where it cannot be taken."""
-        item = self._listing.row(
+        return self._listing.row(
             self._datum(name, document),
             self._given(document),
             where=f"document `{name}`",
             folder=self._pipeline.folder,
             columns=[param.name for param in self._pipeline.params],
+            meta=self._meta(name, document),
         )
-        return replace(item, meta={**item.meta, **self._meta(name, document)})
 
     def _given(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters as the document has them."""

@@ -6,6 +6,7 @@ from stoker.intake.admit_found import AdmittedSource
 from stoker.intake.sources.command import CommandSource
 from stoker.intake.sources.edited_file import EditedSource
 from stoker.intake.sources.files import FolderSource
+from stoker.intake.sources.followed_folder import FollowedFolder
 from stoker.intake.sources.source import Over, Source
 from stoker.intake.sources.subfolders import FoldersSource
 from stoker.model.pipeline import ItemKind, Pipeline
@@ -13,6 +14,7 @@ from stoker.model.source import Rules
 from stoker.model.source import Source as Declared
 
 if TYPE_CHECKING:
+    from stoker.store.actor import Actor
     from stoker.store.unit import Store
 
 
@@ -24,15 +26,23 @@ def make_source(
     project_folder: str,
     is_staying: bool = True,
     over: Over | None = None,
+    actor: "Actor | None" = None,
 ) -> Source:
     """Return what looks at the declared source; `is_staying` is false for a run, which ends.
 
-    When `over` is set, a look that waits for somebody else's program ends too.
+    When `over` is set, a look that waits for somebody else's program ends too. Groups are registered
+    for `actor`.
     """
+    if declared.group is not None:
+        from stoker.intake.sources.group import GroupSource
+
+        return GroupSource(store, pipeline, declared, actor=actor, is_staying=is_staying)
     if declared.folder is not None:
-        of_files = pipeline.items is not ItemKind.FOLDERS
-        make = FolderSource if of_files else FoldersSource
-        return make(store, pipeline, declared, project_folder=project_folder, is_staying=is_staying)
+        folder = FollowedFolder(
+            store, pipeline, declared, project_folder=project_folder, is_staying=is_staying
+        )
+        of_folders = pipeline.items is ItemKind.FOLDERS
+        return FoldersSource(folder) if of_folders else FolderSource(folder)
     source = _of_names(store, pipeline, declared, project_folder, is_staying=is_staying, over=over)
     has_rules = pipeline.rules != Rules() or pipeline.extract is not None
     # With `max_open`, what is known must not be taken for what fills the room there is.

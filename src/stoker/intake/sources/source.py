@@ -21,7 +21,7 @@ _PIECE_S = 86_400.0  # of a long wait: the system takes no more than 24 days at 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Something that cannot even be recorded as an item, having no key of its own: it is told."""
+    """Something that cannot even be recorded as an item, having no key of its own: it is reported."""
 
     message: str
 
@@ -40,11 +40,28 @@ class Mark:
     done: Registered = field(default_factory=Registered)
 
 
-Find = NewItem | Refusal | Mark  # an item that cannot be taken says so in its `reason`
+# An item that cannot be taken says so in its `reason`. Counts are of items that the source has
+# registered itself, in one transaction with its own records: groups do so.
+Find = NewItem | Refusal | Mark | Registered
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a source stands after a look.
+
+    `pending` is how much was seen that is not complete yet, `pending_for_s` for how long the oldest of
+    it has been there, and `trouble` what kept the look from seeing everything; None if nothing did.
+    `refused` is how many lines of tables and lists are refused, in this look or since an earlier one.
+    """
+
+    pending: int = 0
+    pending_for_s: float | None = None
+    trouble: str | None = None
+    refused: int = 0
 
 
 class Over:
-    """Tells threads that rest that the end has come. Has a descriptor, for those who wait for more."""
+    """Wakes resting threads when the end has come. Has a descriptor, for those who wait for more."""
 
     def __init__(self) -> None:
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -112,22 +129,18 @@ class Pace:
 class Source(Protocol):
     """One source of one pipeline. Used by one thread, which may rest in it for long.
 
-    `name` is its own, `kind` is what its cursor means. After a look, `pending` says how much was
-    seen that is not complete yet, `pending_for_s` for how long the oldest of it has been there, and
-    `trouble` what kept the look from seeing everything; None if nothing did.
+    `name` is its own, `kind` is what its cursor means, `standing` what its last look has left.
     """
 
     name: str
     kind: str
-    pending: int
-    pending_for_s: float | None
-    trouble: str | None
+    standing: Standing
 
     def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:
         """Yield what is new since `cursor`, which is empty at first, with marks in between.
 
         May be closed before its end, when there is no more room or the end has come. OSError and
-        StokerError end the look; they are told, and the next look begins at the last mark.
+        StokerError end the look; they are reported, and the next look begins at the last mark.
         """
         ...
 

@@ -1,6 +1,7 @@
 """What is known of an item's content and parameters, when it comes again."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import case, func, or_, select, update
@@ -15,6 +16,7 @@ from stoker.store.unit import Unit
 
 _I, _P, _A = tables.item, tables.pipeline, tables.attempt
 _T, _S = tables.task, tables.step
+_AT_ONCE = 1_000  # items in a statement
 _COARSE_US = 10_000  # that the clock of files may be behind, which moves in ticks
 
 
@@ -57,6 +59,28 @@ def as_changed(unit: Unit, item: NewItem, item_id: int) -> NewItem | None:
     if not is_same or stands.said != said:
         _note(unit, item_id, known, stands)
     return None
+
+
+def as_all_changed(unit: Unit, items: Mapping[int, NewItem]) -> dict[int, NewItem]:
+    """Return those of these known items, by id, whose content is new, with the parameters that stand.
+
+    Of items that nobody else changes until the transaction ends. Those of which only the parameters
+    changed are left out.
+    """
+    if not items:
+        return {}
+    lock_tasks_of(unit, items)
+    columns = (_I.c.id, _I.c.fingerprint, _I.c.params, _I.c.said)
+    listed = sorted(items)
+    found: dict[int, NewItem] = {}
+    for at in range(0, len(listed), _AT_ONCE):
+        query = select(*columns).where(_I.c.id.in_(listed[at : at + _AT_ONCE])).order_by(_I.c.id)
+        for known in unit.execute(query.with_for_update()):
+            stands = _standing(items[known.id], known)
+            has_params = stands.params == json.loads(known.params)
+            if has_params and not has_content(known.fingerprint, stands.content):
+                found[known.id] = stands
+    return found
 
 
 def note_content(unit: Unit, item: NewItem, item_id: int) -> None:
@@ -119,5 +143,6 @@ def _note(unit: Unit, item_id: int, known: Any, item: NewItem) -> None:
     if not has_content(known.fingerprint, item.content):
         columns["checksum"] = item.checksum
     unit.execute(update(_I).where(_I.c.id == item_id).values(**columns))
-    data = to_json({**{name: columns[name] for name in same}, "said": dict(item.said)})
+    noted = {name: columns[name] for name in (*same, "checksum") if name in columns}
+    data = to_json({**noted, "said": dict(item.said)})
     append(unit, [Entry("touch", known.name, known.key, generation=known.generation, data=data)])

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stoker.model.item import NewItem
 
 EXAMPLES = 20  # conflicts that are kept as text
@@ -19,12 +21,14 @@ class Registered:
 
     registered: int = 0
     known: int = 0
+    failed: int = 0  # of the known ones, those that have failed, as far as the journal is folded
     noted: int = 0  # of the known ones, those whose own step changed them
     changed: int = 0
     quarantined: int = 0
     conflicts: int = 0
     refused: int = 0
     messages: list[str] = field(default_factory=list)
+    keys: list[str] | None = None  # of the registered ones, where they are kept
     most: int = EXAMPLES  # messages that are kept
     is_full: bool = False  # there was more, and no room for it
 
@@ -48,6 +52,11 @@ class Registered:
         """How many there are of which no message was kept."""
         told = self.conflicts + self.refused + self.quarantined + self.noted
         return max(0, told - len(self.messages))
+
+    def keep(self, keys: "Iterable[str]") -> None:
+        """Keep the keys of items that were registered, if they are to be reported."""
+        if self.keys is not None:
+            self.keys.extend(keys)
 
     def note(self, message: str) -> None:
         """Count a known item of which there is something to say."""
@@ -74,12 +83,14 @@ class Registered:
         """Count what another transaction did too."""
         self.registered += other.registered
         self.known += other.known
+        self.failed += other.failed
         self.noted += other.noted
         self.is_full = self.is_full or other.is_full
         self.changed += other.changed
         self.quarantined += other.quarantined
         self.conflicts += other.conflicts
         self.refused += other.refused
+        self.keep(other.keys or ())
         for message in other.messages:
             self.say(message)
 

@@ -1,4 +1,4 @@
-"""The tasks of new items: one for every step, in the order that is reckoned for them."""
+"""The tasks of new items: one for every step, in the order that is computed for them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +17,8 @@ from stoker.store.unit import Prepared, Unit, param
 _I, _T = tables.item, tables.task
 _ORDER_STEP = literal(1 << 40, BigInteger())  # how far a priority is from the next in `okey`
 _TASK_FIELDS = [
-    "item_id", "step_id", "state", "lane", "okey", "expected_ms", "waiting_on", "number", "tries",
-    "lost", "cut_off", "level",
+    "item_id", "step_id", "state", "lane", "okey", "expected_ms", "waiting_on", "generation",
+    "number", "tries", "lost", "cut_off", "level",
 ]  # fmt: skip
 _OKEY = -_I.c.priority * _ORDER_STEP - sql_curves.milliseconds(_I.c.size_bytes, "rank")
 
@@ -26,7 +26,7 @@ _OKEY = -_I.c.priority * _ORDER_STEP - sql_curves.milliseconds(_I.c.size_bytes, 
 def _tasks(expected_ms: Any) -> Prepared:
     query = select(
         _I.c.id, param("step_id"), param("state"), param("lane"), _OKEY, expected_ms,
-        param("waiting_on"), *(param("zero") for _ in range(5)),
+        param("waiting_on"), _I.c.generation, *(param("zero") for _ in range(5)),
     ).where(_I.c.id.between(param("first"), param("last")))  # fmt: skip
     return Prepared(insert(_T).from_select(_TASK_FIELDS, query))
 

@@ -16,7 +16,7 @@ from stoker.store import tables
 from stoker.store.forecasts.freshness import catch_up
 from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_items
-from stoker.store.rows import FailureRow
+from stoker.store.story_rows import FailureRow
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -45,6 +45,21 @@ def is_about(selection: Selection) -> bool:
     return not (selection.steps or selection.cause) and (
         not selection.states or bool(wanted.intersection(selection.states))
     )
+
+
+def taken_as(store: "Store", pipeline: str, keys: Sequence[str]) -> dict[str, str | None]:
+    """Return the fingerprints of those of these items that are known and not in quarantine."""
+    query = (
+        select(_I.c.key, _I.c.fingerprint)
+        .join(_P, _P.c.id == _I.c.pipeline_id)
+        .where(
+            _P.c.name == pipeline,
+            _I.c.key.in_(list(keys)),
+            _I.c.state != ItemState.QUARANTINED,
+        )
+    )
+    with store.reading() as unit:
+        return {row.key: row.fingerprint for row in unit.execute(query)}
 
 
 def quarantined(store: "Store", selection: Selection) -> Iterator[list[Quarantined]]:

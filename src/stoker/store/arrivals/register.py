@@ -15,6 +15,8 @@ from stoker.model.states import ItemState
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.apply import admit_item
+from stoker.store.arrivals import submissions
+from stoker.store.arrivals.bare_items import is_bare, redo_bare
 from stoker.store.arrivals.contents import (
     as_changed,
     as_it_stands,
@@ -39,7 +41,7 @@ CHUNK = 2_000  # items a transaction
 
 _I, _T, _P = tables.item, tables.task, tables.pipeline
 _KNOWN = Prepared(
-    select(_I.c.key, _I.c.id, _I.c.fingerprint, _I.c.path, _I.c.reason).where(
+    select(_I.c.key, _I.c.id, _I.c.fingerprint, _I.c.path, _I.c.reason, _I.c.state).where(
         _I.c.pipeline_id == param("pipeline_id"), _I.c.key.in_(param_list("keys"))
     )
 )
@@ -63,6 +65,7 @@ def register(
     *,
     done: Registered | None = None,
     source_id: int | None = None,
+    client: submissions.Client | None = None,
     dry_run: bool = False,
 ) -> Registered:
     """Every item is in the store with its tasks, or counted as known, changed or in conflict.
@@ -71,10 +74,11 @@ def register(
     what is registered already counts as known. An item of known key with a new fingerprint follows
     the pipeline's `on_change`; one with a reason is in quarantine, without tasks, until it comes
     again without. New ones are the actor's, and the record of each that is new or changed has their
-    reason. `source_id` is the source for whose `max_open` they count.
+    reason. `source_id` is the source for whose `max_open` they count, `client` the client over HTTP
+    that submits them: LimitReached, with nothing of a chunk registered, where it may not.
     """
     done = done if done is not None else Registered()
-    came = Origin(actor, source_id, done.most)
+    came = Origin(actor, source_id, done.most, client, keeps_keys=done.keys is not None)
     chunk: dict[str, NewItem] = {}
     verb = _look_at_chunk  # what is known takes no lock; where there is news, there is more of it
     for item in items:
@@ -96,50 +100,85 @@ def register(
 
 
 class Origin(NamedTuple):
-    """The actor, the source whose limit the items count for, and how many examples to keep."""
+    """The actor, the source or client whose limits count, and what is kept to be reported."""
 
     actor: Actor
     source_id: int | None = None
     most: int = EXAMPLES
+    client: submissions.Client | None = None
+    keeps_keys: bool = False
 
 
 @as_a_whole
 def _register_chunk(
     store: "Store", pipeline: str, items: Mapping[str, NewItem], came: Origin, *, dry_run: bool
 ) -> Registered:
-    done, chunk, touched = Registered(most=came.most), dict(items), []
+    keys: list[str] | None = [] if came.keeps_keys else None
+    done = Registered(most=came.most, keys=keys)
     with store.writing(dry_run=dry_run) as unit:
-        known = catalog(unit)
-        steps = known.of_pipeline(pipeline)
-        if not steps:
-            raise NotFound(f"the store has no pipeline `{pipeline}`; `stoker apply` adds it")
-        pipeline_id = steps[0].pipeline_id
-        rows = unit.run(_KNOWN, pipeline_id=pipeline_id, keys=list(chunk)).fetchall()
-        on_change = pipeline_of(unit, known.current[pipeline]).on_change
-        for key, item_id, fingerprint, path, reason in rows:
-            item, before = chunk.pop(key), done.touched
-            if reason is not None and _bytes(item.path) == path and item.reason == reason:
-                done.known += 1
-            elif reason is not None and _bytes(item.path) == path:
-                _meet_quarantined(unit, pipeline, steps, item, item_id, came, done)
-            else:
-                _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
-            if done.touched > before:
-                touched.append(key)
-        fresh = list(chunk.values())
-        if pipeline_of(unit, known.current[pipeline]).key is None:
-            fresh = _without_other_keys(unit, pipeline_id, fresh, done)
-        bad = [item for item in fresh if item.reason is not None]
-        good = [item for item in fresh if item.reason is None]
-        if good:
-            _insert(unit, pipeline_id, pipeline, steps, good, came)
-        if bad:
-            _insert(unit, pipeline_id, pipeline, (), bad, came)
-        for item in bad:
-            done.quarantine(item)
-        done.registered += len(good)
-        _note(unit, pipeline, [*touched, *(item.key for item in fresh)], came)
+        register_in(unit, pipeline, items, came, done)
     return done
+
+
+def register_in(
+    unit: Unit, pipeline: str, items: Mapping[str, NewItem], came: Origin, done: Registered
+) -> None:
+    """The items, by their keys, are registered as `register` does it, within a transaction.
+
+    At most as many as a block of ids has. NotFound if the store has no such pipeline.
+    """
+    chunk, touched = dict(items), list[str]()
+    known = catalog(unit)
+    steps = known.of_pipeline(pipeline)
+    if not steps:
+        raise NotFound(f"the store has no pipeline `{pipeline}`; `stoker apply` adds it")
+    pipeline_id = steps[0].pipeline_id
+    rows = unit.run(_KNOWN, pipeline_id=pipeline_id, keys=list(chunk)).fetchall()
+    on_change = pipeline_of(unit, known.current[pipeline]).on_change
+    rows = _redo_bare(unit, chunk, rows, on_change, done, touched)
+    for key, item_id, fingerprint, path, reason, state in rows:
+        item, before, known_before = chunk.pop(key), done.touched, done.known
+        if reason is None or _bytes(item.path) != path:
+            _meet_known(unit, item, item_id, fingerprint, path, on_change, done)
+        elif item.reason == reason:
+            done.known += 1
+        else:
+            _meet_quarantined(unit, pipeline, steps, item, item_id, came, done)
+        if done.touched > before:
+            touched.append(key)
+        done.failed += done.known > known_before and state == ItemState.FAILED.value
+    fresh = list(chunk.values())
+    if pipeline_of(unit, known.current[pipeline]).key is None:
+        fresh = _without_other_keys(unit, pipeline_id, fresh, done)
+    bad = [item for item in fresh if item.reason is not None]
+    good = [item for item in fresh if item.reason is None]
+    if good:
+        insert_new(unit, pipeline_id, pipeline, steps, good, came)
+    if bad:
+        insert_new(unit, pipeline_id, pipeline, (), bad, came)
+    for item in bad:
+        done.quarantine(item)
+    done.registered += len(good)
+    done.keep(item.key for item in good)
+    _note(unit, pipeline, [*touched, *(item.key for item in fresh)], came)
+
+
+def _redo_bare(
+    unit: Unit,
+    chunk: dict[str, NewItem],
+    rows: Sequence[Any],
+    on_change: OnChange,
+    done: Registered,
+    touched: list[str],
+) -> Sequence[Any]:
+    """Redo all at once what is nothing but a key, and has changed; return the other rows."""
+    if on_change is not OnChange.RERUN:
+        return rows
+    bare = {row[1]: chunk[row[0]] for row in rows if is_bare(row, chunk)}
+    again = redo_bare(unit, bare, _data)
+    done.changed += len(again)
+    touched += [chunk.pop(row[0]).key for row in rows if row[1] in again]
+    return [row for row in rows if row[1] not in again]
 
 
 _look_at_chunk = reading_first(_register_chunk)
@@ -171,8 +210,10 @@ def _meet_quarantined(
         done.quarantine(item)
         return
     admit_item(unit, item_id)
+    done.keep((item.key,))
     entries = create_tasks(unit, pipeline, steps, item_id, item_id, came.actor.user)
-    append(unit, [*entries, _entry("admit", pipeline, item, quarantined, ItemState.WAITING.value)])
+    waiting = ItemState.WAITING.value
+    append(unit, [*entries, _entry("admit", pipeline, item, quarantined, waiting)])
     done.registered += 1
 
 
@@ -218,7 +259,7 @@ def _meet_known(
     elif on_change is OnChange.FAIL:
         done.conflict(
             f"`{item.key}` is known with other content and `on_change` is `fail`; "
-            "`stoker rerun` does it anew, or give the new content a key of its own"
+            "`stoker rerun` does it again, or give the new content a key of its own"
         )
     else:
         item = changed
@@ -231,7 +272,11 @@ def _meet_known(
 def _without_other_keys(
     unit: Unit, pipeline_id: int, items: list[NewItem], done: Registered
 ) -> list[NewItem]:
-    """Leave out items whose path is in the store under another key: one datum, one item."""
+    """Leave out items whose path is in the store under another key: one datum, one item.
+
+    One that somebody else has registered since its key was looked for is left in: it cannot be inserted
+    twice, and the whole is done again, which finds its key.
+    """
     digests = [digest_of(os.fsencode(item.path)) for item in items if item.path is not None]
     if not digests:
         return items
@@ -241,7 +286,7 @@ def _without_other_keys(
     for item in items:
         path = _bytes(item.path) or b""
         other = others.get(path)
-        if other is None:
+        if other is None or other == item.key:
             kept.append(item)
             if path:
                 others[path] = item.key
@@ -260,7 +305,7 @@ def _two_paths(item: NewItem, other: str | None) -> str:
     )
 
 
-def _insert(
+def insert_new(
     unit: Unit,
     pipeline_id: int,
     pipeline: str,
@@ -278,7 +323,7 @@ def _insert(
     paths = [_bytes(item.path) for item in items]
     rows = [
         (
-            item_id, pipeline_id, item.key, state, 1, 1, path,
+            item_id, pipeline_id, item.key, state, 1, unit.store.site, path,
             None if path is None else digest_of(path),
             to_json(item.params) if item.params else "{}",
             to_json(item.said) if item.said else None,
@@ -289,46 +334,51 @@ def _insert(
         for item_id, (item, path) in enumerate(zip(items, paths, strict=True), first)
     ]  # fmt: skip
     unit.insert(_I, _ITEM_FIELDS, rows)
+    if came.client is not None:
+        submissions.submit(unit, pipeline_id, came.client, range(first, first + len(items)))
     append(unit, create_tasks(unit, pipeline, steps, first, first + len(items) - 1, by_user))
-    append(unit, [_entry(event, pipeline, item, None, state) for item in items])
+    append(unit, [_entry(event, pipeline, item, None, state, by_user) for item in items])
 
 
 def _entry(
-    event: str, pipeline: str, item: NewItem, from_state: int | None, to_state: int
+    event: str,
+    pipeline: str,
+    item: NewItem,
+    from_state: int | None,
+    to_state: int,
+    by_user: str | None = None,
 ) -> Entry:
-    return Entry(
-        event, pipeline, item.key, None, None, 1, from_state, to_state, None, 1, _data(item)
-    )
+    data = _data(item, by_user)
+    return Entry(event, pipeline, item.key, None, None, 1, from_state, to_state, None, 1, data)
 
 
-def _data(item: NewItem) -> str:
-    """What the journal must hold of an item so that its row can be made again."""
-    is_plain = not (item.params or item.meta or item.priority or item.reason)
+def _data(item: NewItem, by_user: str | None = None) -> str:
+    """What the journal must hold of an item so that its row can be made again.
+
+    `by_user` is for a new one; it stays that person's.
+    """
+    is_plain = not (item.params or item.meta or item.priority or item.reason or item.checksum)
     if item.path is None and item.size_bytes is None and is_plain:
-        return _data_of_mark(item.fingerprint)
+        return _data_of_mark(item.fingerprint, by_user)
+    said: dict[str, Any] = {
+        "by": by_user, "checksum": item.checksum, "params": item.params, "said": item.said,
+        "meta": item.meta, "priority": item.priority,
+    }  # fmt: skip
     data: dict[str, Any] = {"fingerprint": item.fingerprint}
+    data |= {name: one for name, one in said.items() if one}
     if item.path is not None:
         data["path"] = item.path
-    if item.params:
-        data["params"] = dict(item.params)
-    if item.said:
-        data["said"] = dict(item.said)
-    if item.meta:
-        data["meta"] = dict(item.meta)
     if item.size_bytes is not None:
-        data["size_bytes"] = item.size_bytes
-        data["mtime_us"] = item.mtime_us
-    if item.priority:
-        data["priority"] = item.priority
+        data |= {"size_bytes": item.size_bytes, "mtime_us": item.mtime_us}
     if item.reason is not None:
         data["reason"] = item.reason
     return to_json(data)
 
 
 @functools.lru_cache(maxsize=8)
-def _data_of_mark(fingerprint: str) -> str:
+def _data_of_mark(fingerprint: str, by_user: str | None) -> str:
     """The same for a plain record, of which a list holds many."""
-    return to_json({"fingerprint": fingerprint})
+    return to_json({"fingerprint": fingerprint} | ({"by": by_user} if by_user else {}))
 
 
 def _bytes(path: str | None) -> bytes | None:

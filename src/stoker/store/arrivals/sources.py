@@ -6,7 +6,7 @@ finds some of it again, which is known then, and skips nothing.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,9 +21,9 @@ from stoker.store import tables
 from stoker.store.brief_waits import if_free
 from stoker.store.catalog import catalog
 from stoker.store.ids import digest_of
-from stoker.store.journal import to_json
+from stoker.store.journal import Entry, append, to_json
 from stoker.store.reading_first import reading_first
-from stoker.store.rows import SourceRow
+from stoker.store.status_rows import SourceRow
 from stoker.store.times import moment
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
@@ -45,6 +45,7 @@ _CHECKSUM = Prepared(
     .where(_I.c.id == param("item_id"), _I.c.fingerprint == param("as_taken"))
     .values(checksum=param("read"))
 )
+OF_PROGRESS = " progress"  # ends the name of what writes back into a declared feed
 _TROUBLE_LIMIT = 4_000  # characters of it that are kept
 
 Folder = tuple[bytes, str | None]  # path within the source's folder; its stamp, None to forget it
@@ -60,7 +61,7 @@ class KnownSource:
 
 
 def find_source(store: "Store", pipeline: str, name: str, *, kind: str) -> KnownSource:
-    """The source has a row; return it. One whose kind has changed begins anew."""
+    """The source has a row; return it. One whose kind has changed starts from scratch."""
     query = (
         select(_S.c.id, _S.c.pipeline_id, _S.c.kind, _S.c.cursor)
         .join(_P, _P.c.id == _S.c.pipeline_id)
@@ -241,7 +242,9 @@ def may_be_touched(store: "Store", pipeline_id: int, item: "NewItem") -> bool:
 class Unread(NamedTuple):
     """An item whose files have not been read for their checksum."""
 
+    pipeline: str
     id: int
+    key: str
     path: str
     fingerprint: str
     meta: Mapping[str, Any]
@@ -250,7 +253,7 @@ class Unread(NamedTuple):
 def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
     """Return some items of files or folders that have no checksum, with ids after the one given."""
     query = (
-        select(_I.c.id, _I.c.path, _I.c.fingerprint, _I.c.meta)
+        select(_I.c.id, _I.c.key, _I.c.path, _I.c.fingerprint, _I.c.meta)
         .join(_P, _P.c.id == _I.c.pipeline_id)
         .where(_P.c.name == pipeline, _I.c.id > after, _I.c.path.is_not(None))
         .where(_I.c.checksum.is_(None), _I.c.reason.is_(None))
@@ -260,7 +263,9 @@ def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
         rows = unit.execute(query.limit(_UNREAD)).fetchall()
     return [
         Unread(
+            pipeline,
             row.id,
+            row.key,
             os.fsdecode(row.path),
             row.fingerprint,
             json.loads(row.meta),
@@ -273,8 +278,13 @@ def unread(store: "Store", pipeline: str, *, after: int) -> list[Unread]:
 def note_checksums(store: "Store", read: Sequence[tuple[Unread, str]]) -> None:
     """The items have these checksums, unless they have other content by now."""
     with store.writing() as unit:
+        entries = []
         for one, checksum in read:
-            unit.run(_CHECKSUM, item_id=one.id, as_taken=one.fingerprint, read=checksum)
+            done = unit.run(_CHECKSUM, item_id=one.id, as_taken=one.fingerprint, read=checksum)
+            if done.rowcount:
+                data = to_json({"checksum": checksum})
+                entries.append(Entry("checksum", one.pipeline, one.key, n=0, data=data))
+        append(unit, entries)
 
 
 def open_items(store: "Store", source: KnownSource, *, most: int) -> int:
@@ -287,11 +297,15 @@ def open_items(store: "Store", source: KnownSource, *, most: int) -> int:
 
 
 def source_rows(unit: Unit, pipeline: str | None = None) -> Iterator[SourceRow]:
-    """Yield how the sources stand that were ever looked at, of one pipeline or of all."""
+    """Yield how the sources stand that were looked at and are still declared, of one pipeline or all."""
     query = select(_S, _P.c.name.label("pipeline")).join(_P, _P.c.id == _S.c.pipeline_id)
     if pipeline is not None:
         query = query.where(_P.c.name == pipeline)
-    for row in unit.execute(query.order_by(_P.c.name, _S.c.name)):
+    rows = unit.execute(query.order_by(_P.c.name, _S.c.name)).fetchall()
+    declared = _declared(unit, {row.pipeline_id for row in rows})
+    for row in rows:
+        if row.name.removesuffix(OF_PROGRESS) not in declared[row.pipeline_id]:
+            continue
         yield SourceRow(
             pipeline=row.pipeline,
             source=row.name,
@@ -303,3 +317,17 @@ def source_rows(unit: Unit, pipeline: str | None = None) -> Iterator[SourceRow]:
             pending_since=moment(row.pending_us),
             trouble=row.trouble,
         )
+
+
+def _declared(unit: Unit, pipelines: Collection[int]) -> dict[int, set[str]]:
+    """Return the names of the sources that the current versions of these pipelines declare."""
+    version = tables.version
+    query = (
+        select(_P.c.id, version.c.spec)
+        .join(version, version.c.id == _P.c.version_id)
+        .where(_P.c.id.in_(pipelines))
+    )
+    return {
+        row.id: {one["name"] for one in json.loads(row.spec).get("sources", ())}
+        for row in unit.execute(query)
+    }

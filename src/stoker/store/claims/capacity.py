@@ -24,7 +24,7 @@ _alive = _W.c.state == literal_column(str(WorkerState.ALIVE.value))
 is_running = _A.c.state == literal_column(str(AttemptState.RUNNING.value))
 _of_worker = (
     _W.c.id, _W.c.state, _W.c.host, _W.c.cpus, _W.c.memory_bytes, _W.c.slots, NEWEST_VERSION,
-    _W.c.tags, _W.c.room_key, _W.c.cpu_mask, _W.c.batch_id,
+    _W.c.tags, _W.c.room_key, _W.c.cpu_mask, _W.c.batch_id, _W.c.name,
 )  # fmt: skip
 _own_host = select(_W.c.host).where(_W.c.id == param("worker_id")).scalar_subquery()
 _own_key = select(_W.c.room_key).where(_W.c.id == param("worker_id")).scalar_subquery()
@@ -54,21 +54,42 @@ _HELD = Prepared(
     .where(is_running, _A.c.worker_id.in_(param_list("workers")))
     .group_by(_A.c.worker_id)
 )
+# All workers of a place lock the same row, that of the oldest one, or of the next if that one has
+# just ended. A lock is a write: with one for each of them every claim would write as many.
 _PLACE = Prepared(
     select(_W.c.id)
     .where(_alive, _W.c.host == param("host"), _W.c.room_key == param("room_key"))
     .order_by(_W.c.id)
+    .limit(1)
     .with_for_update()
 )
+
+
+class _Here(NamedTuple):
+    """A worker of the place, as `_HERE` reads it."""
+
+    worker_id: int
+    state: int
+    host: str
+    cpus: int
+    memory_bytes: int
+    slots: int
+    newest_version: int | None
+    tags: str
+    room_key: str
+    cpu_mask: str
+    batch_id: str | None
+    name: str
 
 
 class Room(NamedTuple):
     """What one task of a worker may need: just now, and (`most`) with nothing else running.
 
-    With them, as it costs no statement of its own, the id of the newest version of a pipeline.
+    `name` is the worker's. With them, as it costs no statement of its own, the id of the newest version of a pipeline.
     """
 
     host: str
+    name: str
     place: str
     batch_id: str | None
     tags: frozenset[str]
@@ -77,28 +98,33 @@ class Room(NamedTuple):
     most_cpus: int
     most_bytes: int
     newest: int | None
+    crowding: float  # see `model.worker.Grant`
 
 
 def room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) -> Room:
     """Return the room of a worker that has these cpus and bytes free of its own."""
-    here = {row[0]: row for row in unit.run(_HERE, worker_id=worker_id).fetchall()}
+    rows = map(_Here._make, unit.run(_HERE, worker_id=worker_id).fetchall())
+    here = {row.worker_id: row for row in rows}
     own = here.pop(worker_id)
-    _, state, host, cpus, memory, slots, newest, tags, room_key, mask, batch_id = own
+    _, state, host, cpus, memory, slots, newest, tags, room_key, mask, batch_id, name = own
     if state != WorkerState.ALIVE:
         raise StaleAttempt(
             f"worker {worker_id} was declared dead as it had not renewed its lease; "
-            "it begins anew as another"
+            "it starts again as another"
         )
     most_bytes = memory
-    cpus = max(cpus, slots)  # whoever asks for more slots than there are cpus means it
+    cpus = max(cpus, slots)  # a person who asks for more slots than there are cpus means it
+    sharing = [row.slots for row in here.values() if have_in_common(row.cpu_mask, mask)]
+    crowding = max(1.0, (slots + sum(sharing)) / cpus)
     if here:
         if unit.store.dialect.locks_rows:
             unit.run(_PLACE, host=host, room_key=room_key).fetchall()  # one at a time
         for other, (used, held) in held_by(unit, list(here)).items():
-            cpus -= shared_cpus(min(used, here[other][5]), here[other][9], mask)
+            cpus -= shared_cpus(min(used, here[other].slots), here[other].cpu_mask, mask)
             memory -= held
     return Room(
         host=host,
+        name=name,
         place=place_of(host, room_key),
         batch_id=batch_id,
         tags=frozenset(json.loads(tags) if tags else ()),
@@ -107,6 +133,7 @@ def room(unit: Unit, worker_id: int, cpus_free: int, memory_free: int | None) ->
         most_cpus=slots,
         most_bytes=most_bytes,
         newest=newest,
+        crowding=crowding,
     )
 
 
@@ -146,6 +173,11 @@ def place_of(host: str, room_key: str) -> str:
     return f"{host} ({room_key})"[:_NAME] if room_key else host
 
 
+def have_in_common(theirs: str, ours: str) -> bool:
+    """Whether there is a cpu on which both may run, by their masks; an empty one takes in all."""
+    return not theirs or not ours or bool(int(theirs, 16) & int(ours, 16))
+
+
 def shared_cpus(used: int, theirs: str, ours: str) -> int:
     """Return how many cpus that others use are lost to us, by the masks of what each may run on.
 
@@ -154,7 +186,7 @@ def shared_cpus(used: int, theirs: str, ours: str) -> int:
     """
     if theirs == ours or not theirs or not ours:
         return used
-    their_cpus, our_cpus = int(theirs, 16), int(ours, 16)
-    if not their_cpus & our_cpus:
+    if not have_in_common(theirs, ours):
         return 0
+    their_cpus, our_cpus = int(theirs, 16), int(ours, 16)
     return max(0, used - (their_cpus & ~our_cpus).bit_count())

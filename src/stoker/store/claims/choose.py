@@ -1,41 +1,34 @@
 """Which tasks a worker may have next: what fits it, in order, with the slots of pools they need.
 
 Part of a claim's transaction. What is chosen is locked, so that no other worker chooses it; what
-others have locked is passed over.
-
-**Large tasks.** Where the first task of a lane finds too few cpus, too little memory or too few
-slots, what comes after it goes ahead: idle cpus help nobody. But not for ever. Once it has been
-passed over for `PATIENCE_US`, what it needs is kept for it: every worker leaves it slots of its
-pools, and one place, the first to have too few cpus for it then, starts nothing that comes after it.
-Running attempts end, so its turn comes.
+others have locked is passed over. Large tasks get their turn: see `passing`.
 """
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
 
+from stoker.model.id_types import AttemptId
+from stoker.model.outpost import takes_any
 from stoker.model.rank import priority_of
 from stoker.model.shares import Ledger
-from stoker.model.task import AttemptId
 from stoker.model.worker import Filling, TimeLeft
 from stoker.store import tables
 from stoker.store.catalog import reread
 from stoker.store.claims.capacity import Room
+from stoker.store.claims.demand import needs_of
+from stoker.store.claims.passing import Lane, Passing
 from stoker.store.claims.time_left import Fitting
-from stoker.store.dialects.constructs import by_index
-from stoker.store.holdings.slots import Needs, Slots
+from stoker.store.holdings.slots import Slots
 from stoker.store.holdings.together import bind
 from stoker.store.ids import new_attempt_id
 from stoker.store.steps import Catalog, StepEntry
-from stoker.store.unit import Prepared, Unit, param, param_list
+from stoker.store.unit import Prepared, Unit, param
 
-PATIENCE_US = 60_000_000
-FRESH_US = 30_000_000  # what has not been looked at for longer keeps nothing from others
-_NOTE_US = 5_000_000  # between two notes of the same lane
 _FEW = 16  # tasks that every group may be asked for; of more each for its part
 
 _T, _I, _L, _N, _U = (
@@ -80,57 +73,51 @@ _TAKE = Prepared(  # locks the tasks, not the items
         _next, _I.c.key, _I.c.path, _I.c.params, _I.c.meta, _I.c.generation, _I.c.size_bytes
     ).join_from(_next, _I, _I.c.id == _next.c.item_id)
 )
-_UNNOTED = Prepared(
-    by_index(
-        select(_L.c.id).where(_L.c.id.in_(param_list("lanes"))).with_for_update(skip_locked=True),
-        _L,
-        "PRIMARY",
-    )
-)
-_NOTE = Prepared(
-    update(_L)
-    .where(_L.c.id == param("lane_id_"))
-    .values(passed_us=param("passed_us"), seen_us=param("seen_us"), kept_by=param("kept_by"))
-)
 _BEHIND_ALL = (1 << 62, 1 << 62)  # an okey and an id behind those of any task
 
 
+class Ready(NamedTuple):
+    """A task that is ready, with its item, as `_TAKE` reads it."""
+
+    okey: int
+    task_id: int
+    item_id: int
+    number: int
+    tries: int
+    key: str
+    path: bytes | None
+    params: str
+    meta: str
+    generation: int
+    size_bytes: int | None
+
+
+class _Head(NamedTuple):
+    """A lane with the okey of its first task, as `_HEADS` reads it; without one if it has none."""
+
+    lane_id: int
+    cpus: int
+    memory_bytes: int | None
+    share: str
+    host: str
+    passed_us: int | None
+    seen_us: int | None
+    kept_by: str | None
+    okey: int | None
+
+
 class Taken(NamedTuple):
-    """A task about to be claimed.
+    """A task about to be claimed."""
 
-    `row` has its okey, id, item's id, number and tries, and its item's key, path, params, meta,
-    generation and size.
-    """
-
-    lane: "Lane"
-    row: Any
+    lane: Lane
+    row: Ready
     attempt: AttemptId
     slots: Mapping[str, tuple[str, ...]]
 
 
-class Lane(NamedTuple):
-    """A lane that has tasks, with the first one's okey and what one task needs.
-
-    `is_ours`: this worker has what it needs, if not just now; `fits`: just now, slots aside. The
-    rest is what is noted of its being passed over: see `tables.lane`.
-    """
-
-    okey: int
-    id: int
-    cpus: int
-    memory_bytes: int | None
-    entry: StepEntry
-    needs: Needs
-    share: str
-    host: str
-    is_ours: bool
-    fits: bool
-    passed_us: int | None
-    seen_us: int | None
-    kept_by: str | None
-
-
-_Candidate = tuple[Any, Lane]  # a task's row, or None where the lane's first cannot begin now
+_Candidate = tuple[
+    Ready | None, Lane
+]  # a task's row, or None where the lane's first cannot begin now
 
 
 def take(
@@ -147,71 +134,121 @@ def take(
     With a `ledger` and shares in the order of fair shares. Only what fits the time `left`, if that is
     given. Ends with the first task that the portion that is `filling` has no room for.
     """
-    lanes = _lanes(unit, known, room)
     fitting = Fitting(unit, left, room.host) if left is not None else None
+    lanes = _lanes(unit, known, room)
     if fitting is not None:
         lanes = [lane for lane in lanes if not lane.is_ours or fitting.most(lane.entry, 1)]
     is_pooled = any(lane.needs for lane in lanes)
     slots = Slots(unit, room.host, known.sharing) if is_pooled else None
-    passing = _Passing(unit, room, slots)
-    taken: list[Taken] = []
-    over: set[int] = set()  # lanes of which nothing more can begin now
-    for row, lane in _in_turn(unit, known, lanes, slots, limit, ledger, taken, fitting):
-        if len(taken) >= limit:
+    choice = _Choice(unit, known, room, slots, filling)
+    for row, lane in _in_turn(unit, known, lanes, slots, limit, ledger, choice.taken, fitting):
+        if not choice.goes_on(row, lane) or len(choice.taken) >= limit:
             break
-        if lane.id in over or (slots and lane.is_ours and slots.waits_for_turn(lane.needs)):
-            continue
+    choice.passing.write()
+    return choice.taken
+
+
+class _Choice:
+    """What one claim has chosen so far: `taken`, with what is noted of the lanes that it passes over."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        known: Catalog,
+        room: Room,
+        slots: Slots | None,
+        filling: Filling | None,
+    ) -> None:
+        self.taken: list[Taken] = []
+        self.passing = Passing(unit, room, slots)
+        self._unit = unit
+        self._known = known
+        self._host = room.host
+        self._slots = slots
+        self._filling = filling
+        self._over: set[int] = set()  # lanes of which nothing more can begin now
+
+    def goes_on(self, row: Ready | None, lane: Lane) -> bool:
+        """Take the task, or pass it over; return whether anything after it may begin."""
+        slots = self._slots
+        if lane.id in self._over or (slots and lane.is_ours and slots.waits_for_turn(lane.needs)):
+            return True
         if row is None or (slots and slots.is_short(lane.needs)):
-            over.add(lane.id)
-            if passing.passes_over(lane):
-                break
-            continue
-        entry = lane.entry
-        version = known.current[entry.pipeline]
-        if filling and not filling.wants(version, entry.name, lane.memory_bytes):
-            break
-        is_loose = len(entry.together) > 1 and not lane.host
-        if is_loose and not bind(unit, known, entry, row[2], lane.share, room.host):
-            continue
-        attempt = new_attempt_id()
+            self._over.add(lane.id)
+            return not self.passing.passes_over(lane)
+        if not self._wants(lane):
+            return False
+        if self._is_here(row, lane):
+            self._take(row, lane)
+        return True
+
+    def _wants(self, lane: Lane) -> bool:
+        """Whether the portion that is being filled has room for a task of the lane."""
+        version = self._known.current[lane.entry.pipeline]
+        filling = self._filling
+        return not filling or filling.wants(version, lane.entry.name, lane.memory_bytes)
+
+    def _is_here(self, row: Ready, lane: Lane) -> bool:
+        """Whether the task may run on this host; what stays together with it belongs here from now on."""
+        if lane.host or len(lane.entry.together) <= 1:
+            return True
+        return bind(self._unit, self._known, lane.entry, row.item_id, lane.share, self._host)
+
+    def _take(self, row: Ready, lane: Lane) -> None:
+        """The task is taken, if there are the slots that it needs."""
+        attempt, slots = new_attempt_id(), self._slots
         held = slots.take(lane.needs, attempt) if slots and lane.needs else {}
         if held is None:
-            over.add(lane.id)
-            continue
-        taken.append(Taken(lane, row, attempt, held))
-        passing.has_begun(lane)
-    passing.write()
-    return taken
+            self._over.add(lane.id)
+            return
+        self.taken.append(Taken(lane, row, attempt, held))
+        self.passing.has_begun(lane)
 
 
 def _lanes(unit: Unit, known: Catalog, room: Room) -> list[Lane]:
     """Return the lanes with tasks that this worker may claim, or has to leave something to."""
     closed = known.sharing.closed(unit.now_us)
-    rows = [row for row in unit.run(_HEADS, host=room.host).fetchall() if row[8] is not None]
+    heads = [_Head._make(row) for row in unit.run(_HEADS, host=room.host).fetchall()]
     by_lane = known.by_lane
-    if any(row[0] not in by_lane for row in rows):
+    if any(head.lane_id not in by_lane for head in heads if head.okey is not None):
         by_lane = reread(unit, known.newest_version).by_lane  # others made some since
     found = []
-    for lane_id, cpus, memory, share, host, passed_us, seen_us, kept_by, okey in rows:
-        entry = by_lane[lane_id]
-        spec = entry.spec
-        if spec is None or (closed and not closed.keys().isdisjoint(spec.pools)):
+    is_by_files = takes_any(room.host)
+    for head in heads:
+        if head.okey is None:
             continue
-        is_ours = (
-            host in ("", room.host)
-            and cpus <= room.most_cpus
-            and (memory or 0) <= room.most_bytes
-            and room.tags.issuperset(spec.needs)
+        entry, cpus, memory = by_lane[head.lane_id], head.cpus, head.memory_bytes
+        spec = entry.spec
+        if (
+            spec is None
+            or entry.is_foreign
+            or (closed and not closed.keys().isdisjoint(spec.pools))
+        ):
+            continue
+        is_ours = needs_of(entry, cpus, memory, head.host).are_met_by(
+            host=room.host, cpus=room.most_cpus, memory_bytes=room.most_bytes, tags=room.tags
         )
-        if is_ours or spec.pools or kept_by == room.place:
+        is_ours = is_ours and not (is_by_files and _stays_here(entry, known))
+        if is_ours or spec.pools or head.kept_by == room.place:
             fits = is_ours and cpus <= room.cpus and (memory or 0) <= room.memory_bytes
             found.append(
                 Lane(
-                    okey, lane_id, cpus, memory, entry, spec.pools, share, host, is_ours, fits,
-                    passed_us, seen_us, kept_by,
+                    head.okey, head.lane_id, cpus, memory, entry, spec.pools, head.share, head.host,
+                    is_ours, fits, head.passed_us, head.seen_us, head.kept_by,
                 )
             )  # fmt: skip
     return found
+
+
+def _stays_here(entry: StepEntry, known: Catalog) -> bool:
+    """Whether a step needs something that does not pass through files."""
+    spec = entry.spec
+    if spec is None or spec.secrets or len(entry.together) > 1:
+        return True
+    declared = (known.sharing.declared.get(name) for name in spec.pools)
+    return any(
+        pool is not None and (pool.is_per_host or pool.per_minute is not None) for pool in declared
+    )
 
 
 def _in_turn(
@@ -224,7 +261,7 @@ def _in_turn(
     taken: Sequence[Taken],
     fitting: Fitting | None,
 ) -> Iterator[_Candidate]:
-    """Yield the first tasks of these lanes in order; `taken` tells what became of those before.
+    """Yield the first tasks of these lanes in order; `taken` says what became of those before.
 
     With shares, of tasks of equal priority the one whose group has had least comes next.
     """
@@ -253,7 +290,7 @@ def _in_turn(
 
 def _priority(one: _Candidate) -> int:
     row, lane = one
-    return priority_of(lane.okey if row is None else row[0])
+    return priority_of(lane.okey if row is None else row.okey)
 
 
 def _candidates(
@@ -279,12 +316,13 @@ def _candidates(
             found.append((None, lane))
             continue
         look = fitting.most(lane.entry, most) if fitting is not None else most
-        rows = unit.run(_TAKE, lane=lane.id, okey=last[0], before=last[1], limit=look).fetchall()
+        cursor = unit.run(_TAKE, lane=lane.id, okey=last[0], before=last[1], limit=look)
+        rows = [Ready._make(row) for row in cursor.fetchall()]
         if fitting is not None:
-            rows = [row for row in rows if fitting.holds(lane.entry, row[10])][:most]
+            rows = [row for row in rows if fitting.holds(lane.entry, row.size_bytes)][:most]
         found += [(row, lane) for row in rows]
         if not lane.needs and rows:
-            sure = sorted([*sure, *((row[0], row[1]) for row in rows)])[:limit]
+            sure = sorted([*sure, *((row.okey, row.task_id) for row in rows)])[:limit]
             if len(sure) == limit:
                 last = sure[-1]
     return sorted(found, key=_by_order)
@@ -292,59 +330,4 @@ def _candidates(
 
 def _by_order(one: _Candidate) -> tuple[int, int]:
     row, lane = one
-    return (lane.okey, 0) if row is None else (row[0], row[1])
-
-
-class _Passing:
-    """What is noted of lanes whose first task is passed over, and what is kept for them."""
-
-    def __init__(self, unit: Unit, room: Room, slots: Slots | None) -> None:
-        self._unit = unit
-        self._room = room
-        self._slots = slots
-        self._notes: dict[int, tuple[int | None, int | None, str | None]] = {}
-
-    def passes_over(self, lane: Lane) -> bool:
-        """The lane's first task cannot begin; return whether nothing after it may either."""
-        now_us, place = self._unit.now_us, self._room.place
-        is_old = lane.passed_us is not None and now_us - lane.passed_us >= PATIENCE_US
-        is_fresh = lane.seen_us is not None and now_us - lane.seen_us < FRESH_US
-        keeper = lane.kept_by if is_fresh else None
-        if lane.is_ours:
-            is_fresh = True
-            if is_old and not lane.fits:
-                keeper = keeper or place
-            elif keeper == place:
-                keeper = None
-            if now_us - (lane.seen_us or 0) >= _NOTE_US or keeper != lane.kept_by:
-                passed_us = now_us if lane.passed_us is None else lane.passed_us
-                self._notes[lane.id] = (passed_us, now_us, keeper)
-        if not (is_old and is_fresh):
-            return False
-        if self._slots and lane.needs:
-            self._slots.keep(lane.needs, is_here=lane.is_ours)
-        return keeper == place
-
-    def has_begun(self, lane: Lane) -> None:
-        """A task of the lane is taken: its next one has not been passed over yet."""
-        if lane.passed_us is not None:
-            self._notes[lane.id] = (None, None, None)
-
-    def write(self) -> None:
-        """What was noted is in the store.
-
-        Nobody waits to note it: of a lane that another claim just notes, that one's word holds.
-        """
-        if self._notes and self._unit.store.dialect.locks_rows:
-            rows = self._unit.run(_UNNOTED, lanes=sorted(self._notes)).fetchall()
-            self._notes = {row[0]: self._notes[row[0]] for row in rows}
-        self._unit.run_many(
-            _NOTE,
-            [
-                {
-                    "lane_id_": lane, "passed_us": passed_us, "seen_us": seen_us,
-                    "kept_by": kept_by,
-                }
-                for lane, (passed_us, seen_us, kept_by) in sorted(self._notes.items())
-            ],
-        )  # fmt: skip
+    return (lane.okey, 0) if row is None else (row.okey, row.task_id)

@@ -10,19 +10,22 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import and_, literal_column, or_, select
 
 from stoker.failpoints import hit
+from stoker.model.id_types import ItemId, TaskId, VersionId, WorkerId
+from stoker.model.lease_kind import LeaseKind
 from stoker.model.pipeline import Pipeline
 from stoker.model.shares import Ledger
+from stoker.model.sharing import Terms
 from stoker.model.states import TaskState
-from stoker.model.task import Claimed, ItemId, Produced, TaskId, Terms, VersionId, WorkerId
+from stoker.model.task import Claimed, Produced
 from stoker.model.transitions import CLAIM
 from stoker.model.worker import Filling, Grant, Portion, TimeLeft, WorkLeft
 from stoker.store import catalog as catalogs
 from stoker.store import tables
 from stoker.store.apply import Move, move, open_attempts
-from stoker.store.claims.capacity import is_running, room
+from stoker.store.claims.capacity import Room, is_running, room
 from stoker.store.claims.choose import Taken, take
 from stoker.store.claims.missing_outputs import Versions, without_lacking
 from stoker.store.ids import text_of
@@ -33,8 +36,8 @@ from stoker.store.unit import Prepared, Unit, as_a_whole, param_list
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-_T, _A, _R, _SLOT, _U = (
-    tables.task, tables.attempt, tables.turn, tables.slot, tables.unsettled_step,
+_T, _A, _R, _SLOT, _U, _W = (
+    tables.task, tables.attempt, tables.turn, tables.slot, tables.unsettled_step, tables.worker,
 )  # fmt: skip
 
 _PRODUCED = Prepared(
@@ -46,6 +49,23 @@ _OUTPUTS = Prepared(
     select(tables.output.c.attempt, tables.output.c.name, tables.output.c.path)
     .where(tables.output.c.attempt.in_(param_list("attempts")))
     .order_by(tables.output.c.attempt, tables.output.c.name, tables.output.c.position)
+)
+_detached = select(_W.c.id).where(_W.c.lease_kind == LeaseKind.DETACHED.value)
+_is_here = or_(_A.c.worker_id.is_(None), _A.c.worker_id.not_in(_detached))
+_is_out = select(_A.c.id).where(is_running, _A.c.worker_id.in_(_detached))
+_LEFT = Prepared(
+    select(
+        *(
+            select(literal_column("1")).where(condition).limit(1).exists()
+            for condition in (
+                _T.c.lane.is_not(None),
+                and_(is_running, _is_here),
+                and_(_SLOT.c.attempt.is_not(None), _SLOT.c.attempt.not_in(_is_out)),
+                _T.c.not_before_us.is_not(None),
+                _U.c.step_id.is_not(None),
+            )
+        )
+    )
 )
 
 
@@ -80,18 +100,18 @@ def claim(
         filling = Filling(portion) if portion is not None else None
         taken = take(unit, known, free, limit, filling, ledger, left) if free.cpus > 0 else []
         if not taken:
-            return Grant([], ledger, is_crowded)
+            return Grant([], ledger, is_crowded, free.crowding)
         produced, versions = _produced(unit, known, taken)
         taken = without_lacking(unit, known, taken, versions)
         terms = known.sharing.terms
         claimed = [_claimed(unit, known, one, produced, terms) for one in taken]
-        _write(unit, worker_id, free.batch_id, claimed)
+        _write(unit, known, worker_id, free, claimed)
         hit("claim.before_commit")
     for one in taken:
         shares = known.sharing.shares
         group = shares.group(one.lane.share, one.lane.entry.pipeline)
         ledger.begin(shares, one.attempt, group, one.lane.cpus, unit.now_us)
-    return Grant(claimed, ledger, is_crowded)
+    return Grant(claimed, ledger, is_crowded, free.crowding)
 
 
 def pipeline_of(store: "Store", version_id: VersionId) -> Pipeline:
@@ -104,7 +124,7 @@ def pipeline_of(store: "Store", version_id: VersionId) -> Pipeline:
 
 
 def anything_left(store: "Store") -> WorkLeft:
-    """Return what is left to do in the whole store.
+    """Return what is left to do in the whole store, but for what is out at places without one.
 
     What waits for the hours or the rate of a pool waits as what is in back-off does.
     """
@@ -138,17 +158,11 @@ def has_nothing_for(
 
 
 def _left(unit: Unit) -> WorkLeft:
-    def exists(condition: Any) -> bool:
-        return (
-            unit.execute(select(literal_column("1")).where(condition).limit(1)).first() is not None
-        )
-
+    ready, running, held, in_back_off, unsettled = unit.run(_LEFT).fetchone()
     return WorkLeft(
-        ready=exists(_T.c.lane.is_not(None)),
-        running=exists(is_running) or exists(_SLOT.c.attempt.is_not(None)),
-        waiting=exists(_T.c.not_before_us.is_not(None))
-        or exists(_U.c.step_id.is_not(None))
-        or _waits_for_time(unit),
+        ready=bool(ready),
+        running=bool(running or held),
+        waiting=bool(in_back_off or unsettled) or _waits_for_time(unit),
     )
 
 
@@ -179,7 +193,7 @@ def _produced(
     if not following:
         return {}, {}
     steps = sorted({step for one in following for step in one.lane.entry.predecessors})
-    items = sorted({one.row[2] for one in following})
+    items = sorted({one.row.item_id for one in following})
     rows = unit.run(_PRODUCED, items=items, steps=steps).fetchall()
     attempts = sorted({bytes(row[2]) for row in rows if row[2] is not None})
     paths: dict[bytes, dict[str, list[str]]] = {}
@@ -211,24 +225,24 @@ def _claimed(
     produced: Mapping[int, Mapping[str, Produced]],
     terms: Terms,
 ) -> Claimed:
-    _, task_id, item_id, number, tries, key, path, params, meta, generation, _ = taken.row
+    row = taken.row
     entry = taken.lane.entry
     names = [known.steps[step].name for step in entry.predecessors]
-    of_item = produced.get(item_id, {})
+    of_item = produced.get(row.item_id, {})
     return Claimed(
         attempt=taken.attempt,
-        task_id=TaskId(task_id),
-        item_id=ItemId(item_id),
+        task_id=TaskId(row.task_id),
+        item_id=ItemId(row.item_id),
         version_id=known.current[entry.pipeline],
         pipeline=entry.pipeline,
-        key=key,
+        key=row.key,
         step=entry.name,
-        number=number + 1,
-        generation=generation,
-        tries=tries,
-        path=os.fsdecode(path) if path is not None else None,
-        params=_EMPTY if params == "{}" else json.loads(params),
-        meta=_EMPTY if meta == "{}" else json.loads(meta),
+        number=row.number + 1,
+        generation=row.generation,
+        tries=row.tries,
+        path=os.fsdecode(row.path) if row.path is not None else None,
+        params=_EMPTY if row.params == "{}" else json.loads(row.params),
+        meta=_EMPTY if row.meta == "{}" else json.loads(row.meta),
         cpus=taken.lane.cpus,
         memory_bytes=taken.lane.memory_bytes,
         slots=taken.slots,
@@ -238,15 +252,21 @@ def _claimed(
     )
 
 
-def _write(unit: Unit, worker_id: int, batch_id: str | None, claimed: Sequence[Claimed]) -> None:
+def _write(
+    unit: Unit, known: Catalog, worker_id: int, of_worker: Room, claimed: Sequence[Claimed]
+) -> None:
     rows, moves = [], []
+    batch_id = of_worker.batch_id
     for task in claimed:
         consumed = {
             name: text_of(left.attempt)
             for name, left in task.produced.items()
             if left.attempt is not None
         }
-        data: dict[str, Any] = {"number": task.number, "host": unit.store.host}
+        data: dict[str, Any] = {
+            "number": task.number, "host": of_worker.host, "worker": of_worker.name,
+            "version": known.numbers[task.pipeline],
+        }  # fmt: skip
         if consumed:
             data["consumed"] = consumed
         if batch_id is not None:

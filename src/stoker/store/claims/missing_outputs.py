@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stoker.model import transitions
+from stoker.model.id_types import VersionId
 from stoker.model.states import TaskState
-from stoker.model.task import VersionId
 from stoker.spec.parts import outputs_used
 from stoker.store.apply import Move, move
 from stoker.store.catalog import pipeline_of
@@ -30,7 +30,7 @@ def without_lacking(
     good: list[Taken] = []
     moves = []
     for one in taken:
-        missing = _missing(unit, known, one.lane.entry, versions.get(one.row[2], {}))
+        missing = _missing(unit, known, one.lane.entry, versions.get(one.row.item_id, {}))
         if not missing:
             good.append(one)
             continue
@@ -41,8 +41,8 @@ def without_lacking(
         columns = {"waiting_on": len({step for step, _ in missing}), "reason": reason}
         moves.append(
             Move(
-                one.row[1], TaskState.READY, one.lane.entry.pipeline, one.row[5],
-                one.lane.entry.name, one.row[9], None, columns, None, to_json({"reason": reason}),
+                one.row.task_id, TaskState.READY, one.lane.entry.pipeline, one.row.key,
+                one.lane.entry.name, one.row.generation, None, columns, None, to_json({"reason": reason}),
             )
         )  # fmt: skip
     if moves:

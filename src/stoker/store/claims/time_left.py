@@ -7,13 +7,18 @@ then, and a task of which nothing is known only in the first half of its time.
 import math
 
 from stoker.model.worker import TimeLeft
-from stoker.store.forecasts.estimates import book
+from stoker.store.forecasts.estimates import Book, book
 from stoker.store.steps import StepEntry
 from stoker.store.unit import Unit
 
 SHARE = 0.9  # of attempts that end in time
 FEW = 3  # attempts that have succeeded; with fewer nothing is known
 AHEAD = 64  # tasks that are looked through for some that fit, where only some of a step do
+
+
+def usual_factor(known: Book, step_id: int) -> float:
+    """Return how many times its mean an attempt of the step may well take, on a host like the others."""
+    return math.exp(known.fits[step_id].residual(SHARE))
 
 
 class Fitting:
@@ -52,7 +57,7 @@ class Fitting:
         return found.seconds(size_bytes) * self._factor(entry.id)
 
     def _factor(self, step_id: int) -> float:
-        return math.exp(self._book.fits[step_id].residual(SHARE)) / self._speed
+        return usual_factor(self._book, step_id) / self._speed
 
     def _is_bounded(self, entry: StepEntry) -> bool:
         """Whether its own limit ends an attempt in time, however long it would go on."""

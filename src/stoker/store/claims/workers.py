@@ -4,11 +4,12 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, literal, select, update
 
 from stoker.failpoints import hit
+from stoker.model.id_types import AttemptId, WorkerId
+from stoker.model.lease_kind import LeaseKind
 from stoker.model.states import AttemptState, WorkerState
-from stoker.model.task import AttemptId, WorkerId
 from stoker.model.words import shown
 from stoker.model.worker import NewWorker, Renewal
 from stoker.store import tables
@@ -18,6 +19,8 @@ from stoker.store.holdings.pools import fit_host
 from stoker.store.unit import Prepared, as_a_whole, param
 
 if TYPE_CHECKING:
+    from sqlalchemy import Insert
+
     from stoker.store.unit import Store
 
 MASK_DIGITS = 200  # of a hexadecimal mask: 800 cpus; on a larger host all count as shared
@@ -32,6 +35,7 @@ _RUNNING = Prepared(
         _A.c.worker_id == param("worker_id"), _A.c.state == param("running")
     )
 )
+_NEXT_DUE = Prepared(select(func.min(_T.c.not_before_us)))
 
 
 @as_a_whole
@@ -59,15 +63,25 @@ def enlist(store: "Store", new: NewWorker) -> WorkerId:
                     "tags": json.dumps(sorted(set(new.tags))) if new.tags else None,
                     "started_us": unit.now_us,
                     "lease_until_us": unit.now_us + int(new.lease_s * 1_000_000),
+                    "lease_kind": new.lease_kind.value,
                     "ends_us": _later(unit.now_us, new.left_s),
                     "stops_us": _later(unit.now_us, new.usable_s),
                 },
             )
         )
+        if new.pilot is not None:
+            unit.execute(_tie(worker_id, new.pilot))
         fit_host(unit, new.host)
         hit("enlist.before_commit")
     hit("enlisted")
     return worker_id
+
+
+def _tie(worker_id: int, uid: str) -> "Insert":
+    """The worker belongs to that pilot, if the store knows it."""
+    pilot, tie = tables.pilot, tables.pilot_worker
+    found = select(literal(worker_id), pilot.c.id).where(pilot.c.uid == uid)
+    return insert(tie).from_select([tie.c.worker_id, tie.c.pilot_id], found)
 
 
 def _later(now_us: int, after_s: float | None) -> int | None:
@@ -99,7 +113,7 @@ def renew(store: "Store", worker_id: WorkerId, *, lease_s: float) -> Renewal:
 
 @as_a_whole
 def note_trouble(store: "Store", worker_id: WorkerId, trouble: str | None) -> None:
-    """Whoever asks for the worker reads why it claims nothing; None: it claims again."""
+    """Readers of the worker's row learn why it claims nothing; None: it claims again."""
     words = None if trouble is None else shown(trouble)
     with store.writing() as unit:
         unit.execute(update(_W).where(_W.c.id == worker_id).values(trouble=words))
@@ -117,7 +131,8 @@ def retire(store: "Store", worker_id: WorkerId) -> None:
 def is_gone(store: "Store", worker_id: int) -> bool:
     """Whether the worker has ended or died, or its lease has run out, as the store knows."""
     with store.reading() as unit:
-        alive = (_W.c.state == WorkerState.ALIVE.value) & (_W.c.lease_until_us > unit.now_us)
+        holds = (_W.c.lease_until_us > unit.now_us) | (_W.c.lease_kind == LeaseKind.DETACHED.value)
+        alive = (_W.c.state == WorkerState.ALIVE.value) & holds
         query = select(_W.c.id).where(_W.c.id == worker_id, alive)
         return unit.execute(query).first() is None
 
@@ -125,5 +140,5 @@ def is_gone(store: "Store", worker_id: int) -> bool:
 def next_due_us(store: "Store") -> int | None:
     """Return when the next task comes out of its back-off, in microseconds since the epoch."""
     with store.reading() as unit:
-        found: int | None = unit.execute(select(func.min(_T.c.not_before_us))).scalar()
+        found: int | None = unit.run(_NEXT_DUE).fetchone()[0]
     return found

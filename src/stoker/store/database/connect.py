@@ -14,7 +14,7 @@ from stoker.rights import ACCESS
 from stoker.store import tables
 from stoker.store.database import schema
 from stoker.store.dialects import dialect_for
-from stoker.store.identity import OWN_SITE
+from stoker.store.dialects.dialect import OWN_SITE
 from stoker.store.unit import Store, as_a_whole
 
 
@@ -131,7 +131,7 @@ def _identify(store: Store, site_name: str) -> None:
             uid = unit.execute(select(own.c.uid).where(own.c.id == OWN_SITE)).scalar_one()
         store.identity.uid = uid
         return
-    store.epoch, store.identity.uid = row.epoch, row.uid
+    store.site, store.epoch, store.identity.uid = row.id, row.epoch, row.uid
     if row.set_aside is not None:
         raise Refused(aside(store, row.set_aside))
     refuse_foreign(store, row.machine)

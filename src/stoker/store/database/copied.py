@@ -1,7 +1,6 @@
 """A project that was copied with its SQLite store: both stores claim the results of the original."""
 
 import os
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +49,8 @@ def _is_other(original: Path, file: str) -> bool:
 
 def _uid_of(file: Path) -> str | None:
     """Return the id of another store; None if it is none that can be read."""
+    import sqlite3  # by here the store is in SQLite; a worker on a server does without it
+
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=1)) as driver:
             row = driver.execute("SELECT uid FROM site WHERE id = 1").fetchone()

@@ -116,7 +116,7 @@ def _pages(unit: Unit, table: Table) -> Iterator[list[dict[str, Any]]]:
 
 
 def _as_kept(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row as the copy has it: whoever moved a store away says so only in the old one."""
+    """Return the row as the copy has it: who moved a store away is recorded only in the old one."""
     if table is tables.site:
         row["set_aside"] = None
     return row

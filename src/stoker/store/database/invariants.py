@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, case, func, or_, select
 
 from stoker.model.encoding import Answer
+from stoker.model.id_types import HERE
+from stoker.model.outpost import host_of
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import journal_fold, tables
+from stoker.store.catalog import catalog
 from stoker.store.database import rebuild
+from stoker.store.groups.checking import check_groups
 from stoker.store.ids import text_of
 from stoker.store.unit import Unit
 
@@ -75,12 +79,12 @@ def check_journal(store: "Store") -> Checked:
             try:
                 replayed = rebuild.replay(unit, part)
             except KeyError as missing:
-                found.append(f"the journal tells of {missing} and never of its beginning")
+                found.append(f"the journal mentions {missing}, but not how it began")
                 continue
             found += rebuild.differences(replayed, rebuild.snapshot(unit, part))
         if len(found) >= MOST:
             break
-    promise = "The journal alone tells what items, tasks and attempts there are."
+    promise = "Items, tasks and attempts can be rebuilt from the journal alone."
     return Checked(check="journal", promise=promise, violations=tuple(found[:MOST]))
 
 
@@ -90,7 +94,10 @@ def database(unit: Unit) -> Iterator[str]:
 
 
 def running(unit: Unit) -> Iterator[str]:
-    """A running task carries one attempt, which runs, and no other attempt of it does."""
+    """A running task carries one attempt, which runs, and no other attempt of it does.
+
+    It was claimed since the task was last set back.
+    """
     query = _tasks(_A.c.state.label("attempt_state")).outerjoin(
         _A, and_(_A.c.id == _T.c.attempt, _A.c.task_id == _T.c.id)
     )
@@ -98,6 +105,8 @@ def running(unit: Unit) -> Iterator[str]:
     runs = _T.c.state == TaskState.RUNNING.value
     for row in unit.execute(query.where(runs, or_(_A.c.state.is_(None), ~is_running))):
         yield f"{_name(row)} runs and carries no running attempt"
+    for row in unit.execute(query.where(runs, _A.c.generation < _T.c.generation)):
+        yield f"{_name(row)} was set back since and runs an attempt of before"
     query = select(_A.c.id, _A.c.task_id).outerjoin(_T, _T.c.id == _A.c.task_id)
     for row in unit.execute(
         query.where(is_running, or_(_T.c.id.is_(None), ~runs, _T.c.attempt != _A.c.id))
@@ -120,15 +129,28 @@ def done(unit: Unit) -> Iterator[str]:
 
 
 def lanes(unit: Unit) -> Iterator[str]:
-    """A task stands in a lane, of its own step and host, exactly while it is ready and due."""
+    """A task stands in a lane, of its own step and host, exactly while it is ready and due.
+
+    One of another site's step never does; one that runs at an outpost stands in a lane for that.
+    """
     lane = tables.lane
     is_due = and_(_T.c.state == TaskState.READY.value, _T.c.not_before_us.is_(None))
     query = _tasks(_T.c.state, _T.c.lane)
-    for row in unit.execute(query.where(is_due, _T.c.lane.is_(None))):
+    is_own = _S.c.site == unit.store.site
+    for row in unit.execute(query.where(_T.c.lane.is_not(None), ~is_own)):
+        yield f"{_name(row)} can be claimed here and belongs to another site"
+    for row in unit.execute(query.where(is_due, is_own, _T.c.lane.is_(None))):
         yield f"{_name(row)} is ready and nobody can claim it"
     for row in unit.execute(query.where(_T.c.lane.is_not(None), ~is_due)):
         yield f"{_name(row)} can be claimed and is {TaskState(row.state).word}"
-    is_elsewhere = lane.c.host != func.coalesce(_T.c.host, "")
+    away = {
+        entry.id: host_of(entry.outpost) for entry in catalog(unit).steps.values() if entry.outpost
+    }
+    is_elsewhere = (
+        lane.c.host != case(away, value=lane.c.step_id, else_=func.coalesce(_T.c.host, ""))
+        if away
+        else lane.c.host != func.coalesce(_T.c.host, "")
+    )
     astray = or_(lane.c.id.is_(None), lane.c.step_id != _T.c.step_id, is_elsewhere)
     query = query.outerjoin(lane, lane.c.id == _T.c.lane).where(_T.c.lane.is_not(None), astray)
     for row in unit.execute(query):
@@ -159,7 +181,11 @@ def predecessors(unit: Unit) -> Iterator[str]:
         and_(_T.c.state == blocked, _T.c.waiting_on == 0),
         and_(_T.c.state == ready, _T.c.waiting_on != 0),
     )
-    waits = and_(_T.c.state.in_((blocked, ready, held)), _T.c.step_id.not_in(_UNSETTLED))
+    waits = and_(
+        _T.c.state.in_((blocked, ready, held, TaskState.RUNNING.value, TaskState.FAILED.value)),
+        _T.c.step_id.not_in(_UNSETTLED),
+        _S.c.site == unit.store.site,  # others count for themselves
+    )
     for row in unit.execute(query.where(waits, wrong)):
         yield (
             f"{_name(row)} is {TaskState(row.state).word} and waits for {row.waiting_on}; "
@@ -211,6 +237,16 @@ def belongings(unit: Unit) -> Iterator[str]:
     query = select(owner.c.path).outerjoin(_T, _T.c.id == owner.c.task_id).where(_T.c.id.is_(None))
     for row in unit.execute(query):
         yield f"`{bytes(row.path).decode(errors='replace')}` belongs to a task that is not there"
+    place = tables.place
+    for table in (tables.output, tables.temporary, owner):
+        query = select(table.c.path, table.c.place).outerjoin(place, place.c.id == table.c.place)
+        for row in unit.execute(query.where(table.c.place != HERE, place.c.id.is_(None))):
+            shown = bytes(row.path).decode(errors="replace")
+            yield f"`{shown}` is at place {row.place}, which is not known"
+    kept = tables.error_folder
+    query = select(kept.c.attempt).outerjoin(_T, _T.c.id == kept.c.task_id)
+    for row in unit.execute(query.where(_T.c.id.is_(None))):
+        yield f"an error folder of attempt {text_of(row.attempt)} is of a task that is not there"
     part = tables.folder_part
     query = select(part.c.digest).outerjoin(owner, owner.c.digest == part.c.digest)
     for row in unit.execute(query.where(owner.c.digest.is_(None)).distinct()):
@@ -235,7 +271,9 @@ def numbers(unit: Unit) -> Iterator[str]:
                 f"epoch {row.epoch} of site {row.origin} has {row.n:,} rows and {row.pruned:,} "
                 f"pruned ones, the last being {row.last}; its head says {row.seq:,}"
             )
-    epochs = {row.epoch for row in unit.execute(select(head).where(head.c.origin == 1))}
+    epochs = {
+        row.epoch for row in unit.execute(select(head).where(head.c.origin == unit.store.site))
+    }
     if unit.store.epoch not in epochs:
         yield f"the journal of this site has no epoch {unit.store.epoch}"
 
@@ -292,9 +330,14 @@ def counts(unit: Unit) -> Iterator[str]:
         yield f"there are {counted[key]:,} {what}, counted as {told[key]:,}"
 
 
+def groups(unit: Unit) -> Iterator[str]:
+    """Groups have the members that their counts say, and a member is of an item that is there."""
+    yield from check_groups(unit)
+
+
 CHECKS: tuple[Callable[[Unit], Iterator[str]], ...] = (
     database, running, done, lanes, predecessors, tasks, slots, belongings, numbers,
-    states_of_items, counts,
+    states_of_items, counts, groups,
 )  # fmt: skip
 
 _STEPS = select(_S.c.id, _S.c.name, _P.c.name.label("pipeline")).join(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, true
+from sqlalchemy import and_, or_, select, true
 
 from stoker.model.pipeline import Pipeline
 from stoker.model.states import AttemptState, TaskState
@@ -36,7 +36,7 @@ class Picture:
 
 _ATTEMPT_FACTS = (
     "exit_code", "signal", "started_us", "publishing_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
-    "reason", "cause",
+    "reason", "cause", "node",
 )  # fmt: skip
 
 
@@ -69,19 +69,26 @@ def parts(unit: Unit, *, items: int = PART_ITEMS) -> Iterator[Part]:
             after = last
 
 
+_OF_ITEMS = ("register", "change", "touch", "checksum", "quarantine", "admit", "priority")
+
+
 def replay(unit: Unit, part: Part | None = None) -> Picture:
-    """Return what the own journal, in the order of its rows, says the store must hold."""
+    """Return what the own journal, in the order of its numbers, says the store must hold.
+
+    Rows that have no number yet come last, as they were written.
+    """
     picture = Picture()
     pipelines: dict[str, Pipeline] = {}
     own = tables.journal.c
-    query = select(tables.journal).where(own.origin == 1)
+    query = select(tables.journal).where(own.origin == unit.store.site)
     if part is not None:
         query = query.where(
             own.pipeline == part.pipeline, or_(own.key.is_(None), part.holds(own.key))
         )
     told = _last_told(unit, part)
-    for row in unit.execute(query.order_by(tables.journal.c.id)):
-        if row.id < told.get((row.pipeline, row.key), 0):
+    in_order = (own.epoch, own.seq.is_(None), own.seq, own.id)
+    for row in unit.execute(query.order_by(*in_order)):
+        if _place_of(row) < told.get((row.pipeline, row.key), _BEFORE_ALL):
             continue
         data = json.loads(row.data) if row.data else {}
         if row.event == "condense":
@@ -90,7 +97,7 @@ def replay(unit: Unit, part: Part | None = None) -> Picture:
             _forget_attempts(picture, data)
         elif row.event == "set_version":
             _set_version(picture, pipelines, row, data)
-        elif row.event in ("register", "change", "touch", "quarantine", "admit"):
+        elif row.event in _OF_ITEMS:
             _register(picture, pipelines, row, data)
         elif row.event == "forget":
             _forget(picture, row)
@@ -99,14 +106,28 @@ def replay(unit: Unit, part: Part | None = None) -> Picture:
     return picture
 
 
-def _last_told(unit: Unit, part: Part | None) -> dict[tuple[str, str], int]:
-    """Return for each item that one row tells all of which the last such row is."""
+_BEFORE_ALL = (0, 0, 0)
+_NOT_NUMBERED = 1 << 62
+
+
+def _place_of(row: Any) -> tuple[int, int, int]:
+    """Where a row of the own journal stands among the others."""
+    return row.epoch, row.seq if row.seq is not None else _NOT_NUMBERED, row.id
+
+
+def _last_told(unit: Unit, part: Part | None) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return the last condensed row of each item that has one."""
     own = tables.journal.c
-    query = select(own.pipeline, own.key, func.max(own.id)).where(own.event == "condense")
+    query = select(own.pipeline, own.key, own.epoch, own.seq, own.id).where(
+        own.event == "condense", own.origin == unit.store.site
+    )
     if part is not None:
         query = query.where(own.pipeline == part.pipeline, part.holds(own.key))
-    rows = unit.execute(query.group_by(own.pipeline, own.key)).fetchall()
-    return {(row[0], row[1]): row[2] for row in rows}
+    found: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for row in unit.execute(query):
+        name = (row.pipeline, row.key)
+        found[name] = max(_place_of(row), found.get(name, _BEFORE_ALL))
+    return found
 
 
 def snapshot(
@@ -140,6 +161,9 @@ def snapshot(
             "fingerprint": row.fingerprint,
             "generation": row.generation,
             "reason": row.reason,
+            "by": row.by_user,
+            "checksum": row.checksum,
+            "priority": row.priority,
         }
     steps = {row.id: row.name for row in unit.execute(select(step))}
     keys = {}
@@ -152,11 +176,22 @@ def snapshot(
             "tries": row.tries,
             "lost": row.lost,
             "cut_off": row.cut_off,
+            "level": row.level,
+            "generation": row.generation,
         }
-    for row in unit.execute(select(attempt).select_from(of_attempt).where(*chosen)):
+    version, worker = tables.version, tables.worker
+    of_attempt_too = of_attempt.join(version, version.c.id == attempt.c.version_id).outerjoin(
+        worker, worker.c.id == attempt.c.worker_id
+    )
+    named = (version.c.number.label("version"), worker.c.name.label("worker"))
+    rows = unit.execute(select(attempt, *named).select_from(of_attempt_too).where(*chosen))
+    for row in rows:
         picture.attempts[text_of(row.id)] = _attempt_of(row, keys[row.task_id])
-    output = tables.output
-    outputs = select(output).select_from(of_attempt.join(output, output.c.attempt == attempt.c.id))
+    output, place = tables.output, tables.place
+    of_output = of_attempt.join(output, output.c.attempt == attempt.c.id).outerjoin(
+        place, place.c.id == output.c.place
+    )
+    outputs = select(output, place.c.name.label("at_place")).select_from(of_output)
     _outputs(picture, unit.execute(outputs.where(*chosen).order_by(*output.primary_key)))
     return picture
 
@@ -190,6 +225,9 @@ def _attempt_of(row: Any, key: TaskKey) -> dict[str, Any]:
         "state": AttemptState(row.state).word,
         "generation": row.generation,
         "batch_id": row.batch_id,
+        "version": row.version,
+        "worker": row.worker,
+        "place": None,
         "consumed": json.loads(row.consumed) if row.consumed else {},
         "values": json.loads(row.step_values) if row.step_values else {},
         "outputs": [],
@@ -203,9 +241,9 @@ def _attempt_of(row: Any, key: TaskKey) -> dict[str, Any]:
 
 def _outputs(picture: Picture, rows: Iterable[Any]) -> None:
     for row in rows:
-        picture.attempts[text_of(row.attempt)]["outputs"].append(
-            [row.name, os.fsdecode(row.path), row.size_bytes, row.checksum]
-        )
+        attempt = picture.attempts[text_of(row.attempt)]
+        attempt["place"] = row.at_place
+        attempt["outputs"].append([row.name, os.fsdecode(row.path), row.size_bytes, row.checksum])
 
 
 def _set_version(
@@ -238,20 +276,25 @@ def _add_tasks(picture: Picture, pipeline: Pipeline, name: str, key: str) -> Non
         before = (picture.tasks[name, key, other]["state"] for other in step.after)
         is_blocked = any(not TaskState.of(state).is_satisfied for state in before)
         state = TaskState.BLOCKED if is_blocked else TaskState.READY
-        _add_task(picture, (name, key, step.name), state)
+        _add_task(picture, (name, key, step.name), state, picture.items[name, key]["generation"])
 
 
-def _add_task(picture: Picture, key: TaskKey, state: TaskState) -> None:
+def _add_task(picture: Picture, key: TaskKey, state: TaskState, generation: int) -> None:
     picture.tasks[key] = {
         "state": state.word, "attempt": None, "number": 0, "tries": 0, "lost": 0, "cut_off": 0,
+        "level": 0, "generation": generation,
     }  # fmt: skip
 
 
 def _register(
     picture: Picture, pipelines: Mapping[str, Pipeline], row: Any, data: Mapping[str, Any]
 ) -> None:
-    if row.event == "touch":
-        picture.items[row.pipeline, row.key] |= data
+    known = picture.items.get((row.pipeline, row.key), {})
+    if row.event in ("touch", "checksum"):
+        known |= data
+        return
+    if row.event == "priority":
+        known["priority"] = data["priority"]
         return
     picture.items[row.pipeline, row.key] = {
         "path": data.get("path"),
@@ -263,6 +306,9 @@ def _register(
         "fingerprint": data["fingerprint"],
         "generation": row.generation,
         "reason": data.get("reason"),
+        "by": known.get("by", data.get("by")),  # it stays that of who brought it first
+        "checksum": data.get("checksum"),
+        "priority": known.get("priority", data.get("priority", 0)),
     }
     _add_tasks(picture, pipelines[row.pipeline], row.pipeline, row.key)
 
@@ -282,7 +328,9 @@ def _take_told(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
         picture.tasks[row.pipeline, row.key, step] = task
     for name, attempt in data["attempts"].items():
         task = (row.pipeline, row.key, attempt["task"][2])  # the pipeline may have been renamed
-        picture.attempts[name] = {**attempt, "task": task}
+        is_over = attempt["state"] != AttemptState.RUNNING.word
+        facts = dict.fromkeys(_ATTEMPT_FACTS if is_over else ())  # an earlier release knew fewer
+        picture.attempts[name] = {**facts, **attempt, "task": task}
 
 
 def _forget_attempts(picture: Picture, data: Mapping[str, Any]) -> None:
@@ -293,13 +341,18 @@ def _forget_attempts(picture: Picture, data: Mapping[str, Any]) -> None:
 def _change_task(picture: Picture, row: Any, data: Mapping[str, Any]) -> None:
     key = (row.pipeline, row.key, row.step)
     if row.event == "add_task":
-        _add_task(picture, key, TaskState(row.to_state))
+        _add_task(picture, key, TaskState(row.to_state), row.generation)
         return
     transition = BY_NAME[row.event]
     task = picture.tasks[key]
     task["state"] = transition.target.word
-    picture.items[key[:2]]["generation"] = row.generation
-    for name in ("tries", "lost", "cut_off"):
+    item = picture.items[key[:2]]
+    item["generation"] = max(item["generation"], row.generation)  # an end may be of an older one
+    if transition.sets_back:
+        task["generation"] = row.generation
+        for step in data.get("elsewhere", ()):
+            picture.tasks[row.pipeline, row.key, step]["generation"] = row.generation
+    for name in ("tries", "lost", "cut_off", "level"):
         task[name] = data.get(name, task[name])
     if row.event in ("claim", "adopt"):
         _open(picture, row, key, task, data)
@@ -319,6 +372,9 @@ def _open(
         "state": AttemptState.RUNNING.word,
         "generation": row.generation,
         "batch_id": data.get("batch_id"),
+        "version": data["version"],
+        "worker": data.get("worker"),
+        "place": None,
         "consumed": data.get("consumed", {}),
         "values": {},
         "outputs": [],
@@ -327,6 +383,8 @@ def _open(
 
 def _end(attempt: dict[str, Any], data: Mapping[str, Any]) -> None:
     attempt["state"] = data["state"]
+    attempt["batch_id"] = data.get("batch_id", attempt["batch_id"])
+    attempt["place"] = data.get("place")
     attempt["values"] = data.get("values", {})
     attempt["outputs"] = sorted(map(list, data.get("outputs", [])), key=lambda one: one[0])
     attempt |= {name: data.get(name) for name in _ATTEMPT_FACTS}

@@ -29,8 +29,8 @@ from stoker.store.database.connect import (
     refuse_foreign,
 )
 from stoker.store.database.copying import Content, OnTable
+from stoker.store.dialects.dialect import OWN_SITE
 from stoker.store.ends.reap import reap
-from stoker.store.identity import OWN_SITE
 from stoker.store.journal import Entry, append, last_seq, to_json
 from stoker.store.times import moment
 from stoker.store.unit import Store, Unit
@@ -64,7 +64,7 @@ def move(
     on_table: OnTable | None = None,
     dry_run: bool = False,
 ) -> Relocated:
-    """The project's store lies in `target`, with its whole history; `source` is closed for good.
+    """The project's store is in `target`, with its whole history; `source` is closed for good.
 
     `named` is what stands for the target in `[store] url`. All rows have been compared, and so has
     what the journal says of them. Nobody records anything in the source meanwhile; a live worker is
@@ -72,7 +72,7 @@ def move(
     target is refused by every verb until the same move is made again.
     """
     if source.url == target.url:
-        raise UserError(f"`{source.url}` is where the store lies already")
+        raise UserError(f"`{source.url}` is where the store is already")
     said = _whose(source).set_aside
     is_resumed = said == MOVED + named and schema.version_in(target) == schema.COPYING
     if said is not None and not is_resumed:
@@ -101,7 +101,7 @@ def back_up(
 ) -> Relocated:
     """`path` is a backup of the store as it was at one moment; work goes on meanwhile.
 
-    It is an SQLite file whatever the store lies in, and appears whole or not at all.
+    It is an SQLite file, whatever database holds the store, and appears whole or not at all.
     """
     if path.exists():
         raise Conflict(f"`{path}` is there already; name a new file")
@@ -143,9 +143,7 @@ def restore(
     with bare(f"sqlite:///{backup.absolute()}") as source:
         site = _whose(source)
         if not (site.set_aside or "").startswith(BACKUP):
-            raise UserError(
-                f"`{backup}` is no backup, but a store; `stoker store backup` makes one"
-            )
+            raise UserError(f"`{backup}` is a store, not a backup; `stoker store backup` makes one")
         with source.reading() as unit:
             if dry_run:
                 return Relocated(to=target.url, tables=copying.count_rows(unit))

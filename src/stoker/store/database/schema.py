@@ -20,7 +20,7 @@ from stoker.store.unit import translated
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
-HEAD = "0001"  # the newest migration; a test holds that it is
+HEAD = "0011"  # the newest migration; a test holds that it is
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 COPYING = "copying"  # stands for a version while a copy is being made, so that nobody opens it
 _one_at_a_time = Lock()  # Alembic keeps what it works on in global variables

@@ -13,7 +13,7 @@ from stoker.store import tables
 from stoker.store.database import integrity, schema
 from stoker.store.database.connect import refuse_foreign
 from stoker.store.database.schema import Revision
-from stoker.store.identity import OWN_SITE
+from stoker.store.dialects.dialect import OWN_SITE
 from stoker.store.unit import Store
 
 

@@ -2,13 +2,14 @@
 
 from stoker.errors import UserError
 from stoker.store.dialects.dialect import BrokenOff, Dialect
-from stoker.store.dialects.sqlite import SqliteDialect
 
 
 def dialect_for(url: str) -> Dialect:
     """Return the dialect for a store's URL; UserError for a database that Stoker does not know."""
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme == "sqlite":
+        from stoker.store.dialects.sqlite import SqliteDialect
+
         return SqliteDialect()
     if scheme == "postgresql":
         from stoker.store.dialects.postgresql import PostgresqlDialect
@@ -19,7 +20,7 @@ def dialect_for(url: str) -> Dialect:
 
         return MariadbDialect()
     raise UserError(
-        f"`[store] url` begins with `{scheme}`: the store lies in SQLite (`sqlite:///PATH`), "
+        f"`[store] url` begins with `{scheme}`: a store is in SQLite (`sqlite:///PATH`), "
         "PostgreSQL (`postgresql+psycopg://USER@HOST/DATABASE`) or MariaDB "
         "(`mariadb+pymysql://USER@HOST/DATABASE`)"
     )

@@ -157,8 +157,8 @@ class _SeldomKey(FunctionElement[str]):
 def seldom_key(key: ColumnElement[str]) -> ColumnElement[str]:
     """The journal's column `key` where only rows of seldom events are asked for, by their index.
 
-    MariaDB has no index of some rows only. There a column that is reckoned has the key in such rows
-    and nothing in the others, which lie side by side in its index, so that they cost little.
+    MariaDB has no partial indexes, so a generated column holds the key in such rows and NULL
+    otherwise; the NULLs are together in its index and cost little.
     """
     return _SeldomKey(key)
 
@@ -172,3 +172,26 @@ def _plain_key(element: _SeldomKey, compiler: Any, **more: Any) -> str:
 def _reckoned_key(element: _SeldomKey, compiler: Any, **more: Any) -> str:
     (key,) = element.clauses
     return str(compiler.process(key, **more)).removesuffix("`key`") + "seldom_key"
+
+
+class _NewestId(FunctionElement[str]):
+    """The highest of several ids."""
+
+    inherit_cache = True
+    type = String()
+    name = "newest_id"
+
+
+def newest_id(column: ColumnElement[bytes]) -> ColumnElement[str]:
+    """The highest of a column's ids, in hexadecimal digits: PostgreSQL cannot compare bytes so."""
+    return _NewestId(column)
+
+
+@compiles(_NewestId)
+def _highest(element: _NewestId, compiler: Any, **more: Any) -> str:
+    return f"lower(max(hex({compiler.process(element.clauses, **more)})))"
+
+
+@compiles(_NewestId, "postgresql")
+def _highest_on_postgresql(element: _NewestId, compiler: Any, **more: Any) -> str:
+    return f"max(encode({compiler.process(element.clauses, **more)}, 'hex'))"

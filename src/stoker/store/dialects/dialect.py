@@ -1,6 +1,7 @@
 """What differs between databases, as the questions that the verbs ask."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ IS_EMPTY = (
 )
 
 
+OWN_SITE = 1  # the row of `site` that a store makes for its own; all but dialects ask `Store.site`
+
+
 class BrokenOff(Unavailable):
     """The database undid the transaction for the sake of another; from its beginning it may succeed."""
 
@@ -30,6 +34,7 @@ class Dialect(Protocol):
     `locks_rows`: writers run side by side, so that what is read to be changed has to be locked.
     `is_one_host`: only the host that made the store may open it.
     `transactional_ddl`: a migration is one transaction.
+    `ask_connections`: the query for how many connections its server allows; None without a server.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Dialect(Protocol):
     locks_rows: bool
     is_one_host: bool
     transactional_ddl: bool
+    ask_connections: str | None
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
         """Return an engine on an existing or new database; Refused where a promise would break."""
@@ -52,7 +58,7 @@ class Dialect(Protocol):
         ...
 
     def folder(self, engine: Engine) -> Path | None:
-        """Return where the store lies on this host's disk; None for one on a server."""
+        """Return where the store is on this host's disk; None for one on a server."""
         ...
 
     def begin_write(
@@ -82,8 +88,12 @@ class Dialect(Protocol):
         """End a transaction that has read; an error if it may not have seen one state of the store."""
         ...
 
+    def sparing(self, cursor: Any) -> AbstractContextManager[None]:
+        """Within the block, a long read on this connection keeps little of the store in memory."""
+        ...
+
     def sever(self, driver: Any) -> None:
-        """Whoever waits for an answer on this connection of the driver's gets an error; from any thread."""
+        """A thread that waits for an answer on this connection of the driver's gets an error; from any thread."""
         ...
 
     def roll_back(self, cursor: Any) -> bool:

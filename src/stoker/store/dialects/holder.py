@@ -13,7 +13,7 @@ _STOPPED = ("T", "t")
 
 
 def write_lock_holder(database: Path) -> int | None:
-    """Return the process that is writing just now; None if none is, or if it cannot be told."""
+    """Return the process that is writing just now; None if none is, or if it cannot be found out."""
     try:
         found = os.stat(f"{database}-shm")
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()

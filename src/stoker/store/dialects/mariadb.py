@@ -7,22 +7,20 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pymysql
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 
-from stoker.errors import Bug, StokerError, StoreGone, Unavailable, UserError
-from stoker.rights import Rights
+from stoker.errors import StokerError, StoreGone, Unavailable, UserError
 from stoker.store.dialects import server
-from stoker.store.dialects.dialect import IS_EMPTY, WAS_MOVED, BrokenOff
+from stoker.store.dialects.dialect import IS_EMPTY, OWN_SITE, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
 
 _CLOCK = "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
 # The row of this site is what all that writes locks, shared except for who is alone.
-_WRITE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1 LOCK IN SHARE MODE"
-_WRITE_ALONE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = 1 FOR UPDATE"
+_WRITE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = {OWN_SITE} LOCK IN SHARE MODE"
+_WRITE_ALONE = f"SELECT {_CLOCK}, set_aside FROM site WHERE id = {OWN_SITE} FOR UPDATE"
 _SCHEMA_LOCK = "concat('stoker ', database())"
 
 _GONE = {0, 1040, 1053, 1077, 1079, 1129, 1158, 1159, 1160, 1161, 1203, 1317, 1927, 1969}
@@ -44,14 +42,13 @@ _BY_KEY = "STRAIGHT_JOIN {} FORCE INDEX (PRIMARY)"
 _PIECE = 500  # rows that one statement updates
 
 
-class MariadbDialect:
+class MariadbDialect(server.ServerDialect):
     """MariaDB 10.6 or later, in READ COMMITTED with locked rows."""
 
     name = "mariadb"
-    placeholder = "%s"
+    next_item_block = "SELECT nextval(item_block)"
     driver_errors: tuple[type[Exception], ...] = (pymysql.Error,)
-    locks_rows = True
-    is_one_host = False
+    ask_connections: str | None = "SELECT @@max_connections"
     transactional_ddl = False
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
@@ -71,16 +68,6 @@ class MariadbDialect:
         event.listen(engine, "connect", _configure)
         return engine
 
-    def make(self, rights: Rights) -> None:
-        """The server's administrator makes databases."""
-
-    def exists(self, engine: Engine) -> bool:  # noqa: ARG002 - SQLite asks it
-        """The database is there, or connecting to it tells."""
-        return True
-
-    def folder(self, engine: Engine) -> None:
-        """On the server."""
-
     def begin_write(
         self,
         cursor: Any,
@@ -94,22 +81,12 @@ class MariadbDialect:
         cursor.execute((_WRITE_ALONE if alone else _WRITE) + ("" if waits else " NOWAIT"))
         return _clock(cursor)
 
-    def give_way(self) -> None:
-        """Locks are of rows, and the server has queues for them."""
-
-    def note_held(self, held_s: float) -> None:
-        """No matter for how long."""
-
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT")
         cursor.execute(f"SELECT {_CLOCK}")
         return _clock(cursor)
-
-    def end_read(self, cursor: Any) -> None:
-        """The snapshot is given up."""
-        cursor.execute("COMMIT")
 
     def sever(self, driver: Any) -> None:
         """Shut its socket down."""
@@ -156,13 +133,6 @@ class MariadbDialect:
             found += cursor.execute(f"UPDATE ({union}) {tail}", list(chain.from_iterable(values)))
         return found
 
-    def reserve_item_ids(self, cursor: Any, n: int) -> int:
-        """A number of the sequence stands for a block of ids, of which some are never used."""
-        if n > server.ITEM_BLOCK:
-            raise Bug(f"{n} item ids were asked for at once")
-        cursor.execute("SELECT nextval(item_block)")
-        return int(cursor.fetchone()[0]) * server.ITEM_BLOCK
-
     def translate(self, error: Exception) -> StokerError | None:
         """Tell what may be tried again from what a person must put right, by the server's codes."""
         original = getattr(error, "orig", error)
@@ -182,17 +152,13 @@ class MariadbDialect:
         return None if isinstance(code, int) else Unavailable(f"{DOWN} ({words})")
 
     def shut(self, cursor: Any) -> None:
-        """Whoever begins to write reads in the site's row that the store was set aside."""
+        """The next writer reads in the site's row that the store was set aside."""
         cursor.execute("SET SESSION idle_transaction_timeout = 0")
 
     def continue_ids(self, cursor: Any) -> None:
         """Tables go on behind the highest id by themselves; the blocks of item ids do not."""
         cursor.execute(f"SELECT coalesce(max(id), 0) DIV {server.ITEM_BLOCK} + 1 FROM item")
         cursor.execute(f"SELECT setval(item_block, {int(cursor.fetchone()[0])}, 0)")
-
-    def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
-        """It has none."""
-        return False
 
     def dump_command(self, engine: Engine) -> str:
         """`mariadb-dump`, which asks for the password."""
@@ -215,20 +181,6 @@ class MariadbDialect:
         sizes = {str(row[0]): int(row[1] or 0) for row in rows}
         return sizes | {"free": sum(int(row[2] or 0) for row in rows)}
 
-    def give_back(self, connection: Connection) -> bool:  # noqa: ARG002 - SQLite's is one
-        """The server uses what is free for new rows."""
-        return False
-
-    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
-        """The server looks after its files."""
-        return []
-
-    def keep_open(self, driver: Any) -> None:
-        """Closing does no harm."""
-
-    def checkpoint(self, connection: Connection) -> None:
-        """The server does its own."""
-
 
 def _clock(cursor: Any) -> int:
     row = cursor.fetchone()
@@ -244,7 +196,7 @@ def _clock(cursor: Any) -> int:
 def _update_of_many(text: str, names: tuple[str, ...]) -> tuple[str, str, str, tuple[str, ...]]:
     """Take an update of one row apart, to join a table of values instead.
 
-    The rows are told by their primary key: left to itself, the server reads all of a small table,
+    The rows are named by their primary key: left to itself, the server reads all of a small table,
     and locks what others hold. Return the first row of that table, each further row, the rest of the statement, and which values
     a row has.
     """

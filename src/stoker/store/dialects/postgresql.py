@@ -2,15 +2,13 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 
-from stoker.errors import Bug, StokerError, StoreGone, Unavailable, UserError
-from stoker.rights import Rights
+from stoker.errors import StokerError, StoreGone, Unavailable, UserError
 from stoker.store.dialects import server
 from stoker.store.dialects.dialect import IS_EMPTY, SHUT, WAS_MOVED, BrokenOff
 from stoker.store.dialects.server import BUSY, DOWN, LOCKED, REFUSES
@@ -35,14 +33,13 @@ _MEANINGS: tuple[tuple[frozenset[str], type[StokerError], str], ...] = (
 _NO_TABLE = "42P01"
 
 
-class PostgresqlDialect:
+class PostgresqlDialect(server.ServerDialect):
     """PostgreSQL 14 or later, in READ COMMITTED with locked rows."""
 
     name = "postgresql"
-    placeholder = "%s"
+    next_item_block = "SELECT nextval('item_block')"
     driver_errors: tuple[type[Exception], ...] = (psycopg.Error,)
-    locks_rows = True
-    is_one_host = False
+    ask_connections: str | None = "SHOW max_connections"
     transactional_ddl = True
 
     def engine(self, url: str, *, password_file: str | None = None) -> Engine:
@@ -63,16 +60,6 @@ class PostgresqlDialect:
         event.listen(engine, "connect", _configure)
         return engine
 
-    def make(self, rights: Rights) -> None:
-        """The server's administrator makes databases."""
-
-    def exists(self, engine: Engine) -> bool:  # noqa: ARG002 - SQLite asks it
-        """The database is there, or connecting to it tells."""
-        return True
-
-    def folder(self, engine: Engine) -> None:
-        """On the server."""
-
     def begin_write(
         self,
         cursor: Any,
@@ -85,19 +72,9 @@ class PostgresqlDialect:
         text = _WRITE_ALONE if alone else _WRITE
         return _begin(cursor, text if waits else text.replace("; ", _AT_ONCE))
 
-    def give_way(self) -> None:
-        """Locks are of rows, and the server has queues for them."""
-
-    def note_held(self, held_s: float) -> None:
-        """No matter for how long."""
-
     def begin_read(self, cursor: Any) -> int:
         """Begin on a snapshot."""
         return _begin(cursor, _READ)
-
-    def end_read(self, cursor: Any) -> None:
-        """The snapshot is given up."""
-        cursor.execute("COMMIT")
 
     def sever(self, driver: Any) -> None:
         """Shut its socket down."""
@@ -130,13 +107,6 @@ class PostgresqlDialect:
             return int(cursor.rowcount)
         cursor.executemany(text, [[row[name] for name in names] for row in rows])
         return int(cursor.rowcount)
-
-    def reserve_item_ids(self, cursor: Any, n: int) -> int:
-        """A number of the sequence stands for a block of ids, of which some are never used."""
-        if n > server.ITEM_BLOCK:
-            raise Bug(f"{n} item ids were asked for at once")
-        cursor.execute("SELECT nextval('item_block')")
-        return int(cursor.fetchone()[0]) * server.ITEM_BLOCK
 
     def translate(self, error: Exception) -> StokerError | None:
         """Tell what may be tried again from what a person must put right, by SQLSTATE."""
@@ -177,10 +147,6 @@ class PostgresqlDialect:
         block = f"(SELECT coalesce(max(id), 0) / {server.ITEM_BLOCK} + 1 FROM item)"
         cursor.execute(f"SELECT setval('item_block', {block}, false)")
 
-    def copy_file(self, connection: Connection, path: Path) -> bool:  # noqa: ARG002 - SQLite has one
-        """It has none."""
-        return False
-
     def dump_command(self, engine: Engine) -> str:
         """`pg_dump`, which asks for the password, or takes it from `~/.pgpass`."""
         url = engine.url
@@ -196,20 +162,6 @@ class PostgresqlDialect:
             "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         )
         return {str(name): int(size) for name, size in cursor.fetchall()}
-
-    def give_back(self, connection: Connection) -> bool:  # noqa: ARG002 - SQLite's is one
-        """The server's autovacuum does."""
-        return False
-
-    def quick_check(self, connection: Connection) -> list[str]:  # noqa: ARG002 - SQLite asks it
-        """The server looks after its files."""
-        return []
-
-    def keep_open(self, driver: Any) -> None:
-        """Closing does no harm."""
-
-    def checkpoint(self, connection: Connection) -> None:
-        """The server does its own."""
 
 
 def _begin(cursor: Any, text: str) -> int:

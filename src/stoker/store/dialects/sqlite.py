@@ -3,8 +3,8 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ GLANCE_MS = 200  # that somebody waits for the write lock who can do without it
 CHECKPOINT_PAGES = 16_000  # a checkpoint every 1,000 pages costs p99.9 of 5 ms; the janitor does it
 GIVE_BACK_PAGES = 2_000  # 8 MB: some 10 ms
 KEPT_PAGES = 1_000
+_CACHE_KIB = 64_000
+_SPARING_KIB = 8_000  # of a read of everything, which meets most pages once
 
 # By SQLite's own words: the first that holds. They stand for `{}`.
 _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
@@ -32,8 +34,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
         ("locked", "busy"),
         Unavailable,
         (
-            f"the store is locked by another process for over {BUSY_TIMEOUT_MS // 1000} s; "
-            "look for a program that holds it open (`fuser` names it) and try again"
+            "another process has held the store's lock for more than "
+            f"{BUSY_TIMEOUT_MS // 1000} s; find it with `fuser` on the store's file, and try again"
         ),
     ),
     (("full",), Unavailable, "the store cannot grow ({}); make room on its disk"),
@@ -50,7 +52,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[StokerError], str], ...] = (
     (
         ("disk I/O", "malformed", "not a database"),
         Unavailable,
-        "the store cannot be read ({}): is its disk full, or the file damaged? `stoker doctor` tells",
+        "the store cannot be read ({}): is its disk full, or the file damaged? `stoker doctor` says which",
     ),
 )
 
@@ -62,6 +64,7 @@ class SqliteDialect:
     placeholder = "?"
     driver_errors: tuple[type[Exception], ...] = (sqlite3.Error,)
     locks_rows = False
+    ask_connections: str | None = None
     is_one_host = True
     transactional_ddl = True
     _file = SqliteFile(Path())
@@ -116,7 +119,7 @@ class SqliteDialect:
         return time.time_ns() // 1000
 
     def give_way(self) -> None:
-        """There is one lock for all: whoever held it for long lets those who wait for it go first."""
+        """There is one lock for all: a process that held it for long lets those that wait go first."""
         held_s, self._own.held_s = getattr(self._own, "held_s", 0.0), 0.0
         if held_s > turns.LONG_S:
             turns.give_way(self._file.path.parent)
@@ -136,6 +139,17 @@ class SqliteDialect:
         """A file that is read without a lock may have been changed meanwhile."""
         cursor.execute("COMMIT")
         self._file.check_frozen(cursor.connection)
+
+    @contextmanager
+    def sparing(self, cursor: Any) -> Iterator[None]:
+        """The cache is an eighth of what it is otherwise: its pages are in the kernel's, too."""
+        driver = cursor.connection
+        driver.execute(f"PRAGMA cache_size = -{_SPARING_KIB}")
+        driver.execute("PRAGMA shrink_memory")
+        try:
+            yield
+        finally:
+            driver.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
     def sever(self, driver: Any) -> None:
         """Nothing far away answers here."""
@@ -171,7 +185,7 @@ class SqliteDialect:
         return int(cursor.fetchone()[0])
 
     def translate(self, error: Exception) -> StokerError | None:
-        """Full disks, locks and unreadable files are told apart; all may be tried again."""
+        """Full disks, locks and unreadable files are distinguished; all may be tried again."""
         original = getattr(error, "orig", error)
         if not isinstance(original, sqlite3.Error):
             return None
@@ -259,7 +273,7 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA cache_size = -64000")
+    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()
 
@@ -269,12 +283,12 @@ def _leave_to_store(_connection: Connection) -> None:
 
 
 def refuse_network(path: Path) -> None:
-    """Raise Refused if `path` lies on a network file system, where SQLite's locks do not hold."""
+    """Raise Refused if `path` is on a network file system, where SQLite's locks do not hold."""
     kind = file_system_of(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Refused(
-            f"the store `{path}` would lie on a network file system (`{kind}`), where SQLite can "
+            f"the store `{path}` would be on a network file system (`{kind}`), where SQLite can "
             "lose data; set `[store] url` to a path on a local disk of one host, or to a database server. "
-            "A store that lies there already: stop all that uses it, move the file with its `-wal` to a "
+            "If it is there already: stop all that uses it, move the file with its `-wal` to a "
             "local disk, and go on from there"
         )

@@ -1,9 +1,9 @@
 """Turns at SQLite's one write lock, across threads and processes.
 
-SQLite gives the lock to whoever asks at the right moment, and a program that writes one transaction
+SQLite gives the lock to the process that asks at the right moment, and a program that writes one transaction
 after the other leaves only microseconds between them: measured, a heartbeat waited 12 s while a
-person's `rerun` went through 60,000 tasks. So whoever waits says so, by a shared lock on the folder
-of the file, and whoever has held SQLite's lock for long lets those who wait go first.
+person's `rerun` went through 60,000 tasks. So a process that waits says so, by a shared lock on the folder
+of the file, and one that has held SQLite's lock for long lets those that wait go first.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LONG_S = 0.01  # whoever held the lock for longer lets others go first
+LONG_S = 0.01  # a process that held the lock for longer lets others go first
 GIVE_WAY_S = 0.1  # but waits no longer for them than this
 POLL_S = 0.002  # between two looks, of those who wait as of those who give way
 
@@ -35,7 +35,7 @@ def begin(cursor: sqlite3.Cursor, folder: Path, *, limit_s: float) -> None:
 
 
 def give_way(folder: Path) -> None:
-    """Whoever waits for the lock has had it, or has had time enough to take it."""
+    """Those that wait for the lock have had it, or have had time enough to take it."""
     descriptor = _open(folder)
     if descriptor is None:
         return

@@ -13,16 +13,18 @@ from sqlalchemy import insert, select, update
 from stoker.errors import Bug
 from stoker.failpoints import hit
 from stoker.model import retry, transitions
+from stoker.model.id_types import AttemptId, VersionId
 from stoker.model.pipeline import Verdict
 from stoker.model.retry import Decision
 from stoker.model.states import AttemptState, TaskState
-from stoker.model.task import AttemptId, Claimed, Result, Started, Stream, VersionId
+from stoker.model.task import Claimed, Result, Started, Stream
 from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move_all
 from stoker.store.catalog import NEWEST_VERSION, catalog, pipeline_of
 from stoker.store.ends.successors import Of, pass_over, unblocked
-from stoker.store.holdings import slots, temporary
+from stoker.store.holdings import error_folders, places, slots, temporary
+from stoker.store.holdings.places import output_rows
 from stoker.store.journal import to_json
 from stoker.store.lanes import lane_of
 from stoker.store.locks import lock_tasks
@@ -38,10 +40,15 @@ _CARRYING = Prepared(
     select(
         _T.c.id, _T.c.attempt, _T.c.step_id, _T.c.item_id, _T.c.tries, _T.c.level, _I.c.key,
         _I.c.generation, _A.c.cancel_requested, _T.c.lost, _A.c.version_id, _I.c.size_bytes,
-        _I.c.by_user, _T.c.host, NEWEST_VERSION, _T.c.cut_off,
+        _I.c.by_user, _T.c.host, NEWEST_VERSION, _T.c.cut_off, _A.c.generation, _A.c.batch_id,
+        _T.c.waiting_on,
     )
     .select_from(_T.join(_I, _I.c.id == _T.c.item_id).join(_A, _A.c.id == _T.c.attempt))
-    .where(_T.c.id.in_(param_list("tasks")), _T.c.state == param("running"))
+    .where(
+        _T.c.id.in_(param_list("tasks")),
+        _T.c.state == param("running"),
+        _A.c.generation >= _T.c.generation,  # older ones were to be done again since
+    )
     .order_by(_T.c.id)
 )  # fmt: skip
 _ENDED = Prepared(
@@ -53,7 +60,7 @@ _OUTPUT = Prepared(
     insert(tables.output).values(
         **{
             name: param(name)
-            for name in ("attempt", "name", "position", "path", "size_bytes", "checksum")
+            for name in ("attempt", "name", "position", "path", "place", "size_bytes", "checksum")
         }
     )
 )
@@ -88,6 +95,9 @@ class _Carrying(NamedTuple):
     host: str | None
     newest_version: int
     cut_off: int
+    claimed_generation: int
+    batch_id: str | None
+    waiting_on: int
 
 
 @as_a_whole
@@ -161,16 +171,16 @@ def note_publishing(store: "Store", publishing: Mapping[AttemptId, int]) -> None
 
 
 def _carrying(unit: Unit, results: Sequence[Result]) -> dict[bytes, _Carrying]:
-    """Return the rows of the tasks that still carry these results' attempts, by attempt."""
+    """Return the rows of own tasks that still carry these results' attempts, by attempt."""
     tasks = sorted({int(result.task_id) for result in results})
     lock_tasks(unit, tasks)
     rows = unit.run(_CARRYING, tasks=tasks, running=TaskState.RUNNING.value).fetchall()
     expected = {int(result.task_id): set() for result in results}  # type: dict[int, set[bytes]]
     for result in results:
         expected[int(result.task_id)].add(result.attempt)
-    return {
-        bytes(row[1]): _Carrying._make(row) for row in rows if bytes(row[1]) in expected[row[0]]
-    }
+    found = [_Carrying._make(row) for row in rows if bytes(row[1]) in expected[row[0]]]
+    steps = catalog(unit, newest=found[0].newest_version).steps if found else {}
+    return {bytes(row.attempt): row for row in found if not steps[row.step_id].is_foreign}
 
 
 def _recorded(unit: Unit, results: Sequence[Result]) -> frozenset[bytes]:
@@ -189,7 +199,7 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, _Car
     newest = next((row.newest_version for row in carrying.values()), None)
     known = catalog(unit, newest=newest)
     moves: dict[str, list[Move]] = {}
-    ends, outputs, satisfied, stopped = [], [], [], []
+    ends, outputs, satisfied, stopped, failed = [], [], [], [], []
     seen: set[bytes] = set()
     for result in results:
         if result.attempt in seen:
@@ -197,7 +207,7 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, _Car
         seen.add(result.attempt)
         row = carrying[result.attempt]
         entry = known.steps[row.step_id]
-        decision = _decide(entry, result, row)
+        decision = _decide(entry, result, row).behind(row.waiting_on)
         if result.state not in decision.transition.attempt_ends:
             raise Bug(
                 f"an attempt that ended {result.state.word} cannot {decision.transition.name}"
@@ -206,13 +216,17 @@ def _record(unit: Unit, results: Sequence[Result], carrying: Mapping[bytes, _Car
             _move(unit, known, result, row, decision)
         )
         ends.append((result.attempt, result.state, _columns(result)))
-        outputs += _output_rows(result)
+        outputs += output_rows(result.attempt, result.outputs, result.place)
+        if decision.transition is transitions.FAIL and result.error_folder is None:
+            failed.append((entry.pipeline, result.attempt, row.task_id, row.item_id))
         if decision.transition.target.is_satisfied:
             satisfied.append((row.item_id, entry))
             if result.verdict is Verdict.STOP:
                 stopped.append((row.item_id, row.key, row.generation, entry))
     end_attempts(unit, ends)
     unit.run_many(_OUTPUT, outputs)
+    if failed:
+        error_folders.note_failed(unit, known, failed)
     temporary.note(unit, [(carrying[r.attempt], r) for r in results if r.outputs], known)
     batch = [(transitions.BY_NAME[name], rows) for name, rows in moves.items()]
     if stopped:
@@ -269,8 +283,8 @@ def _move(unit: Unit, known: Catalog, result: Result, row: _Carrying, decision: 
     if target is TaskState.DONE:
         columns["body_id"], body = _body(unit, known, entry, row.version_id)
     return Move(
-        row.task_id, TaskState.RUNNING, entry.pipeline, row.key, entry.name, row.generation, result.attempt,
-        columns, body, _data(result, columns),
+        row.task_id, TaskState.RUNNING, entry.pipeline, row.key, entry.name,
+        row.claimed_generation, result.attempt, columns, body, _data(unit, result, row, columns),
     )  # fmt: skip
 
 
@@ -305,6 +319,7 @@ def _columns(result: Result) -> dict[str, Any]:
         step_values=to_json(result.values) if result.values else None,
         reason=_text(result.reason),
         cause=_text(result.cause),
+        node=result.node,
     )
     _stream(columns, "stdout", result.stdout)
     _stream(columns, "stderr", result.stderr)
@@ -324,12 +339,12 @@ def _stream(columns: dict[str, Any], name: str, stream: Stream) -> None:
         columns[f"{name}_text"] = stream.text or None
 
 
-def _data(result: Result, columns: Mapping[str, Any]) -> str:
+def _data(unit: Unit, result: Result, row: _Carrying, columns: Mapping[str, Any]) -> str:
     """What the journal must hold of an end so that the attempt's row can be made again."""
     data: dict[str, Any] = {"state": result.state.word}
     for name in (
         "exit_code", "signal", "started_us", "publishing_us", "ended_us", "user_us", "system_us", "max_rss_bytes",
-        "reason", "cause",
+        "reason", "cause", "node",
     ):  # fmt: skip
         value = getattr(result, name)
         if value:
@@ -340,23 +355,11 @@ def _data(result: Result, columns: Mapping[str, Any]) -> str:
         data["values"] = dict(result.values)
     if result.outputs:
         data["outputs"] = [[o.name, o.path, o.size_bytes, o.checksum] for o in result.outputs]
+        if result.place:
+            data["place"] = places.name_of(unit, result.place)
+    if row.batch_id is not None:
+        data["batch_id"] = row.batch_id
     for name in ("tries", "lost", "cut_off", "level", "not_before_us"):
         if name in columns:
             data[name] = columns[name]
     return to_json(data)
-
-
-def _output_rows(result: Result) -> list[dict[str, Any]]:
-    positions: dict[str, int] = {}
-    rows = []
-    for one in result.outputs:
-        position = positions.get(one.name, 0)
-        positions[one.name] = position + 1
-        rows.append(
-            {
-                "attempt": result.attempt, "name": one.name, "position": position,
-                "path": os.fsencode(one.path), "size_bytes": one.size_bytes,
-                "checksum": one.checksum,
-            }
-        )  # fmt: skip
-    return rows

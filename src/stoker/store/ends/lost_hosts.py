@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from stoker.failpoints import hit
+from stoker.model.outpost import is_outpost
 from stoker.model.states import WorkerState
 from stoker.store import tables
 from stoker.store.catalog import catalog
@@ -26,7 +27,7 @@ _T, _L, _W = tables.task, tables.lane, tables.worker
 
 
 def begin_again_elsewhere(store: "Store", *, gone_s: float = GONE_S) -> int:
-    """Items that wait for a host that is gone do those steps anew that stay together; count them."""
+    """Items that wait for a lost host redo those steps that stay together; count them."""
     items = 0
     while found := _some(store, gone_s):
         items += found
@@ -54,7 +55,8 @@ def _some(store: "Store", gone_s: float) -> int:
 
 def _waiting(unit: Unit, gone_s: float) -> Sequence[tuple[int, int, str]]:
     """Return items with a step that is ready on a host that is gone."""
-    bound = {host for entry in catalog(unit).steps.values() for _, _, host in entry.lanes if host}
+    own = [entry for entry in catalog(unit).steps.values() if not entry.is_foreign]
+    bound = {host for entry in own for _, _, host in entry.lanes if host and not is_outpost(host)}
     if not bound:
         return ()
     limit_us = unit.now_us - int(gone_s * 1_000_000)
@@ -67,7 +69,7 @@ def _waiting(unit: Unit, gone_s: float) -> Sequence[tuple[int, int, str]]:
     query = (
         select(_T.c.item_id, func.min(_T.c.step_id), func.min(_L.c.host))
         .select_from(_L.join(_T, _T.c.lane == _L.c.id))
-        .where(_L.c.host.in_(sorted(gone)))
+        .where(_L.c.host.in_(sorted(gone)), _L.c.step_id.in_([entry.id for entry in own]))
         .group_by(_T.c.item_id)
         .limit(BATCH)
     )

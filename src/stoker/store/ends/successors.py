@@ -54,7 +54,7 @@ def satisfy(
 ) -> None:
     """Successors of `(item id, step)` wait for one predecessor less, and those at nought are ready.
 
-    A held or cancelled successor counts down too, and keeps its state. `keys` tells of each item what
+    A held or cancelled successor counts down too, and keeps its state. `keys` has for each item what
     the journal and the order need.
     """
     move(unit, transitions.UNBLOCK, unblocked(unit, known, satisfied, keys))
@@ -70,6 +70,8 @@ def unblocked(
     due: dict[int, dict[int, int]] = {}  # by step, then by item
     for item_id, entry in satisfied:
         for successor in entry.successors:
+            if known.steps[successor].is_foreign:
+                continue  # its own site counts it down
             of_step = due.setdefault(successor, {})
             of_step[item_id] = of_step.get(item_id, 0) + 1
     if not due:
@@ -113,7 +115,7 @@ def pass_over(
 ) -> None:
     """Everything of these items that has not begun and follows the step is skipped."""
     for item_id, key, generation, entry in stopped:
-        after = followers(known, entry)
+        after = [step for step in followers(known, entry) if not known.steps[step].is_foreign]
         if not after:
             continue
         rows = unit.execute(

@@ -22,6 +22,7 @@ from stoker.store.forecasts.ready_sample import some_ready
 from stoker.store.unit import Unit
 
 MANY = 100_000  # open tasks: with more, some are looked at for all
+_ABOUT = 1.1  # as long: what pools add to the end is not what keeps it back
 _SOME = 50  # of those that are looked at, to speak for all of a group
 
 _T, _I, _L = tables.task, tables.item, tables.lane
@@ -63,14 +64,86 @@ def forecasts(
     """
     if not told:
         return {}
-    known, reckoned = catalog(unit), book(unit)
-    lanes = _lanes(unit)
-    if there.shares.by is not ShareBy.USER:
-        lanes = {number: lane for number, lane in lanes.items() if lane.step in reckoned.fits}
-    ready = _ready(unit, lanes, open_tasks=sum(sum(of.values()) for of in counts.values()))
-    sizes = _typical_sizes(reckoned, lanes, ready)
-    longest_s = _longest(unit, reckoned, lanes)
-    bulks = {
+    totals = _Totals(unit, counts, steps, there, draw)
+    ends: dict[Hashable, Forecast] = {}
+    for name in sorted(totals.work_s.keys() & set(told)):
+        ends |= totals.ends_of(name)
+    return ends
+
+
+class _Totals:
+    """What there is to do in each pipeline, as one whole: its work, its longest items, whose it is."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        counts: Mapping[str, Mapping[int, int]],
+        steps: Mapping[Hashable, Step],
+        there: Fleet,
+        draw: Uniform,
+    ) -> None:
+        self._steps = steps
+        self._there = there
+        self._draw = draw
+        reckoned, lanes = book(unit), _lanes(unit)
+        if there.shares.by is not ShareBy.USER:
+            lanes = {number: lane for number, lane in lanes.items() if lane.step in reckoned.fits}
+        ready = _ready(unit, lanes, open_tasks=sum(sum(of.values()) for of in counts.values()))
+        self._longest_s = _longest(unit, reckoned, lanes)
+        self._bulks = _bulks(unit, counts, _typical_sizes(reckoned, lanes, ready))
+        self._able = {
+            name: [one for one in of if can_run(one, there)] for name, of in self._bulks.items()
+        }
+        self.work_s = {
+            name: sum(_work_s(one, steps) for one in of) for name, of in self._able.items() if of
+        }
+        self._parts = _parts(there.shares, self.work_s, lanes, ready)
+        self._through = _through(there.shares, self._parts)
+        self._wholes: dict[frozenset[str], Forecast | None] = {}
+
+    def ends_of(self, name: str) -> dict[Hashable, Forecast]:
+        """Return when the pipeline ends, and each part of it; nothing where a task can never run."""
+        if len(self._able[name]) < len(self._bulks[name]):
+            return {}
+        latest = self._whole(
+            frozenset(pool for bulk in self._bulks[name] for pool, _ in bulk.needs.pools)
+        )
+        if latest is None:
+            return {}
+        of_parts: dict[Hashable, Forecast] = {}
+        if self._is_shared(latest):
+            of_parts = {
+                part: _earlier(latest, self._through[part.group], self._longest_s.get(name, 0.0))
+                for part in self._parts
+                if part.pipeline == name
+            }
+        return {**of_parts, name: max(of_parts.values(), default=latest)}
+
+    def _is_shared(self, latest: Forecast) -> bool:
+        """Whether groups end one before another; what waits for a pool gains nothing by its share."""
+        freely = self._whole(frozenset()) if len(self._through) > 1 else None
+        return freely is not None and latest.eta_s <= freely.eta_s * _ABOUT
+
+    def _whole(self, pools: frozenset[str]) -> Forecast | None:
+        """Return when all ends that can run, if only these pools set limits."""
+        if pools not in self._wholes:
+            self._wholes[pools] = forecast_bulk(
+                [one for of in self._able.values() for one in of],
+                self._steps,
+                self._there,
+                self._draw,
+                longest_s=max(self._longest_s.values(), default=0.0),
+                pools=pools,
+            )
+        return self._wholes[pools]
+
+
+def _bulks(
+    unit: Unit, counts: Mapping[str, Mapping[int, int]], sizes: Mapping[str, int]
+) -> dict[str, list[Bulk]]:
+    """Return what is to be done of each pipeline, by steps, at the size that stands for all."""
+    known = catalog(unit)
+    return {
         name: [
             Bulk(step, n, sizes.get(name), needs_of(spec))
             for step, n in of_steps.items()
@@ -78,42 +151,6 @@ def forecasts(
         ]
         for name, of_steps in counts.items()
     }
-    able = {name: [one for one in of if can_run(one, there)] for name, of in bulks.items()}
-    together = [one for of in able.values() for one in of]
-    work_s = {name: sum(_work_s(one, steps) for one in of) for name, of in able.items() if of}
-    parts = _parts(there.shares, work_s, lanes, ready)
-    through = _through(there.shares, parts)
-    wholes: dict[frozenset[str], Forecast | None] = {}
-
-    def whole(pools: frozenset[str]) -> Forecast | None:
-        if pools not in wholes:
-            most_s = max(longest_s.values(), default=0.0)
-            wholes[pools] = forecast_bulk(
-                together, steps, there, draw, longest_s=most_s, pools=pools
-            )
-        return wholes[pools]
-
-    ends: dict[Hashable, Forecast] = {}
-    for name in sorted(work_s.keys() & set(told)):
-        if len(able[name]) < len(bulks[name]):
-            continue
-        pools = frozenset(pool for bulk in bulks[name] for pool, _ in bulk.needs.pools)
-        latest = whole(pools)
-        if latest is None:
-            continue
-        of_parts: dict[Hashable, Forecast] = {}
-        # What waits for a pool gains nothing by its share of the slots.
-        freely = whole(frozenset()) if len(through) > 1 else None
-        if freely is not None and latest.eta_s <= freely.eta_s * 1.1:
-            least_s = longest_s.get(name, 0.0)
-            of_parts = {
-                part: _earlier(latest, through[part.group], least_s)
-                for part in parts
-                if part.pipeline == name
-            }
-        ends |= of_parts
-        ends[name] = max(of_parts.values(), default=latest)
-    return ends
 
 
 def _work_s(bulk: Bulk, steps: Mapping[Hashable, Step]) -> float:
@@ -133,7 +170,9 @@ def of_item(
     `ends` are the `forecasts`. None where none of its tasks is ready, or nothing is known of it.
     """
     known, fits, shares = catalog(unit), book(unit).fits, catalog(unit).sharing.shares
-    query = select(_T.c.step_id, _T.c.okey, _I.c.by_user).join(_I, _I.c.id == _T.c.item_id)
+    query = select(_T.c.step_id, _T.c.okey, _I.c.by_user, _I.c.size_bytes).join(
+        _I, _I.c.id == _T.c.item_id
+    )
     query = query.where(_T.c.item_id == item_id, _T.c.lane.is_not(None)).order_by(_T.c.okey)
     row = unit.execute(query).first()
     if row is None or row.step_id not in fits:
@@ -152,8 +191,8 @@ def of_item(
     own_s, fit = rank_of(row.okey), fits[row.step_id]
     return Forecast(
         whole.eta_s * before + own_s,
-        whole.low_s * before + own_s * math.exp(fit.residual(0.1)),
-        whole.high_s * before + own_s * math.exp(fit.residual(0.9)),
+        whole.low_s * before + own_s * math.exp(fit.residual(0.1, row.size_bytes)),
+        whole.high_s * before + own_s * math.exp(fit.residual(0.9, row.size_bytes)),
     )
 
 

@@ -19,6 +19,7 @@ from stoker.model.curve import UNKNOWN, Curve
 from stoker.model.estimate import Fit, Observation, fit, host_speeds
 from stoker.model.line import PRIOR_SLOPE, PRIOR_SPREAD
 from stoker.model.rank import order_key, probing, rank_curves
+from stoker.model.spread import EVEN, Spread
 from stoker.model.states import AttemptState
 from stoker.store import tables
 from stoker.store.catalog import catalog
@@ -39,7 +40,7 @@ _T, _I, _A, _J, _W, _H = (
 )  # fmt: skip
 _ENDS = Prepared(
     select(_J.c.pipeline, _J.c.step, _J.c.attempt).where(
-        _J.c.origin == 1,
+        _J.c.origin == param("origin"),
         _J.c.epoch == param("epoch"),
         _J.c.seq > param("after"),
         _J.c.seq <= param("to"),
@@ -61,19 +62,30 @@ _TOOK = Prepared(
 )  # fmt: skip
 
 
+_HOW: Mapping[int, int] = {  # what an attempt shows of its step; others show nothing
+    AttemptState.SUCCEEDED: 0,
+    AttemptState.TIMED_OUT: 1,
+    AttemptState.FAILED: 2,
+    AttemptState.OUT_OF_MEMORY: 2,
+}
+
+
 class Took(NamedTuple):
-    """One attempt as it is kept: what `Observation` has, with the body it ran."""
+    """One attempt as it is kept: what `Observation` has, with the body it ran.
+
+    `how` it ended: 0 well, 1 at its time limit, 2 failed.
+    """
 
     size: int | None
     ms: int
     host: str
     body_id: int
-    is_censored: int
+    how: int
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """All that is reckoned of the steps of all pipelines, by their ids.
+    """The estimates of the steps of all pipelines, by their ids.
 
     `own` and `ranks` have a curve for every step; a step without history has one made from the
     others' of its pipeline, or from the size alone. `fits` are of those with history only.
@@ -110,7 +122,7 @@ _books: "WeakKeyDictionary[Store, _Known]" = WeakKeyDictionary()
 
 
 def book(unit: Unit) -> Book:
-    """Return what is reckoned, at most three seconds old."""
+    """Return the estimates, at most three seconds old."""
     steps = catalog(unit)
     known = _books.get(unit.store)
     now_s = time.monotonic()
@@ -121,12 +133,12 @@ def book(unit: Unit) -> Book:
 
 
 def forget(store: "Store") -> None:
-    """The next look at the book reads it anew."""
+    """The next look at the book reads it again."""
     _books.pop(store, None)
 
 
 def fits(unit: Unit) -> dict[int, Fit]:
-    """Return what attempts have told of the steps, by their ids."""
+    """Return what attempts have shown of the steps, by their ids."""
     table = tables.estimate
     rows = unit.execute(select(table.c.step_id, table.c.fitted).where(table.c.fitted.is_not(None)))
     return {row.step_id: load_fit(row.fitted) for row in rows}
@@ -172,7 +184,7 @@ def catch_up(store: "Store", *, limit_s: float) -> None:
 def learn(store: "Store") -> bool:
     """Take in what has ended since; return whether there is more. Reads first, then writes at once."""
     with store.reading() as unit:
-        own = and_(_H.c.origin == 1, _H.c.epoch == store.epoch)
+        own = and_(_H.c.origin == store.site, _H.c.epoch == store.epoch)
         head = unit.execute(select(_H.c.seq, _H.c.learned).where(own)).one()
         to = min(head.seq, head.learned + ROWS)
         if to <= head.learned:
@@ -186,7 +198,9 @@ def learn(store: "Store") -> bool:
 
 def _taken_in(unit: Unit, after: int, to: int) -> tuple[dict[int, list[Took]], dict[int, int]]:
     """Return the samples of steps of which attempts have ended, with these, and how many are new."""
-    ends = unit.run(_ENDS, epoch=unit.store.epoch, after=after, to=to).fetchall()
+    ends = unit.run(
+        _ENDS, origin=unit.store.site, epoch=unit.store.epoch, after=after, to=to
+    ).fetchall()
     by_step: dict[tuple[str, str], list[bytes]] = {}
     for pipeline, step, attempt in ends:
         by_step.setdefault((pipeline, step), []).append(bytes(attempt))
@@ -200,12 +214,12 @@ def _taken_in(unit: Unit, after: int, to: int) -> tuple[dict[int, list[Took]], d
     for at in range(0, len(chosen), 500):
         for row in unit.run(_TOOK, attempts=chosen[at : at + 500]).fetchall():
             _attempt, state, started_us, ended_us, step_id, body_id, size, host = row
-            is_censored = state == AttemptState.TIMED_OUT
-            if started_us is None or not (is_censored or state == AttemptState.SUCCEEDED):
+            if started_us is None or state not in _HOW:
                 continue
-            body = body_id if not is_censored and body_id else known.steps[step_id].body_id
+            how = _HOW[state]
+            body = body_id if how == 0 and body_id else known.steps[step_id].body_id
             ms = max(ended_us - started_us, 0) // 1000
-            took = Took(size, ms, host or "", body, int(is_censored))
+            took = Took(size, ms, host or "", body, how)
             fresh.setdefault(step_id, []).append((ended_us, took))
     kept = _samples(unit, sorted(fresh))
     for step_id, several in fresh.items():
@@ -275,7 +289,12 @@ def observations(sample: Sequence[Took], body_id: int) -> list[Observation]:
     """Return a sample as the fit wants it, for a step that has this body now."""
     return [
         Observation(
-            one.size, one.ms / 1000, one.host, one.body_id == body_id, bool(one.is_censored)
+            one.size,
+            one.ms / 1000,
+            one.host,
+            one.body_id == body_id,
+            is_censored=one.how == _HOW[AttemptState.TIMED_OUT],
+            has_failed=one.how > 0,
         )
         for one in sample
     ]
@@ -292,7 +311,7 @@ def _write(
     """The samples and fits are in the store, unless another process has learned meanwhile."""
     table, hosts = tables.estimate, tables.host_speed
     with store.writing(durable=False) as unit:
-        ours = and_(_H.c.origin == 1, _H.c.epoch == store.epoch, _H.c.learned == before)
+        ours = and_(_H.c.origin == store.site, _H.c.epoch == store.epoch, _H.c.learned == before)
         if not unit.execute(update(_H).where(ours).values(learned=to)).rowcount:
             return
         for step_id, (sample, fitted) in sorted(written.items()):
@@ -319,6 +338,8 @@ def dump_fit(found: Fit) -> str:
         "center": round(found.center, 4),
         "seen": [round(x, 4) for x in found.seen],
         "low": [round(found.low_slope, 4), round(found.low_error, 4)],
+        "spread": [round(one, 4) for one in (*found.spread, found.log_mean)],
+        "failing": [round(found.failing, 4), round(found.failed_part, 4)],
     }
     return json.dumps(data, separators=(",", ":"))
 
@@ -328,6 +349,21 @@ def load_fit(text: str) -> Fit:
     data = json.loads(text)
     curve = Curve(tuple(data["sizes"]), tuple(data["seconds"]), data["without"])
     level, slope = data["errors"]
-    residuals, seen = tuple(data["residuals"]), (data["seen"][0], data["seen"][1])
-    low = data.get("low", (PRIOR_SLOPE, PRIOR_SPREAD))  # fits of older versions have none
-    return Fit(data["n"], curve, residuals, level, slope, data["center"], seen, *low)
+    low_slope, low_error = data.get("low", (PRIOR_SLOPE, PRIOR_SPREAD))  # older fits have none
+    *spread, log_mean = data.get("spread", (*EVEN, 0.0))
+    failing, failed_part = data.get("failing", (0.0, 1.0))
+    return Fit(
+        n=data["n"],
+        expected=curve,
+        residuals=tuple(data["residuals"]),
+        level_error=level,
+        slope_error=slope,
+        center=data["center"],
+        seen=(data["seen"][0], data["seen"][1]),
+        low_slope=low_slope,
+        low_error=low_error,
+        spread=Spread(*spread),
+        log_mean=log_mean,
+        failing=failing,
+        failed_part=failed_part,
+    )

@@ -4,14 +4,23 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError
 from stoker.store import journal_fold
-from stoker.store.forecasts import estimates
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
+LEARN_LIMIT_S = 0.05  # where no worker keeps up with what has ended; the next look goes on
 
-def catch_up(store: "Store", *, fold_s: float, learn_s: float | None = None) -> bool:
+
+def catch_up(
+    store: "Store",
+    *,
+    fold_s: float,
+    learn_s: float | None = None,
+    activity_s: float | None = None,
+) -> bool:
     """The counts, and with `learn_s` the estimates, contain what has happened; return whether all of it.
+
+    With `activity_s`, so does what timelines and rates are drawn from.
 
     A verb that reads neither waits for somebody who has locked the store, nor needs the right to
     write: it shows what was counted last. A store that does not answer at all fails at the read.
@@ -20,7 +29,13 @@ def catch_up(store: "Store", *, fold_s: float, learn_s: float | None = None) -> 
         with store.without_waiting():
             is_whole = journal_fold.fold(store, limit_s=fold_s)
             if learn_s is not None:
+                from stoker.store.forecasts import estimates
+
                 estimates.catch_up(store, limit_s=learn_s)
+            if activity_s is not None:
+                from stoker.store.forecasts import activity
+
+                activity.catch_up(store, limit_s=activity_s)
     except StokerError:
         return False
     return is_whole

@@ -12,7 +12,7 @@ from sqlalchemy import (
     select,
 )
 
-from stoker.model.estimate import Observation
+from stoker.model.estimate import Fit, Observation
 from stoker.model.forecast import Forecast, Open, Step, forecast, needs_of
 from stoker.model.simulate import Fleet, Host, fleet_of
 from stoker.model.states import AttemptState, TaskState, WorkerState
@@ -21,7 +21,7 @@ from stoker.store.catalog import catalog
 from stoker.store.forecasts import by_totals
 from stoker.store.forecasts.estimates import Book, book, with_running
 from stoker.store.sharing import newest_sharing
-from stoker.store.steps import Catalog
+from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Unit
 
 EXACT = 1_500  # open tasks: with more, only totals are looked at
@@ -33,13 +33,21 @@ _BACK_OFF = and_(_T.c.not_before_us.is_not(None), _T.c.state == TaskState.READY.
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """A task still to be done, with whose it is."""
+    """A task still to be done, with whose it is, and the host that it belongs to, if it does to one."""
 
     item_id: int
     step_id: int
     pipeline: str
     by_user: str
     task: Open
+    host: str | None = None
+
+    def on(self, hosts: Sequence[str]) -> Open:
+        """Return the task with the place of its host among these; a host that is away counts as none."""
+        if self.host not in hosts:
+            return self.task
+        needs = self.task.needs._replace(host=hosts.index(self.host))
+        return self.task._replace(needs=needs)
 
 
 def fleet(unit: Unit, known: Book) -> tuple[list[str], Fleet]:
@@ -66,8 +74,15 @@ def _host(workers: Sequence[Any], speed: float) -> Host:
 
 
 def steps_of(known: Catalog, reckoned: Book) -> dict[Hashable, Step]:
-    """Return what is reckoned of every step, by its id."""
-    return {step: Step(reckoned.own[step], reckoned.fits.get(step)) for step in known.steps}
+    """Return the estimates of every step, by its id."""
+    return {
+        step: Step(reckoned.own[step], reckoned.fits.get(step), _retries(entry))
+        for step, entry in known.steps.items()
+    }
+
+
+def _retries(entry: StepEntry) -> int:
+    return 0 if entry.spec is None else entry.spec.retries
 
 
 def forecasts(
@@ -84,7 +99,7 @@ def forecasts(
     if not total:
         return {}, None
     known, reckoned = catalog(unit), book(unit)
-    _, there = fleet(unit, reckoned)
+    hosts, there = fleet(unit, reckoned)
     if not there.hosts:
         return {}, None
     steps = steps_of(known, reckoned)
@@ -93,8 +108,13 @@ def forecasts(
     found = open_tasks(unit, known, limit=EXACT) if total <= EXACT else None
     if found is None:
         return by_totals.forecasts(unit, counts, told, steps, there, draw), None
-    steps |= _told_by_running(unit, found)
-    tasks = [one.task._replace(group=one.item_id if by_item else one.pipeline) for one in found]
+    steps |= {
+        step: steps[step]._replace(curve=fitted.expected, fit=fitted)
+        for step, fitted in _told_by_running(unit, found).items()
+    }
+    tasks = [
+        one.on(hosts)._replace(group=one.item_id if by_item else one.pipeline) for one in found
+    ]
     of_told = {task.group for task, one in zip(tasks, found, strict=True) if one.pipeline in told}
     ends = forecast(tasks, steps, there, draw)
     return {group: one for group, one in ends.items() if group in of_told}, found
@@ -112,17 +132,15 @@ def _sum(counts: Mapping[str, Mapping[int, int]]) -> int:
     return sum(n for of_steps in counts.values() for n in of_steps.values())
 
 
-def _told_by_running(unit: Unit, found: Sequence[OpenTask]) -> dict[Hashable, Step]:
-    """Return what is reckoned of the steps that run now, knowing how long they have."""
+def _told_by_running(unit: Unit, found: Sequence[OpenTask]) -> dict[int, Fit]:
+    """Return the estimates of the steps that run now, knowing how long they have."""
     running: dict[int, list[Observation]] = {}
     for one in found:
         if one.task.elapsed_s:
             elapsed_s = one.task.elapsed_s * one.task.speed
             seen = Observation(one.task.size, elapsed_s, is_censored=True)
             running.setdefault(one.step_id, []).append(seen)
-    return {
-        step: Step(fitted.expected, fitted) for step, fitted in with_running(unit, running).items()
-    }
+    return with_running(unit, running)
 
 
 def open_tasks(
@@ -190,6 +208,7 @@ def _tasks_of(unit: Unit, items: Sequence[int]) -> dict[int, list[Any]]:
             _T.c.state,
             _T.c.okey,
             _T.c.level,
+            _T.c.host,
             _I.c.size_bytes,
             _I.c.by_user,
         ).join(_I, _I.c.id == _T.c.item_id)
@@ -237,6 +256,7 @@ def _of_item(
             elapsed_s=elapsed_s,
             speed=speeds.get(attempt.host, 1.0) if attempt is not None else 1.0,
             share=known.sharing.shares.group(row.by_user, entry.pipeline),
+            together=(item_id, entry.together) if len(entry.together) > 1 else None,
         )
-        found.append(OpenTask(item_id, step_id, entry.pipeline, row.by_user, one))
+        found.append(OpenTask(item_id, step_id, entry.pipeline, row.by_user, one, row.host))
     return found

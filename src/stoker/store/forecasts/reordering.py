@@ -2,7 +2,7 @@
 
 What a claim goes by is written on the task, so that a claim stays one look into an index. Every few
 seconds one of the store's processes learns what has ended, then goes on through the ready tasks and
-writes anew what has changed by much. It takes about one per cent of that process's time, however
+rewrites what has changed by much. It takes about one per cent of that process's time, however
 many tasks there are.
 """
 
@@ -15,6 +15,7 @@ from sqlalchemy import and_, select, update
 
 from stoker.model.rank import order_key, priority_of, rank_of
 from stoker.store import tables
+from stoker.store.forecasts import activity
 from stoker.store.forecasts.estimates import book, catch_up
 from stoker.store.unit import Prepared, as_a_whole, param
 
@@ -58,20 +59,21 @@ def look_after(store: "Store", *, refresh_s: float = REFRESH_S, at_once: bool = 
     if not _is_our_turn(store, at_once=at_once):
         return
     catch_up(store, limit_s=LEARN_S)
+    activity.catch_up(store, limit_s=LEARN_S)
     refresh(store, limit_s=refresh_s)
 
 
 @as_a_whole
 def _is_our_turn(store: "Store", *, at_once: bool) -> bool:
     with store.writing(durable=False) as unit:
-        own = and_(_H.c.origin == 1, _H.c.epoch == store.epoch)
+        own = and_(_H.c.origin == store.site, _H.c.epoch == store.epoch)
         due_us = unit.now_us - int(UPKEEP_S * 1_000_000)
         is_due = own if at_once else and_(own, _H.c.upkeep_us <= due_us)
         return bool(unit.execute(update(_H).where(is_due).values(upkeep_us=unit.now_us)).rowcount)
 
 
 def refresh(store: "Store", *, limit_s: float) -> None:
-    """Ready tasks have the order that is reckoned now, from where the last call ended; in batches.
+    """Ready tasks have the order computed now, from where the last call ended; in batches.
 
     Each call goes on until its time is over or it has been once through all. What runs is left
     alone; a task claimed meanwhile stays as it is.

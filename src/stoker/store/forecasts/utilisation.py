@@ -113,7 +113,8 @@ def _span(unit: Unit, since_us: int) -> tuple[int | None, int | None, float]:
     rows = unit.execute(query).fetchall()
     if not rows:
         return None, None, 0.0
-    busy_us = sum(float(row[3]) * _cpus(unit, row[0]) for row in rows)
+    cpus = _cpus(unit)
+    busy_us = sum(float(row[3]) * cpus[row[0]] for row in rows)
     return min(row[1] for row in rows), max(row[2] for row in rows), busy_us / 1e6
 
 
@@ -130,12 +131,16 @@ def _by_item(unit: Unit, since_us: int) -> list[float] | None:
     rows = unit.execute(query).fetchall()
     if len(rows) > ITEMS:
         return None
+    cpus = _cpus(unit)
     found: dict[int, float] = {}
     for item, step, took_us in rows:
-        found[item] = found.get(item, 0.0) + float(took_us) / 1e6 * _cpus(unit, step)
+        found[item] = found.get(item, 0.0) + float(took_us) / 1e6 * cpus[step]
     return list(found.values())
 
 
-def _cpus(unit: Unit, step: int) -> int:
-    spec = catalog(unit).steps[step].spec
-    return 1 if spec is None else spec.cpus
+def _cpus(unit: Unit) -> dict[int, int]:
+    """Return how many cpus a task of each step holds; the catalog is asked once, not for each row."""
+    return {
+        step: 1 if entry.spec is None else entry.spec.cpus
+        for step, entry in catalog(unit).steps.items()
+    }

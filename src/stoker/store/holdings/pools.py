@@ -1,7 +1,7 @@
 """Pools: bringing their slots to what the file or a person says, and showing who holds them.
 
 A slot is a row, and so is a turn: the right to begin, of which a pool with a rate has as many as
-may begin in a minute. A slot that is no longer wanted is retired: whoever holds it keeps it to the
+may begin in a minute. A slot that is no longer wanted is retired: its holder keeps it to the
 end of the attempt, and nobody gets it after.
 """
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from stoker.errors import NotFound, UserError
+from stoker.model.lease_kind import LeaseKind
 from stoker.model.settings import Pool, check_slot_count, check_slot_names
-from stoker.model.shares import Shares
 from stoker.model.sharing import Sharing
 from stoker.model.states import WorkerState
 from stoker.spec.problems import suggest
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.rows import PoolStatus, SlotRow
-from stoker.store.sharing import from_file, newest_sharing, set_sharing
+from stoker.store.sharing import newest_sharing, set_sharing
+from stoker.store.status_rows import PoolStatus, SlotRow
 from stoker.store.times import moment
 from stoker.store.unit import Unit, as_a_whole
 
@@ -50,33 +50,6 @@ class PoolChange:
 
 
 @as_a_whole
-def set_pools(store: "Store", pools: Sequence[Pool], *, dry_run: bool = False) -> list[PoolChange]:
-    """The store has these pools, as the file says; return those that changed.
-
-    What a person set of a pool since holds until the file says something else of it.
-    """
-    with store.reading() as unit:
-        before = newest_sharing(unit)
-        if from_file(before, pools) == before:
-            return []
-    with store.writing(dry_run=dry_run, alone=True) as unit:
-        before = newest_sharing(unit)
-        return _take_over(unit, before, from_file(before, pools))
-
-
-@as_a_whole
-def set_shares(store: "Store", shares: Shares, *, dry_run: bool = False) -> bool:
-    """The store divides slots so, as the file says; return whether that is something new."""
-    with store.reading() as unit:
-        if newest_sharing(unit).shares == shares:
-            return False
-    with store.writing(dry_run=dry_run, alone=True) as unit:
-        set_sharing(unit, replace(newest_sharing(unit), shares=shares))
-        unit.store.catalog = None
-    return True
-
-
-@as_a_whole
 def set_slots(
     store: "Store", name: str, slots: Sequence[str] | int, actor: Actor, *, dry_run: bool = False
 ) -> PoolChange | None:
@@ -98,7 +71,7 @@ def set_slots(
         if after == before:
             return None
         data = to_json({"pool": name, "slots": list(wanted), **actor.data()})
-        changes = _take_over(unit, before, after)
+        changes = bring_to(unit, before, after)
         append(unit, [Entry("set_pool", n=0, data=data)])
     return changes[0] if changes else None
 
@@ -124,10 +97,12 @@ def _names(pool: Pool, slots: Sequence[str] | int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(slots))
 
 
-def _take_over(unit: Unit, before: Sharing, after: Sharing) -> list[PoolChange]:
+def bring_to(unit: Unit, before: Sharing, after: Sharing) -> list[PoolChange]:
+    """From now on `after` counts, and slots and turns are as it says; return the pools that changed."""
     set_sharing(unit, after)
     unit.store.catalog = None
-    alive = select(_W.c.host).where(_W.c.state == WorkerState.ALIVE.value).distinct()
+    is_here = _W.c.lease_kind == LeaseKind.HEARTBEAT.value
+    alive = select(_W.c.host).where(_W.c.state == WorkerState.ALIVE.value, is_here).distinct()
     hosts = set(unit.execute(alive).scalars())
     _fit_slots(unit, after, hosts)
     _fit_turns(unit, after, hosts)

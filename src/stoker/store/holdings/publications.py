@@ -1,6 +1,6 @@
 """Who may publish where, and what was published there: rule O.
 
-A path belongs to the task that first published there, and so does all that is inside a published
+A path, at its place, belongs to the task that first published there, and so does all that is inside a published
 folder. A path at which nothing is any more belongs to nobody, and a step that was removed gives its
 paths to the other steps of the item; neither while a task that owns them runs. What may be replaced is known by its content: a reservation records what the attempt is about
 to publish, beside what was there before, so that after a crash between publishing and recording both
@@ -8,18 +8,18 @@ are known as the task's own, and nothing else is.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
 from stoker.errors import OutputConflict, StaleAttempt
 from stoker.failpoints import hit
+from stoker.model.id_types import HERE, AttemptId, TaskId
 from stoker.model.states import TaskState
-from stoker.model.task import AttemptId, Content, TaskId, Wanted
+from stoker.model.task import Content, Wanted
 from stoker.store import tables
-from stoker.store.identity import OWN_SITE
-from stoker.store.ids import digest_of
+from stoker.store.holdings.places import digest_at
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
@@ -38,15 +38,24 @@ _OWNERS = Prepared(
         _P.c.was_checksum, _P.c.attempt,
     ).where(_P.c.digest.in_(param_list("digests")))
 )  # fmt: skip
-_OWN = Prepared(insert(_P).values(**{name: param(name) for name in ("digest", "path", *_FIELDS)}))
+_OWN = Prepared(
+    insert(_P).values(**{name: param(name) for name in ("digest", "path", "place", *_FIELDS)})
+)
 _OWN_AGAIN = Prepared(
     update(_P).where(_P.c.digest == param("digest_")).values({f: param(f) for f in _FIELDS})
 )
 
 
 @as_a_whole
-def reserve(store: "Store", attempt: AttemptId, task_id: TaskId, wanted: Sequence[Wanted]) -> None:
-    """The task owns these paths, and what it is about to publish there is recorded.
+def reserve(
+    store: "Store",
+    attempt: AttemptId,
+    task_id: TaskId,
+    wanted: Sequence[Wanted],
+    *,
+    place: int = HERE,
+) -> None:
+    """The task owns these paths, at that place, and what it is about to publish there is recorded.
 
     Called before anything is published, and in the same transaction as the fence: StaleAttempt if
     the task has moved on; OutputConflict if a path is another task's, inside or around one, or has
@@ -57,15 +66,29 @@ def reserve(store: "Store", attempt: AttemptId, task_id: TaskId, wanted: Sequenc
         row = unit.execute(query).one_or_none()
         if row is None or row.state != TaskState.RUNNING or row.attempt != attempt:
             raise StaleAttempt("the task was given to another attempt; this one publishes nothing")
-        take(unit, attempt, task_id, wanted)
+        take(unit, attempt, task_id, wanted, place=place)
         hit("reserve.before_commit")
 
 
-def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> None:
-    """As `reserve`, within a transaction that has found the task in order."""
+def take(
+    unit: Unit,
+    attempt: bytes,
+    task_id: int,
+    wanted: Sequence[Wanted],
+    *,
+    place: int = HERE,
+    own: Collection[int] | None = None,
+) -> None:
+    """As `reserve`, within a transaction that has found the task in order.
+
+    The task may take the paths of those in `own`, by default its own and those of removed steps.
+    """
     _lock(unit, wanted)
     names = {os.fsencode(name) for one in wanted for name in one.names}
-    claims = _Claims(unit, task_id, _owners(unit, names.union(*map(_folders_around, names))))
+    around = names.union(*map(_folders_around, names))
+    if own is None:
+        own = {task_id, *givers(unit, task_id)}
+    claims = _Claims(unit, own, place, _owners(unit, around, place))
     new, known = [], []
     for one in wanted:
         for name, reach in zip(one.names, one.reach or one.names, strict=True):
@@ -80,13 +103,13 @@ def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> 
                 "was_size_bytes": one.found.size_bytes if one.found else None,
                 "was_checksum": one.found.checksum if one.found else None,
             }
-            digest = digest_of(raw)
+            digest = digest_at(raw, place)
             if raw in claims.owners:
                 known.append({"digest_": digest, **row})
             else:
-                new.append({"digest": digest, "path": raw, **row})
+                new.append({"digest": digest, "path": raw, "place": place, **row})
             _keep_parts(unit, digest, one, is_known=raw in claims.owners)
-    _delete(unit, claims.stale)
+    _delete(unit, claims.stale, place)
     unit.run_many(_OWN, new)
     unit.run_many(_OWN_AGAIN, known)
 
@@ -94,18 +117,18 @@ def take(unit: Unit, attempt: bytes, task_id: int, wanted: Sequence[Wanted]) -> 
 def _lock(unit: Unit, wanted: Sequence[Wanted]) -> None:
     """Nobody takes a path around or inside one of these until the transaction ends.
 
-    Only a folder can be around another path: whoever takes one does so alone.
+    Only a folder can be around another path: a caller that takes one does so alone.
     """
     if unit.store.dialect.locks_rows:
         is_folder = any(one.content.parts is not None for one in wanted)
-        row = select(tables.site.c.id).where(tables.site.c.id == OWN_SITE)
+        row = select(tables.site.c.id).where(tables.site.c.id == unit.store.site)
         unit.execute(row.with_for_update(read=not is_folder, key_share=is_folder)).fetchall()
 
 
-def _owners(unit: Unit, paths: Iterable[bytes]) -> dict[bytes, Any]:
-    """Return the rows of those paths that belong to a task, by path."""
+def _owners(unit: Unit, paths: Iterable[bytes], place: int) -> dict[bytes, Any]:
+    """Return the rows of those paths at a place that belong to a task, by path."""
     found = {}
-    digests = sorted(map(digest_of, paths))
+    digests = sorted(digest_at(path, place) for path in paths)
     for at in range(0, len(digests), _BATCH):
         for row in unit.run(_OWNERS, digests=digests[at : at + _BATCH]).fetchall():
             found[bytes(row[0])] = row
@@ -121,11 +144,14 @@ def _folders_around(path: bytes) -> Iterator[bytes]:
 class _Claims:
     """Decides whether a task may have a path; `stale` are others' paths that its own make void."""
 
-    def __init__(self, unit: Unit, task_id: int, owners: Mapping[bytes, Any]) -> None:
+    def __init__(
+        self, unit: Unit, own: Collection[int], place: int, owners: Mapping[bytes, Any]
+    ) -> None:
         self.owners = owners
         self.stale: set[bytes] = set()
         self._unit = unit
-        self._own = {task_id, *_givers(unit, task_id)}
+        self._place = place
+        self._own = own
         self._running: dict[int, bool] = {}
 
     def check(self, path: bytes, wanted: Wanted, *, is_there: int) -> None:
@@ -165,7 +191,8 @@ class _Claims:
     def _inside(self, folder: bytes, most: int | None) -> Iterator[Any]:
         """Yield the paths inside of `folder` that are other tasks', up to so many."""
         low, high = folder + b"/", folder + b"0"  # the byte that follows the slash
-        query = select(_P.c.path, _P.c.task_id).where(_P.c.task_id.not_in(self._own))
+        is_here = _P.c.place == self._place
+        query = select(_P.c.path, _P.c.task_id).where(_P.c.task_id.not_in(self._own), is_here)
         if len(low) <= HEAD_BYTES:
             query = query.where(_P.c.head >= low, _P.c.head < high).limit(most)
             yield from self._unit.execute(query).fetchall()
@@ -187,7 +214,7 @@ class _Claims:
         return self._running[owner]
 
 
-def _givers(unit: Unit, task_id: int) -> Sequence[int]:
+def givers(unit: Unit, task_id: int) -> Sequence[int]:
     """Return the tasks of the same item whose step is no longer in the pipeline, and that do not run."""
     own, step = _T.alias("own"), tables.step
     query = (
@@ -223,26 +250,33 @@ def _keep_parts(unit: Unit, digest: bytes, wanted: Wanted, *, is_known: bool) ->
 
 
 def contents_of(
-    store: "Store", task_id: TaskId, paths: Iterable[str]
+    store: "Store", task_id: TaskId, paths: Iterable[str], *, place: int = HERE
 ) -> dict[str, tuple[Content, ...]]:
     """Return what the task may have published at these paths, by path: the last, and the one before.
 
     So may the removed steps of its item. Paths of others are left out.
     """
     with store.reading() as unit:
-        own = {task_id, *_givers(unit, task_id)}
-        rows = _owners(unit, map(os.fsencode, paths))
-        found = {}
-        for path, row in rows.items():
-            if row[1] in own:
-                contents = [(row[2], row[3]), (row[4], row[5])]
-                found[os.fsdecode(path)] = tuple(
-                    Content(
-                        size_bytes=size, checksum=checksum, parts=parts_of(unit, path, checksum)
-                    )
-                    for size, checksum in contents
-                    if checksum is not None
+        return contents_in(unit, {task_id, *givers(unit, task_id)}, paths, place=place)
+
+
+def contents_in(
+    unit: Unit, own: Collection[int], paths: Iterable[str], *, place: int = HERE
+) -> dict[str, tuple[Content, ...]]:
+    """Return what the tasks in `own` may have published at these paths, by path."""
+    found = {}
+    for path, row in _owners(unit, map(os.fsencode, paths), place).items():
+        if row[1] in own:
+            contents = [(row[2], row[3]), (row[4], row[5])]
+            found[os.fsdecode(path)] = tuple(
+                Content(
+                    size_bytes=size,
+                    checksum=checksum,
+                    parts=parts_of(unit, path, checksum, place=place),
                 )
+                for size, checksum in contents
+                if checksum is not None
+            )
     return found
 
 
@@ -255,7 +289,7 @@ class Owner(NamedTuple):
 
 
 def owners(store: "Store", paths: Iterable[str]) -> dict[str, Owner]:
-    """Return whose these paths are; those of nobody are left out."""
+    """Return the owners of these paths at this place; paths without an owner are left out."""
     item, step, pipeline = tables.item, tables.step, tables.pipeline
     joined = (
         _P.join(_T, _T.c.id == _P.c.task_id)
@@ -265,7 +299,7 @@ def owners(store: "Store", paths: Iterable[str]) -> dict[str, Owner]:
     )
     query = select(_P.c.path, pipeline.c.name, item.c.key, step.c.name.label("step"))
     query = query.select_from(joined)
-    digests = sorted(digest_of(os.fsencode(path)) for path in paths)
+    digests = sorted(digest_at(os.fsencode(path), HERE) for path in paths)
     found = {}
     with store.reading() as unit:
         for at in range(0, len(digests), _BATCH):
@@ -275,9 +309,10 @@ def owners(store: "Store", paths: Iterable[str]) -> dict[str, Owner]:
     return found
 
 
-def parts_of(unit: Unit, path: bytes, checksum: str) -> bytes | None:
+def parts_of(unit: Unit, path: bytes, checksum: str, *, place: int = HERE) -> bytes | None:
     """Return the digests of all parts of a folder that was published; None for a file."""
-    query = select(_F.c.digests).where(_F.c.digest == digest_of(path), _F.c.checksum == checksum)
+    digest = digest_at(path, place)
+    query = select(_F.c.digests).where(_F.c.digest == digest, _F.c.checksum == checksum)
     rows = unit.execute(query.order_by(_F.c.position)).scalars().all()
     return b"".join(map(bytes, rows)) if rows else None
 
@@ -289,18 +324,18 @@ def forget(unit: Unit, tasks: Sequence[int]) -> None:
     unit.execute(delete(_P).where(_P.c.task_id.in_(tasks)))
 
 
-def _delete(unit: Unit, paths: Iterable[bytes]) -> None:
-    digests = sorted(map(digest_of, paths))
+def _delete(unit: Unit, paths: Iterable[bytes], place: int) -> None:
+    digests = sorted(digest_at(path, place) for path in paths)
     for at in range(0, len(digests), _BATCH):
         for table in (_F, _P):
             some = digests[at : at + _BATCH]
             unit.execute(delete(table).where(table.c.digest.in_(some)))
 
 
-def last_attempt_at(unit: Unit, path: str) -> bytes | None:
-    """Return the attempt that last reserved the path."""
+def last_attempt_at(unit: Unit, path: str, *, place: int = HERE) -> bytes | None:
+    """Return the attempt that last reserved the path at that place."""
     raw = os.fsencode(path)
-    row = _owners(unit, [raw]).get(raw)
+    row = _owners(unit, [raw], place).get(raw)
     return bytes(row[6]) if row is not None else None
 
 

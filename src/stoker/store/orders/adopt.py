@@ -1,7 +1,5 @@
-"""Adopting: tasks whose results are there already become done, by an attempt of kind `adopted`."""
+"""Adopting: tasks whose results exist already become done, by an attempt of kind `adopted`."""
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +13,13 @@ from stoker.store.actor import Actor
 from stoker.store.apply import END_COLUMNS, Move, end_attempts, move, open_attempts
 from stoker.store.catalog import catalog
 from stoker.store.ends.successors import Of, satisfy
+from stoker.store.holdings.places import output_rows
 from stoker.store.holdings.publications import take
-from stoker.store.ids import new_attempt_id
+from stoker.store.ids import new_attempt_id, text_of
 from stoker.store.journal import to_json
 from stoker.store.locks import lock_tasks
-from stoker.store.unit import as_a_whole
+from stoker.store.steps import Catalog, StepEntry
+from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
@@ -42,7 +42,8 @@ class Found:
 def adopt(store: "Store", found: Found, actor: Actor, *, dry_run: bool = False) -> bool:
     """The task is done with these outputs and owns their paths, and what follows may be ready.
 
-    False, and nothing changed, if the task has begun or is over since it was looked at.
+    False, and nothing changed, if the task has begun or is over since it was looked at, or if its step
+    belongs to another site.
     OutputConflict if a path belongs to another task.
     """
     with store.writing(dry_run=dry_run) as unit:
@@ -61,9 +62,12 @@ def adopt(store: "Store", found: Found, actor: Actor, *, dry_run: bool = False) 
             .join(_I, _I.c.id == _T.c.item_id)
             .where(_T.c.id == found.task_id)
         ).one_or_none()
-        if row is None or TaskState(row.state) not in transitions.ADOPT.sources:
-            return False
         entry = known.steps[found.step_id]
+        if row is None or entry.is_foreign:
+            return False
+        if TaskState(row.state) not in transitions.ADOPT.sources:
+            return False
+        consumed = _consumed(unit, known, row.item_id, entry)
         attempt = new_attempt_id()
         take(unit, attempt, found.task_id, found.wanted)
         open_attempts(
@@ -72,7 +76,8 @@ def adopt(store: "Store", found: Found, actor: Actor, *, dry_run: bool = False) 
                 {
                     "id": attempt, "task_id": found.task_id, "number": row.number + 1,
                     "kind": ADOPTED, "worker_id": None, "generation": row.generation,
-                    "version_id": known.current[entry.pipeline], "consumed": None,
+                    "version_id": known.current[entry.pipeline],
+                    "consumed": to_json(consumed) if consumed else None,
                     "claimed_us": unit.now_us,
                 }
             ],
@@ -80,13 +85,16 @@ def adopt(store: "Store", found: Found, actor: Actor, *, dry_run: bool = False) 
         said = f"adopted by {actor.user}" + (f": {actor.reason}" if actor.reason else "")
         ended = {**END_COLUMNS, "ended_us": unit.now_us, "reason": said}
         end_attempts(unit, [(attempt, AttemptState.SUCCEEDED, ended)])
-        unit.execute(insert(_O), _output_rows(attempt, found.outputs))
+        if found.outputs:
+            unit.execute(insert(_O), output_rows(attempt, found.outputs))
         columns = {
             "attempt": attempt, "number": row.number + 1, "body_id": entry.body_id,
             "not_before_us": None, "reason": None,
         }  # fmt: skip
         data: dict[str, Any] = {
             "number": row.number + 1,
+            "version": known.numbers[entry.pipeline],
+            "consumed": consumed,
             "state": AttemptState.SUCCEEDED.word,
             "ended_us": unit.now_us,
             "by": actor.user,
@@ -107,17 +115,13 @@ def adopt(store: "Store", found: Found, actor: Actor, *, dry_run: bool = False) 
     return True
 
 
-def _output_rows(attempt: bytes, outputs: Sequence[Published]) -> list[dict[str, Any]]:
-    positions: dict[str, int] = {}
-    rows = []
-    for one in outputs:
-        position = positions.get(one.name, 0)
-        positions[one.name] = position + 1
-        rows.append(
-            {
-                "attempt": attempt, "name": one.name, "position": position,
-                "path": os.fsencode(one.path), "size_bytes": one.size_bytes,
-                "checksum": one.checksum,
-            }
-        )  # fmt: skip
-    return rows
+def _consumed(unit: Unit, known: Catalog, item_id: int, entry: StepEntry) -> dict[str, str]:
+    """Return by name the attempts of the steps before this one that its results may come from."""
+    if not entry.predecessors:
+        return {}
+    query = select(_T.c.step_id, _T.c.attempt).where(
+        _T.c.item_id == item_id,
+        _T.c.step_id.in_(entry.predecessors),
+        _T.c.state == TaskState.DONE.value,
+    )
+    return {known.steps[row.step_id].name: text_of(row.attempt) for row in unit.execute(query)}

@@ -5,25 +5,36 @@ brought to the new folder in the transaction that takes over the file from there
 notes it with the version. Paths elsewhere stay as they are.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
 
+from stoker.model.id_types import HERE
+from stoker.model.saying import mark_of
 from stoker.store import tables
+from stoker.store.holdings.places import digest_at
 from stoker.store.holdings.publications import HEAD_BYTES
 from stoker.store.ids import digest_of
+from stoker.store.journal import to_json
 from stoker.store.unit import Prepared, Unit, param
 
 WINDOW = 2_000  # items at a time
 
 _I, _T, _A = tables.item, tables.task, tables.attempt
 _O, _M, _B, _F = tables.output, tables.temporary, tables.publication, tables.folder_part
+_E = tables.error_folder
 _ITEM = Prepared(
     update(_I)
     .where(_I.c.id == param("row_id"))
     .values(path=param("path"), path_digest=param("path_digest"))
+)
+_PARAMS = Prepared(
+    update(_I)
+    .where(_I.c.id == param("row_id"))
+    .values(params=param("params"), said=param("said"), fingerprint=param("fingerprint"))
 )
 _PUBLICATION = Prepared(
     update(_B)
@@ -31,6 +42,9 @@ _PUBLICATION = Prepared(
     .values(path=param("path"), digest=param("digest"), head=param("head"))
 )
 _PARTS = Prepared(update(_F).where(_F.c.digest == param("old")).values(digest=param("digest")))
+_ERROR_FOLDER = Prepared(
+    update(_E).where(_E.c.attempt == param("of")).values(path=param("path"), digest=param("digest"))
+)
 _LOGS = Prepared(
     update(_A)
     .where(_A.c.id == param("row_id"))
@@ -70,10 +84,13 @@ def moved(path: bytes | None, folders: tuple[bytes, bytes]) -> bytes | None:
     return new + path[len(old) :]
 
 
-def move_paths(unit: Unit, pipeline_id: int, folders: tuple[bytes, bytes]) -> None:
+def move_paths(
+    unit: Unit, pipeline_id: int, folders: tuple[bytes, bytes], *, params: Sequence[str] = ()
+) -> None:
     """The pipeline's items, outputs and logs in the first folder are recorded in the second.
 
-    A part of the caller's transaction, which is alone.
+    So are the paths in `params`, names of parameters. A part of the caller's transaction, which is
+    alone.
     """
     last = -1
     while True:
@@ -91,19 +108,66 @@ def move_paths(unit: Unit, pipeline_id: int, folders: tuple[bytes, bytes]) -> No
                 if (path := moved(row.path, folders)) is not None and path != row.path
             ],
         )
+        if params:
+            _move_params(unit, window, folders, params)
         _move_publications(unit, window, folders)
         _move_files(unit, window, folders)
         _move_logs(unit, window, folders)
+        _move_error_folders(unit, window, folders)
+
+
+def _move_params(
+    unit: Unit, window: Sequence[Any], folders: tuple[bytes, bytes], names: Sequence[str]
+) -> None:
+    columns = (_I.c.id, _I.c.params, _I.c.said, _I.c.fingerprint)
+    changes = []
+    for row in unit.execute(select(*columns).where(*window)).fetchall():
+        before = {
+            "params": json.loads(row.params),
+            "said": json.loads(row.said or "{}"),
+            "fingerprint": row.fingerprint,
+        }
+        after = _with_moved_params(before, folders, names)
+        if after != before:
+            said = to_json(after["said"]) if after["said"] else None
+            changes.append(
+                {"row_id": row.id, **after, "params": to_json(after["params"]), "said": said}
+            )
+    unit.run_many(_PARAMS, changes)
+
+
+def _with_moved_params(
+    item: Mapping[str, Any], folders: tuple[bytes, bytes], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return params, said and fingerprint of an item with the paths in these parameters moved."""
+
+    def follow(value: Any) -> Any:
+        if isinstance(value, list):
+            return [follow(one) for one in value]
+        found = moved(os.fsencode(value), folders) if isinstance(value, str) else None
+        return value if found is None else os.fsdecode(found)
+
+    params, said = dict(item["params"]), dict(item["said"])
+    for name in names:
+        for values in (params, said):
+            if name in values:
+                values[name] = follow(values[name])
+    fingerprint = item["fingerprint"]
+    mark = mark_of(item["params"], item["said"])
+    if mark and fingerprint.endswith(mark):
+        fingerprint = fingerprint.removesuffix(mark) + mark_of(params, said)
+    return {"params": params, "said": said, "fingerprint": fingerprint}
 
 
 def _move_publications(unit: Unit, window: Sequence[Any], folders: tuple[bytes, bytes]) -> None:
     query = select(_B.c.digest, _B.c.path).join(_T, _T.c.id == _B.c.task_id)
-    rows = unit.execute(query.join(_I, _I.c.id == _T.c.item_id).where(*window)).fetchall()
+    query = query.join(_I, _I.c.id == _T.c.item_id).where(*window, _B.c.place == HERE)
+    rows = unit.execute(query).fetchall()
     changes = [
         {
             "old": bytes(row.digest),
             "path": path,
-            "digest": digest_of(path),
+            "digest": digest_at(path, HERE),
             "head": path[:HEAD_BYTES],
         }
         for row in rows
@@ -122,7 +186,8 @@ def _move_files(unit: Unit, window: Sequence[Any], folders: tuple[bytes, bytes])
     for table, statement in _FILES:
         query = select(table.c.attempt, table.c.name, table.c.position, table.c.path)
         query = query.join(_A, _A.c.id == table.c.attempt).join(_T, _T.c.id == _A.c.task_id)
-        rows = unit.execute(query.join(_I, _I.c.id == _T.c.item_id).where(*window)).fetchall()
+        query = query.join(_I, _I.c.id == _T.c.item_id).where(*window, table.c.place == HERE)
+        rows = unit.execute(query).fetchall()
         unit.run_many(
             statement,
             [
@@ -145,7 +210,20 @@ def _move_logs(unit: Unit, window: Sequence[Any], folders: tuple[bytes, bytes]) 
     unit.run_many(_LOGS, changes)
 
 
-def move_in_picture(picture: Any, pipeline: str, said: Mapping[str, str]) -> None:
+def _move_error_folders(unit: Unit, window: Sequence[Any], folders: tuple[bytes, bytes]) -> None:
+    query = select(_E.c.attempt, _E.c.path).join(_I, _I.c.id == _E.c.item_id)
+    rows = unit.execute(query.where(*window, _E.c.path.is_not(None))).fetchall()
+    unit.run_many(
+        _ERROR_FOLDER,
+        [
+            {"of": row.attempt, "path": path, "digest": digest_of(path)}
+            for row in rows
+            if (path := moved(bytes(row.path), folders)) is not None and path != row.path
+        ],
+    )
+
+
+def move_in_picture(picture: Any, pipeline: str, said: Mapping[str, Any]) -> None:
     """What a picture of the store says of the pipeline's paths follows, as `move_paths` does it."""
     folders = (os.fsencode(said["from"]), os.fsencode(said["to"]))
 
@@ -156,7 +234,8 @@ def move_in_picture(picture: Any, pipeline: str, said: Mapping[str, str]) -> Non
     for (of, _), item in picture.items.items():
         if of == pipeline:
             item["path"] = follow(item["path"])
+            item.update(_with_moved_params(item, folders, said.get("params", ())))
     for attempt in picture.attempts.values():
-        if attempt["task"][0] == pipeline:
+        if attempt["task"][0] == pipeline and attempt["place"] is None:
             for output in attempt["outputs"]:
                 output[1] = follow(output[1])

@@ -10,7 +10,8 @@ and a further version just begins again.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, delete, func, insert, literal, select, update
 
@@ -35,26 +36,50 @@ BATCH = 1_000  # items in a transaction
 
 _I, _T, _S, _U = tables.item, tables.task, tables.step, tables.unsettled_step
 _SATISFIED = tuple(state.value for state in TaskState if state.is_satisfied)
-_WAITING = (TaskState.BLOCKED, TaskState.READY, TaskState.HELD)
-_TO_CANCEL = tuple(state.value for state in transitions.CANCEL.sources)
-_TASK_FIELDS = (
-    "item_id", "step_id", "state", "lane", "okey", "waiting_on", "number", "tries", "lost",
-    "cut_off", "level", "expected_ms",
+_TO_COUNT = (  # they wait, or may have to
+    TaskState.BLOCKED, TaskState.READY, TaskState.HELD, TaskState.RUNNING, TaskState.FAILED,
 )  # fmt: skip
+_TO_CANCEL = tuple(state.value for state in transitions.CANCEL.sources)
+
+
+class _NewTask(NamedTuple):
+    """A row of `task` for a step that an item had no task of, in the order of the table's columns."""
+
+    item_id: int
+    step_id: int
+    state: int
+    lane: int | None
+    okey: int
+    waiting_on: int
+    generation: int
+    number: int = 0
+    tries: int = 0
+    lost: int = 0
+    cut_off: int = 0
+    level: int = 0
+    expected_ms: int | None = None
 
 
 class TaskChanges:
     """Marks the steps whose tasks have to follow the version that the caller's transaction sets.
 
     `after` has the predecessors of each step in the version before, by name; it is empty for the
-    first version, when there are no items yet. `created` and `cancelled` count by step the tasks that
+    first version, when there are no items yet. `handed_over` are steps that changed to another site.
+    `created` and `cancelled` count by step the tasks that
     will be.
     """
 
-    def __init__(self, unit: Unit, pipeline: Pipeline, after: Mapping[str, set[str]]) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        pipeline: Pipeline,
+        after: Mapping[str, set[str]],
+        handed_over: AbstractSet[str] = frozenset(),
+    ) -> None:
         self.unit = unit
         self.pipeline = pipeline
         self.after = after
+        self.handed_over = handed_over
         self.created: dict[str, int] = {}
         self.cancelled: dict[str, int] = {}
 
@@ -77,7 +102,11 @@ class TaskChanges:
         elif after is None:
             self._count_new(entry)
             return True
-        elif after != set(entry.spec.after) or self._lacks_outputs(entry):
+        elif (
+            after != set(entry.spec.after)
+            or entry.name in self.handed_over
+            or self._lacks_outputs(entry)
+        ):
             return True
         marked = select(_U.c.step_id).where(_U.c.step_id == entry.id)
         return self.unit.execute(marked).first() is not None
@@ -155,7 +184,7 @@ def _items_after(entry: StepEntry, key: str | None) -> Any:
         select(
             _I.c.id.label("item_id"), _I.c.key, _I.c.generation, _I.c.by_user, _I.c.priority,
             _I.c.size_bytes, _I.c.reason.label("quarantined"), _T.c.id, _T.c.state,
-            _T.c.waiting_on, _T.c.level, _T.c.reason, _T.c.host,
+            _T.c.waiting_on, _T.c.level, _T.c.reason, _T.c.host, _T.c.lane, _T.c.not_before_us,
             _unsatisfied(entry).label("unsatisfied"),
         )
         .select_from(_I.outerjoin(_T, of_step))
@@ -190,26 +219,33 @@ class _Following:
         self._unit = unit
         self._entry = entry
         self._moves: dict[str, list[Move]] = {}
-        self._new: list[tuple[Any, ...]] = []
+        self._new: list[_NewTask] = []
         self._counts: list[tuple[int, int]] = []
         self._entries: list[Entry] = []
 
     def follow(self, rows: Sequence[Any]) -> None:
         """Bring each item's task to what the current version says."""
         for row in rows:
-            if self._entry.spec is None:
+            if self._entry.is_foreign and row.id is not None:
+                self._leave(row)
+            elif self._entry.spec is None:
                 self._remove(row)
             elif row.id is not None:
                 self._bring_up(row)
             elif row.quarantined is None:
                 self._create(row)
         if self._new:
-            self._unit.insert(_T, _TASK_FIELDS, self._new)
+            self._unit.insert(_T, _NewTask._fields, self._new)
         for task_id, n in self._counts:
             self._unit.execute(update(_T).where(_T.c.id == task_id).values(waiting_on=n))
         batch = [(transitions.BY_NAME[name], moves) for name, moves in self._moves.items()]
         move_all(self._unit, batch)
         append(self._unit, self._entries)
+
+    def _leave(self, row: Any) -> None:
+        """Another site decides on the task: nobody here claims it any more."""
+        if row.lane is not None:
+            self._unit.execute(update(_T).where(_T.c.id == row.id).values(lane=None))
 
     def _remove(self, row: Any) -> None:
         """Cancel what a removed step still has to do; what runs of it may end."""
@@ -229,20 +265,28 @@ class _Following:
             self._move(transitions.UNBLOCK, row, {"waiting_on": 0, "reason": None})
         elif state is TaskState.READY and n > 0:
             self._move(transitions.BLOCK, row, {"waiting_on": n})
-        elif state in _WAITING and n != row.waiting_on:
+        elif state in _TO_COUNT and n != row.waiting_on:
             self._counts.append((row.id, n))
+        if state is TaskState.READY and n == 0 and row.not_before_us is None:
+            lane = lane_of(self._unit, self._entry, row.level, row.by_user, row.host)
+            if lane != row.lane:  # its step runs at another site than before
+                self._unit.execute(update(_T).where(_T.c.id == row.id).values(lane=lane))
 
     def _create(self, row: Any) -> None:
         entry, times = self._entry, book(self._unit)
         state = TaskState.BLOCKED if row.unsatisfied else TaskState.READY
-        lane = None if row.unsatisfied else lane_of(self._unit, entry, 0, row.by_user)
         self._new.append(
-            (
-                row.item_id, entry.id, state.value, lane,
-                times.order_key(entry.id, row.size_bytes, row.priority), row.unsatisfied,
-                0, 0, 0, 0, 0, times.expected_ms(entry.id, row.size_bytes),
+            _NewTask(
+                item_id=row.item_id,
+                step_id=entry.id,
+                state=state.value,
+                lane=None if row.unsatisfied else lane_of(self._unit, entry, 0, row.by_user),
+                okey=times.order_key(entry.id, row.size_bytes, row.priority),
+                waiting_on=row.unsatisfied,
+                generation=row.generation,
+                expected_ms=times.expected_ms(entry.id, row.size_bytes),
             )
-        )  # fmt: skip
+        )
         self._note("add_task", row, to_state=state.value)
 
     def _move(self, transition: transitions.Transition, row: Any, columns: dict[str, Any]) -> None:

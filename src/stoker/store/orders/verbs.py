@@ -60,18 +60,23 @@ def release(
         if row.state != TaskState.HELD:
             return None
         transition = transitions.RELEASE_BLOCKED if row.waiting_on else transitions.RELEASE
-        return transition, {"reason": None, "cut_off": 0}
+        return transition, {"reason": None, "cut_off": 0, "lost": 0}
 
     return _change(store, selection, actor, chosen, dry_run=dry_run)
 
 
 def retry(store: "Store", selection: Selection, actor: Actor, *, dry_run: bool = False) -> Changed:
-    """The selected failed tasks are ready, with a fresh allowance of retries; history stays."""
+    """The selected failed tasks are ready, with a fresh allowance of retries; history stays.
+
+    Blocked is one that a new step came before since, until that is done.
+    """
 
     def chosen(row: Any, _known: Catalog) -> tuple[Transition, dict[str, Any]] | None:
         if row.state != TaskState.FAILED:
             return None
-        return transitions.RETRY, {"tries": 0, "lost": 0, "cut_off": 0}
+        is_behind = row.waiting_on > 0  # a new step came before it since it failed
+        fresh = {"tries": 0, "lost": 0, "cut_off": 0}
+        return transitions.RETRY_BLOCKED if is_behind else transitions.RETRY, fresh
 
     return _change(store, selection, actor, chosen, dry_run=dry_run)
 
@@ -101,7 +106,7 @@ def rerun(
     outdated: bool = False,
     dry_run: bool = False,
 ) -> Changed:
-    """The selected tasks are ready and all that follow from them blocked, to be done anew.
+    """The selected tasks are ready and all that follow from them blocked, to be done again.
 
     With `outdated`, only done tasks whose step has changed since. A selected task that is running
     is left alone; a running follower is fenced off, and its worker stops it. One transaction for
@@ -143,7 +148,9 @@ def _rerun_some(
         wanted: dict[int, set[int]] = {}
         known = catalog(unit)
         for row in rows:
-            if row.state == TaskState.RUNNING or not chosen(row, known):
+            if known.steps[row.step_id].is_foreign:
+                done.leave_foreign()
+            elif row.state == TaskState.RUNNING or not chosen(row, known):
                 done.leave(row.state)
             else:
                 wanted.setdefault(row.item_id, set()).add(row.step_id)
@@ -187,6 +194,9 @@ def _change_page(
         known = catalog(unit)
         moves: dict[str, list[Move]] = {}
         for row in _fresh(unit, rows):
+            if known.steps[row.step_id].is_foreign:
+                done.leave_foreign()
+                continue
             choice = chosen(row, known)
             if choice is None:
                 done.leave(row.state)

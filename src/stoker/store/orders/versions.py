@@ -1,17 +1,18 @@
 """Versions of pipelines: taking over a changed file, and what that does to the tasks (rule V)."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
-from stoker.errors import VersionConflict
+from stoker.errors import NotFound, VersionConflict
 from stoker.failpoints import hit
+from stoker.model.id_types import VersionId
 from stoker.model.pipeline import Pipeline, Step
-from stoker.model.task import VersionId
 from stoker.spec import canon
+from stoker.spec.problems import suggest
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.journal import Entry, append, to_json
@@ -53,6 +54,7 @@ def apply_version(
     actor: "Actor | None" = None,
     take_over: bool = False,
     dry_run: bool = False,
+    outposts: Collection[str] = (),
 ) -> VersionChange:
     """The store's current version of the pipeline is this one; its tasks follow.
 
@@ -61,10 +63,18 @@ def apply_version(
     if it differs and was set from elsewhere, unless `take_over`. If the file that set it is gone from
     this host, the project was moved here, and the paths in it follow. The version is set in one
     transaction; tasks follow in others, and if the process dies in between, any janitor and the next
-    call go on. Nobody claims meanwhile what has not followed yet.
+    call go on. Nobody claims meanwhile what has not followed yet. `outposts` are those that the store
+    has or, for a dry run, is about to have.
     """
     change = _set_version(
-        store, pipeline, host=host, path=path, actor=actor, take_over=take_over, dry_run=dry_run
+        store,
+        pipeline,
+        host=host,
+        path=path,
+        actor=actor,
+        take_over=take_over,
+        dry_run=dry_run,
+        outposts=outposts,
     )
     if not dry_run:
         hit("version_set")
@@ -82,9 +92,10 @@ def _set_version(
     actor: "Actor | None",
     take_over: bool,
     dry_run: bool,
+    outposts: Collection[str],
 ) -> VersionChange:
     with store.writing(dry_run=dry_run, alone=True) as unit:
-        change = _Change(unit, pipeline, host, path, actor)
+        change = _Change(unit, pipeline, host, path, actor, outposts)
         done = change.run(take_over=take_over)
         if dry_run:
             store.catalog = None
@@ -95,8 +106,15 @@ class _Change:
     """One taking-over, within one transaction."""
 
     def __init__(
-        self, unit: Unit, pipeline: Pipeline, host: str, path: str, actor: "Actor | None"
+        self,
+        unit: Unit,
+        pipeline: Pipeline,
+        host: str,
+        path: str,
+        actor: "Actor | None",
+        outposts: Collection[str],
     ) -> None:
+        self.known_outposts = outposts
         self.unit = unit
         self.pipeline = pipeline
         self.host = host
@@ -104,6 +122,8 @@ class _Change:
         self.said = {} if actor is None else actor.data()
         self.changed: list[str] = []
         self.after: dict[str, set[str]] = {}  # of each step, in the version before
+        self.outposts: dict[str, str | None] = {}  # of each step, in the version before
+        self.handed_over: set[str] = set()  # steps that belong to another site than before
 
     def run(self, *, take_over: bool) -> VersionChange:
         old = rename_pipeline(self.unit, self.pipeline)
@@ -134,12 +154,14 @@ class _Change:
             self._rename_order(renamed.steps)
         pipeline_id = self._new_version(number, spec)
         if folders is not None:
-            move_paths(self.unit, pipeline_id, folders)
-            self.said["moved"] = dict(zip(("from", "to"), map(os.fsdecode, folders), strict=True))
+            paths = self.pipeline.path_params
+            move_paths(self.unit, pipeline_id, folders, params=paths)
+            old_folder, new_folder = map(os.fsdecode, folders)
+            self.said["moved"] = {"from": old_folder, "to": new_folder, "params": paths}
         self._steps(pipeline_id)
-        self.unit.store.catalog = None
+        self.unit.store.catalog = self.unit.others = None
         self._journal(number, spec, old, renamed.steps)
-        follow = TaskChanges(self.unit, self.pipeline, self.after)
+        follow = TaskChanges(self.unit, self.pipeline, self.after, self.handed_over)
         follow.mark()
         return VersionChange(
             pipeline=self.pipeline.name,
@@ -162,12 +184,16 @@ class _Change:
             entry.name: {known.steps[one].name for one in entry.predecessors}
             for entry in known.of_pipeline(self.pipeline.name)
         }
+        self.outposts = {
+            entry.name: entry.outpost for entry in known.of_pipeline(self.pipeline.name)
+        }
 
     def _rename_order(self, names: Mapping[str, str]) -> None:
         self.after = {
             names.get(name, name): {names.get(one, one) for one in before}
             for name, before in self.after.items()
         }
+        self.outposts = {names.get(name, name): one for name, one in self.outposts.items()}
 
     def _set_by_us(self, row: Any) -> bool:
         is_here = row.set_by_host == self.host
@@ -245,10 +271,16 @@ class _Change:
 
     def _step(self, pipeline_id: int, position: int, step: Step, row: Any) -> int:
         table = tables.step
-        columns = {"position": position, "waits_for": len(step.after), "is_removed": False}
+        columns = {
+            "position": position, "waits_for": len(step.after), "is_removed": False,
+            "site": self._site_of(step),
+        }  # fmt: skip
+        was_elsewhere = self.outposts.get(step.name, step.site) != self._outpost_of(step)
+        if row is not None and (row.site != columns["site"] or was_elsewhere):
+            self.handed_over.add(step.name)
         if row is None:
             done = self.unit.execute(
-                insert(table).values(pipeline_id=pipeline_id, name=step.name, site=1, **columns)
+                insert(table).values(pipeline_id=pipeline_id, name=step.name, **columns)
             )
             step_id = int(done.inserted_primary_key[0])
         else:
@@ -260,6 +292,31 @@ class _Change:
         self.unit.execute(update(table).where(table.c.id == step_id).values(body_id=body_id))
         self._lanes(step_id, step)
         return step_id
+
+    def _site_of(self, step: Step) -> int:
+        """The site whose step it is: the store's own unless the file names another one that it knows."""
+        if step.site is None or self._outpost_of(step) is not None:
+            return self.unit.store.site
+        table = tables.site
+        known = {
+            row.name: row.id
+            for row in self.unit.execute(select(table.c.name, table.c.id)).fetchall()
+        }
+        if step.site not in known:
+            raise NotFound(
+                f"step `{step.name}` of pipeline `{self.pipeline.name}` has site `{step.site}`, "
+                f"which the store does not know; {suggest(step.site, known) or 'leave `site` out'}"
+            )
+        return int(known[step.site])
+
+    def _outpost_of(self, step: Step) -> str | None:
+        """The outpost at which the step runs, if it does at one."""
+        if step.site is None or step.site in self.known_outposts:
+            return step.site
+        table = tables.outpost
+        query = select(table.c.name).where(table.c.name == step.site)
+        found: str | None = self.unit.execute(query).scalar()
+        return found
 
     def _body(self, step_id: int, body_hash: str) -> int:
         table = tables.body

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, and_, select
 
 from stoker.errors import NotFound, UserError
+from stoker.model.id_types import HERE
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.holdings.publications import last_attempt_at
 from stoker.store.ids import id_of, text_of
+from stoker.store.outposts.entries import Entry, entries
 from stoker.store.paging import Listed, page, pages
 from stoker.store.picking import pick_attempts
 from stoker.store.reports.places import Place
-from stoker.store.rows import AttemptRow, OutputRow, Page, Rows, StreamRow
+from stoker.store.rows import AttemptRow, MakerRow, OutputRow, Page, Rows, StreamRow
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
@@ -30,13 +32,20 @@ _T, _I, _P, _S, _W, _V, _O = (
     tables.output,
 )  # fmt: skip
 _X = tables.attempt.alias("every")  # every attempt, not a task's latest one only
+_PILOT = (
+    select(tables.pilot.c.uid)
+    .join(tables.pilot_worker, tables.pilot_worker.c.pilot_id == tables.pilot.c.id)
+    .where(tables.pilot_worker.c.worker_id == _X.c.worker_id)
+    .scalar_subquery()
+)
 _KINDS = ("run", "adopted")
 _SECONDS = 1e6
 
 _COLUMNS = (
-    _X.c.id, _X.c.kind, _X.c.number, _X.c.state, _X.c.pid, _X.c.batch_id, _X.c.command,
+    _X.c.id, _X.c.kind, _X.c.number, _X.c.state, _X.c.node, _X.c.pid, _X.c.batch_id, _X.c.command,
     _X.c.claimed_us, _X.c.started_us, _X.c.publishing_us, _X.c.ended_us, _X.c.exit_code, _X.c.signal, _X.c.user_us,
     _X.c.system_us, _X.c.max_rss_bytes, _X.c.step_values, _X.c.reason,
+    _X.c.cause, _PILOT.label("pilot"),
     _X.c.stdout_size, _X.c.stdout_truncated, _X.c.stdout_path,
     _X.c.stderr_size, _X.c.stderr_truncated, _X.c.stderr_path,
     _P.c.name.label("pipeline"), _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes, _T.c.item_id,
@@ -113,32 +122,68 @@ def last_of_tasks(unit: Unit, item_ids: Sequence[int]) -> list[AttemptRow]:
     return [_attempt_row(row, outputs) for row in rows]
 
 
-def maker_of(store: "Store", path: str) -> AttemptRow:
+def maker_of(store: "Store", path: str) -> MakerRow:
     """Return the attempt that made what is published at `path`, a file in a published folder too.
+
+    With the volumes that hold what it published there, also after it was deleted here. `SITE:PATH` is a
+    path at another site; another path is looked for here first, then there.
 
     NotFound if no attempt of this store did.
     """
     whole = os.path.abspath(path)
     with store.reading() as unit:
-        real = os.path.realpath(whole)
-        for candidate in (*_with_parents(whole), *(_with_parents(real) if real != whole else ())):
-            owner = last_attempt_at(unit, candidate)
-            if owner is None:
-                continue
-            query = (
-                select(_O.c.attempt)
-                .where(_O.c.path == os.fsencode(candidate))
-                .order_by(_O.c.attempt.desc())
-                .limit(1)
-            )
-            found = unit.execute(query).scalar() or owner
-            row = unit.execute(_joined(_X.c.id == found)).one_or_none()
-            if row is not None:
-                return _attempt_row(row, outputs_of(unit, [row.id]))
+        known = entries(unit, everything=True)
+        for candidate, place in _where_it_may_be(known, path, whole):
+            found = _maker_at(unit, candidate, place)
+            if found is not None:
+                return found
+        named = next((one for one in known if path.startswith(f"{one.name}:")), None)
+    if named is not None and not os.path.lexists(whole):
+        whole = os.path.join(named.outpost.folder, path.partition(":")[2])
+        whole = f"{named.name}:{os.path.normpath(whole)}"
     raise NotFound(
         f"no attempt of this project published `{whole}`; outputs are known by the path at which "
         "they were published"
     )
+
+
+def _where_it_may_be(sites: Sequence[Entry], path: str, whole: str) -> Iterator[tuple[str, int]]:
+    """Yield the paths that may be meant, each with its place."""
+    name, colon, inside = path.partition(":")
+    for site in sites:
+        if colon and site.name == name:
+            there = os.path.normpath(os.path.join(site.outpost.folder, inside))
+            yield from ((one, site.place) for one in _with_parents(there))
+    real = os.path.realpath(whole)
+    yield from ((one, HERE) for one in _with_parents(whole))
+    if real != whole:
+        yield from ((one, HERE) for one in _with_parents(real))
+    for site in sites:
+        yield from ((one, site.place) for one in _with_parents(whole))
+
+
+def _maker_at(unit: Unit, path: str, place: int) -> MakerRow | None:
+    # Only here, as no list needs them.
+    from stoker.store.groups.made_of import made_of
+    from stoker.store.groups.volume_members import volumes_of
+
+    owner = last_attempt_at(unit, path, place=place)
+    if owner is None:
+        return None
+    query = (
+        select(_O.c.attempt)
+        .where(_O.c.path == os.fsencode(path), _O.c.place == place)
+        .order_by(_O.c.attempt.desc())
+        .limit(1)
+    )
+    found = unit.execute(query).scalar() or owner
+    row = unit.execute(_joined(_X.c.id == found)).one_or_none()
+    if row is None:
+        return None
+    made = _attempt_row(row, outputs_of(unit, [row.id]))
+    fields = {name: getattr(made, name) for name in AttemptRow.__slots__}
+    volumes = tuple(volumes_of(unit, row.item_id, bytes(row.id)))
+    return MakerRow(**fields, volumes=volumes, members=made_of(unit, bytes(row.id)))
 
 
 def attempt_by_id(store: "Store", name: str) -> AttemptRow:
@@ -195,7 +240,7 @@ def _find(unit: Unit, name: str) -> bytes:
         exact = id_of(name) if len(digits) == 32 else None
     except ValueError:
         raise UserError(
-            f"`{name}` is no attempt's id; `stoker attempts` lists them, and the beginning of one "
+            f"`{name}` is not the id of an attempt; `stoker attempts` lists them, and the beginning of one "
             "is enough"
         ) from None
     query = select(table.c.id).where(table.c.id.between(exact or low, exact or high)).limit(2)
@@ -221,7 +266,7 @@ def _joined(*conditions: Any) -> Select[Any]:
 
 
 def _with_parents(path: str) -> Iterator[str]:
-    """Yield the path and the folders that it lies in."""
+    """Yield the path and the folders that contain it."""
     while True:
         yield path
         parent = path.rpartition("/")[0] or "/"
@@ -235,7 +280,7 @@ def _states(words: Sequence[str]) -> list[int]:
         return [AttemptState.of(word).value for word in words]
     except KeyError as error:
         raise UserError(
-            f"`{str(error).strip(chr(39)).lower()}` is no state of an attempt; they are "
+            f"`{str(error).strip(chr(39)).lower()}` is not a state of an attempt; they are "
             f"{', '.join(AttemptState.words())}"
         ) from None
 
@@ -252,8 +297,10 @@ def _attempt_row(row: Any, outputs: Mapping[bytes, Sequence[OutputRow]]) -> Atte
         site=row.site,
         worker=row.worker,
         host=row.host,
+        node=row.node,
         pid=row.pid,
         batch_id=row.batch_id,
+        pilot=row.pilot,
         command=row.command,
         claimed_at=moment(row.claimed_us),
         started_at=moment(row.started_us),
@@ -269,6 +316,7 @@ def _attempt_row(row: Any, outputs: Mapping[bytes, Sequence[OutputRow]]) -> Atte
         outputs=tuple(outputs.get(row.id, ())),
         values=json.loads(row.step_values) if row.step_values else {},
         reason=row.reason,
+        cause=row.cause,
         pipeline_version=row.version,
     )
 

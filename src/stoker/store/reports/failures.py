@@ -1,10 +1,12 @@
 """Failed tasks, grouped by step and cause."""
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, func, select
 
+from stoker.model.advice import advice
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.store import selection as selections
@@ -13,15 +15,22 @@ from stoker.store.catalog import catalog
 from stoker.store.dialects.constructs import by_index
 from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_tasks
-from stoker.store.rows import FailureRow
 from stoker.store.selection import CAUSE
+from stoker.store.story_rows import FailureRow
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 _T, _I, _P, _S, _A = tables.task, tables.item, tables.pipeline, tables.step, tables.attempt
+_F = tables.error_folder
 EXAMPLES = 3
+_ERROR_FOLDER = (
+    select(_F.c.path)
+    .where(_F.c.attempt == _T.c.attempt, _F.c.made_us.is_not(None))
+    .scalar_subquery()
+    .label("error_folder")
+)
 
 
 def failures(store: "Store", selection: Selection) -> list[FailureRow]:
@@ -43,17 +52,20 @@ def failures(store: "Store", selection: Selection) -> list[FailureRow]:
 class _Group:
     """Failures with one cause."""
 
-    __slots__ = ("examples", "n", "reason")
+    __slots__ = ("error_folders", "examples", "n", "reason")
 
     def __init__(self, n: int = 0) -> None:
         self.n = n
         self.examples: list[str] = []
+        self.error_folders: list[str] = []
         self.reason: str | None = None
 
     def show(self, row: Any) -> None:
         """Take a task as an example."""
         self.examples.append(row.key)
         self.reason = self.reason or row.reason
+        if row.error_folder is not None:
+            self.error_folders.append(os.fsdecode(bytes(row.error_folder)))
 
 
 _Key = tuple[str, str, str]
@@ -70,16 +82,23 @@ def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
 
 
 def _ranked(selection: Selection) -> Select[Any]:
-    """One pass over the failed tasks, however many causes and however many other tasks there are."""
+    """One pass over the failed tasks, however many causes and however many other tasks there are.
+
+    Those of a pipeline are those of its steps: by its items, a database would read all of these.
+    """
+    steps = select(_S.c.id)
+    if selection.pipeline is not None:
+        steps = steps.join(_P, _P.c.id == _S.c.pipeline_id).where(_P.c.name == selection.pipeline)
+        selection = replace(selection, pipeline=None)
     alike = (_T.c.step_id, CAUSE)
     place = func.row_number().over(partition_by=alike, order_by=_T.c.id).label("place")
     n = func.count().over(partition_by=alike).label("n")
     failed = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n)
-    of_steps = failed.where(_T.c.step_id.in_(select(_S.c.id)))  # the index is by step and state
+    of_steps = failed.where(_T.c.step_id.in_(steps))  # the index is by step and state
     of = by_index(of_steps, _T, "task_state").subquery()
     query = (
         select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, of.c.n,
-               _I.c.key, _A.c.reason)
+               _I.c.key, _A.c.reason, _ERROR_FOLDER)
         .select_from(
             of.join(_T, _T.c.id == of.c.id).join(_I, _I.c.id == _T.c.item_id)
             .join(_S, _S.c.id == _T.c.step_id).join(_P, _P.c.id == _S.c.pipeline_id)
@@ -99,7 +118,7 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     query = selections.task_query(
         picked.rest, _T.c.id, _T.c.state, _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
         _T.c.item_id, _A.c.reason, _P.c.name.label("pipeline"), _S.c.name.label("step"),
-        CAUSE.label("cause"),
+        CAUSE.label("cause"), _ERROR_FOLDER,
     )  # fmt: skip
     groups: dict[_Key, _Group] = {}
     for rows in pages(store, Listed(query, _T.c.id, where, pick=picked.pick)):
@@ -129,7 +148,8 @@ def _row(key: _Key, group: _Group, remedies: dict[_Key, str]) -> FailureRow:
         cause=cause,
         n=group.n,
         say=cause if key in remedies else None,
-        do=remedies.get(key) or None,
+        do=remedies[key] or None if key in remedies else advice(cause, group.reason),
         reason=group.reason,
         examples=tuple(group.examples),
+        error_folders=tuple(group.error_folders),
     )

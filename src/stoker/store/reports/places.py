@@ -23,7 +23,7 @@ class Place:
 
     def __init__(
         self,
-        kind: Literal["items", "tasks", "attempts"],
+        kind: Literal["items", "tasks", "attempts", "groups"],
         selection: Selection,
         *,
         after: str | None,

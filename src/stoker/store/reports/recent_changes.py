@@ -1,7 +1,7 @@
 """What became of items lately, for those who keep a record of their own of it.
 
-A reader remembers the place in the journal up to which it has told of everything. It is asked for
-items, not for events: whatever happened to one meanwhile, what is told is how it stands now.
+A reader remembers the place in the journal up to which it has reported everything. It is asked for
+items, not for events: whatever happened to one meanwhile, its present state is reported.
 """
 
 import json
@@ -25,7 +25,7 @@ _FOLD_LIMIT_S = 5.0
 
 
 class Place(NamedTuple):
-    """A place in the journal: all up to it has been told of."""
+    """A place in the journal: all up to it has been reported."""
 
     epoch: int = 0
     seq: int = 0
@@ -70,7 +70,7 @@ def touched_since(store: "Store", pipeline: str, place: Place) -> tuple[list[str
 def _rows_after(unit: "Unit", place: Place) -> Sequence[Any]:
     query = (
         select(_J.c.seq, _J.c.pipeline, _J.c.key)
-        .where(_J.c.origin == 1, _J.c.epoch == place.epoch, _J.c.seq > place.seq)
+        .where(_J.c.origin == unit.store.site, _J.c.epoch == place.epoch, _J.c.seq > place.seq)
         .order_by(_J.c.seq)
         .limit(ROWS)
     )

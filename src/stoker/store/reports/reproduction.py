@@ -4,27 +4,47 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import select
 
 from stoker.errors import NotFound
+from stoker.model.id_types import AttemptId, ItemId, TaskId, VersionId
 from stoker.model.pipeline import Pipeline
 from stoker.model.states import AttemptState, TaskState
-from stoker.model.task import AttemptId, Claimed, ItemId, Produced, TaskId, VersionId
+from stoker.model.task import Claimed, Produced
 from stoker.spec.problems import suggest
 from stoker.store import tables
 from stoker.store.catalog import catalog, pipeline_of
 from stoker.store.ids import id_of, new_attempt_id
 from stoker.store.renaming import name_then, names_since
-from stoker.store.reports.story import find_item
+from stoker.store.reports.finding import find_item
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
-    from stoker.store.rows import AttemptRow
     from stoker.store.unit import Store
 
 _T, _A, _O, _SLOT, _S = tables.task, tables.attempt, tables.output, tables.slot, tables.step
+
+
+class Named(Protocol):
+    """An attempt by its id, and by the names of its task, as people write them."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def pipeline(self) -> str:
+        """Its pipeline's name."""
+
+    @property
+    def item(self) -> str:
+        """Its item's key."""
+
+    @property
+    def step(self) -> str:
+        """Its step's name."""
 
 
 def as_claimed(
@@ -54,7 +74,7 @@ def as_claimed(
         )
 
 
-def as_attempted(store: "Store", attempt: "AttemptRow") -> tuple[Claimed, Pipeline]:
+def as_attempted(store: "Store", attempt: "Named") -> tuple[Claimed, Pipeline]:
     """Return what this attempt was given, and the pipeline as it was then."""
     with store.reading() as unit:
         row = unit.execute(select(_A).where(_A.c.id == id_of(attempt.id))).one()

@@ -1,20 +1,27 @@
 """Why a ready task is not running: what it needs that no worker, host or pool has to give just now."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import func, select
 
+from stoker.model.lease_kind import LeaseKind
+from stoker.model.outpost import host_of, is_outpost, takes_any
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.worker import TimeLeft
 from stoker.store import tables
 from stoker.store.claims.capacity import Free, free_of, held_by, place_of
-from stoker.store.claims.choose import FRESH_US
+from stoker.store.claims.demand import needs_of
+from stoker.store.claims.passing import FRESH_US
 from stoker.store.claims.time_left import Fitting
 from stoker.store.dialects.constructs import by_index
 from stoker.store.ends.lost_hosts import GONE_S
+from stoker.store.reports import why_outpost
+from stoker.store.reports.why_pilots import Wants, pilot_reason
 from stoker.store.steps import Catalog, StepEntry
+from stoker.store.story_rows import Said
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
@@ -22,29 +29,23 @@ _T, _I, _S, _A, _W, _L, _SLOT, _TURN, _U = (
     tables.task, tables.item, tables.step, tables.attempt, tables.worker, tables.lane, tables.slot,
     tables.turn, tables.unsettled_step,
 )  # fmt: skip
+_BY_PILOTS = ("no_worker_fits", "no_time", "capacity")  # what further workers would help against
 _SHOWN = 3  # workers, and holders of slots, that are named
 _COUNTED = 10_000  # tasks before one; that there are more is all that is said of them
 _LATELY = 200  # workers that are looked through for who had a tag
-
-
-class Said(NamedTuple):
-    """A reason: one word for programs, a sentence for people, and what to do."""
-
-    kind: str
-    text: str
-    do: str | None = None
 
 
 def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
     """Return the one reason why a task that is ready and due does not run; `row` is the task."""
     if unit.execute(select(_U.c.step_id).where(_U.c.step_id == entry.id)).first() is not None:
         text = "the tasks of its step are being brought to the pipeline's new version"
-        return Said(
-            "new_version", text, "a worker goes on with it by itself, as `stoker apply` does"
-        )
+        return Said("new_version", text, "a worker goes on with it, as `stoker apply` does")
     alive = unit.execute(
         select(_W).where(_W.c.state == WorkerState.ALIVE.value, _W.c.lease_until_us >= unit.now_us)
     ).fetchall()
+    if entry.outpost is not None:
+        return _at_outpost(unit, known, entry, row, alive)
+    alive = [one for one in alive if not is_outpost(one.host) or takes_any(one.host)]
     if row.host is not None:
         here = [one for one in alive if one.host == row.host]
         if not here:
@@ -52,8 +53,32 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
         alive = here
     needs = _Needs(unit, known, entry, row)
     if not alive:
-        return _nobody(unit, needs)
+        return needs.pilot() or _nobody(unit, needs)
     fitting = [one for one in alive if needs.fit(one)]
+    said = _of_workers(needs, fitting, alive)
+    if said.kind in _BY_PILOTS:
+        return needs.pilot(has_workers=said.kind == "capacity") or said
+    return said
+
+
+def _at_outpost(
+    unit: Unit, known: Catalog, entry: StepEntry, row: Any, alive: Sequence[Any]
+) -> Said:
+    name = entry.outpost or ""
+    needs = _Needs(unit, known, entry, row)
+    there = [one for one in alive if one.host == host_of(name)]
+    fitting = [one for one in there if needs.fit(one)]
+    return (
+        why_outpost.before_it(unit, name)
+        or (needs.unfit(there) if there and not fitting else None)
+        or needs.closed()
+        or needs.pool_full({host_of(name)})
+        or why_outpost.to_be_sent(name)
+    )
+
+
+def _of_workers(needs: "_Needs", fitting: Sequence[Any], alive: Sequence[Any]) -> Said:
+    """Return what the workers that are alive lack, or are busy with."""
     return (
         (needs.unfit(alive) if not fitting else None)
         or _in_trouble(fitting)
@@ -68,7 +93,8 @@ def shortage(unit: Unit, known: Catalog, entry: StepEntry, row: Any) -> Said:
 
 def _nobody(unit: Unit, needs: "_Needs") -> Said:
     """No worker is alive; and if one came as the last was, it could not run this either."""
-    last = unit.execute(select(_W).order_by(_W.c.id.desc()).limit(1)).one_or_none()
+    here = _W.c.lease_kind == LeaseKind.HEARTBEAT.value
+    last = unit.execute(select(_W).where(here).order_by(_W.c.id.desc()).limit(1)).one_or_none()
     if last is not None:
         lacks = needs.pool_full({last.host}) if needs.fit(last) else needs.unfit([last])
         if lacks is not None and lacks.kind == "no_worker_fits":
@@ -112,17 +138,39 @@ class _Needs:
         self._known = known
         self._row = row
         self._entry = entry
-        self._tags = set(entry.spec.needs) if entry.spec else set()
-        self._pools = dict(entry.spec.pools) if entry.spec else {}
         lane = unit.execute(
             select(_L.c.cpus, _L.c.memory_bytes).where(_L.c.id == entry.pattern_at(row.level))
         ).one()
-        self._cpus, self._memory_bytes = lane.cpus, lane.memory_bytes or 0
+        self._needs = needs = needs_of(
+            entry,
+            lane.cpus,
+            lane.memory_bytes,
+            host_of(entry.outpost) if entry.outpost else row.host or "",
+        )
+        self._cpus, self._memory_bytes = needs.cpus, needs.memory_bytes
+        self._tags, self._pools = needs.tags, needs.pools
+
+    def pilot(self, *, has_workers: bool = False) -> Said | None:
+        """What keeps it from a pilot; None where there are none to speak of."""
+        spec = self._entry.spec
+        whole = TimeLeft(math.inf, is_early=True)
+        wants = Wants(
+            cpus=self._cpus,
+            memory_bytes=self._memory_bytes,
+            tags=frozenset(self._tags),
+            seconds=Fitting(self._unit, whole, "").needed_s(self._entry, self._row.size_bytes),
+            timeout_s=None if spec is None else spec.timeout_s,
+        )
+        return pilot_reason(self._unit, wants, has_workers=has_workers)
 
     def fit(self, worker: Any) -> bool:
         """Whether the worker could run it, were nothing else running there."""
-        has_room = worker.slots >= self._cpus and worker.memory_bytes >= self._memory_bytes
-        return has_room and self._tags <= _tags(worker)
+        return self._needs.are_met_by(
+            host=worker.host,
+            cpus=worker.slots,
+            memory_bytes=worker.memory_bytes,
+            tags=_tags(worker),
+        )
 
     def unfit(self, workers: Sequence[Any]) -> Said:
         """What no worker that is alive has, or has enough of."""

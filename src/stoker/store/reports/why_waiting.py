@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from stoker.errors import NotFound
+from stoker.model.outpost import is_outpost, outpost_of
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
 from stoker.spec.problems import suggest
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.catalog import catalog
-from stoker.store.reports.story import find_item
-from stoker.store.reports.why_ready import Said, shortage
-from stoker.store.rows import Why
+from stoker.store.groups.listing import find_group, in_words
+from stoker.store.reports.finding import find_item
+from stoker.store.reports.why_outpost import while_out
 from stoker.store.steps import Catalog
+from stoker.store.story_rows import Said, Why
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
@@ -34,7 +36,12 @@ _URGENT = (
 def why(store: "Store", key: str, step: str | None = None, *, pipeline: str | None = None) -> Why:
     """Return why the item's task of that step, or its first one that is not over, does not run."""
     with store.reading() as unit:
-        item = find_item(unit, key, pipeline=pipeline)
+        try:
+            item = find_item(unit, key, pipeline=pipeline)
+        except NotFound:
+            if step is None and (of_group := _why_group(unit, key, pipeline)):
+                return of_group
+            raise
         known = catalog(unit)
         rows = {row.step: row for row in _tasks(unit, item.id)}
         if step is not None and step not in rows:
@@ -45,8 +52,29 @@ def why(store: "Store", key: str, step: str | None = None, *, pipeline: str | No
             said = Said("quarantined", text)
             return _why(item, "", "quarantined", said)
         row = rows[step] if step is not None else _first(list(rows.values()))
+        if row.state == TaskState.DONE.value and step is None:
+            of_group = _why_group(unit, item.key, item.pipeline)
+            if of_group is not None and of_group.state == "waiting":
+                return of_group
         said = _Reasons(unit, known, rows).of(row)
         return _why(item, row.step, TaskState(row.state).word, said)
+
+
+def _why_group(unit: Unit, key: str, pipeline: str | None) -> Why | None:
+    """Return why a group is not complete, or not as it was any more; None if there is none."""
+    try:
+        row, group = find_group(unit, key, pipeline=pipeline)
+    except NotFound:
+        return None
+    state = "complete" if row.is_complete else "waiting"
+    kind = "trouble" if row.trouble else state
+    do = None
+    if not row.is_complete:
+        do = "`stoker group show` lists its members; `stoker group close` completes it as it is"
+    text = in_words(unit, row, group)
+    return Why(
+        pipeline=row.pipeline, item=row.key, step="", state=state, kind=kind, text=text, do=do
+    )
 
 
 def _why(item: Any, step: str, state: str, said: Said) -> Why:
@@ -92,7 +120,7 @@ class _Reasons:
         """Return why this task does not run."""
         match TaskState(row.state):
             case TaskState.DONE:
-                return Said("done", "it is done", "`stoker rerun` does it anew")
+                return Said("done", "it is done", "`stoker rerun` does it again")
             case TaskState.SKIPPED:
                 return Said("skipped", "it was skipped: its condition is false for this item")
             case TaskState.CANCELLED:
@@ -129,6 +157,8 @@ class _Reasons:
         what = "its outputs are being published" if is_published else "it is running"
         since = moment(row.publishing_us or row.claimed_us)
         at = since.astimezone().strftime("%H:%M:%S") if since else "just now"
+        if worker and is_outpost(worker.host):
+            return while_out(self._unit, outpost_of(worker.host), bytes(row.attempt), at)
         waits = f"; {worker.trouble}" if worker and worker.trouble else ""
         return Said("running", f"{what}{where} since {at}{waits}")
 
@@ -163,4 +193,6 @@ class _Reasons:
             at = moment(row.not_before_us).astimezone().strftime("%Y-%m-%d %H:%M:%S")
             last = f" after: {row.ended}" if row.ended else ""
             return Said("back_off", f"it waits until {at} for its next try{last}")
+        from stoker.store.reports.why_ready import shortage
+
         return shortage(self._unit, self._known, entry, row)

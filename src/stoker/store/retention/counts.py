@@ -10,7 +10,7 @@ class Pruned:
     """What was forgotten, or would be.
 
     `attempts` counts those of forgotten items too, `streams` the attempts whose logs were deleted.
-    `log_files` and `log_bytes` are of files; short texts lie in the store. `journal_rows` were
+    `log_files` and `log_bytes` are of files; short texts are in the store. `journal_rows` were
     deleted, `condensed` of them by telling of an item in one row. Files on other hosts are
     `elsewhere`: a worker there deletes them.
     """

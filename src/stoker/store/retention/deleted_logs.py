@@ -1,6 +1,6 @@
 """Log files that nothing in the store speaks of any more: noted with the change, deleted after it.
 
-A worker on the host where a file lies deletes it; anybody who sees it there may.
+A worker on the file's host deletes it; anybody who sees it there may.
 """
 
 import os

@@ -14,8 +14,9 @@ from stoker.failpoints import hit
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import selection as selections
-from stoker.store import tables
+from stoker.store import submission_tables, tables, web_tables
 from stoker.store.catalog import catalog
+from stoker.store.groups.keeping import needed_by_groups, note_forgotten
 from stoker.store.holdings import publications
 from stoker.store.ids import text_of
 from stoker.store.journal import Entry, append, to_json
@@ -34,6 +35,8 @@ _T, _I, _A, _O, _P, _S, _W, _PUB, _TMP = (
     tables.task, tables.item, tables.attempt, tables.output, tables.pipeline, tables.step,
     tables.worker, tables.publication, tables.temporary,
 )  # fmt: skip
+_SUB = submission_tables.submission
+_JOB = web_tables.job
 WINDOW = 2_000  # rows looked at in a step
 _FOREVER_US = 1 << 62
 
@@ -73,6 +76,7 @@ def _forget_items(
         last = _last_ends(unit, wanted)
         tasks = unit.execute(select(_T).where(_T.c.item_id.in_(wanted))).fetchall()
         kept = {row.item_id for row in tasks if TaskState(row.state).is_open}
+        kept |= needed_by_groups(unit, wanted)
         gone = [
             row
             for row in rows
@@ -82,8 +86,13 @@ def _forget_items(
         tasks = [row for row in tasks if row.item_id in ids]
         attempts, files = _delete_attempts(unit, _A.c.task_id.in_([row.id for row in tasks]))
         publications.forget(unit, [row.id for row in tasks])
+        unit.execute(delete(tables.error_folder).where(tables.error_folder.c.item_id.in_(ids)))
+        note_forgotten(unit, list(ids))
         unit.execute(delete(_T).where(_T.c.item_id.in_(ids)))
+        unit.execute(delete(_SUB).where(_SUB.c.item_id.in_(ids)))
         unit.execute(delete(_I).where(_I.c.id.in_(ids)))
+        keys = [row.key for row in gone]
+        unit.execute(delete(_JOB).where(_JOB.c.key.in_(keys), _JOB.c.removed_us.is_(None)))
         append(unit, _entries(unit, known, gone, tasks))
         hit("forget.before_commit")
     hit("forgotten")
@@ -183,7 +192,7 @@ def _delete_attempts(unit: Unit, which: Any) -> tuple[int, list[tuple[str | None
     files = [(row.host, p) for row in rows for p in (row.stdout_path, row.stderr_path) if p]
     for at in range(0, len(ids), WINDOW):
         some = ids[at : at + WINDOW]
-        for table in (_O, _TMP):
+        for table in (_O, _TMP, tables.missing_output):
             unit.execute(delete(table).where(table.c.attempt.in_(some)))
         unit.execute(delete(_A).where(_A.c.id.in_(some)))
     deleted_logs.note(unit, files)

@@ -66,7 +66,7 @@ def _narrowed(retention: Retention, selection: Selection) -> Retention:
     for word in selection.states:
         if word not in FORGETTABLE:
             raise UserError(
-                f"`{word}` is no state in which items can be forgotten; "
+                f"`{word}` is not a state in which items can be forgotten; "
                 f"those are {', '.join(f'`{state}`' for state in FORGETTABLE)}"
             )
     states = selection.states or FORGETTABLE

@@ -80,7 +80,28 @@ def test_an_answer_lies_beside_the_table(desk):
         "  line 2: Pen1",
         "  line 5: Pen3",
     ]
-    assert "1 row is refused; `" in desk.source.trouble
+    assert desk.source.standing.trouble == refused[0]
+    assert desk.source.standing.refused == 1
+
+
+def test_the_same_is_said_of_a_table_as_long_as_it_is_the_same(desk):
+    desk.write("t.tsv", "block\tgain\nPen1\tx\nPen2\t9\n")
+    _, refused = desk.look()
+    said = desk.source.standing.trouble
+    assert said.splitlines() == refused
+    desk.look()
+    assert desk.source.standing.trouble == said
+    desk.restart()
+    desk.look()
+    assert desk.source.standing.trouble.startswith("`t.tsv`: 2 rows are refused; `t.tsv.report`")
+
+
+def test_many_refused_rows_are_summed_up(desk):
+    desk.write("t.tsv", "block\tgain\n" + "".join(f"P{n}\tx\n" for n in range(30)))
+    _, refused = desk.look()
+    assert len(refused) == 30
+    assert "30 rows are refused; `t.tsv.report` says why" in desk.source.standing.trouble
+    assert desk.source.standing.refused == 30
 
 
 def test_a_row_with_several_mistakes_is_one_row(desk):
@@ -90,7 +111,7 @@ def test_a_row_with_several_mistakes_is_one_row(desk):
     lines = desk.report("t.tsv")
     assert lines[0].endswith(": 1 taken, 2 refused")
     assert [line[:17] for line in lines if line.startswith("  line 2")] == ["  line 2, column "] * 2
-    assert "2 rows are refused" in desk.source.trouble
+    assert desk.source.standing.refused == 2
 
 
 def test_a_table_is_read_again_only_when_it_was_changed(desk):
@@ -114,10 +135,10 @@ def test_what_is_refused_stays_trouble_until_it_is_right(desk):
     desk.look()
     desk.restart()
     desk.look()
-    assert "1 row is refused" in desk.source.trouble
+    assert "1 row is refused" in desk.source.standing.trouble
     desk.write("t.tsv", "block\tgain\nPen1\t2\n")
     assert desk.look() == (["Pen1"], [])
-    assert desk.source.trouble is None
+    assert desk.source.standing.trouble is None
 
 
 def test_other_rules_read_the_table_again(desk):
@@ -159,9 +180,11 @@ def test_a_header_that_cannot_be_believed_takes_nothing_and_removes_nothing(desk
     desk.write("t.tsv", "block\tgian\nPen1\t1\n")
     keys, refused = desk.look()
     assert keys == []
-    assert refused == [desk.source.trouble]
+    assert refused == [desk.source.standing.trouble]
     assert "0 taken, 1 refused" in desk.report("t.tsv")[0]
-    assert "  line 1: column `gian` is no parameter" in "\n".join(desk.report("t.tsv"))
+    assert "  line 1: column `gian` resembles the parameter `gain`" in "\n".join(
+        desk.report("t.tsv")
+    )
     desk.write("t.tsv", "block\tgain\nPen1\t1\n")
     desk.look()
     assert "removed" not in "\n".join(desk.report("t.tsv"))
@@ -182,7 +205,7 @@ def test_a_table_that_is_being_saved_is_not_read(desk, monkeypatch):
     desk.source._settle_s = 3600.0
     desk.write("t.tsv", "block\nPen1\n")
     assert desk.look() == ([], [])
-    assert desk.source.pending == 1
+    assert desk.source.standing.pending == 1
     desk.source._settle_s = 0.0
     desk.write("t.tsv", "")
     assert desk.look() == ([], []), "an editor empties a file before it writes"
@@ -223,7 +246,7 @@ def test_a_folder_of_tables_has_an_answer_for_each(tmp_path):
 
 def test_a_file_that_is_not_there_is_told_and_awaited(desk):
     assert desk.look() == ([], [])
-    assert "there is no file" in desk.source.trouble
+    assert "there is no file" in desk.source.standing.trouble
     desk.write("t.tsv", "block\nPen1\n")
     assert desk.look() == (["Pen1"], [])
 
@@ -233,7 +256,7 @@ def test_a_name_that_cannot_be_read_is_trouble_and_no_loop(desk):
     _, refused = desk.look()
     assert "is not a file, but a folder" in refused[0]
     assert desk.look() == ([], [])
-    assert "is not a file, but a folder" in desk.source.trouble
+    assert "is not a file, but a folder" in desk.source.standing.trouble
 
 
 def test_an_answer_that_cannot_be_written_does_not_matter(desk):
@@ -266,7 +289,7 @@ def test_a_list_names_files_and_each_missing_one_is_told(tmp_path, end):
     (message,) = refused
     assert message.startswith("`raw/files.txt`, line 2: ")
     assert message.endswith("is not there; did you mean `two.dat`?")
-    assert "1 name is refused" in desk.source.trouble
+    assert desk.source.standing.trouble == message
     assert "  line 3: raw/two.dat" in desk.report("raw/files.txt")
 
 
@@ -278,7 +301,7 @@ def test_a_name_that_was_missing_is_looked_for_again(tmp_path, monkeypatch):
     assert desk.look() == ([], [])
     monkeypatch.setattr(edited_file, "_AGAIN_S", 0.0)
     assert desk.look() == (["late.dat"], [])
-    assert desk.source.trouble is None
+    assert desk.source.standing.trouble is None
 
 
 @pytest.mark.parametrize("table", ["t.tsv", "t*.tsv"])

@@ -132,9 +132,9 @@ def _views(sql: _Sql) -> Iterator[tuple[str, str]]:
     yield (
         "outputs",
         f"""
-        SELECT {sql.id("o.attempt")} AS attempt, o.name, {sql.text("o.path")} AS path,
+        SELECT {sql.id("o.attempt")} AS attempt, o.name, p.name AS place, {sql.text("o.path")} AS path,
             o.size_bytes, o.checksum
-        FROM output o""",
+        FROM output o LEFT JOIN place p ON p.id = o.place""",
     )
     yield (
         "workers",
@@ -249,6 +249,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("path", BYTES, nullable=False),
+        sa.Column("place", sa.SmallInteger(), nullable=False),
         sa.Column("size_bytes", BIG, nullable=False),
         sa.Column("checksum", sa.String(length=80), nullable=False),
         sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("output_pkey")),
@@ -256,12 +257,11 @@ def upgrade() -> None:
         **TABLE,
     )
     op.create_table(
-        "peer",
+        "place",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("uid", sa.String(length=36), nullable=False),
-        sa.Column("acked_seq", BIG, nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("peer_pkey")),
-        sa.UniqueConstraint("uid", name=op.f("peer_uid_key")),
+        sa.PrimaryKeyConstraint("id", name=op.f("place_pkey")),
+        sa.UniqueConstraint("name", name=op.f("place_name_key")),
         **TABLE,
     )
     op.create_table(
@@ -290,6 +290,7 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("task_id", BIG, nullable=False),
         sa.Column("path", BYTES, nullable=False),
+        sa.Column("place", sa.SmallInteger(), nullable=False),
         sa.Column("removed_us", BIG, nullable=True),
         sa.Column("kept", BYTES, nullable=True),
         sa.PrimaryKeyConstraint("attempt", "name", "position", name=op.f("temporary_pkey")),
@@ -327,6 +328,7 @@ def upgrade() -> None:
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("started_us", BIG, nullable=False),
         sa.Column("lease_until_us", BIG, nullable=False),
+        sa.Column("lease_kind", sa.SmallInteger(), nullable=False),
         sa.Column("ended_us", BIG, nullable=True),
         sa.Column("trouble", LONG, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("worker_pkey")),
@@ -568,6 +570,7 @@ def upgrade() -> None:
         sa.Column("attempt", ID16, nullable=True),
         sa.Column("worker_id", sa.Integer(), nullable=True),
         sa.Column("waiting_on", sa.SmallInteger(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("tries", sa.SmallInteger(), nullable=False),
         sa.Column("lost", sa.SmallInteger(), nullable=False),
@@ -627,6 +630,7 @@ def _published() -> None:
         "publication",
         sa.Column("digest", ID16, nullable=False),
         sa.Column("path", BYTES, nullable=False),
+        sa.Column("place", sa.SmallInteger(), nullable=False),
         sa.Column("task_id", BIG, nullable=False),
         sa.Column("attempt", ID16, nullable=False),
         sa.Column("head", HEAD, nullable=False),
@@ -640,6 +644,9 @@ def _published() -> None:
     )
     op.create_index(
         op.f("publication_head"), "publication", ["head"], unique=False, if_not_exists=True
+    )
+    op.create_index(
+        op.f("publication_task_id"), "publication", ["task_id"], unique=False, if_not_exists=True
     )
     op.create_table(
         "folder_part",
@@ -690,7 +697,7 @@ def _indexes_of_some_rows(dialect: str) -> None:
     """What is looked for among few rows of many; MariaDB can only index all of them."""
     seldom = (
         "event <> 'register' AND event <> 'unblock' AND event <> 'claim' AND event <> 'succeed' "
-        "AND event <> 'adopt'"
+        "AND event <> 'adopt' AND event <> 'checksum'"
     )
     if dialect == "mariadb":
         op.create_index("journal_seq_id", "journal", ["seq", "id"], if_not_exists=True)

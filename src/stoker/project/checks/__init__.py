@@ -1,0 +1,1 @@
+"""Checks of an installation: what may go wrong here, and what to do about it."""

@@ -1,0 +1,1 @@
+"""Plans: what would happen, played through, drawn and described."""

@@ -1,0 +1,1 @@
+"""Who may use a project over HTTP: users, tokens, sessions, sign-in links."""

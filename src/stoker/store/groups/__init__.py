@@ -1,0 +1,1 @@
+"""Groups: which items of a pipeline belong together, and registering those that are complete."""

@@ -1,0 +1,1 @@
+"""Outposts: which there are, when each was last heard of, and what is out there."""

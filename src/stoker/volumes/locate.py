@@ -1,0 +1,47 @@
+"""Finding files in the indexes of volumes."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from stoker.model.encoding import Answer
+from stoker.volumes.catalogue import read_index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located(Answer):
+    """A file in a volume: the block, the byte of it at which `tar` can begin to read, and its checksums.
+
+    `position` is that byte where the volume's blocks are one after another, as on a tape. `name` is what the block calls it, `path` where it was published; `index` is the file that says so.
+    `superseded` where a later volume holds a newer version of the item, as far as the store knows.
+    """
+
+    volume: str
+    block: str
+    offset: int
+    position: int
+    size_bytes: int
+    sha256: str
+    checksum: str
+    key: str
+    output: str
+    path: str
+    name: str
+    index: str
+    superseded: bool = False
+
+
+def locate(
+    indexes: Iterable[tuple[str, Collection[str]]], names: Collection[str]
+) -> Iterator[Located]:
+    """Yield the files in these indexes whose key or path is one of `names`, in the order of reading.
+
+    A path may be of a folder that was packed, or of a file in it. Each index comes with the keys of which
+    a later volume holds a newer version.
+    """
+    for path, superseded in indexes:
+        for entry in read_index(path):
+            outer = f"data/{entry.key}/{entry.output}/{entry.path.rpartition('/')[2]}"
+            inner = entry.path + entry.name.removeprefix(outer)
+            if entry.key in names or entry.path in names or inner in names:
+                fields = {name: getattr(entry, name) for name in entry.__slots__}
+                yield Located(**fields, index=path, superseded=entry.key in superseded)

@@ -1,0 +1,64 @@
+"""Bodies of requests: read up to a limit, and strict JSON."""
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from stoker.web.problems import Problem
+
+JSON_LIMIT_BYTES = 16 << 20
+
+
+async def read_json_object(
+    request: Request, *, limit_bytes: int = JSON_LIMIT_BYTES
+) -> dict[str, Any]:
+    """Return the JSON object that the request brings.
+
+    Problem 413 for one that is too large, 415 for another kind of body, 400 for anything else.
+    """
+    kind = request.headers.get("content-type", "application/json")
+    media = kind.partition(";")[0].strip().lower()
+    if media != "application/json" and not media.endswith("+json"):
+        headers = {"Accept-Post": "application/json"}
+        raise Problem(415, f"the body is `{media[:60]}`; send `application/json`", headers=headers)
+    body = await read_body(request, limit_bytes=limit_bytes)
+    try:
+        found = json.loads(body, parse_constant=_refuse, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is not JSON: {str(error)[:200]}") from None
+    if not isinstance(found, dict):
+        raise Problem(400, "the body has to be a JSON object")
+    return found
+
+
+async def read_body(request: Request, *, limit_bytes: int) -> bytes:
+    """Return the whole body; Problem 413 as soon as it is known to exceed the limit."""
+    stated = request.headers.get("content-length", "0")
+    if stated.isdecimal() and int(stated[:18]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
+        if len(found) > limit_bytes:
+            raise _too_large(limit_bytes)
+    return bytes(found)
+
+
+def _too_large(limit_bytes: int) -> Problem:
+    return Problem(
+        413,
+        f"the body is larger than {limit_bytes >> 20:,} MiB; upload files, and name them",
+        headers={"Connection": "close"},
+    )
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"`{word}` is not a number in JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has two members of the same name")
+    return found

@@ -1,0 +1,1 @@
+"""Pages for people: the catalogue, the form of a pipeline, and the page of a job."""

@@ -1,0 +1,1 @@
+"""Files from clients: received as they come, kept until submitted, and named by addresses."""
