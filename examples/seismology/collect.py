@@ -75,7 +75,7 @@ TARGET = Path(__file__).resolve().parent / "recordings"
 
 
 def main() -> None:
-    """Every recording lies under `recordings/`, and its path has been printed."""
+    """Every recording is under `recordings/`, and its path has been printed."""
     installed = Path(obspy.__file__).resolve().parent
     recordings = []
     for folder, patterns in FOLDERS.items():

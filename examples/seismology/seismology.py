@@ -101,7 +101,7 @@ def main_trace(stream):
 
 
 def clipped_percent(data):
-    """Return how much of the record lies flat at its highest or lowest value."""
+    """Return how much of the record is flat at its highest or lowest value."""
     at_limit = (data == data.max()) | (data == data.min())
     flat = at_limit[1:] & at_limit[:-1]
     return round(100 * float(flat.mean()), 2) if flat.size else 0.0
