@@ -41,6 +41,8 @@ def _options(command: click.Command, context: click.Context, heading: str = "") 
     ]
     if not records:
         return ""
+    # Click keeps the help option as it was asked for first: by a page, or by a run of the command.
+    records = [(names.removeprefix("-h, "), text) for names, text in records]
     rows = [f"| `{_cell(names)}` | {_cell(_prose(text))} |" for names, text in records]
     title = [f"## {heading}", ""] if heading else []
     return "\n".join([*title, "| option | |", "| --- | --- |", *rows, ""])

@@ -20,7 +20,7 @@ from sphinx.errors import ExtensionError
 from state_diagram import draw
 
 from stoker import errors
-from stoker.model.states import AttemptState, ItemState, State, TaskState
+from stoker.model.states import AttemptState, ItemState, PilotState, State, TaskState
 from stoker.model.transitions import TRANSITIONS
 
 
@@ -41,10 +41,18 @@ def transition_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+_STATES = (
+    ("Task", TaskState),
+    ("Attempt", AttemptState),
+    ("Item", ItemState),
+    ("Pilot", PilotState),
+)
+
+
 def state_tables() -> str:
     """The states of tasks, attempts and items, with what each means."""
     sections = []
-    for title, states in (("Task", TaskState), ("Attempt", AttemptState), ("Item", ItemState)):
+    for title, states in _STATES:
         rows = [f"## {title}", "", _first_line(states), "", "| state | |", "| --- | --- |"]
         meanings = _comments(states)
         rows += [f"| `{state.word}` | {meanings.get(state.name, '')} |" for state in states]
