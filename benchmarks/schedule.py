@@ -50,11 +50,17 @@ EARLIER = 800  # tasks of an earlier run, where there is a history
 
 @dataclass
 class Trace:
-    """Tasks with what they truly take: `rows` are (item, step, size, seconds)."""
+    """Tasks with what they truly take: `rows` are (item, step, size, seconds).
+
+    `failed` has the seconds of the attempts that failed before the one that ended well, by the task's
+    position; they are part of its seconds. `retries`: how many each task may have of them.
+    """
 
     name: str
     after: dict[str, tuple[str, ...]]
     rows: list[tuple[int, str, int | None, float]]
+    failed: dict[int, list[float]] = field(default_factory=dict)
+    retries: int = 0
     loads: list[Load] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +77,11 @@ class Trace:
         return {
             step: [s for s, before in self.after.items() if step in before] for step in self.after
         }
+
+    def attempts(self, at: int) -> list[float]:
+        """Return the seconds of the task's attempts; the last one ended well."""
+        failed = self.failed.get(at, [])
+        return [*failed, self.rows[at][3] - sum(failed)]
 
     def of_items(self) -> list[float]:
         """Return the seconds of each item, all steps together."""
@@ -144,10 +155,23 @@ def two_steps(n: int, seed: int) -> Trace:
     return Trace("two steps", {"convert": (), "analyse": ("convert",)}, rows)
 
 
+def tried_again(n: int, seed: int) -> Trace:
+    """Two in ten attempts fail on their way, and are tried again up to three times."""
+    chance, rows, failed = random.Random(seed), [], {}
+    for at in range(n):
+        size, took_s = _sized(chance, 0.3)
+        failed[at] = []
+        while chance.random() < 0.2 and len(failed[at]) < 3:
+            failed[at].append(took_s * chance.random())
+        rows += [(at, "a", size, took_s + sum(failed[at]))]
+    return Trace("tried again", {"a": ()}, rows, failed, retries=3)
+
+
 TRACES: dict[str, Callable[..., Trace]] = {
     **{name: recorded(name) for name in RECORDED},
     "sized": synthetic("sized", lambda r: _sized(r, 0.3)),
     "two steps": two_steps,
+    "tried again": tried_again,
     "lognormal": synthetic("lognormal", lambda r: (None, r.lognormvariate(1.5, 1.2))),
     "pareto": synthetic("pareto", lambda r: (None, min(2 * r.paretovariate(1.5), 2e3))),
     "bimodal": synthetic("bimodal", lambda r: (None, r.gauss(60, 5) if r.random() < 0.1 else 2.0)),
@@ -193,14 +217,17 @@ class Learner:
     def see(self, ended: Sequence[int]) -> None:
         """Take in what has ended."""
         for at in ended:
-            _, step, size, seconds = self.trace.rows[at]
+            _, step, size, _ = self.trace.rows[at]
+            *failed, seconds = self.trace.attempts(at)
+            self.samples[step] += [Took(size, round(one * 1000), "", 1, 2) for one in failed]
             self.samples[step].append(Took(size, round(seconds * 1000), "", 1, 0))
         for step, sample in self.samples.items():
             self.samples[step] = thinned(sample)
 
     def recall(self, history: Trace) -> None:
         """Know what another trace of the same steps took."""
-        for _, step, size, seconds in history.rows:
+        for at, (_, step, size, _) in enumerate(history.rows):
+            seconds = history.attempts(at)[-1]
             self.samples[step].append(Took(size, round(seconds * 1000), "", 1, 0))
         self.see([])
         self.fit()
@@ -211,7 +238,7 @@ class Learner:
         running = running or {}
         fits = {
             places[step]: fit(
-                [Observation(one.size, one.ms / 1000) for one in sample]
+                [Observation(one.size, one.ms / 1000, has_failed=one.how > 0) for one in sample]
                 + list(running.get(step, ()))
             )
             if sample
@@ -219,7 +246,9 @@ class Learner:
             for step, sample in self.samples.items()
         }
         curves = curves_of(fits)
-        self.steps = {step: Step(curves[at], fits[at]) for step, at in places.items()}
+        self.steps = {
+            step: Step(curves[at], fits[at], self.trace.retries) for step, at in places.items()
+        }
 
     def orders(self) -> list[float]:
         """Return the order of every task, lowest first."""
@@ -233,6 +262,41 @@ class Learner:
         self.see(ended)
         self.fit()
         return self.orders()
+
+
+class Medians:
+    """The plainest way of learning: the median of each step and class of sizes, a doubling wide."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.seen: dict[str, dict[int, list[float]]] = {step: {} for step in trace.after}
+
+    def watch(self, _now: float, ended: Sequence[int]) -> Sequence[float]:
+        """Take in what has ended; return the order of every task, lowest first."""
+        for at in ended:
+            _, step, size, seconds = self.trace.rows[at]
+            self.seen[step].setdefault((size or 0).bit_length(), []).append(seconds)
+        known = {
+            step: {size_class: statistics.median(took) for size_class, took in classes.items()}
+            for step, classes in self.seen.items()
+        }
+        means = [self._median(known[step], size) for _, step, size, _ in self.trace.rows]
+        return [-rank for rank in ranks_by(self.trace, means)]
+
+    @staticmethod
+    def _median(known: Mapping[int, float], size: int | None) -> float:
+        """Return the median of the size's class, or of the nearest that is known."""
+        own = (size or 0).bit_length()
+        return known[min(known, key=lambda one: abs(one - own))] if known else float(size or 0)
+
+
+def by_medians(trace: Trace, fleet: Fleet) -> Schedule:
+    """Return how it goes in the order of the medians that are learned on the way."""
+    learner = Medians(trace)
+    orders = learner.watch(0.0, [])
+    loads = [load._replace(order=o) for load, o in zip(trace.loads, orders, strict=True)]
+    every_s = max(TICK_S, lower_bound(trace.loads, fleet) / LOOKS)
+    return simulate(loads, fleet, watch=learner.watch, every_s=every_s)
 
 
 def by_order(trace: Trace, fleet: Fleet, order: Sequence[float]) -> Schedule:
@@ -294,6 +358,7 @@ def compare(trace: Trace, slots: int, seed: int) -> dict[str, float]:
     spans = {
         "learned": learned(trace, fleet).makespan,
         "with history": learned(trace, fleet, history).makespan,
+        "medians": by_medians(trace, fleet).makespan,
         "informed": informed(trace, fleet)[0],
         "all-knowing": by_order(trace, fleet, [-rank for rank in ranks]).makespan,
         "arrival": by_order(trace, fleet, list(range(n))).makespan,
@@ -375,7 +440,7 @@ def asked(trace: Trace, slots: int, share: float) -> tuple[float, float, float, 
     for at in order:
         if done.starts[at] <= now < done.ends[at]:
             _, step, size, _ = trace.rows[at]
-            one = Observation(size, now - done.starts[at], is_censored=True)
+            one = Observation(size, of_attempt(trace, at, now - done.starts[at]), is_censored=True)
             running.setdefault(step, []).append(one)
     learner.fit(running)
     ranks = learner.orders()
@@ -387,13 +452,24 @@ def asked(trace: Trace, slots: int, share: float) -> tuple[float, float, float, 
             trace.rows[at][2],
             order=ranks[at],
             after=tuple(place[one] for one in trace.loads[at].after if one in place),
-            elapsed_s=now - done.starts[at] if done.starts[at] <= now else None,
+            elapsed_s=of_attempt(trace, at, now - done.starts[at])
+            if done.starts[at] <= now
+            else None,
         )
         for at in left
     ]
     draw = random.Random(len(tasks)).random
     found = forecast(tasks, learner.steps, fleet, draw)[None]
     return found.eta_s, found.low_s, found.high_s, done.makespan - now
+
+
+def of_attempt(trace: Trace, at: int, elapsed_s: float) -> float:
+    """Return for how long the attempt has run that is under way then, of those of the task."""
+    for seconds in trace.attempts(at)[:-1]:
+        if elapsed_s < seconds:
+            break
+        elapsed_s -= seconds
+    return elapsed_s
 
 
 def calibration(options: argparse.Namespace) -> None:
@@ -473,8 +549,8 @@ DISPATCH = """
 import sys, time
 from pathlib import Path
 from stoker.model.item import NewItem
-from stoker.project.janitor import Janitor
-from stoker.project.services import Services
+from stoker.project.services.janitor import Janitor
+from stoker.project.services.service import Services
 from stoker.spec.load import load_project
 from stoker.store.forecasts import reordering
 from stoker.store.actor import Actor
