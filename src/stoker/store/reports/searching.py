@@ -102,7 +102,8 @@ class _Search:
                 break
             last = self.unit.execute(select(func.max(some.c.key))).scalar()
             if last is not None:
-                behind = self.unit.execute(mine.where(_I.c.key > last).limit(1)).first()
+                further = mine.where(_I.c.key > last).order_by(_I.c.key).limit(1)  # so by the index
+                behind = self.unit.execute(further).first()
                 self.is_cut = self.is_cut or behind is not None
         return self._items(found)
 
