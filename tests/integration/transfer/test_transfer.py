@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -32,53 +31,23 @@ def programs():
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """A host `site` that ssh reaches, by the command in RSYNC_RSH."""
+    """A host `site` that ssh reaches, by the command in RSYNC_RSH; `config.stranger` is refused."""
     folder = tmp_path_factory.mktemp("sshd")
-    folder.chmod(0o700)
-    Path("/run/sshd").mkdir(exist_ok=True)
-    for name in ("host", "id", "stranger"):
+    with sshd.Sshd(folder) as host:
         subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "stranger"], check=True
         )
-    (folder / "authorized_keys").write_bytes((folder / "id.pub").read_bytes())
-    port = servers.free_port()
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
-        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
-        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-        "MaxStartups 100\n"
-    )
-    key = " ".join((folder / "host.pub").read_text().split()[:2])
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
-    config = (
-        f"Host *\nHostName 127.0.0.1\nPort {port}\nIdentitiesOnly yes\n"
-        f"UserKnownHostsFile {folder}/known_hosts\n"
-        f"ControlMaster auto\nControlPath {folder}/%C\nControlPersist 5\n"
-    )
-    (folder / "config").write_text(f"{config}IdentityFile {folder}/id\n")
-    (folder / "config.stranger").write_text(
-        f"{config.replace('auto', 'no')}IdentityFile {folder}/stranger\nControlPath none\n".replace(
-            f"ControlPath {folder}/%C\n", ""
+        config = host.config.read_text()
+        (folder / "config.stranger").write_text(
+            config.replace(f"{folder}/id\n", f"{folder}/stranger\n")
         )
-    )
-    log = (folder / "log").open("wb")
-    daemon = subprocess.Popen(
-        ["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"], stderr=log
-    )
-    until = time.monotonic() + 20
-    while subprocess.run(["ssh", "-F", folder / "config", "site", "true"], check=False).returncode:
-        assert time.monotonic() < until, (folder / "log").read_text()
-        time.sleep(0.1)
-    yield folder
-    daemon.terminate()
-    daemon.wait(timeout=10)
-    log.close()
+        yield host
 
 
 @pytest.fixture
 def ssh(site, monkeypatch):
-    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {site}/config")
-    return site
+    monkeypatch.setenv("RSYNC_RSH", site.command)
+    return site.folder
 
 
 def there(path):
@@ -205,7 +174,7 @@ def test_who_may_not_is_told_so(ssh, tmp_path, monkeypatch):
     monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/config.stranger")
     with pytest.raises(Refused, match="Permission denied"):
         transfer(here(source), there(tmp_path / "t"))
-    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/config -o Port=1 -o ControlPath=none")
+    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/config -o Port=1")
     with pytest.raises(Unavailable, match="cannot be reached"):
         transfer(there(source), here(tmp_path / "t"))
     monkeypatch.setenv("RSYNC_RSH", "/no/ssh")
@@ -261,7 +230,7 @@ def test_the_command_its_values_and_its_exit_codes(ssh, tmp_path):
     stoker(tmp_path / "none", target, code=3)
     source.write_bytes(b"other")
     stoker(source, target, code=4)
-    stoker(source, target, code=5, RSYNC_RSH=f"ssh -F {ssh}/config -o Port=1 -o ControlPath=none")
+    stoker(source, target, code=5, RSYNC_RSH=f"ssh -F {ssh}/config -o Port=1")
     stoker(source, target, code=6, RSYNC_RSH=f"ssh -F {ssh}/config.stranger")
     stoker(source, tmp_path / "t", code=2)
     stoker(target, f"site:{tmp_path}/t", code=2)
