@@ -86,7 +86,7 @@ def _rows(
     web: "Web | None",
 ) -> "Sequence[Service]":
     """Return what runs beside the worker of a service, in the order in which it starts."""
-    from stoker.project.removing import Keeper
+    from stoker.project.jobs.removing import Keeper
     from stoker.project.services.intake import Intake
     from stoker.project.services.notifying import Notifier
     from stoker.project.services.pilots import Pilots
@@ -133,7 +133,7 @@ def serve_once(
     store knows of. Return what was taken in.
     """
     from stoker.project.afterwards import finish
-    from stoker.project.removing import Keeper
+    from stoker.project.jobs.removing import Keeper
 
     project.follow_file(on_apply=on_apply)
     taken = project.take_sources(on_wait=on_wait)

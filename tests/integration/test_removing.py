@@ -8,10 +8,10 @@ import pytest
 
 from stoker.errors import NotFound, WrongState
 from stoker.project import Project
-from stoker.project.acceptance import Acceptance, Wanted
-from stoker.project.job_files import JobFiles
-from stoker.project.removing import Keeper, remove_job
-from stoker.project.validation import GivenFile
+from stoker.project.jobs.acceptance import Acceptance, Wanted
+from stoker.project.jobs.job_files import JobFiles
+from stoker.project.jobs.removing import Keeper, remove_job
+from stoker.project.jobs.validation import GivenFile
 from stoker.store import tables
 from stoker.store.arrivals.submissions import Client
 

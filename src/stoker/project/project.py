@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stoker.project.batch import Batch
     from stoker.project.groups import GroupVerbs
     from stoker.project.history import History
-    from stoker.project.jobs import Jobs
+    from stoker.project.jobs.verbs import Jobs
     from stoker.project.record import Record
     from stoker.project.running import OnEvent, RunSummary
     from stoker.project.services.notifying import Notifying
@@ -119,7 +119,7 @@ class Project(Opened):
     @property
     def jobs(self) -> "Jobs":
         """The items that clients submit over HTTP, as jobs."""
-        from stoker.project.jobs import Jobs
+        from stoker.project.jobs.verbs import Jobs
 
         return Jobs(self)
 

@@ -15,7 +15,7 @@ from stoker.store.reports.outlook import Outlook, Usual
 from stoker.web.once import Once
 
 if TYPE_CHECKING:
-    from stoker.project.jobs import Jobs
+    from stoker.project.jobs.verbs import Jobs
     from stoker.store.reports.jobs import Job
 
 USUAL_S, OUTLOOK_S = 5.0, 2.0  # for which a forecast is given again

@@ -16,8 +16,8 @@ from stoker.errors import (
     Unavailable,
     UserError,
 )
-from stoker.project.uploads import NoRoom, TooLarge
-from stoker.project.validation import InputError, InvalidRequest
+from stoker.project.jobs.uploads import NoRoom, TooLarge
+from stoker.project.jobs.validation import InputError, InvalidRequest
 
 PROBLEM, PLAIN = "application/problem+json", "application/json"
 EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"

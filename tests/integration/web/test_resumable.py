@@ -13,8 +13,8 @@ import pytest
 from integration.web.inside import gone, inside, send_half
 from integration.web.test_uploads import LAB, left, submit
 from stoker.project import resumable, uploads
-from stoker.project.resumable import Resumable
-from stoker.project.uploads import Uploads
+from stoker.project.jobs.resumable import Resumable
+from stoker.project.jobs.uploads import Uploads
 from stoker.web.uploads.limits import AT_ONCE, DOORKEEPER
 
 TUS = {"tus-resumable": "1.0.0"}

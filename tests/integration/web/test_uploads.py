@@ -9,7 +9,7 @@ import pytest
 
 from integration.web.inside import gone, inside, send_half
 from stoker.project import uploads as kept
-from stoker.project.uploads import Uploads
+from stoker.project.jobs.uploads import Uploads
 
 LAB = """
 [project]

@@ -8,9 +8,9 @@ import pytest
 
 from stoker.errors import LimitReached, UserError
 from stoker.project import Project
-from stoker.project.acceptance import Acceptance, Wanted
-from stoker.project.job_files import JobFiles, safe_name
-from stoker.project.validation import GivenFile, InvalidRequest
+from stoker.project.jobs.acceptance import Acceptance, Wanted
+from stoker.project.jobs.job_files import JobFiles, safe_name
+from stoker.project.jobs.validation import GivenFile, InvalidRequest
 from stoker.spec.params import BadValue
 from stoker.store.arrivals import submissions
 from stoker.store.arrivals.submissions import Client

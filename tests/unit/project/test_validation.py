@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stoker.model.pipeline import ItemKind, Param, ParamType, Pipeline, Run, Step
 from stoker.model.source import Rules
 from stoker.model.web import PipelineWeb
-from stoker.project.validation import (
+from stoker.project.jobs.validation import (
     Budget,
     GivenFile,
     InvalidRequest,

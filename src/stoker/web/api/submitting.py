@@ -7,9 +7,9 @@ from fastapi import Path, Request, Response
 from pydantic import Field
 
 from stoker.model.bounds import PRIORITY
-from stoker.project.acceptance import Acceptance, Outcome, Wanted
-from stoker.project.jobs import MOST_JOBS
-from stoker.project.validation import InputError
+from stoker.project.jobs.acceptance import Acceptance, Outcome, Wanted
+from stoker.project.jobs.validation import InputError
+from stoker.project.jobs.verbs import MOST_JOBS
 from stoker.web.answers import site_of
 from stoker.web.api.answers import answer
 from stoker.web.api.queries import Body

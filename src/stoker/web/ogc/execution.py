@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline
-from stoker.project.job_files import JobFiles
-from stoker.project.jobs import NewJob, item_of, new_job_id
-from stoker.project.validation import (
+from stoker.project.jobs.job_files import JobFiles
+from stoker.project.jobs.validation import (
     Budget,
     InvalidRequest,
     check_request,
     validator_environment,
 )
+from stoker.project.jobs.verbs import NewJob, item_of, new_job_id
 from stoker.store.arrivals.submit import OtherBody, OtherVersion, Submission
 from stoker.store.orders import callbacks
 from stoker.store.reports.jobs import Job

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stoker.errors import NotFound
-from stoker.project.jobs import check_is_job_id
+from stoker.project.jobs.verbs import check_is_job_id
 from stoker.web.answers import (
     HTML,
     as_bytes,

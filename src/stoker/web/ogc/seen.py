@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from stoker.errors import NotFound
-from stoker.project.jobs import check_is_job_id
+from stoker.project.jobs.verbs import check_is_job_id
 from stoker.store.reports.jobs import Job
 from stoker.store.reports.offered import Offered
 from stoker.web.answers import site_of

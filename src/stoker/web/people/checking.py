@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stoker.project.validation import Budget, GivenFile, InvalidRequest, check_request
+from stoker.project.jobs.validation import Budget, GivenFile, InvalidRequest, check_request
 from stoker.spec.params import BadValue
 from stoker.web.answers import json_answer, site_of
 from stoker.web.caller import caller_of

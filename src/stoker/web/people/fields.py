@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.model.pipeline import ItemKind, Param, ParamType, Pipeline
-from stoker.project.validation import InputError
+from stoker.project.jobs.validation import InputError
 from stoker.spec.params import BadValue, check_one
 from stoker.spec.web import ITEM
 

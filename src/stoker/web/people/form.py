@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stoker.errors import LimitReached, Unavailable
-from stoker.project.acceptance import Acceptance, Wanted
-from stoker.project.uploads import Upload
-from stoker.project.validation import (
+from stoker.project.jobs.acceptance import Acceptance, Wanted
+from stoker.project.jobs.uploads import Upload
+from stoker.project.jobs.validation import (
     Budget,
     InputError,
     InvalidRequest,

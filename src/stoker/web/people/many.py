@@ -11,15 +11,15 @@ from starlette.responses import Response
 
 from stoker.errors import LimitReached, Unavailable
 from stoker.model.pipeline import ItemKind, ParamType, Pipeline
-from stoker.project.acceptance import Acceptance, Wanted
-from stoker.project.jobs import MOST_JOBS
-from stoker.project.validation import (
+from stoker.project.jobs.acceptance import Acceptance, Wanted
+from stoker.project.jobs.validation import (
     Budget,
     FindFile,
     InvalidRequest,
     check_request,
     validator_environment,
 )
+from stoker.project.jobs.verbs import MOST_JOBS
 from stoker.spec.problems import suggest
 from stoker.spec.web import ITEM
 from stoker.store.reports.offered import Offered

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stoker.project.resumable import Resumable
-from stoker.project.uploads import Upload, Uploads
-from stoker.project.validation import GivenFile
+from stoker.project.jobs.resumable import Resumable
+from stoker.project.jobs.uploads import Upload, Uploads
+from stoker.project.jobs.validation import GivenFile
 from stoker.spec.params import BadValue
 from stoker.web.access.forgery import HEADER
 from stoker.web.answers import json_answer, site_of

@@ -14,8 +14,8 @@ import httpx
 
 from stoker.errors import LimitReached, StokerError, Unavailable
 from stoker.model.pipeline import ItemKind, ParamType, Pipeline
-from stoker.project.uploads import NoRoom, TooLarge, Upload, Uploads
-from stoker.project.validation import InputError
+from stoker.project.jobs.uploads import NoRoom, TooLarge, Upload, Uploads
+from stoker.project.jobs.validation import InputError
 from stoker.spec.web import ITEM
 from stoker.web import outbound
 from stoker.web.caller import Caller

@@ -11,7 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from stoker.errors import StokerError
-from stoker.project.uploads import TooLarge, Upload, Uploads
+from stoker.project.jobs.uploads import TooLarge, Upload, Uploads
 from stoker.web.access.forgery import FIELD, check_token
 from stoker.web.problems import Problem
 from stoker.web.site import Site

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 from stoker.errors import NotFound, UserError
 from stoker.model.pipeline import ParamType, Pipeline
 from stoker.model.states import ItemState
-from stoker.project.job_files import JobFiles
-from stoker.project.jobs import check_is_job_id
-from stoker.project.uploads import Uploads
-from stoker.project.validation import FindFile, GivenFile
+from stoker.project.jobs.job_files import JobFiles
+from stoker.project.jobs.uploads import Uploads
+from stoker.project.jobs.validation import FindFile, GivenFile
+from stoker.project.jobs.verbs import check_is_job_id
 from stoker.spec.locations import absolute
 from stoker.spec.params import BadValue
 from stoker.spec.web import ITEM

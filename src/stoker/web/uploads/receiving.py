@@ -9,7 +9,7 @@ from typing import Self
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from stoker.project.uploads import Arriving, TooLarge, Upload, Uploads
+from stoker.project.jobs.uploads import Arriving, TooLarge, Upload, Uploads
 from stoker.web.problems import Problem
 from stoker.web.site import Site
 

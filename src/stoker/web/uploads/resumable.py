@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stoker.errors import StokerError
-from stoker.project.resumable import Growing, Partial, Resumable
-from stoker.project.uploads import Upload
+from stoker.project.jobs.resumable import Growing, Partial, Resumable
+from stoker.project.jobs.uploads import Upload
 from stoker.web.answers import site_of
 from stoker.web.caller import caller_of
 from stoker.web.problems import Problem, problem_of

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import UserError
-from stoker.project.job_files import JobFiles
-from stoker.project.jobs import MOST_JOBS, NewJob, new_job_id
-from stoker.project.validation import (
+from stoker.project.jobs.job_files import JobFiles
+from stoker.project.jobs.validation import (
     Budget,
     Checked,
     FindFile,
@@ -17,6 +16,7 @@ from stoker.project.validation import (
     no_file,
     validator_environment,
 )
+from stoker.project.jobs.verbs import MOST_JOBS, NewJob, new_job_id
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline

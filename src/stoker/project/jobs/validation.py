@@ -300,7 +300,7 @@ def _be_readable(file: GivenFile) -> None:
 def _check_media(file: GivenFile, accepted: tuple[str, ...]) -> None:
     """Unfit if the file is not of an accepted media type, by what the client says or by its content."""
     from stoker.intake.extract import Unfit
-    from stoker.project import media
+    from stoker.project.jobs import media
 
     if not accepted:
         return

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.errors import LimitReached, NotFound, WrongState
 from stoker.model.encoding import Answer
-from stoker.project.uploads import (
+from stoker.project.jobs.uploads import (
     KEEP_S,
     NoRoom,
     Upload,

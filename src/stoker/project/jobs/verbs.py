@@ -179,7 +179,7 @@ class Jobs:
         jobs.tidy(store)
 
     def _remove(self, pipeline: str, key: str) -> None:
-        from stoker.project.removing import remove_job
+        from stoker.project.jobs.removing import remove_job
 
         remove_job(self._project, pipeline, key, reason="removed over HTTP")
 

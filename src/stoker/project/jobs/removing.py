@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound, StokerError, WrongState
 from stoker.model.selection import Selection
-from stoker.project.job_files import JobFiles
+from stoker.project.jobs.job_files import JobFiles
+from stoker.project.jobs.uploads import Uploads
 from stoker.project.reading import Reading
-from stoker.project.uploads import Uploads
 
 if TYPE_CHECKING:
     from stoker.project.opened import Opened

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound, Unavailable, UserError
 from stoker.model.encoding import Answer
-from stoker.project.job_files import uploads_folder
+from stoker.project.jobs.job_files import uploads_folder
 
 if TYPE_CHECKING:
     from stoker.project.opened import Opened

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stoker.errors import Unavailable
-from stoker.project.validation import Checked, GivenFile
+from stoker.project.jobs.validation import Checked, GivenFile
 from stoker.spec.web import ITEM
 
 if TYPE_CHECKING:
