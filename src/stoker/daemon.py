@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from stoker.batch.visit import Visited
     from stoker.model.settings import Settings
     from stoker.project import Project
-    from stoker.project.applying import Applied
     from stoker.project.services.pilot_reports import PilotReports
     from stoker.project.services.service import Service
+    from stoker.project.verbs.applying import Applied
     from stoker.store.arrivals.counts import Registered
     from stoker.store.unit import Store
     from stoker.web.listening import Listening

@@ -12,7 +12,7 @@ from batch.lab import Lab
 from integration.work.rig import wait_until
 from stoker.errors import Unavailable
 from stoker.model.batch import Manners
-from stoker.project.batch import Batch
+from stoker.project.verbs.batch import Batch
 
 # Everything at once, so that a test sees within seconds what takes minutes in life.
 QUICK = Manners(

@@ -24,7 +24,7 @@ from batch.slurm import Slurm
 from stoker import open as open_project
 from stoker.model.batch import Manners
 from stoker.project import Project
-from stoker.project.batch import Batch
+from stoker.project.verbs.batch import Batch
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "satellite"
 MADE = (".stoker", "granules", "flags", "stats", "errors", "results", "limits.csv", "__pycache__")

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from batch.piloted import QUICK
 from stoker import open as open_project
 from stoker.errors import StokerError
-from stoker.project.batch import Batch
 from stoker.project.services.janitor import tidy_once
+from stoker.project.verbs.batch import Batch
 
 # Pilots that die before they have done anything are nothing special here.
 MANNERS = replace(QUICK, most_failed=10_000, most_refused=10_000)

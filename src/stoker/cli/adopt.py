@@ -22,7 +22,7 @@ from stoker.errors import UserError
 
 if TYPE_CHECKING:
     from stoker.model.selection import Selection
-    from stoker.project.adoption import Adopted
+    from stoker.project.verbs.adoption import Adopted
 
 
 @command()

@@ -12,8 +12,8 @@ from stoker.cli.scope import Scope, be_sure, command, dry_run_option, is_interac
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stoker.project.applying import Applied
     from stoker.project.plans.foreseeing import Foreseen
+    from stoker.project.verbs.applying import Applied
     from stoker.store.orders.versions import VersionChange
 
 

@@ -17,7 +17,7 @@ from stoker.cli.scope import (
 )
 
 if TYPE_CHECKING:
-    from stoker.project.batch import BatchAnswer, TrialAnswer
+    from stoker.project.verbs.batch import BatchAnswer, TrialAnswer
     from stoker.store.batch_rows import PilotRow
 
 _name_argument = click.argument("name", metavar="NAME")

@@ -17,7 +17,7 @@ def init(scope: Scope, folder: str | None) -> None:
     It works as it is on the files in a folder `data`, and says in its comments what to change. A file
     that is there already is never overwritten.
     """
-    from stoker.project.naming import check_name
+    from stoker.project.project_path import check_name
     from stoker.spec.initial import initial_text
 
     place = Path(folder or scope.project_path or ".").absolute()

@@ -27,11 +27,11 @@ from stoker.project.answers import (
     UserAnswer,
     ValueAnswer,
 )
-from stoker.project.batch import BatchAnswer, PilotLog, TrialAnswer
 from stoker.project.checks.finding import Finding
 from stoker.project.plans.planning import Plan
-from stoker.project.sites import SiteAnswer
-from stoker.project.verifying import OutputProblem
+from stoker.project.verbs.batch import BatchAnswer, PilotLog, TrialAnswer
+from stoker.project.verbs.sites import SiteAnswer
+from stoker.project.verbs.verifying import OutputProblem
 from stoker.store.access.rows import TokenRow, UserRow
 from stoker.store.batch_rows import PilotRow
 from stoker.store.database.disk_usage import Extent

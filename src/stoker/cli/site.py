@@ -20,7 +20,7 @@ from stoker.errors import UserError
 
 if TYPE_CHECKING:
     from stoker.outpost.visited import Visited
-    from stoker.project.sites import SiteAnswer
+    from stoker.project.verbs.sites import SiteAnswer
     from stoker.store.site_rows import SiteStatus
 
 _name_argument = click.argument("name", metavar="NAME")

@@ -160,7 +160,7 @@ def locate_files(
     Prints volume, block, offset and checksum: `tail -c +$((OFFSET + 1)) BLOCK | tar -x` begins with the
     file. Exit status 3 where a name is in no volume.
     """
-    from stoker.project.volumes import names_wanted
+    from stoker.project.verbs.volumes import names_wanted
     from stoker.volumes.locate import locate
 
     lost: list[str] = []

@@ -17,8 +17,8 @@ from stoker.store.holdings.pools import PoolChange
 
 if TYPE_CHECKING:
     from stoker.model.notify import Notify
-    from stoker.project.adoption import Adopted
     from stoker.project.running import RunSummary
+    from stoker.project.verbs.adoption import Adopted
     from stoker.store.arrivals.counts import Registered
     from stoker.store.database.relocate import Relocated
     from stoker.store.database.upgrade import Upgraded

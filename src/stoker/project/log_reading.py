@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stoker.errors import NotFound
 from stoker.project.answers import LogAnswer, LogText
-from stoker.project.reading import Reading
+from stoker.project.verbs.reading import Reading
 
 if TYPE_CHECKING:
     from stoker.project.opened import Opened

@@ -9,32 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from stoker.errors import NotFound
-from stoker.project.applying import Applying, OnApply
-from stoker.project.changing import Changing
-from stoker.project.keeping import Keeping
-from stoker.project.naming import check_name
-from stoker.project.narrowing import Narrowing, StepNarrowing, select
 from stoker.project.opened import Opened
 from stoker.project.parts import Delegated
-from stoker.project.reading import Reading
+from stoker.project.project_path import check_name
+from stoker.project.verbs.applying import Applying, OnApply
+from stoker.project.verbs.changing import Changing
+from stoker.project.verbs.narrowing import Narrowing, StepNarrowing, select
+from stoker.project.verbs.reading import Reading
+from stoker.project.verbs.store_care import Keeping
 
 if TYPE_CHECKING:
     from stoker.model.pipeline import Pipeline
     from stoker.model.push_request import PushRequest
     from stoker.model.selection import Selection
-    from stoker.project.access import Access
-    from stoker.project.adoption import Adopted
-    from stoker.project.batch import Batch
-    from stoker.project.groups import GroupVerbs
-    from stoker.project.history import History
     from stoker.project.jobs.verbs import Jobs
-    from stoker.project.record import Record
     from stoker.project.running import OnEvent, RunSummary
     from stoker.project.services.notifying import Notifying
-    from stoker.project.sites import Sites
     from stoker.project.value_tables.verbs import Values
-    from stoker.project.verifying import Verify
-    from stoker.project.volumes import Volumes
+    from stoker.project.verbs.access import Access
+    from stoker.project.verbs.adoption import Adopted
+    from stoker.project.verbs.batch import Batch
+    from stoker.project.verbs.groups import GroupVerbs
+    from stoker.project.verbs.history import History
+    from stoker.project.verbs.journal import Record
+    from stoker.project.verbs.sites import Sites
+    from stoker.project.verbs.verifying import Verify
+    from stoker.project.verbs.volumes import Volumes
     from stoker.store.arrivals.counts import Registered
     from stoker.store.unit import Store
 
@@ -105,14 +105,14 @@ class Project(Opened):
     @property
     def batch(self) -> "Batch":
         """The verbs on batch systems and their pilots."""
-        from stoker.project.batch import Batch
+        from stoker.project.verbs.batch import Batch
 
         return Batch(self)
 
     @property
     def sites(self) -> "Sites":
         """The verbs on other sites, where steps run."""
-        from stoker.project.sites import Sites
+        from stoker.project.verbs.sites import Sites
 
         return Sites(self)
 
@@ -126,21 +126,21 @@ class Project(Opened):
     @property
     def access(self) -> "Access":
         """The verbs on users and tokens."""
-        from stoker.project.access import Access
+        from stoker.project.verbs.access import Access
 
         return Access(self)
 
     @property
     def record(self) -> "Record":
         """The journal: what happened, newest first."""
-        from stoker.project.record import Record
+        from stoker.project.verbs.journal import Record
 
         return Record(self)
 
     @property
     def history(self) -> "History":
         """What hosts and steps did over time."""
-        from stoker.project.history import History
+        from stoker.project.verbs.history import History
 
         return History(self)
 
@@ -154,7 +154,7 @@ class Project(Opened):
     @property
     def verify(self) -> "Verify":
         """The verb that compares outputs with their records: `project.verify("run_*")`."""
-        from stoker.project.verifying import Verify
+        from stoker.project.verbs.verifying import Verify
 
         return Verify(self)
 
@@ -210,7 +210,7 @@ class Project(Opened):
         self, request: "PushRequest", *, on_apply: OnApply | None = None
     ) -> "Registered":
         """What is asked for is registered, as `push` does it."""
-        from stoker.project.pushing import push
+        from stoker.project.verbs.pushing import push
         from stoker.store import journal_fold
 
         spec, dry_run, reason = self.pipeline(request.pipeline), request.dry_run, request.reason
@@ -251,7 +251,7 @@ class Project(Opened):
         With `without_outputs`, so are those of which no output exists. `from_file` is a list of keys
         or paths, which narrows the selection.
         """
-        from stoker.project.adoption import adopt, adopt_listed
+        from stoker.project.verbs.adoption import adopt, adopt_listed
 
         spec = self.pipeline(pipeline)
         self.follow_file(pipeline, on_apply=on_apply, reason=reason, dry_run=dry_run)
@@ -325,14 +325,14 @@ class Project(Opened):
     @cached_property
     def groups(self) -> "GroupVerbs":
         """The verbs on groups: `project.groups.list()`."""
-        from stoker.project.groups import GroupVerbs
+        from stoker.project.verbs.groups import GroupVerbs
 
         return GroupVerbs(self)
 
     @property
     def volumes(self) -> "Volumes":
         """The verbs on archive volumes: `project.volumes.locate(["a/1"])`."""
-        from stoker.project.volumes import Volumes
+        from stoker.project.verbs.volumes import Volumes
 
         return Volumes(self)
 

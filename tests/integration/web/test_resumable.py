@@ -12,7 +12,7 @@ import pytest
 
 from integration.web.inside import gone, inside, send_half
 from integration.web.test_uploads import LAB, left, submit
-from stoker.project import resumable, uploads
+from stoker.project.jobs import resumable, uploads
 from stoker.project.jobs.resumable import Resumable
 from stoker.project.jobs.uploads import Uploads
 from stoker.web.uploads.limits import AT_ONCE, DOORKEEPER

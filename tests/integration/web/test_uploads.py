@@ -8,7 +8,7 @@ import time
 import pytest
 
 from integration.web.inside import gone, inside, send_half
-from stoker.project import uploads as kept
+from stoker.project.jobs import uploads as kept
 from stoker.project.jobs.uploads import Uploads
 
 LAB = """

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stoker.errors import UserError
 from stoker.model.selection import Selection, after_prefix
-from stoker.project.narrowing import select
+from stoker.project.verbs.narrowing import select
 
 _EDGES = "a\x7f\x80\ud7ff\ue000\uffff\U00010000\U0010fffe\U0010ffff"
 _TEXT = st.text(st.sampled_from(_EDGES) | st.characters(exclude_categories=("Cs",)), max_size=5)

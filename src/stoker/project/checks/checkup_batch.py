@@ -21,7 +21,7 @@ _OURS = re.compile(r"stoker_(?:[a-z0-9]+_)?([a-z0-9]{10})")
 
 def check_batch(project: "Opened") -> Iterator[Finding]:
     """Yield what is found of each batch system, and of what they all need."""
-    from stoker.project.batch import Batch
+    from stoker.project.verbs.batch import Batch
 
     systems = project.settings.batch
     if not systems:

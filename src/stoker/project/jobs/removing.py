@@ -15,7 +15,7 @@ from stoker.errors import NotFound, StokerError, WrongState
 from stoker.model.selection import Selection
 from stoker.project.jobs.job_files import JobFiles
 from stoker.project.jobs.uploads import Uploads
-from stoker.project.reading import Reading
+from stoker.project.verbs.reading import Reading
 
 if TYPE_CHECKING:
     from stoker.project.opened import Opened

@@ -63,7 +63,7 @@ def write_from_now_on(store: "Store", settings: Settings) -> None:
 
 def _own_troubles(store: "Store") -> Mapping[str, str | None]:
     """Return what is wrong with the store itself."""
-    from stoker.project.reading import store_trouble
+    from stoker.project.verbs.reading import store_trouble
 
     trouble = store_trouble(store)
     return {} if trouble is None else {trouble: None}

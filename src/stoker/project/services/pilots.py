@@ -16,7 +16,7 @@ from stoker.work.patience import Patience
 from stoker.work.threads import Companion
 
 if TYPE_CHECKING:
-    from stoker.project.batch import Batch
+    from stoker.project.verbs.batch import Batch
     from stoker.store.unit import Store
 
 TICK_S = 5.0
@@ -78,7 +78,7 @@ class Pilots(Companion):
 
     def _read(self) -> "Batch":
         """Return the verbs on the batch systems of the file as it is now."""
-        from stoker.project.batch import Batch
+        from stoker.project.verbs.batch import Batch
 
         opening = Opening(self._file)
         opening.store = self._store

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import threading
 
     from stoker.outpost.visited import Visited
-    from stoker.project.sites import Sites
+    from stoker.project.verbs.sites import Sites
     from stoker.store.unit import Store
 
 TICK_S = 1.0
@@ -135,7 +135,7 @@ class Visits(Companion):
 
     def _read(self) -> "Sites":
         """Return the verbs on the sites of the file as it is now."""
-        from stoker.project.sites import Sites
+        from stoker.project.verbs.sites import Sites
 
         opening = Opening(self._file)
         opening.store = self._store

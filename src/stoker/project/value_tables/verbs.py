@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from stoker.errors import UserError
 from stoker.model.selection import Selection
-from stoker.project.narrowing import Narrowing, StepNarrowing, select
 from stoker.project.opened import Opened
 from stoker.project.value_tables.writing import Wanted, gathered, write_out
+from stoker.project.verbs.narrowing import Narrowing, StepNarrowing, select
 from stoker.spec.value_tables import parse_columns
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from stoker.project.answers import NotifyAnswer, TriedAnswer
-from stoker.project.batch import Batch, BatchAnswer, PilotLog, TrialAnswer
+from stoker.project.verbs.batch import Batch, BatchAnswer, PilotLog, TrialAnswer
 from stoker.store.batch_rows import PilotRow
 from stoker.web.answers import site_of
 from stoker.web.api.answers import answer, look

@@ -6,8 +6,8 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from stoker.model.bounds import TIME_S
-from stoker.project.access import Access
 from stoker.project.answers import LinkAnswer, TokenAnswer, UserAnswer
+from stoker.project.verbs.access import Access
 from stoker.web.answers import site_of
 from stoker.web.api.answers import answer
 from stoker.web.api.queries import Body, Text

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stoker.errors import UserError
 from stoker.project.answers import AdoptAnswer, ValueAnswer
-from stoker.project.verifying import OutputProblem, Verification
+from stoker.project.verbs.verifying import OutputProblem, Verification
 from stoker.web.answers import site_of
 from stoker.web.api.answers import answer
 from stoker.web.api.queries import Body, ChangeBody, Query, SelectionBody, SelectionQuery, Text

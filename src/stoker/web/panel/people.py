@@ -19,7 +19,7 @@ from stoker.web.problems import Problem, problem_of
 from stoker.web.routing import Operation, Resource
 
 if TYPE_CHECKING:
-    from stoker.project.access import Access
+    from stoker.project.verbs.access import Access
 
 MOST = 500  # rows of each table
 _REASON = 1_000  # characters

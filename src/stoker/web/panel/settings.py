@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stoker.model.settings import Retention, Settings
     from stoker.model.sharing import Sharing
     from stoker.project import Project
-    from stoker.project.applying import Applied
+    from stoker.project.verbs.applying import Applied
     from stoker.web.site import Site
 
 LISTED = 200  # pipelines, and lines of each list

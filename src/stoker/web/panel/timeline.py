@@ -18,7 +18,7 @@ from stoker.web.problems import Problem
 from stoker.web.routing import Operation, Resource
 
 if TYPE_CHECKING:
-    from stoker.project.history import History
+    from stoker.project.verbs.history import History
     from stoker.store.reports.idle import Gap
     from stoker.store.reports.timeline import Bar, Timeline
 

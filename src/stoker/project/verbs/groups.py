@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stoker.project.opened import Opened
-    from stoker.project.rehearsal import Rehearsal
+    from stoker.project.verbs.rehearsal import Rehearsal
     from stoker.store.rows import Page
 
 LIMIT = 100  # rows of one page, unless somebody asks for another number

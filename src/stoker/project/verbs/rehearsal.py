@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stoker.model.pipeline import ItemKind, Pipeline, Step
 from stoker.model.task import Claimed
-from stoker.project.by_hand import script_of
+from stoker.project.verbs.by_hand import script_of
 from stoker.spec.environment import attempt_env, base_environment
 from stoker.spec.member_names import ALL, FOLDER, file_of, lists_used
 from stoker.spec.template import compile_step

@@ -15,7 +15,7 @@ from stoker.model.item import NewItem
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.push_request import PushRequest
 from stoker.model.source import TableForm
-from stoker.project.input_file import open_input
+from stoker.project.verbs.input_file import open_input
 from stoker.store.arrivals.counts import Registered
 from stoker.store.arrivals.register import register
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from stoker.model.selection import Selection
-from stoker.project.narrowing import Narrowing, check_keywords, select
 from stoker.project.parts import Part
+from stoker.project.verbs.narrowing import Narrowing, check_keywords, select
 
 if TYPE_CHECKING:
     from stoker.model.settings import Retention
@@ -46,8 +46,8 @@ class Changing(Part):
         The record has their items' files as they are now, if a person has repaired them.
         Selected items in quarantine are taken, if they pass now.
         """
-        from stoker.project.readmitting import readmit
-        from stoker.project.repairing import note_repairs
+        from stoker.project.verbs.readmitting import readmit
+        from stoker.project.verbs.repaired_files import note_repairs
         from stoker.store.orders import verbs
 
         def again(store: "Store", chosen: Selection, actor: "Actor", *, dry_run: bool) -> "Changed":
@@ -162,7 +162,7 @@ class Changing(Part):
         name, nul = rest.pop("from_file", None), rest.pop("nul", False)
         if name is None:
             return self._change(verb, keys, rest, **more)
-        from stoker.project.listed import read_list
+        from stoker.project.verbs.key_lists import read_list
         from stoker.store.ends.redo import Changed
 
         def listed(store: "Store", chosen: Selection, actor: "Actor", **said: Any) -> "Changed":

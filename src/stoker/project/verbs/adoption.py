@@ -23,7 +23,7 @@ from stoker.model.pipeline import Output, Pipeline
 from stoker.model.selection import Selection
 from stoker.model.task import Claimed, Content, Published, Wanted
 from stoker.model.transitions import ADOPT
-from stoker.project.listed import read_list
+from stoker.project.verbs.key_lists import read_list
 from stoker.spec.names import split_suffix
 from stoker.spec.problems import suggest
 from stoker.spec.template import compile_step

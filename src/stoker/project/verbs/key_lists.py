@@ -10,7 +10,7 @@ from stoker.errors import UserError
 from stoker.intake import decoding
 from stoker.model.item import key_from_name
 from stoker.model.selection import Selection
-from stoker.project.input_file import open_input
+from stoker.project.verbs.input_file import open_input
 from stoker.store.reports import named_items
 from stoker.work.error_folder import REASON, RECORD
 

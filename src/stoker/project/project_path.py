@@ -1,4 +1,4 @@
-"""Owns the question whether a project can have the path that it has."""
+"""Whether a project can be where it is: a database must be able to store its path."""
 
 from pathlib import Path
 

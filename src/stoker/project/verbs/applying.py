@@ -168,6 +168,6 @@ class Applying(Part):
     def _take_over_batch(self) -> None:
         """The store has the file's batch systems; those that it no longer has, a visit looks after."""
         if self._project.settings.batch:
-            from stoker.project.batch import Batch
+            from stoker.project.verbs.batch import Batch
 
             Batch(self._project).take_over()

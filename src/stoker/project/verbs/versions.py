@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from stoker.project.parts import Part
 
 if TYPE_CHECKING:
-    from stoker.project.applying import Applied
+    from stoker.project.verbs.applying import Applied
     from stoker.store.reports.version_list import VersionRow
 
 LIMIT = 20  # versions of one page
@@ -46,7 +46,7 @@ class Versions(Part):
 
     def in_file(self) -> "Applied":
         """Return what taking over the file, as it is now, would change. SpecError for its mistakes."""
-        from stoker.project.applying import Applying
+        from stoker.project.verbs.applying import Applying
 
         fresh = type(self._project)(self._project.file)  # reads the file again
         try:

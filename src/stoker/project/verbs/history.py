@@ -7,7 +7,7 @@ from stoker.project.parts import Part
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stoker.project.versions import Versions
+    from stoker.project.verbs.versions import Versions
     from stoker.store.forecasts.activity import Rate
     from stoker.store.reports.idle import Gap
     from stoker.store.reports.timeline import Timeline
@@ -21,7 +21,7 @@ class History(Part):
     @property
     def versions(self) -> "Versions":
         """The versions of pipelines that the store has taken over, and what the file says now."""
-        from stoker.project.versions import Versions
+        from stoker.project.verbs.versions import Versions
 
         return Versions(self._project)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stoker.batch.visit import Visited, Visitor
     from stoker.model.batch import Demand
     from stoker.project.opened import Opened
-    from stoker.project.sites import SiteAnswer, Sites
+    from stoker.project.verbs.sites import SiteAnswer, Sites
     from stoker.store.batch_rows import BatchStatus
     from stoker.store.pilots.pilots import Pilot
     from stoker.store.rows import Rows
@@ -293,7 +293,7 @@ class Batch:
 
     def _farm(self, batch: str) -> "Sites | None":
         """Return the verbs on sites if the nodes of the batch system reach the store by files."""
-        from stoker.project.sites import Sites
+        from stoker.project.verbs.sites import Sites
 
         if all(one.name != farm_name(batch) for one in self._project.settings.farms):
             return None

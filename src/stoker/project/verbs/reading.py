@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from stoker.errors import NotFound
-from stoker.project.narrowing import Narrowing, select
 from stoker.project.parts import Part
+from stoker.project.verbs.narrowing import Narrowing, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stoker.model.sharing import Sharing
     from stoker.project.checks.finding import Finding
     from stoker.project.plans.planning import Plan
-    from stoker.project.rehearsal import Rehearsal
+    from stoker.project.verbs.rehearsal import Rehearsal
     from stoker.store.claims.demand import Demand
     from stoker.store.forecasts.utilisation import Busy
     from stoker.store.reports.attempts import StoredStream
@@ -190,7 +190,7 @@ class Reading(Part):
         attempt: str | None = None,
     ) -> "Rehearsal":
         """Return what it takes to do a task by hand, as an attempt was given it or would be now."""
-        from stoker.project.rehearsal import rehearse
+        from stoker.project.verbs.rehearsal import rehearse
         from stoker.store.reports import attempts, reproduction
 
         if attempt is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from stoker.model.encoding import Answer
-from stoker.project.narrowing import Narrowing, select
 from stoker.project.parts import Part
+from stoker.project.verbs.narrowing import Narrowing, select
 from stoker.store.orders import verifying
 from stoker.work.measure import NotPlain, measure, parts_in
 from stoker.work.permit import no_limit
@@ -109,7 +109,7 @@ class Verify(Part):
         if from_file is None:
             selections = iter([chosen])
         else:
-            from stoker.project.listed import read_list
+            from stoker.project.verbs.key_lists import read_list
 
             found = read_list(self._project.store, chosen, name=from_file, nul=nul)
             selections = found.selections(chosen)
