@@ -305,7 +305,7 @@ def test_a_selection_that_cannot_be_meant_is_refused_and_nothing_is_done(mixed):
         ({"steps": ("one",)}, UserError, "without `--step`"),
         ({"states": ("failed",)}, UserError, "`failed` is not a state in which items can be"),
         ({"states": ("dome",)}, UserError, "`dome` is not a state"),
-        ({"states": ("cancelled",)}, UserError, "nothing says how long to keep such items"),
+        ({"states": ("cancelled",)}, UserError, "give the age of the items to forget"),
         ({"where": "sise > 5"}, UserError, "speaks of `sise`"),
     ):
         with pytest.raises(error, match=words):

@@ -240,6 +240,16 @@ class TestWhy:
         assert "boom" in found.text
         assert self.of(rig).kind == "failed"
 
+    def test_what_to_do_about_a_failure_is_what_failures_say(self, rig, pipeline):
+        rig.apply(pipeline(a=()))
+        rig.push("x")
+        ended = "exit code 1: cat: a.txt: No such file or directory"
+        task = rig.claim(rig.worker())[0]
+        rig.end(task, AttemptState.FAILED, reason=ended, cause="cat: a.txt: No such file")
+        do = failures.failures(rig.store, ALL)[0].do
+        assert "`{project}/NAME`" in do
+        assert self.of(rig).do == f"{do}; then `stoker retry`"
+
     def test_a_full_pool_names_its_holders(self, rig, pipeline):
         rig.apply(pipeline(step("a", pools={"ram": 1})))
         set_pools(rig.store, [Pool(name="ram", slots=("0",))])

@@ -155,7 +155,9 @@ class Commands(click.Group):
                 formatter.write_dl([(name, COMMANDS[name].summary) for name in names])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="stoker", message="%(prog)s %(version)s")
 @project_option
 @click.pass_context

@@ -86,8 +86,8 @@ def prune(
     with scope.reading() as project:
         if retention is None and project.settings.retention.is_nothing:
             raise UserError(
-                "nothing says how long to keep what: say `--older-than 365d`, or set `[retention]` in "
-                "`stoker.toml`"
+                "give the age of what is to be forgotten, as `--older-than 365d`, or set `[retention]` "
+                "in `stoker.toml`; `--older-than 0s` forgets all that is over"
             )
         tell_unknown_keys(project, selection)
         done = project.prune(

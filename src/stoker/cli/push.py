@@ -75,9 +75,11 @@ def push(  # noqa: PLR0917 - click hands options over by keyword
     return tell_troubles(done)
 
 
-def in_words(done: "Registered", *, dry_run: bool = False) -> str:
-    """Return the counts as a sentence."""
+def in_words(done: "Registered", *, dry_run: bool = False, of: str | None = None) -> str:
+    """Return the counts as a sentence, which names the pipeline `of`, if there is one."""
     verb = "would register" if dry_run else "registered"
+    if of is not None:
+        verb = f"{of}: {verb}"
     parts = [f"{verb} {plural(done.registered, 'item')}"]
     if done.known:
         parts.append(f"{done.known:,} known already{_failed(done)}")

@@ -21,6 +21,7 @@ visible, visible_lines = words.visible, words.visible_lines
 _UNITS = ("B", "K", "M", "G", "T", "P")
 _OF_KEYS = ("item", "key")  # titles of columns of keys
 _LAST = 24  # columns that long keys leave to the last column
+_INDENT = "    "  # of a last column that has a line of its own
 _COMBINING = "\u0300"  # the first character that takes no column of its own; all before it take one
 COLOURS = {
     "done": "green",
@@ -142,8 +143,8 @@ class Columns:
     """Rows of text in columns, printed page by page, so that a listing of millions streams.
 
     Each page is as wide as it and the pages before it need. On a terminal long keys are shortened in
-    the middle where a line has no room for them, the last column is cut at the edge, and states have
-    colours; in a pipe nothing is cut.
+    the middle where a line has no room for them, and states have colours. The last column is cut at
+    the edge, or has a line of its own where hardly any room is left for it. In a pipe nothing is cut.
     """
 
     def __init__(self, titles: Sequence[str], *, right: Iterable[str] = ()) -> None:
@@ -191,6 +192,8 @@ class Columns:
         for at, cell in enumerate(cells):
             width = self._widths[at]
             if at == last and at not in self._right:
+                if self._is_crowded(cell, used):
+                    return "  ".join(parts).rstrip() + f"\n{_INDENT}{self._cut(cell, len(_INDENT))}"
                 text = self._cut(cell, used)
             else:
                 gap = " " * (width - cell_width(cell))
@@ -199,6 +202,11 @@ class Columns:
             colour = COLOURS.get(cell)
             parts.append(click.style(text, fg=colour) if colour else text)
         return "  ".join(parts).rstrip()
+
+    def _is_crowded(self, cell: str, used: int) -> bool:
+        """Whether a cell at the end of a line would be cut to almost nothing."""
+        left = None if self._room is None else self._room - used
+        return left is not None and left < min(cell_width(cell), _LAST)
 
     def _cut(self, cell: str, used: int) -> str:
         if self._room is None or used + cell_width(cell) <= self._room:

@@ -65,7 +65,7 @@ def run(
         refused = [0]
 
         def on_push(done: "Registered") -> None:
-            say(in_words(done))
+            say(in_words(done, of=done.pipeline if len(project.pipelines) > 1 else None))
             refused[0] = tell_troubles(done) or refused[0]
 
         with progress_for(project, pipeline) as progress:

@@ -70,7 +70,7 @@ def up(
                 project, on_apply=tell_applied, on_wait=tell_wait, on_visit=_tell_visit
             )
             for taken in done:
-                say(in_words(taken))
+                say(in_words(taken, of=taken.pipeline if len(project.pipelines) > 1 else None))
                 tell_troubles(taken)
             say("tidied up")
             return

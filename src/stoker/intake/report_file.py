@@ -60,7 +60,7 @@ class Answer:
         parts += _part("Refused. Put these right and save the file:", self.refused)
         parts += _part(
             f"Removed from the {what_of(self.what)}, and kept by Stoker with their results. "
-            "`stoker cancel` gives up what is not done yet:",
+            "`stoker cancel` gives up what is not done yet, `stoker prune` forgets it:",
             self.removed,
         )
         parts += _part(

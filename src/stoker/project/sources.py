@@ -47,7 +47,7 @@ def take_sources(
     """
     if not pipeline.sources:
         return None
-    done = Registered()
+    done = Registered(pipeline=pipeline.name)
     for declared in pipeline.sources:
         source = make_source(
             store,
@@ -108,6 +108,7 @@ def _take_last(
                     on_wait(1, source.settles_in_s)
                 time.sleep(source.settles_in_s)
                 done.add(taker.take())
+            done.pipeline = pipeline.name
             _tell_trouble(taker, done)
     return done
 

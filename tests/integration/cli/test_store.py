@@ -81,7 +81,7 @@ def test_prune_forgets_only_what_is_selected(run):
         in run(*now, "--pipeline", "cuont", code=3).err
     )
     assert "`--what logs` can be narrowed by" in run(*now, "--what", "logs", "a.txt", code=2).err
-    assert "how long to keep such items" in stays_after(
+    assert "give the age of the items to forget" in stays_after(
         run, "prune", "a.txt", setting='logs = "0s"'
     )
     for narrow in (["c.txt"], ["x*"], ["--by", "nobody"], ["--where", "size > 1000000"]):
@@ -114,7 +114,7 @@ def stays_after(run, *arguments, setting):
 def test_prune_takes_the_age_of_selected_items_from_the_settings(run):
     with (run.folder / "stoker.toml").open("a") as file:
         file.write('[retention]\nitems = { done = "0s" }\nlogs = "0s"\n')
-    assert "how long to keep such items" in run("prune", "--state", "cancelled", code=2).err
+    assert "give the age of the items to forget" in run("prune", "--state", "cancelled", code=2).err
     assert "`failed` is not a state" in run("prune", "--state", "failed", code=2).err
     done = run("prune", "--state", "done", "--from-key", "b", "--json").json
     assert (done["items"], done["streams"]) == (1, 0)
@@ -122,7 +122,7 @@ def test_prune_takes_the_age_of_selected_items_from_the_settings(run):
 
 
 def test_prune_by_age_state_and_setting(run):
-    assert "nothing says how long" in run("prune", code=2).err
+    assert "give the age of what is to be forgotten" in run("prune", code=2).err
     assert "goes with `--older-than`" in run("prune", "--what", "logs", code=2).err
     wrong = run("prune", "--older-than", "1d", "--state", "failed", code=2).err
     assert "`failed` is not a state in which items can be forgotten; those are `done`" in wrong

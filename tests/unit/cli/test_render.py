@@ -36,6 +36,20 @@ def test_columns_stream_page_by_page(capsys):
     assert capsys.readouterr().out == "name  n\na     1\nlonger  10\nb        2\n"
 
 
+@pytest.mark.parametrize(
+    ("room", "out"),
+    [(80, "item  reason\na     exit code 1: gzip: no such file\nb\n"),
+     (30, "item  reason\na     exit code 1: gzip: no s…\nb\n"),
+     (28, "item  reason\na\n    exit code 1: gzip: no s…\nb\n"),
+     (20, "item  reason\na\n    exit code 1: gz…\nb\n")],
+)  # fmt: skip
+def test_a_last_column_that_has_hardly_any_room_is_below_its_row(capsys, monkeypatch, room, out):
+    columns = render.Columns(["item", "reason"])
+    monkeypatch.setattr(columns, "_room", room)
+    columns.page([["a", "exit code 1: gzip: no such file"], ["b", ""]])
+    assert capsys.readouterr().out == out
+
+
 def test_wide_characters_count_as_they_are_shown(capsys):
     render.table(["x", "y"], [["漢字", "1"], ["ab", "2"]])
     assert capsys.readouterr().out == "x     y\n漢字  1\nab    2\n"

@@ -8,6 +8,7 @@ finds the answer beside it (`intake/report_file.py`). A line that was removed re
 import base64
 import logging
 import os
+import shlex
 import time
 import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -26,12 +27,14 @@ from stoker.intake.sources.reading import Reading
 from stoker.intake.sources.source import Find, Mark, Over, Refusal, Standing
 from stoker.model.pipeline import ItemKind, Pipeline
 from stoker.model.source import Source as Declared
-from stoker.store.arrivals.counts import EXAMPLES
+from stoker.model.words import visible
+from stoker.store.arrivals.counts import EXAMPLES, Registered
 
 UNFINISHED_S = 10.0  # a last line without an end may be half a line, and is believed after so long
 POLL_S = 0.5
 REST_S = 60.0  # at most between looks
 _AGAIN_S = 60.0  # names that were missing may be there after so long
+_NAMED = 3  # keys whose lines were removed, in a message
 
 _log = logging.getLogger(__name__)
 
@@ -245,7 +248,13 @@ class EditedSource:
         if memory.trouble:
             yield Refusal(message=memory.trouble)
             reading.refuse_all(memory.trouble)
-        self._compare(path, memory, reading)
+        removed = self._compare(path, memory, reading)
+        if removed and self._is_staying:
+            _log.warning(
+                "%s", self._farewell(path, removed), extra={"event": "lines_removed", "path": path}
+            )
+        elif removed:
+            yield Registered(messages=[self._farewell(path, removed)])
         cursor = {
             one: known.as_cursor() for one, known in self._memory.items() if one in self._seen
         }
@@ -272,8 +281,8 @@ class EditedSource:
             self._answer(path, reading, (), before)
             raise
 
-    def _compare(self, path: str, memory: _Memory, reading: Reading) -> None:
-        """Find out which keys have no line any more; with refused lines nobody can say."""
+    def _compare(self, path: str, memory: _Memory, reading: Reading) -> Sequence[str]:
+        """Return the keys that have lost their line since; with refused lines nobody can say."""
         known = self._memory.get(path)
         now = {key for _, key in reading.answer.taken}
         memory.refused = reading.answer.n_refused
@@ -282,7 +291,8 @@ class EditedSource:
         memory.key_title = reading.key_title
         memory.keys = frozenset(now)
         if known is None:
-            return
+            return ()
+        lost: Sequence[str] = ()
         elsewhere = {
             key for one, other in self._memory.items() if one != path for key in other.keys
         }
@@ -290,14 +300,30 @@ class EditedSource:
             memory.keys |= known.keys
             memory.removed = known.removed
         elif removed := known.keys - now - elsewhere:
-            memory.removed = tuple(sorted(removed))
-            _log.warning(
-                "lines were removed from a table or list; the items stay, its report names them",
-                extra={"event": "lines_removed", "path": path, "n": len(removed)},
-            )
+            lost = memory.removed = tuple(sorted(removed))
         else:
             memory.removed = tuple(key for key in known.removed if key not in now | elsewhere)
         reading.answer.removed = memory.removed
+        return lost
+
+    def _farewell(self, path: str, removed: Sequence[str]) -> str:
+        """Say that items stay whose lines were removed, and how to give them up."""
+        n, shown = len(removed), self._shown(path)
+        keys = " ".join(shlex.quote(visible(key)) for key in removed[:_NAMED])
+        if n > _NAMED:
+            keys, of_all = "KEY…", f"`{shown}{SUFFIX}` names them"
+        else:
+            of_all = ", ".join(visible(key) for key in removed)
+        stays = (
+            f"a {self._what} was removed; its item stays"
+            if n == 1
+            else f"{n:,} {self._what}s were removed; their items stay"
+        )
+        of = f"--pipeline {self._pipeline.name} {keys}"
+        return (
+            f"`{shown}`: {stays} ({of_all}); `stoker cancel {of}` gives up what is not done, "
+            f"`stoker prune --older-than 0s {of}` then forgets {'it' if n == 1 else 'them'}"
+        )
 
     def _answer(self, path: str, reading: Reading, messages: Sequence[str], before: Look) -> None:
         """The answer is beside the file, if it can be written there."""

@@ -211,7 +211,9 @@ def _extent(project: "Opened") -> Iterator[Finding]:
         check="size",
         state="ok",
         text=f"{', '.join(parts)}; {kept}",
-        do="`[retention]` says how long to keep what" if forever and files > MANY_LOGS else None,
+        do="set in `[retention]` how long each kind is kept"
+        if forever and files > MANY_LOGS
+        else None,
     )
 
 

@@ -31,6 +31,7 @@ class Registered:
     keys: list[str] | None = None  # of the registered ones, where they are kept
     most: int = EXAMPLES  # messages that are kept
     is_full: bool = False  # there was more, and no room for it
+    pipeline: str | None = None  # whose items these are, where somebody has to be told
 
     @property
     def opened(self) -> int:
@@ -44,8 +45,8 @@ class Registered:
 
     @property
     def is_news(self) -> bool:
-        """Whether there was anything but what was known."""
-        return bool(self.touched or self.conflicts or self.refused or self.noted)
+        """Whether there is anything to report beside items that were known."""
+        return bool(self.touched or self.conflicts or self.refused or self.noted or self.messages)
 
     @property
     def untold(self) -> int:

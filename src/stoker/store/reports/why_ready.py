@@ -98,8 +98,8 @@ def _nobody(unit: Unit, needs: "_Needs") -> Said:
     if last is not None:
         lacks = needs.pool_full({last.host}) if needs.fit(last) else needs.unfit([last])
         if lacks is not None and lacks.kind == "no_worker_fits":
-            who = f"no worker is alive, and one like `{last.name}` on `{last.host}`, the last"
-            return lacks._replace(text=f"{who}, could not run it: {lacks.text}")
+            who = f"no worker is alive, and the last one (`{last.name}` on `{last.host}`)"
+            return lacks._replace(text=f"{who} could not run it: {lacks.text}")
     return Said("no_worker", "no worker is alive", "start one: `stoker run`, or `stoker work`")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from stoker.errors import NotFound
+from stoker.model.advice import advice
 from stoker.model.outpost import is_outpost, outpost_of
 from stoker.model.selection import Selection
 from stoker.model.states import TaskState
@@ -146,7 +147,8 @@ class _Reasons:
         text = (
             f"it failed and has no retries left: {row.ended or row.cause or 'no reason recorded'}"
         )
-        return Said("failed", text, do or "put the cause right, then `stoker retry`")
+        known = advice(row.cause or "", row.ended)
+        return Said("failed", text, do or f"{known or 'put the cause right'}; then `stoker retry`")
 
     def _running(self, row: Any) -> Said:
         worker = self._unit.execute(

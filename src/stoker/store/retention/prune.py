@@ -73,7 +73,7 @@ def _narrowed(retention: Retention, selection: Selection) -> Retention:
     ages = {word: age_s for word, age_s in retention.items.items() if word in states}
     if not ages:
         raise UserError(
-            "nothing says how long to keep such items: say `--older-than 365d`, or set `items` in "
+            "give the age of the items to forget, as `--older-than 365d`, or set `items` in "
             "`[retention]` of `stoker.toml`"
         )
     return Retention(items=ages)

@@ -34,7 +34,12 @@ class Desk:
             name="sort", folder=str(self.folder), steps=(), items=self.items, params=params
         )
         declared = Source(name="blocks", settle_s=0.0, **self.places)
-        self.source = EditedSource(pipeline, declared, project_folder=str(self.folder))
+        self.source = EditedSource(
+            pipeline,
+            declared,
+            project_folder=str(self.folder),
+            is_staying=changes.get("is_staying", True),
+        )
 
     def write(self, name, text):
         path = self.folder / name
@@ -44,12 +49,15 @@ class Desk:
     def look(self):
         """The keys found and the refusals, each mark kept as the taking loop keeps it."""
         keys, refused = [], []
+        self.said = []
         for find in self.source.look(self.cursor):
             if isinstance(find, Mark):
                 find.done = Registered(messages=list(self.conflicts))
                 self.cursor = find.cursor
             elif isinstance(find, Refusal):
                 refused.append(find.message)
+            elif isinstance(find, Registered):
+                self.said += find.messages
             else:
                 keys.append(find.key)
         return keys, refused
@@ -161,6 +169,41 @@ def test_removed_lines_are_told_and_remembered(desk):
     desk.look()
     text = "\n".join(desk.report("t.tsv"))
     assert "3 taken, 0 refused, 1 removed" in text
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (
+            "a b,b,c,d,e",
+            "a row was removed; its item stays (f); `stoker cancel --pipeline sort f` gives up",
+        ),
+        ("b,c,d", "their items stay (a b, e, f); `stoker cancel --pipeline sort 'a b' e f` gives"),
+        ("b", "5 rows were removed; their items stay (`t.tsv.report` names them); `stoker cancel"),
+    ],
+)
+def test_a_run_says_once_what_to_do_about_items_without_a_row(desk, caplog, kept, said):
+    desk.write("t.tsv", "block\na b\nc\nd\ne\nf\nb\n")
+    desk.restart(is_staying=False)
+    desk.look()
+    assert desk.said == []
+    rows = "".join(f"{key}\n" for key in kept.split(","))
+    desk.write("t.tsv", f"block\n{rows}")
+    desk.look()
+    assert len(desk.said) == 1
+    assert said in desk.said[0]
+    assert caplog.messages == []
+    desk.look()
+    assert desk.said == []
+
+
+def test_a_service_logs_items_that_have_lost_their_row(desk, caplog):
+    desk.write("t.tsv", "block\nPen1\nPen2\n")
+    desk.look()
+    desk.write("t.tsv", "block\nPen1\n")
+    desk.look()
+    assert desk.said == []
+    assert "a row was removed; its item stays (Pen2)" in caplog.text
 
 
 def test_a_row_that_is_refused_now_was_not_removed(desk):
