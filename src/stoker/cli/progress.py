@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stoker.cli.drained import Drained
-from stoker.cli.render import human_eta, human_seconds, say, visible
+from stoker.cli.render import cell_width, human_eta, human_seconds, say, visible
 from stoker.errors import StokerError
 from stoker.project.services.service import running
 from stoker.work.threads import Companion
@@ -34,6 +34,7 @@ LINE_S = 5.0
 QUIET_S = 60.0  # between the lines of a batch job
 _OVER = ("done", "skipped", "failed", "cancelled")
 _SHOWN = 8  # attempts shown at a time
+_LEAST_BAR = 10  # columns
 
 
 @contextmanager
@@ -47,9 +48,10 @@ def progress_for(
 ) -> "Iterator[Progress]":
     """In the block, what suits standard error is shown; one that `stays` reports whenever nothing is left.
 
-    Without `has_lines`, anything but a terminal gets the worker's troubles only. A batch job's log gets nothing, as it is on a file system that many jobs share, and keeps no
-    connection to the store. A display that dies keeps nobody from working: its traceback is on
-    standard error.
+    Without `has_lines`, anything but a terminal gets the worker's troubles only. A batch job's log,
+    which is on a file system that many jobs share, gets a line a minute, and no connection to the
+    store is kept for it. A display that dies keeps nobody from working: its traceback is on standard
+    error.
     """
     progress: Progress
     if is_batch_job:
@@ -260,9 +262,16 @@ class LiveProgress(Progress):
 
         over, total, eta = self._totals(event)
         head = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=total or 1, completed=over, width=min(40, console.width // 2))
         share = f"{over:,} of {total:,} tasks" if total else ""
-        head.add_row(bar, Text(share), Text(eta or "", style="cyan"))
+        room = (
+            console.width - cell_width(share) - cell_width(eta or "") - 3
+        )  # between and behind them
+        bar = ProgressBar(total=total or 1, completed=over, width=max(_LEAST_BAR, min(40, room)))
+        head.add_row(
+            bar,
+            Text(share, no_wrap=True),
+            Text(eta or "", style="cyan", no_wrap=True, overflow="ellipsis"),
+        )
         counts = _counts_in_colour(event)
         if event.is_stopping:
             counts.append("  stopping …", style="yellow")

@@ -8,7 +8,7 @@ import pytest
 from stoker.cli import progress as progress_
 from stoker.cli.chronicle import Chronicle
 from stoker.cli.drained import Drained
-from stoker.cli.progress import ASK_S, Progress
+from stoker.cli.progress import ASK_S, LiveProgress, Progress
 
 
 def event(done, running=(), *, queued=0, crowding=1.0):
@@ -33,6 +33,27 @@ def test_what_was_ended_since_the_totals_were_asked_for_is_counted_in():
     assert progress._totals(event(2)) == (2, 8, None)
     assert progress._totals(event(5)) == (5, 8, None)
     assert progress._totals(event(50)) == (8, 8, None)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_bar_its_counts_and_the_time_to_go_fit_on_one_line(width):
+    from rich.console import Console
+
+    tasks = {"done": 0, "skipped": 0, "failed": 0, "cancelled": 0, "ready": 1400}
+    of = SimpleNamespace(tasks=tasks, eta_s=4000.0, eta_interval_s=(3600.0, 100_000.0))
+    status = SimpleNamespace(pipelines={"p": of})
+    live = LiveProgress(SimpleNamespace(status=lambda **_: status), None)
+    now = event(0, queued=1)
+    live._ask(now)
+    now.is_stopping, now.trouble, now.rate, now.elapsed_s = False, None, None, 1.0
+    console = Console(width=width, height=10, color_system=None, force_terminal=False)
+    with console.capture() as caught:
+        console.print(live._picture(now, console))
+    first, second, *_ = caught.get().splitlines()
+    assert "0 of 1,400 ta" in first
+    assert second.startswith("0 done, 0 running")
+    assert ("about 1h06m to go (" in first) == (width > 40)
+    assert ("27h46m)" in first) == (width > 40)
 
 
 def test_a_service_reports_what_was_taken_refused_and_finished_with_the_time():
