@@ -187,7 +187,8 @@ class Columns:
             row[at] = short[row[at]]
 
     def _line(self, cells: Sequence[str]) -> str:
-        parts, used = [], 0
+        parts: list[str] = []
+        used = 0
         last = len(cells) - 1
         for at, cell in enumerate(cells):
             width = self._widths[at]

@@ -153,7 +153,7 @@ def link(scope: Scope, name: str, dry_run: bool, reason: str | None, as_json: bo
         return
     data(url)
     if address is None:
-        say("where `stoker up` prints another address, put that in front of `sign-in`")
+        say("if `stoker up` prints another address, put it in place of all before `sign-in`")
 
 
 def sign_in_url(address: str, secret: str) -> str:

@@ -27,8 +27,9 @@ _LONGEST_BYTES = 64 * 1024 * 1024  # of a list of checksums
 class Entry:
     """A packed file: in which block, and at which byte of it its header begins.
 
-    `position` is that byte where the blocks are one after another, as on a tape. `name` is what the block calls it, `path` where it was published, `checksum` what was recorded of
-    the whole output then. A link has no `sha256`.
+    `position` is that byte where the blocks are one after another, as on a tape. `name` is what the
+    block calls it, `path` where it was published, `checksum` what was recorded of the whole output
+    then. A link has no `sha256`.
     """
 
     volume: str

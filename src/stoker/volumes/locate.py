@@ -4,28 +4,18 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from stoker.model.encoding import Answer
-from stoker.volumes.catalogue import read_index
+from stoker.volumes.catalogue import Entry, read_index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Located(Answer):
-    """A file in a volume: the block, the byte of it at which `tar` can begin to read, and its checksums.
+class Located(Entry, Answer):
+    """A packed file: its block, the byte of it at which `tar` can begin to read, and its checksums.
 
-    `position` is that byte where the volume's blocks are one after another, as on a tape. `name` is what the block calls it, `path` where it was published; `index` is the file that says so.
-    `superseded` where a later volume holds a newer version of the item, as far as the store knows.
+    `position` is that byte where the volume's blocks are one after another, as on a tape. `name` is
+    the file's name in the block, `path` where it was published, and `index` the file that lists it.
+    `superseded` if a later volume holds a newer version of the item, as far as the store knows.
     """
 
-    volume: str
-    block: str
-    offset: int
-    position: int
-    size_bytes: int
-    sha256: str
-    checksum: str
-    key: str
-    output: str
-    path: str
-    name: str
     index: str
     superseded: bool = False
 
