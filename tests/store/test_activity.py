@@ -7,6 +7,8 @@ from stoker.model.states import AttemptState
 from stoker.store import journal_fold, tables
 from stoker.store.forecasts import activity
 from stoker.store.forecasts.activity import DAYS, HOST, HOURS, STEP, Took, counted, shares
+from stoker.store.reports import timeline
+from stoker.store.retention import counted_hours
 from store.test_estimates import push
 
 HOUR = 3_600_000_000
@@ -91,3 +93,31 @@ def test_an_attempt_of_thirty_years_fills_no_table():
     found = counted([one])
     assert len(found) <= 4 * activity.MOST_BINS
     assert sum(n[0] for key, n in found.items() if key.kind == STEP and key.level == DAYS) == 1
+
+
+def test_hours_long_ago_are_forgotten_and_their_days_stay(rig, pipeline, monkeypatch):
+    """Of every host, also of those that came once; timelines of that time are drawn by days."""
+    rig.apply(pipeline(a=()))
+    push(rig, x=None)
+    (task,) = rig.claim(rig.worker(), 1)
+    old_us = task.claimed_us - activity.HOURS_KEPT_US - 2 * HOUR
+    for state, at_us in ((AttemptState.SUCCEEDED, task.claimed_us), (AttemptState.FAILED, old_us)):
+        ended = [Took(state, at_us - HOUR, at_us, 1, host) for host in ("here", "once")]
+        _add(rig.store, counted(ended))
+    for _ in counted_hours.forget(rig.store):
+        pass
+    for kind in (HOST, STEP):
+        assert totals(rig.store, kind, HOURS)[:2] == [2, 0]
+        assert totals(rig.store, kind, DAYS)[:2] == [2, 2]
+    monkeypatch.setattr(timeline, "LIGHT", -1)  # as where there are too many attempts
+    seen = timeline.timeline(rig.store, old_us - HOUR, old_us + HOUR)
+    assert [(row.name, sum(one.failed for one in row.bins)) for row in seen.rows] == [
+        ("here", 1),
+        ("once", 1),
+    ]
+
+
+def _add(store, counts):
+    with store.writing() as unit:
+        names = ("kind", "level", "subject", "at_us", "done", "failed", "other", "busy_us")
+        unit.insert(N, names, [(*one, *n) for one, n in counts.items()])

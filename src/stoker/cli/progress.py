@@ -33,6 +33,7 @@ NEWS = 1.5  # times as many ended: the estimate of then is out of date
 LINE_S = 5.0
 QUIET_S = 60.0  # between the lines of a batch job
 _OVER = ("done", "skipped", "failed", "cancelled")
+STOPPING = "stopping: what runs gets a few seconds; a second Ctrl-C ends it at once"
 _SHOWN = 8  # attempts shown at a time
 _LEAST_BAR = 10  # columns
 
@@ -192,7 +193,7 @@ class Progress(Companion):
         if eta is not None:
             parts.append(eta)
         if event.is_stopping:
-            parts.append("stopping")
+            parts.append(STOPPING)
         if event.trouble:
             parts.append(event.trouble)
         return "; ".join(parts)
@@ -274,7 +275,7 @@ class LiveProgress(Progress):
         )
         counts = _counts_in_colour(event)
         if event.is_stopping:
-            counts.append("  stopping …", style="yellow")
+            counts.append(f"  {STOPPING}", style="yellow")
         lines: list[RenderableType] = [head, counts]
         if event.trouble:
             lines.append(Text(visible(event.trouble), style="yellow"))

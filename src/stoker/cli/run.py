@@ -54,7 +54,8 @@ def run(
 
     Nothing is left when no task is ready, running or waiting for its next try. The exit status is 1
     if tasks have failed, if items are in quarantine, or if tasks are left that could not run here.
-    On Ctrl-C nothing new starts and running attempts get a few seconds; the next run does the rest.
+    On Ctrl-C nothing new starts and running attempts get a few seconds; a second one ends them at
+    once. The next run does the rest.
     `--dry-run` prints the same as `stoker plan`.
     """
     if dry_run:

@@ -35,7 +35,8 @@ class Listed:
 
     The query begins with the table of `by`. With `where`, only rows that it chooses; their `state` is
     one of `kind`. `first` is below every `by`. With `pick` it has the rows of the ids that are picked,
-    as far as the query chooses them too; such a list can be read once.
+    as far as the query chooses them too; such a list can be read once. With `sifts`, no index answers the
+    query: one page of it looks at rows in the order of `by`, a bounded number of them.
     """
 
     query: Select[Any]
@@ -44,6 +45,7 @@ class Listed:
     kind: type[State] = TaskState
     first: Any = -1
     pick: "Pick | Known | None" = None
+    sifts: bool = False
 
 
 def pages(store: "Store", listed: Listed) -> Iterator[Sequence[Any]]:
@@ -66,7 +68,7 @@ def page(
     """
     rows: list[Any] = []
     seen = 0
-    for look in _looks(store, listed, after=after, size=limit + 1):
+    for look in _looks(store, listed, after=after, size=limit + 1, is_bounded=True):
         rows += look.rows
         seen += look.seen
         if len(rows) > limit:
@@ -86,15 +88,29 @@ class _Look(NamedTuple):
 
 
 def _looks(
-    store: "Store", listed: Listed, *, after: Any | None = None, size: int
+    store: "Store",
+    listed: Listed,
+    *,
+    after: Any | None = None,
+    size: int,
+    is_bounded: bool = False,
 ) -> Iterator[_Look]:
-    """Yield what is behind `after`: at first of `size` rows, then of a page's."""
+    """Yield what is behind `after`: at first of `size` rows, then of a page's.
+
+    With `is_bounded`, a list that sifts is read by its ids; else the database goes on until it has found
+    as many as it was asked for, however many rows it reads for that.
+    """
     by, pick = listed.by, listed.pick
     in_order = in_written_order(listed.query)
     last, is_last = listed.first if after is None else after, False
     while not is_last:
         with store.reading() as unit:
-            if pick is None:
+            if pick is None and is_bounded and listed.sifts:
+                ids = select(by).where(by > last).order_by(by).limit(size)
+                seen = unit.execute(ids).scalars().all()
+                query = in_order.where(by > last, by <= seen[-1]).order_by(by) if seen else None
+                rows = unit.execute(query).fetchall() if query is not None else []
+            elif pick is None:
                 query = in_order.where(by > last).order_by(by).limit(size)
                 rows = unit.execute(query).fetchall()
                 seen = [row[0] for row in rows]

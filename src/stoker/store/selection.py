@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select, true
@@ -58,13 +59,17 @@ def task_conditions(selection: Selection) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def item_query(selection: Selection, *columns: Any) -> Select[Any]:
-    """Return the query for these columns of the selected items, over item and pipeline."""
+def item_query(selection: Selection, *columns: Any, is_page: bool = False) -> Select[Any]:
+    """Return the query for these columns of the selected items, over item and pipeline.
+
+    With `is_page`, it is asked of a few items at a time.
+    """
     joined = _I.join(_P, _P.c.id == _I.c.pipeline_id)
     conditions = of_items(selection)
     if selection.states:
         conditions.append(_I.c.state.in_(states_of(ItemState, selection.states)))
     of_tasks = Selection(steps=selection.steps, match=selection.match, cause=selection.cause)
+    of_tasks = in_every_state(of_tasks) if is_page else of_tasks
     if selection.match is not None or selection.cause is not None:
         conditions.append(_I.c.id.in_(task_query(of_tasks, _T.c.item_id)))
     elif selection.steps:
@@ -72,6 +77,16 @@ def item_query(selection: Selection, *columns: Any) -> Select[Any]:
         has_one = select(_T.c.id).where(_T.c.item_id == _I.c.id, _T.c.step_id.in_(of_steps))
         conditions.append(has_one.exists())
     return select(*columns).select_from(joined).where(*conditions)
+
+
+def in_every_state(selection: Selection) -> Selection:
+    """Return the same selection of tasks for a query that is asked of a few of them at a time.
+
+    For all tasks, `match` looks first through all attempts for those that may have the words.
+    """
+    if selection.match is None or selection.states:
+        return selection
+    return replace(selection, states=TaskState.words())
 
 
 def check(unit: Unit, selection: Selection) -> None:

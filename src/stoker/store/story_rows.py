@@ -13,8 +13,9 @@ from stoker.store.rows import AttemptRow, ItemRow, TaskRow
 class FailureRow(Answer):
     """Failed tasks of one step with one cause. `examples` are a few keys, `reason` one of theirs.
 
-    `error_folders` are the folders of those examples that have one. Without a step: items in
-    quarantine, with the reason why as their cause.
+    `error_folders` are the folders of those examples that have one. `first_at` and `last_at` are when
+    the first and the last of them failed; null: unknown. Without a step: items in quarantine, with the
+    reason why as their cause.
     """
 
     pipeline: str
@@ -26,6 +27,8 @@ class FailureRow(Answer):
     reason: str | None
     examples: tuple[str, ...]
     error_folders: tuple[str, ...] = ()
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -396,7 +396,9 @@ def test_a_running_attempt_is_followed_and_interrupted_in_order(lab):
         ]
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 130
-        assert b"goes on from here" in running.stderr.read()
+        said = running.stderr.read()
+        assert b"a second Ctrl-C ends it at once" in said
+        assert b"goes on from here" in said
         assert b"1 item, 1 task: 1 ready; " in running.stdout.read()
         follow.wait(30)
         follow.stdout.close()

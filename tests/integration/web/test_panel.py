@@ -207,6 +207,32 @@ def test_who_signed_in_is_for_admins_to_read(lab):
     assert "sign in" in words_of(lab.signed_in("root").get("/journal").text)
 
 
+def test_the_journal_is_filtered_by_what_which_and_who(lab):
+    held = words_of(look(lab, address("journal", event="hold", pipeline="idle")))
+    assert "until <b>Ada</b> is back" in held
+    assert "push" not in held.partition("Reason")[2]
+    of_item = words_of(look(lab, address("journal", who="all", key="ok1")))
+    assert "ok1" in of_item
+    assert "licence1" not in of_item
+    nobody = words_of(look(lab, address("journal", by="nobody else")))
+    assert "No row matches these filters" in nobody
+    again = look(lab, address("journal", who="all", event="claim", by="", step="make"))
+    assert '<input name="event" value="claim"' in again
+    assert "who=all&amp;event=claim" not in again.partition("<form")[0]
+
+
+def test_an_item_that_was_tried_more_than_once_shows_when_on_a_bar(lab):
+    page = look(lab, address("item", key="ok1"))
+    assert page.count('<svg class="lane"') == 2, "a lane for each step"
+    assert "<title>attempt 1 of make: succeeded, " in page
+    assert '<svg class="lane"' not in look(lab, address("item", key="held", pipeline="idle"))
+
+
+def test_a_cause_says_when_it_was_seen_first_and_last(lab):
+    seen = words_of(look(lab, "/failures"))
+    assert re.search(r"sort · step make · first [\w. ]+ ago, last [\w. ]+ ago", seen)
+
+
 def test_a_log_is_shown_in_pieces(lab, tmp_path):
     made = lab.project.attempts(NASTY)[0]
     seen = words_of(look(lab, address("log", attempt=made.id)))

@@ -17,6 +17,7 @@ from stoker.store.forecasts import reordering
 from stoker.store.holdings import temporary
 from stoker.store.orders.new_version import settle
 from stoker.store.orders.shared_settings import retention_of
+from stoker.store.retention import counted_hours
 from stoker.work import leftovers, removal
 from stoker.work.patience import Patience
 from stoker.work.store_link import StoreLink
@@ -30,6 +31,7 @@ STRETCH = 4.0  # at most, of a tick where workers share cpus
 FOLD_LIMIT_S = 2.0  # at each tick; the same for tasks that follow a new version
 PRUNE_S = 0.2  # at each tick, while there is something to forget
 PRUNE_AGAIN_S = 3600.0
+HOURS_AGAIN_S = 86_400.0
 LEFTOVERS_S = 15.0  # between looks for what dead workers left on this host
 
 _DONE = object()
@@ -63,6 +65,7 @@ class Janitor(Companion):
         self._retention = Retention()
         self._pruning: Iterator[None] | None = None
         self._prune_from_s = time.monotonic()
+        self._hours_from_s = time.monotonic() + PRUNE_AGAIN_S
         self._tick_s = tick_s
         self._crowding = crowding
         self._also = also
@@ -109,6 +112,7 @@ class Janitor(Companion):
         self._store.checkpoint()
         self._clear_leftovers()
         self._prune()
+        self._forget_hours()
         if self._also is not None:
             self._also()
 
@@ -131,6 +135,15 @@ class Janitor(Companion):
                 self._prune_from_s = now_s + PRUNE_AGAIN_S
                 return
 
+    def _forget_hours(self) -> None:
+        """Forget counts of hours long ago, once a day; a short run leaves it to others."""
+        now_s = time.monotonic()
+        if now_s >= self._hours_from_s:
+            self._hours_from_s = now_s + HOURS_AGAIN_S
+            for _ in counted_hours.forget(self._store):
+                if self._over.is_set():
+                    return
+
     def _clear_leftovers(self) -> None:
         if time.monotonic() >= self._cleared_s + LEFTOVERS_S:
             leftovers.clear(StoreLink(self._store), self._scratch_root)
@@ -151,6 +164,8 @@ def tidy_once(store: "Store") -> None:
     error_folders.look_after(store)
     with if_free(store):
         reordering.look_after(store, at_once=True)
+    for _ in counted_hours.forget(store):
+        pass
     retention = retention_of(store)
     if not retention.is_nothing:
         from stoker.store.retention import prune

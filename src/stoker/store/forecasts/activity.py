@@ -21,6 +21,7 @@ ROWS = 10_000  # of the journal, read at a time
 HOST, STEP = 0, 1  # kinds of subjects
 HOURS, DAYS = 0, 1  # levels
 WIDTH_US: Mapping[int, int] = {HOURS: 3_600_000_000, DAYS: 86_400_000_000}
+HOURS_KEPT_US = 400 * 86_400_000_000  # older ones are forgotten; those of days stay
 MOST_BINS = 1_000  # of one attempt at one level: a clock that was set back by years fills no table
 _AT_ONCE = 500
 

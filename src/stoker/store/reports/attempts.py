@@ -103,7 +103,10 @@ def _attempts(store: "Store", selection: Selection) -> Listed:
         query = query.where(selections.in_states(_X.c.state, states))
     if selection.match is not None:
         query = query.where(selections.says(selection.match, _X.c.cause, _X.c.reason))
-    return Listed(query, _X.c.id, where, kind=AttemptState, first=b"", pick=picked.pick)
+    sifts = not selection.is_everything
+    return Listed(
+        query, _X.c.id, where, kind=AttemptState, first=b"", pick=picked.pick, sifts=sifts
+    )
 
 
 def attempts_of_item(unit: Unit, item_id: int) -> list[AttemptRow]:

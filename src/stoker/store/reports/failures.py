@@ -17,6 +17,7 @@ from stoker.store.paging import Listed, pages
 from stoker.store.picking import pick_tasks
 from stoker.store.selection import CAUSE
 from stoker.store.story_rows import FailureRow
+from stoker.store.times import moment
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -52,13 +53,22 @@ def failures(store: "Store", selection: Selection) -> list[FailureRow]:
 class _Group:
     """Failures with one cause."""
 
-    __slots__ = ("error_folders", "examples", "n", "reason")
+    __slots__ = ("error_folders", "examples", "first_us", "last_us", "n", "reason")
 
     def __init__(self, n: int = 0) -> None:
         self.n = n
         self.examples: list[str] = []
         self.error_folders: list[str] = []
         self.reason: str | None = None
+        self.first_us: int | None = None
+        self.last_us: int | None = None
+
+    def spread(self, first_us: int | None, last_us: int | None) -> None:
+        """Take in when some of them failed."""
+        for at_us in (first_us, last_us):
+            if at_us is not None:
+                self.first_us = min(at_us, self.first_us or at_us)
+                self.last_us = max(at_us, self.last_us or at_us)
 
     def show(self, row: Any) -> None:
         """Take a task as an example."""
@@ -77,7 +87,9 @@ def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     with store.reading() as unit:
         for row in unit.execute(_ranked(selection)):
             key = (row.pipeline, row.step, row.cause)
-            groups.setdefault(key, _Group(row.n)).show(row)
+            group = groups.setdefault(key, _Group(row.n))
+            group.show(row)
+            group.spread(row.first_us, row.last_us)
     return groups
 
 
@@ -93,12 +105,16 @@ def _ranked(selection: Selection) -> Select[Any]:
     alike = (_T.c.step_id, CAUSE)
     place = func.row_number().over(partition_by=alike, order_by=_T.c.id).label("place")
     n = func.count().over(partition_by=alike).label("n")
-    failed = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n)
+    times = (
+        func.min(_A.c.ended_us).over(partition_by=alike).label("first_us"),
+        func.max(_A.c.ended_us).over(partition_by=alike).label("last_us"),
+    )
+    failed = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n, *times)
     of_steps = failed.where(_T.c.step_id.in_(steps))  # the index is by step and state
     of = by_index(of_steps, _T, "task_state").subquery()
     query = (
         select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, of.c.n,
-               _I.c.key, _A.c.reason, _ERROR_FOLDER)
+               of.c.first_us, of.c.last_us, _I.c.key, _A.c.reason, _ERROR_FOLDER)
         .select_from(
             of.join(_T, _T.c.id == of.c.id).join(_I, _I.c.id == _T.c.item_id)
             .join(_S, _S.c.id == _T.c.step_id).join(_P, _P.c.id == _S.c.pipeline_id)
@@ -118,13 +134,14 @@ def _filtered(store: "Store", selection: Selection) -> dict[_Key, _Group]:
     query = selections.task_query(
         picked.rest, _T.c.id, _T.c.state, _I.c.key, _I.c.params, _I.c.meta, _I.c.size_bytes,
         _T.c.item_id, _A.c.reason, _P.c.name.label("pipeline"), _S.c.name.label("step"),
-        CAUSE.label("cause"), _ERROR_FOLDER,
+        CAUSE.label("cause"), _ERROR_FOLDER, _A.c.ended_us,
     )  # fmt: skip
     groups: dict[_Key, _Group] = {}
     for rows in pages(store, Listed(query, _T.c.id, where, pick=picked.pick)):
         for row in rows:
             group = groups.setdefault((row.pipeline, row.step, row.cause), _Group())
             group.n += 1
+            group.spread(row.ended_us, row.ended_us)
             if len(group.examples) < EXAMPLES:
                 group.show(row)
     return groups
@@ -152,4 +169,6 @@ def _row(key: _Key, group: _Group, remedies: dict[_Key, str]) -> FailureRow:
         reason=group.reason,
         examples=tuple(group.examples),
         error_folders=tuple(group.error_folders),
+        first_at=moment(group.first_us),
+        last_at=moment(group.last_us),
     )

@@ -12,6 +12,7 @@ from stoker.store import tables
 from stoker.store.dialects.constructs import globs
 from stoker.store.ids import digest_of
 from stoker.store.reports.lists import item_columns
+from stoker.store.reports.searching import AMONG
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -72,11 +73,27 @@ def find_key(store: "Store", text: str, *, pipeline: str | None = None) -> tuple
 
 def _near(unit: Unit, key: str) -> str:
     """Return keys that end or begin like this one, as the end of a message."""
-    name = key.rstrip("/").rpartition("/")[2]
-    ends = _I.c.key.endswith(f"/{name}", autoescape=True)
-    begins = and_(_I.c.key > key, _I.c.key < key + "\U0010ffff")
-    for condition in (begins, ends):
-        near = unit.execute(select(_I.c.key).where(condition).limit(_NEAR)).scalars().all()
-        if near:
-            return "; did you mean " + " or ".join(f"`{one}`" for one in near) + "?"
+    near = _beginning(unit, key) or _ending(unit, key.rstrip("/").rpartition("/")[2])
+    if near:
+        return "; did you mean " + " or ".join(f"`{one}`" for one in near) + "?"
     return "; `stoker items` lists them"
+
+
+def _beginning(unit: Unit, key: str) -> list[str]:
+    """Return a few keys that begin like this one, by the index that each pipeline has of its own."""
+    found: list[str] = []
+    for pipeline_id in unit.execute(select(_P.c.id).order_by(_P.c.name)).scalars().all():
+        within = (_I.c.pipeline_id == pipeline_id, _I.c.key > key, _I.c.key < key + "\U0010ffff")
+        query = select(_I.c.key).where(*within).order_by(_I.c.key).limit(_NEAR - len(found))
+        found += unit.execute(query).scalars().all()
+        if len(found) == _NEAR:
+            break
+    return found
+
+
+def _ending(unit: Unit, name: str) -> list[str]:
+    """Return a few keys whose last part is this, of the items that were registered last."""
+    newest = select(_I.c.id, _I.c.key).where(_I.c.id >= 0).order_by(_I.c.id.desc())
+    some = newest.limit(AMONG).subquery()
+    query = select(some.c.key).where(some.c.key.endswith(f"/{name}", autoescape=True))
+    return list(unit.execute(query.order_by(some.c.id).limit(_NEAR)).scalars().all())

@@ -1,9 +1,10 @@
 """The journal as people read it: what happened, newest first, page by page."""
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 
 from stoker.store import tables
 from stoker.store.access.users import ACCESS_EVENTS
@@ -23,14 +24,48 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rows of the journal are wanted; None: whatever it is."""
+
+    event: str | None = None
+    pipeline: str | None = None
+    step: str | None = None
+    key: str | None = None
+    by: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all rows are."""
+        return self == Wanted()
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return what chooses them, except by the person."""
+        columns = (_J.c.event, _J.c.pipeline, _J.c.step, _J.c.key)
+        values = (self.event, self.pipeline, self.step, self.key)
+        pairs = zip(columns, values, strict=True)
+        return [column == value for column, value in pairs if value is not None]
+
+
+_ALL = Wanted()
+
+
 def journal_page(
-    store: "Store", *, before: int | None, limit: int, only_people: bool, with_access: bool
+    store: "Store",
+    *,
+    before: int | None,
+    limit: int,
+    only_people: bool,
+    with_access: bool,
+    wanted: Wanted = _ALL,
 ) -> JournalPage:
     """Return at most `limit` rows before the row of that id (None: the newest), newest first.
 
-    With `only_people`, those that say who did it; a page looks at a bounded number of rows, and may have
-    few, or none, and not be the last. Without `with_access` nobody's ways to get in are among them.
+    With `only_people`, those that say who did it. Of these, and of those that are `wanted`, a page looks
+    at a bounded number of rows, and may have few, or none, and not be the last. Without `with_access`
+    nobody's ways to get in are among them.
     """
+    of_people = only_people or wanted.by is not None
     with store.reading() as unit:
         newest = before
         if newest is None:
@@ -38,10 +73,14 @@ def journal_page(
         query = select(*_COLUMNS).where(_J.c.id < newest).order_by(_J.c.id.desc())
         if not with_access:
             query = query.where(_J.c.event.not_in(ACCESS_EVENTS))
-        if only_people:
+        if of_people or not wanted.is_everything:
             oldest = max(newest - WINDOW, 0)
-            found = unit.execute(query.where(_J.c.id >= oldest, text(SELDOM))).fetchall()
-            rows = [row for row in (_row(one) for one in found) if row.by is not None]
+            some = query.where(_J.c.id >= oldest, *wanted.conditions())
+            some = some.where(text(SELDOM)) if of_people else some.limit(limit + 1)
+            rows = [_row(one) for one in unit.execute(some).fetchall()]
+            if of_people:
+                by = wanted.by
+                rows = [row for row in rows if row.by is not None and by in (None, row.by)]
             is_cut = len(rows) > limit
             rows = rows[:limit]
             after = rows[-1].id if is_cut else oldest

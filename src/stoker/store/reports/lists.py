@@ -44,7 +44,8 @@ def page_of_items(
 ) -> Page[ItemRow]:
     """Return the selected items behind the page whose `next` is `after`, in the same order."""
     place = Place("items", selection, after=after, limit=limit)
-    rows, last = page(store, _items(store, selection), after=place.id, limit=limit)
+    listed = _items(store, selection, is_page=True)
+    rows, last = page(store, listed, after=place.id, limit=limit)
     return Page(rows=Rows(item_rows(store, rows)), next=place.next(last))
 
 
@@ -56,15 +57,16 @@ def item_rows(store: "Store", rows: Sequence[Any]) -> list[ItemRow]:
     return [item_row(row, groups.get(row.item_id), volumes.get(row.item_id)) for row in rows]
 
 
-def _items(store: "Store", selection: Selection) -> Listed:
+def _items(store: "Store", selection: Selection, *, is_page: bool = False) -> Listed:
     catch_up(store, fold_s=FOLD_LIMIT_S)
     with store.reading() as unit:
         selections.check(unit, selection)
         picked = pick_items(unit, selection)
     where = selections.where_filter(selection)
     named = (_I.c.id.label("item_id"), _P.c.name.label("pipeline"))
-    query = selections.item_query(picked.rest, *named, *_ITEM)
-    return Listed(query, _I.c.id, where, kind=ItemState, pick=picked.pick)
+    query = selections.item_query(picked.rest, *named, *_ITEM, is_page=is_page)
+    sifts = not selection.is_everything
+    return Listed(query, _I.c.id, where, kind=ItemState, pick=picked.pick, sifts=sifts)
 
 
 def tasks(store: "Store", selection: Selection) -> Iterator[TaskRow]:
@@ -80,7 +82,7 @@ def page_of_tasks(
 ) -> Page[TaskRow]:
     """Return the selected tasks behind the page whose `next` is `after`, in the same order."""
     place = Place("tasks", selection, after=after, limit=limit)
-    listed, fits = _tasks(store, selection)
+    listed, fits = _tasks(store, selections.in_every_state(selection))
     rows, last = page(store, listed, after=place.id, limit=limit)
     return Page(rows=Rows(task_row(row, fits) for row in rows), next=place.next(last))
 
@@ -94,7 +96,8 @@ def _tasks(store: "Store", selection: Selection) -> tuple[Listed, Mapping[int, "
         fits = estimates.fits(unit)
     where = selections.where_filter(selection)
     query = selections.task_query(picked.rest, *TASK)
-    return Listed(query, _T.c.id, where, pick=picked.pick), fits
+    sifts = not selection.is_everything
+    return Listed(query, _T.c.id, where, pick=picked.pick, sifts=sifts), fits
 
 
 _ITEM = (

@@ -125,7 +125,7 @@ class _Search:
         last = select(some.c.id).order_by(some.c.id).limit(1)
         oldest = self.unit.execute(last).scalar()
         if oldest is not None:
-            older = select(_I.c.id).where(_I.c.id < oldest).limit(1)
+            older = select(_I.c.id).where(_I.c.id < oldest).order_by(_I.c.id.desc()).limit(1)
             self.is_cut = self.is_cut or self.unit.execute(older).first() is not None
         return self._items(rows)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
 
 from stoker.model.states import AttemptState, WorkerState
 from stoker.store import tables
@@ -29,6 +29,7 @@ ROWS = 25  # hosts or steps on a page
 BINS = 96  # of a window, at most
 FOLD_LIMIT_S, LEARN_LIMIT_S = 1.0, 0.2
 SEEKS = 200  # hosts or steps that are looked for at most, to find those that did anything
+_HOURS_SUFFICE_US = 2 * 86_400_000_000  # a longer window is drawn well by hours
 _LONG_US = 20 * 86_400_000_000  # a longer window is read by days
 _AT_ONCE = 500
 _WIDTHS_S = (
@@ -189,18 +190,27 @@ class _Window:
         """Return the attempts that ran in the window; None where there are too many."""
         unit, first = self.unit, first_attempt_id(self.begin_us)
         # Claimed in it, by the clock of the worker's host, which may differ a little from ours.
-        within = select(*_LIGHT).where(_A.c.id >= first, _A.c.id < first_attempt_id(self.end_us))
-        rows = list(unit.execute(within.order_by(_A.c.id).limit(LIGHT + 1)).fetchall())
-        if len(rows) > LIGHT:
+        within = (_A.c.id >= first, _A.c.id < first_attempt_id(self.end_us))
+        most = LIGHT if self.end_us - self.begin_us < _HOURS_SUFFICE_US else BARS
+        # Counted first: the rows of too many would cost more than the page has time for.
+        if self._n_ids(select(_A.c.id).where(*within).order_by(_A.c.id), most + 1) > most:
             return None
-        before = select(*_LIGHT).where(_A.c.id < first).order_by(_A.c.id.desc()).limit(BACK)
-        earlier = unit.execute(before).fetchall()
-        self.is_cut = len(earlier) == BACK
+        rows = list(unit.execute(select(*_LIGHT).where(*within).order_by(_A.c.id)).fetchall())
+        before = select(*_LIGHT).where(_A.c.id < first).order_by(_A.c.id.desc())
+        some = before.limit(BACK).subquery()
+        reaches = or_(some.c.ended_us.is_(None), some.c.ended_us >= self.begin_us)
+        earlier = unit.execute(select(some).where(reaches)).fetchall()
+        self.is_cut = self._n_ids(before.with_only_columns(_A.c.id), BACK) == BACK
         running = select(*_LIGHT).where(_A.c.state == AttemptState.RUNNING.value).limit(LIGHT)
         rows += earlier
         rows += unit.execute(running).fetchall()
         found = {bytes(row.id): row for row in rows if self._touches(row)}
         return [found[one] for one in sorted(found)]
+
+    def _n_ids(self, ids: Select[Any], most: int) -> int:
+        """Return how many these are, at most so many."""
+        query = select(func.count()).select_from(ids.limit(most).subquery())
+        return int(self.unit.execute(query).scalar_one())
 
     def _touches(self, row: Any) -> bool:
         begin_us, end_us = _span(row)
@@ -289,7 +299,8 @@ class _Window:
     def _tallies(self) -> tuple[int, list[Row], str | None]:
         """Return how busy each host or step was, from what was counted before."""
         is_long = self.end_us - self.begin_us > _LONG_US
-        level = activity.DAYS if is_long else activity.HOURS
+        is_old = self.begin_us < self.unit.now_us - activity.HOURS_KEPT_US
+        level = activity.DAYS if is_long or is_old else activity.HOURS
         width_us = max(width_for(self.begin_us, self.end_us, BINS), activity.WIDTH_US[level])
         kind = activity.STEP if self.by_step else activity.HOST
         found: list[Row] = []

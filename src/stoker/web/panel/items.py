@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from stoker.store.story_rows import Story, Why
 from stoker.web.answers import site_of
 from stoker.web.caller import caller_of
 from stoker.web.needs import Need
+from stoker.web.panel.attempt_bars import bars_of
 from stoker.web.panel.excerpt import Excerpt, excerpt
 from stoker.web.panel.frame import panel_page
 from stoker.web.panel.repair import VERBS
@@ -137,6 +139,7 @@ async def _item(request: Request) -> Response:
         tasks=story.tasks,
         why=why,
         attempts=list(reversed(attempts)),
+        bars=bars_of(attempts, datetime.now(UTC)),
         n_attempts=len(story.attempts),
         happenings=list(reversed(story.happenings[-HAPPENINGS:])),
         n_happenings=len(story.happenings),
