@@ -1,13 +1,13 @@
 """How busy hosts and steps were is counted by hours and days, each end once, and read without a scan."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from stoker.model.states import AttemptState
 from stoker.store import journal_fold, tables
 from stoker.store.forecasts import activity
 from stoker.store.forecasts.activity import DAYS, HOST, HOURS, STEP, Took, counted, shares
-from stoker.store.reports import timeline
+from stoker.store.reports import host_load, timeline
 from stoker.store.retention import counted_hours
 from store.test_estimates import push
 
@@ -121,3 +121,19 @@ def _add(store, counts):
     with store.writing() as unit:
         names = ("kind", "level", "subject", "at_us", "done", "failed", "other", "busy_us")
         unit.insert(N, names, [(*one, *n) for one, n in counts.items()])
+
+
+def test_the_load_of_a_host_has_what_ended_and_what_still_runs(rig, pipeline):
+    rig.apply(pipeline(a=()))
+    push(rig, x=None, y=None)
+    ended, running = rig.claim(rig.worker(), 2)
+    now_us = running.claimed_us
+    rig.end(ended, AttemptState.SUCCEEDED, started_us=now_us - HOUR, ended_us=now_us)
+    look(rig.store)
+    before = sum(host_load.host_load(rig.store, hours=3)["host"])
+    assert before > 0
+    a = tables.attempt
+    with rig.store.writing() as unit:
+        mine = update(a).where(a.c.task_id == running.task_id)
+        unit.execute(mine.values(started_us=now_us - HOUR))
+    assert sum(host_load.host_load(rig.store, hours=3)["host"]) > before + 0.5

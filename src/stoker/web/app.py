@@ -24,6 +24,7 @@ from stoker.web.api.app import PREFIX, make_api
 from stoker.web.cors import Cors
 from stoker.web.ogc.statuses import Statuses
 from stoker.web.panel import (
+    account,
     failures,
     items,
     journal,
@@ -53,6 +54,7 @@ PANEL = [
     resource
     for part in (
         *(overview, pipeline, failures, items, log, machines, journal, people, pool, repair),
+        account,
         search,
         settings,
         stream,

@@ -228,6 +228,13 @@ def test_an_item_that_was_tried_more_than_once_shows_when_on_a_bar(lab):
     assert '<svg class="lane"' not in look(lab, address("item", key="held", pipeline="idle"))
 
 
+def test_a_pipeline_shows_how_long_its_steps_take(lab):
+    seen = look(lab, address("pipeline", pipeline="sort"))
+    assert "Durations" in words_of(seen)
+    assert seen.count("half of the attempts took") == 2 * 2, "a title and a label for each step"
+    assert "Durations" not in words_of(look(lab, address("pipeline", pipeline="idle")))
+
+
 def test_a_cause_says_when_it_was_seen_first_and_last(lab):
     seen = words_of(look(lab, "/failures"))
     assert re.search(r"sort · step make · first [\w. ]+ ago, last [\w. ]+ ago", seen)

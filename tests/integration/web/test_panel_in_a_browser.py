@@ -415,8 +415,10 @@ def test_a_log_grows_on_its_page_in_its_colours_and_ends(talk, browse):
     wait_until(lambda: page.reload() and shown(page) == ["begins", "part"])
     page.evaluate("window.kept = 7")
     talk.go("one")
-    page.locator("#lines div", has_text="7000").wait_for()
-    assert page.locator("#lines > div").count() <= 5_000
+    page.locator("#lines li", has_text="7000").wait_for()
+    lines = page.locator("#lines li")
+    assert lines.count() <= 5_000
+    assert page.evaluate("document.querySelector('#lines ol').start") + lines.count() == 7_005
     page.evaluate(HIDE % "true")
     asked = len(page.context.asked)
     talk.go("two")
@@ -424,7 +426,7 @@ def test_a_log_grows_on_its_page_in_its_colours_and_ends(talk, browse):
     page.wait_for_timeout(1500)  # longer than between two looks
     assert len(page.context.asked) == asked, "a hidden tab asks for nothing"
     page.evaluate(HIDE % "false")
-    page.locator("#lines div", has_text="the end").wait_for()
+    page.locator("#lines li", has_text="the end").wait_for()
     page.locator(".badge.done").wait_for()
     assert page.evaluate("window.kept") == 7
     assert page.locator("#again").count() == 0

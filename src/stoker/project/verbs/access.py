@@ -7,6 +7,7 @@ from stoker.model.access import Role
 
 if TYPE_CHECKING:
     from stoker.project.opened import Opened
+    from stoker.store.access.own_sessions import SessionRow
     from stoker.store.access.rows import TokenRow, UserRow
     from stoker.store.access.sessions import Identity
 
@@ -170,6 +171,18 @@ class Access:
         from stoker.store.access import sessions
 
         sessions.sign_out(self._project.store, secret)
+
+    def sessions_of(self, name: str, secret: str | None) -> "list[SessionRow]":
+        """Return where the user is signed in; `secret` is that of the session that asks."""
+        from stoker.store.access import own_sessions
+
+        return own_sessions.sessions_of(self._project.store, name, secret)
+
+    def sign_out_elsewhere(self, name: str, secret: str) -> int:
+        """All sessions of the user but this one are over; return how many that were."""
+        from stoker.store.access import own_sessions
+
+        return own_sessions.sign_out_elsewhere(self._project.store, name, secret)
 
     def name_of_link(self, secret: str) -> str | None:
         """Return whom a link would sign in; None if it is not good."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from stoker.project.verbs.versions import Versions
     from stoker.store.forecasts.activity import Rate
+    from stoker.store.reports.durations import StepDurations
     from stoker.store.reports.idle import Gap
     from stoker.store.reports.timeline import Timeline
 
@@ -44,6 +45,20 @@ class History(Part):
         from stoker.store.reports.idle import gaps_of
 
         return gaps_of(self._project.store, seen)
+
+    def durations(self, pipeline: str) -> "list[StepDurations]":
+        """Return how long the steps of the pipeline take, and how much memory they use."""
+        from stoker.store.forecasts.freshness import LEARN_LIMIT_S, catch_up
+        from stoker.store.reports.durations import durations
+
+        catch_up(self._project.store, fold_s=FOLD_LIMIT_S, learn_s=LEARN_LIMIT_S)
+        return durations(self._project.store, pipeline)
+
+    def load(self, *, hours: int = 24) -> "Mapping[str, Sequence[float]]":
+        """Return how many attempts ran at once in each of the last hours on hosts with a worker."""
+        from stoker.store.reports.host_load import host_load
+
+        return host_load(self._project.store, hours=hours)
 
     def rates(self, *, hours: int = 24) -> "Mapping[str, Sequence[Rate]]":
         """Return for each pipeline what ended in each of the last hours, the present one last."""

@@ -55,12 +55,14 @@ class Panel:
         self.offered: Latest[Mapping[str, Offered]] = Latest(site, site.offered)
         self.slots: Latest[Sequence[SlotRow]] = Latest(site, site.project.slots)
         self.rates: Latest[Mapping[str, Sequence[Rate]]] = Latest(site, site.project.history.rates)
+        self.load: Latest[Mapping[str, Sequence[float]]] = Latest(site, site.project.history.load)
         self._all: tuple[Latest[Any], ...] = (
             self.status,
             self.failures,
             self.offered,
             self.slots,
             self.rates,
+            self.load,
         )
         self.frozen = Freezer()
         self._site = site

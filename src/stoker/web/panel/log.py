@@ -26,6 +26,7 @@ from stoker.web.site import Site
 
 PIECE = 1 << 16  # bytes of one page
 SENT = 1 << 18  # bytes that a download reads at once
+COUNTED = 1 << 23  # bytes before a page in which its lines are counted
 SEARCHES = 2  # at a time: each keeps a processor busy
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 100}
 _PLACE = {"type": "integer", "minimum": 0}
@@ -35,7 +36,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """What a page shows of a log; `trouble` says why it shows nothing."""
+    """What a page shows of a log; `trouble` says why it shows nothing.
+
+    `first_line` is the number of its first line; None: too much comes before to count it.
+    """
 
     attempt: AttemptRow
     piece: Piece
@@ -43,6 +47,7 @@ class _Shown:
     is_over: bool = True
     found: Found | None = None
     trouble: str | None = None
+    first_line: int | None = None
 
 
 _NOTHING = Piece(lines=(), start=0, end=0, rest_at=0)
@@ -76,6 +81,7 @@ async def _show(request: Request) -> Response:
         has_earlier=piece.start > 0,
         has_later=piece.end < shown.size_bytes and bool(piece.lines),
         is_over=shown.is_over,
+        first_line=shown.first_line,
         follows=places["follow"] is not None
         or not (shown.is_over or text or any(at is not None for at in places.values())),
         q=text,
@@ -112,12 +118,32 @@ def _read(
             if follow is not None and size_bytes - follow <= PIECE:
                 start = follow
             piece = _forward(log, start) if start is not None else _backward(log, end, size_bytes)
-            return _Shown(attempt=attempt, piece=piece, size_bytes=size_bytes, is_over=log.is_over)
+            return _Shown(
+                attempt=attempt,
+                piece=piece,
+                size_bytes=size_bytes,
+                is_over=log.is_over,
+                first_line=_number(log, piece.start),
+            )
     except NotFound as error:
         trouble = str(error)
     except OSError as error:
         trouble = f"the log cannot be read: {error.strerror}"
     return _Shown(attempt=attempt, piece=_NOTHING, trouble=trouble)
+
+
+def _number(log: OpenLog, start: int) -> int | None:
+    """Return the number of the line that begins at this byte, counting from 1."""
+    if start > COUNTED:
+        return None
+    number, at = 1, 0
+    while at < start:
+        content = log.read(at, min(SENT, start - at))
+        if not content:
+            return None  # it has become shorter
+        number += content.count(b"\n")
+        at += len(content)
+    return number
 
 
 def _forward(log: OpenLog, start: int) -> Piece:
@@ -152,6 +178,7 @@ async def _searched(request: Request, shown: _Shown, stream: str, text: str, beg
         size_bytes=max(shown.size_bytes, found.end),
         is_over=shown.is_over,
         found=found,
+        first_line=shown.first_line,
     )
 
 

@@ -1,18 +1,28 @@
 """One pipeline: its steps as a graph with counts, and where each of them leads."""
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stoker.errors import Unavailable
 from stoker.model.selection import Selection
 from stoker.web.answers import site_of
 from stoker.web.caller import caller_of
 from stoker.web.needs import Need
+from stoker.web.panel.durations import boxes_of
 from stoker.web.panel.frame import panel_of, panel_page
 from stoker.web.panel.graph import graph_of
 from stoker.web.panel.selecting import command_of
 from stoker.web.panel.view import overview_of
 from stoker.web.problems import Problem
 from stoker.web.routing import Operation, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stoker.store.reports.durations import StepDurations
 
 GROUPS = 20  # that wait, on the page
 
@@ -30,9 +40,13 @@ async def _show(request: Request) -> Response:
         groups = await site.call(
             site.project.groups.page, pipeline=name, is_waiting=True, limit=GROUPS
         )
+    took: Sequence[StepDurations] = ()
+    with suppress(Unavailable):  # the rest is shown as it was read before
+        took = await site.call(site.project.history.durations, name)
     return await panel_page(
         request,
         "pipeline.html",
+        durations=boxes_of(took, pipeline),
         active="overview",
         line=next(one for one in overview.pipelines if one.name == name),
         graph=graph_of(

@@ -1,4 +1,4 @@
-"""The overview and the failures as one file that needs nothing else, of at most 2 MB."""
+"""The overview, the last day and the failures as one file that needs nothing else, of at most 2 MB."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup
 
 from stoker.errors import SpecError
+from stoker.store.times import moment
 from stoker.web.panel import words
+from stoker.web.panel.drawing import Drawing
 from stoker.web.panel.templates import environment
 from stoker.web.panel.view import Overview, overview_of
 
 if TYPE_CHECKING:
     from stoker.project import Project
     from stoker.store.forecasts.activity import Rate
+    from stoker.store.reports.timeline import Timeline
     from stoker.store.status_rows import Status
     from stoker.store.story_rows import FailureRow
 
 LIMIT_BYTES = 2_000_000
+_DAY_US = 86_400_000_000
 _ROW_BYTES = 300  # of markup, whatever a row says
 
 
@@ -32,6 +36,15 @@ class _Extent(NamedTuple):
     steps: int
     rows: int
     text: int
+
+
+class Day(NamedTuple):
+    """What machines did in the time before the report."""
+
+    seen: "Timeline"
+    drawing: Drawing
+    begin: datetime
+    end: datetime
 
 
 # The first that fits is taken. The last one fits whatever the store holds: its texts are bounded.
@@ -50,7 +63,23 @@ def report_of_project(project: "Project") -> bytes:
         name = project.settings.name
         titles = {name: one.title for name, one in project.pipelines.items() if one.title}
     status, failures = project.status(), project.failures()
-    return report_of(name, status, failures, titles, rates=project.history.rates())
+    rates, day = project.history.rates(), _last_day(project)
+    return report_of(name, status, failures, titles, rates=rates, day=day)
+
+
+def _last_day(project: "Project") -> Day | None:
+    """Return what machines did since yesterday, or since the first attempt; None where nothing was."""
+    history = project.history
+    first_us, now_us = history.extent()
+    if first_us is None:
+        return None
+    begin_us = max(min(first_us, now_us - 1_000_000), now_us - _DAY_US)
+    seen = history.timeline(begin_us, now_us)
+    if not seen.rows:
+        return None
+    gaps = history.gaps(seen) if seen.form == "attempts" else {}
+    drawing = Drawing(seen, gaps, by_step_colour=False)
+    return Day(seen=seen, drawing=drawing, begin=moment(begin_us), end=moment(now_us))
 
 
 def report_of(
@@ -60,6 +89,7 @@ def report_of(
     titles: Mapping[str, str],
     *,
     rates: "Mapping[str, Sequence[Rate]] | None" = None,
+    day: Day | None = None,
     limit_bytes: int = LIMIT_BYTES,
 ) -> bytes:
     """Return the page. Where all of it would be too much, it says what was left out."""
@@ -67,7 +97,7 @@ def report_of(
     for extent in _EXTENTS:
         if _least_bytes(status, failures, extent) > limit_bytes and extent is not _EXTENTS[-1]:
             continue  # it would be rendered in vain
-        content = _rendered(name, status, failures, overview, extent)
+        content = _rendered(name, status, failures, overview, extent, day)
         if len(content) <= limit_bytes:
             break
     return content
@@ -88,6 +118,7 @@ def _rendered(
     failures: "Sequence[FailureRow]",
     overview: Overview,
     extent: _Extent,
+    day: Day | None,
 ) -> bytes:
     now = datetime.now(UTC)
     text = (
@@ -100,6 +131,7 @@ def _rendered(
             here=now.astimezone(),
             ago=functools.partial(words.ago, now=now),
             overview=overview,
+            day=day if extent is not _EXTENTS[-1] else None,
             failures=failures[: extent.causes],
             n_failures=len(failures),
             pipelines=overview.pipelines[: extent.pipelines],

@@ -152,6 +152,19 @@ def sparkline(rates: "Sequence[Rate]") -> Sparkline | None:
     return Sparkline(width=4 * len(rates), columns=columns, said=said)
 
 
+def load_line(hours: "Sequence[float]") -> Sparkline | None:
+    """Return how many attempts ran at once in each hour as a drawing; None where none did."""
+    most = max(hours, default=0.0)
+    if most <= 0:
+        return None
+    columns = [
+        (4 * at, max(round(_HIGH * one / most, 1), 1.0), 0.0) for at, one in enumerate(hours) if one
+    ]
+    mean = sum(hours) / len(hours)
+    said = f"{mean:.1f} at once in the last {len(hours)} hours, {most:.1f} at most"
+    return Sparkline(width=4 * len(hours), columns=columns, said=said)
+
+
 def _eta(status: "PipelineStatus") -> str:
     """Return how long it will take yet, as a range where that is known."""
     if status.eta_s is None:

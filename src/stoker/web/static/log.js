@@ -14,11 +14,14 @@
     if (old.tagName === "P" || isGap) old.replaceWith(document.adoptNode(fresh));
     else {
       // The last line may have grown: it is shown again.
-      for (const row of [...fresh.children]) {
+      const lines = old.querySelector("ol");
+      for (const row of [...fresh.querySelector("ol").children]) {
         document.getElementById(row.id)?.remove();
-        old.append(document.adoptNode(row));
+        lines.append(document.adoptNode(row));
       }
-      for (let n = old.children.length - MOST; n > 0; n -= 1) old.firstElementChild.remove();
+      const nTooMany = Math.max(lines.children.length - MOST, 0);
+      for (let n = nTooMany; n > 0; n -= 1) lines.firstElementChild.remove();
+      if (lines.hasAttribute("start")) lines.start += nTooMany;
       old.dataset.rest = fresh.dataset.rest;
       old.dataset.end = fresh.dataset.end;
     }
