@@ -121,6 +121,11 @@ def words_of(page):
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
 
 
+def ageless(words):
+    """The same without how long ago something was."""
+    return re.sub(r"[\w.]+ \w+ ago|just now", "ago", words)
+
+
 def ask(browser, verb, **chosen):
     """The fields of the form that asks whether to do it."""
     page = browser.get(address("repair", verb=verb, **chosen)).text
@@ -134,7 +139,8 @@ def test_the_overview_says_it_in_a_sentence_and_shows_the_largest_cause(lab):
     assert "no worker is alive, and tasks wait for one" in seen.lower()
     assert "3 Licences used up" in seen
     assert "What to do: wait, then stoker retry" in seen
-    assert words_of(look(lab, "/")) == seen, "the first page of those who may look"
+    first = words_of(look(lab, "/"))
+    assert ageless(first) == ageless(seen), "the first page of those who may look"
 
 
 def test_an_item_opens_with_its_reason_why_and_the_last_words(lab):
@@ -237,7 +243,7 @@ def test_a_pipeline_shows_how_long_its_steps_take(lab):
 
 def test_a_cause_says_when_it_was_seen_first_and_last(lab):
     seen = words_of(look(lab, "/failures"))
-    assert re.search(r"sort · step make · first [\w. ]+ ago, last [\w. ]+ ago", seen)
+    assert re.search(r"sort · step make · first [\w. ]+ ago ?, last [\w. ]+ ago", seen)
 
 
 def test_a_log_is_shown_in_pieces(lab, tmp_path):

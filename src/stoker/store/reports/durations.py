@@ -95,7 +95,7 @@ def _memory(unit: "Unit", steps: list[int]) -> dict[int, Any]:
             func.avg(newest.c.max_rss_bytes).label("mean"),
         )
         .join(_T, _T.c.id == newest.c.task_id)
-        .where(newest.c.max_rss_bytes.is_not(None), _T.c.step_id.in_(steps))
+        .where(newest.c.max_rss_bytes > 0, _T.c.step_id.in_(steps))
         .group_by(_T.c.step_id)
     )
     return {row.step_id: row for row in unit.execute(query).fetchall()}

@@ -199,7 +199,7 @@ class _Window:
         before = select(*_LIGHT).where(_A.c.id < first).order_by(_A.c.id.desc())
         some = before.limit(BACK).subquery()
         reaches = or_(some.c.ended_us.is_(None), some.c.ended_us >= self.begin_us)
-        earlier = unit.execute(select(some).where(reaches)).fetchall()
+        earlier = unit.execute(select(some).where(reaches).limit(BACK)).fetchall()
         self.is_cut = self._n_ids(before.with_only_columns(_A.c.id), BACK) == BACK
         running = select(*_LIGHT).where(_A.c.state == AttemptState.RUNNING.value).limit(LIGHT)
         rows += earlier
