@@ -84,6 +84,7 @@ def pages_of(lab):
         address("repair", verb="retry", pipeline="sort", state="failed"),
         address("repair", verb="release", key="ok1"),
         "/item?key=nobody",
+        "/account",
     )
 
 
@@ -338,6 +339,30 @@ def test_times_are_local_or_utc_as_the_switch_says(lab, browse, zone, local):
     plain = browse(lab.url, timezone_id=zone, java_script_enabled=False)
     plain.goto("/journal?who=all")
     assert plain.locator("time[data-moment]").first.inner_text().endswith(" UTC")
+
+
+def test_a_table_is_sorted_and_a_marked_part_of_the_timeline_becomes_the_window(lab, browse):
+    page = browse(lab.url)
+    page.goto("/timeline?last=all")
+    page.click("summary:has-text('As a list')")
+    head = page.locator("details th", has_text="State")
+    for order, falls in (("ascending", False), ("descending", True)):
+        head.get_by_role("button").click()
+        states = [one.split()[-1] for one in page.locator("details .badge").all_inner_texts()]
+        assert head.get_attribute("aria-sort") == order
+        assert states == sorted(states, reverse=falls)
+        assert len(set(states)) > 1
+    page.goto("/timeline?last=all")
+    box = page.locator("svg.lane").first.bounding_box()
+    begin_us = int(page.locator("table[data-brush]").get_attribute("data-begin"))
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.5 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], y, steps=4)
+    page.mouse.move(box["x"] + 1.5 * box["width"], y, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**/timeline?from=*")
+    assert int(page.locator("[data-brush]").get_attribute("data-begin")) > begin_us
 
 
 # ---------------------------------------------------------------------------------------- logs

@@ -44,6 +44,32 @@ class Versions(Part):
         before = definition(store, pipeline, number - 1).splitlines()[:LINES]
         return list(difflib.unified_diff(before, after, lineterm="", n=3))[2:]
 
+    def differences(self, limit: int = LIMIT) -> dict[str, list[str]]:
+        """Return the lines by which pipelines of the file, as it is now, differ from the store's.
+
+        As `diff -u` has them, of at most so many pipelines that the store has in another version.
+        SpecError for the file's mistakes.
+        """
+        from stoker.spec import canon
+        from stoker.store.reports import version_list
+
+        store, found = self._project.store, dict[str, list[str]]()
+        known = {row.pipeline: row.number for row in version_list.current(store)}
+        fresh = type(self._project)(self._project.file)  # reads the file again
+        try:
+            pipelines = dict(fresh.pipelines)
+        finally:
+            fresh.close()
+        for name, pipeline in sorted(pipelines.items()):
+            if name not in known or len(found) == limit:
+                continue
+            before = version_list.definition(store, name, known[name]).splitlines()[:LINES]
+            text = version_list.in_lines(canon.dump_pipeline(pipeline))
+            lines = difflib.unified_diff(before, text.splitlines()[:LINES], lineterm="", n=3)
+            if several := list(lines)[2:]:
+                found[name] = several
+        return found
+
     def in_file(self) -> "Applied":
         """Return what taking over the file, as it is now, would change. SpecError for its mistakes."""
         from stoker.project.verbs.applying import Applying

@@ -66,6 +66,11 @@ def definition(store: "Store", pipeline: str, number: int) -> str:
         text = unit.execute(query).scalar()
     if text is None:
         raise NotFound(f"pipeline `{pipeline[:100]}` has no version {number}")
+    return in_lines(text)
+
+
+def in_lines(text: str) -> str:
+    """Return the text of a version, as the store has it, as indented JSON."""
     # A text that begins so is a path in the pipeline's folder.
     return json.dumps(_readable(json.loads(text)), indent=2, ensure_ascii=False, sort_keys=True)
 

@@ -4,6 +4,7 @@ Never a secret: of addresses of messages the scheme, of the store its address wi
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LISTED = 200  # pipelines, and lines of each list
 DIFF_LINES = 2_000
+SHOWN_LINES = 200  # of each pipeline of the file that differs
 _NAME = {"type": "string", "minLength": 1, "maxLength": 200}
 _NUMBER = {"type": "integer", "minimum": 1}
 
@@ -49,9 +51,17 @@ async def _show(request: Request) -> Response:
     versions = await site.call(project.history.versions.current)
     compared = await site.call(_compare, project)
     is_trusted = caller_of(request).may(Need.OPERATOR)
+    differences: dict[str, list[str]] = {}
+    if is_trusted and compared.changes:
+        with suppress(SpecError):  # it was changed again meanwhile; the next look says so
+            differences = await site.call(project.history.versions.differences)
     return await panel_page(
         request,
         "settings.html",
+        differences=[
+            (name, [(_kind(line), line) for line in lines[:SHOWN_LINES]], len(lines))
+            for name, lines in differences.items()
+        ],
         active="settings",
         file=str(site.file),
         sections=list(sections(site, settings, sharing)),
