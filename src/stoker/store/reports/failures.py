@@ -82,19 +82,19 @@ _Key = tuple[str, str, str]
 
 
 def _grouped(store: "Store", selection: Selection) -> dict[_Key, _Group]:
-    """Count in the database, which also ranks the tasks of each cause: the first are examples."""
+    """Count in the database, and rank the tasks of each cause: the first are examples."""
     groups: dict[_Key, _Group] = {}
     with store.reading() as unit:
-        for row in unit.execute(_ranked(selection)):
-            key = (row.pipeline, row.step, row.cause)
-            group = groups.setdefault(key, _Group(row.n))
-            group.show(row)
+        for row in unit.execute(_counted(selection)):
+            group = groups.setdefault((row.pipeline, row.step, row.cause), _Group(row.n))
             group.spread(row.first_us, row.last_us)
+        for row in unit.execute(_ranked(selection)):
+            groups.setdefault((row.pipeline, row.step, row.cause), _Group(1)).show(row)
     return groups
 
 
-def _ranked(selection: Selection) -> Select[Any]:
-    """One pass over the failed tasks, however many causes and however many other tasks there are.
+def _failed(selection: Selection, *columns: Any) -> Select[Any]:
+    """Return the query for the failed tasks of the selection.
 
     Those of a pipeline are those of its steps: by its items, a database would read all of these.
     """
@@ -102,19 +102,38 @@ def _ranked(selection: Selection) -> Select[Any]:
     if selection.pipeline is not None:
         steps = steps.join(_P, _P.c.id == _S.c.pipeline_id).where(_P.c.name == selection.pipeline)
         selection = replace(selection, pipeline=None)
-    alike = (_T.c.step_id, CAUSE)
-    place = func.row_number().over(partition_by=alike, order_by=_T.c.id).label("place")
-    n = func.count().over(partition_by=alike).label("n")
-    times = (
-        func.min(_A.c.ended_us).over(partition_by=alike).label("first_us"),
-        func.max(_A.c.ended_us).over(partition_by=alike).label("last_us"),
+    of_steps = selections.task_query(selection, *columns).where(_T.c.step_id.in_(steps))
+    return by_index(of_steps, _T, "task_state")  # the index is by step and state
+
+
+def _counted(selection: Selection) -> Select[Any]:
+    """One pass over the failed tasks, however many causes and however many other tasks there are."""
+    of = _failed(
+        selection,
+        _T.c.step_id,
+        CAUSE.label("cause"),
+        func.count().label("n"),
+        func.min(_A.c.ended_us).label("first_us"),
+        func.max(_A.c.ended_us).label("last_us"),
     )
-    failed = selections.task_query(selection, _T.c.id, CAUSE.label("cause"), place, n, *times)
-    of_steps = failed.where(_T.c.step_id.in_(steps))  # the index is by step and state
-    of = by_index(of_steps, _T, "task_state").subquery()
+    some = of.group_by(_T.c.step_id, CAUSE).subquery()
+    return (
+        select(_P.c.name.label("pipeline"), _S.c.name.label("step"), some)
+        .join(_S, _S.c.id == some.c.step_id)
+        .join(_P, _P.c.id == _S.c.pipeline_id)
+    )
+
+
+def _ranked(selection: Selection) -> Select[Any]:
+    """Another pass over them, for the first few of each cause.
+
+    Not by one statement with the counts: MariaDB computes each aggregate over a window on its own.
+    """
+    place = func.row_number().over(partition_by=(_T.c.step_id, CAUSE), order_by=_T.c.id)
+    of = _failed(selection, _T.c.id, CAUSE.label("cause"), place.label("place")).subquery()
     query = (
-        select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, of.c.n,
-               of.c.first_us, of.c.last_us, _I.c.key, _A.c.reason, _ERROR_FOLDER)
+        select(_P.c.name.label("pipeline"), _S.c.name.label("step"), of.c.cause, _I.c.key,
+               _A.c.reason, _ERROR_FOLDER)
         .select_from(
             of.join(_T, _T.c.id == of.c.id).join(_I, _I.c.id == _T.c.item_id)
             .join(_S, _S.c.id == _T.c.step_id).join(_P, _P.c.id == _S.c.pipeline_id)
