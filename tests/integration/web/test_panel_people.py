@@ -192,14 +192,14 @@ def test_a_pool_is_paused_resumed_and_changed_in_place(lab, root):
 
 
 def test_who_is_signed_in_sees_where_and_signs_out_elsewhere(lab):
-    lab.user("ines", "viewer")
-    here, there = lab.signed_in("ines"), lab.signed_in("ines")
+    lab.user("zoe", "viewer")
+    here, there = lab.signed_in("zoe"), lab.signed_in("zoe")
     page = words_of(here.get("/account").text)
-    assert "Signed in as ines" in page
+    assert "Signed in as zoe" in page
     assert page.count("this one") == 1
     assert page.count("another browser") == 1
     assert "1 other session ended" in words_of(send(here, "/account").text)
-    assert "ines" not in there.get("/overview").text
+    assert "zoe" not in there.get("/overview").text
     assert "another browser" not in here.get("/account").text
     assert lab.client().get("/account").status_code == 404, "a stranger has no session"
     assert lab.signed_in("root").get("/account").status_code == 200, "others' sessions go on"

@@ -18,7 +18,7 @@ class Store:
         self.gate = None
         self.project = SimpleNamespace(
             status=self.read, failures=self.read, slots=self.read,
-            history=SimpleNamespace(rates=self.read),
+            history=SimpleNamespace(rates=self.read, load=self.read),
         )  # fmt: skip
         self.offered = self.read
 

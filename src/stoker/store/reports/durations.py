@@ -97,5 +97,6 @@ def _memory(unit: "Unit", steps: list[int]) -> dict[int, Any]:
         .join(_T, _T.c.id == newest.c.task_id)
         .where(newest.c.max_rss_bytes > 0, _T.c.step_id.in_(steps))
         .group_by(_T.c.step_id)
+        .limit(len(steps))
     )
     return {row.step_id: row for row in unit.execute(query).fetchall()}
