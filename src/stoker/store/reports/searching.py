@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store, Unit
 
 SHOWN = 20  # items of each kind
-AMONG = 20_000  # items that are looked through for a part of a key
+AMONG = 10_000  # items that are looked through for a part of a key
 
 _I, _P = tables.item, tables.pipeline
 _COLUMNS = (_I.c.id, _I.c.key, _I.c.state, _I.c.pipeline_id)
