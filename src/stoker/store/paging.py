@@ -67,13 +67,13 @@ def page(
     at and not chosen are bounded too: a page may have few rows, or none, and not be the last.
     """
     rows: list[Any] = []
-    seen = 0
+    seen, most = 0, _MOST // 2 if listed.sifts and listed.pick is None else _MOST
     for look in _looks(store, listed, after=after, size=limit + 1, is_bounded=True):
         rows += look.rows
         seen += look.seen
         if len(rows) > limit:
             return rows[:limit], rows[limit - 1][0]
-        if seen >= _MOST and not look.is_last:
+        if seen >= most and not look.is_last:
             return rows, look.last
     return rows, None
 

@@ -12,7 +12,7 @@ from stoker.store import tables
 from stoker.store.dialects.constructs import globs
 from stoker.store.ids import digest_of
 from stoker.store.reports.lists import item_columns
-from stoker.store.reports.searching import AMONG
+from stoker.store.reports.searching import AMONG, in_order_of_keys
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _beginning(unit: Unit, key: str) -> list[str]:
     found: list[str] = []
     for pipeline_id in unit.execute(select(_P.c.id).order_by(_P.c.name)).scalars().all():
         within = (_I.c.pipeline_id == pipeline_id, _I.c.key > key, _I.c.key < key + "\U0010ffff")
-        query = select(_I.c.key).where(*within).order_by(_I.c.key).limit(_NEAR - len(found))
-        found += unit.execute(query).scalars().all()
+        query = in_order_of_keys(select(_I.c.key).where(*within))
+        found += unit.execute(query.limit(_NEAR - len(found))).scalars().all()
         if len(found) == _NEAR:
             break
     return found
