@@ -15,7 +15,8 @@
     const cell = row.cells[at];
     const time = cell?.querySelector("time[datetime]");
     if (time) return Date.parse(time.getAttribute("datetime"));
-    const text = (cell?.textContent ?? "").trim();
+    const shape = cell?.querySelector("[aria-hidden]")?.textContent ?? ""; // of a state, before its word
+    const text = (cell?.textContent ?? "").replace(shape, "").trim();
     const parts = [...text.replaceAll(",", "").matchAll(/(-?\d+(?:\.\d+)?) ?([A-Za-z]*)/g)];
     if (/^-?\d/.test(text) && parts.length) {
       return parts.reduce((sum, [, n, unit]) => sum + Number(n) * (UNITS[unit] ?? 1), 0);
