@@ -1,7 +1,10 @@
 """The guides on tables, lists, commands and feeds do what they say."""
 
+import shutil
+
 import pytest
 
+import servers
 from couch.server import Couch
 from docs import transcript
 from docs.test_tutorial import ROOT, environment
@@ -23,6 +26,12 @@ def perform(name, folder, **replaced):
 )
 def test_the_guide_does_what_it_says(tmp_path, name):
     perform(name, tmp_path)
+
+
+def test_the_recipe_for_cloud_storage_does_what_it_says(tmp_path):
+    if shutil.which("rclone") is None:
+        servers.unavailable("rclone is not installed; `requirements/servers` does it")
+    perform("cloud", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["feeds", "history-couchdb"])
