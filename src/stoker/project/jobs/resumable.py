@@ -22,6 +22,7 @@ from stoker.project.jobs.uploads import (
     NoRoom,
     Upload,
     Uploads,
+    begin_writing,
     check_room,
     plain_name,
     too_large,
@@ -230,9 +231,9 @@ class Growing:
         self._descriptor = descriptor
         self.offset = partial.offset
         self._digest = owner.hash_until(partial, descriptor, self.offset)
-        self._looked_bytes = self.offset
+        self._looked_bytes = self._begun_bytes = self.offset
 
-    def write(self, piece: bytes | bytearray) -> None:
+    def write(self, piece: bytes) -> None:
         """The piece is appended. TooLarge where it is too long; NoRoom, and then nothing is left."""
         if self.offset + len(piece) > self._partial.size_bytes:
             raise too_large(self._partial.size_bytes)
@@ -246,6 +247,7 @@ class Growing:
                 self._digest.update(left[:written])
                 self.offset += written
                 left = left[written:]
+            self._begun_bytes = begin_writing(self._descriptor, self._begun_bytes, self.offset)
         except NoRoom:
             self._owner.drop(self._partial.id)
             raise

@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 from stoker.project.jobs.uploads import Arriving, TooLarge, Upload, Uploads
 from stoker.web.problems import Problem
 from stoker.web.site import Site
+from stoker.web.uploads.pieces import Pieces
 
-PIECE_BYTES = 1 << 20  # written at once
 STALLED_S = 60.0  # without a byte: the client is given up
 DRAIN_S, DRAIN_BYTES = 10.0, 256 << 20  # read and dropped, so that the client sees the refusal
 
@@ -71,8 +71,7 @@ class Incoming:
         self._limit_bytes = limit_bytes
         self._expected_bytes = expected_bytes
         self._arriving: Arriving | None = None
-        self._piece = bytearray()
-        self._writing: asyncio.Task[None] | None = None
+        self._pieces = Pieces(site, self._write)
 
     async def __aenter__(self) -> Self:
         """There is a place for it."""
@@ -92,33 +91,20 @@ class Incoming:
         """What was not finished is gone, also when the request is cancelled."""
         if self._arriving is not None:
             with anyio.CancelScope(shield=True):
-                if self._writing is not None:
-                    await asyncio.gather(self._writing, return_exceptions=True)
+                await self._pieces.drop()
                 await self._site.call(self._arriving.discard)
 
     async def write(self, chunk: bytes) -> None:
         """The chunk is on its way to the disk."""
-        self._piece += chunk
-        if len(self._piece) >= PIECE_BYTES:
-            await self._flush()
+        await self._pieces.add(chunk)
 
     async def finish(self, *, name: str, media: str | None = None) -> Upload:
         """The upload is complete and durable."""
-        await self._flush()
-        await self._written()
+        await self._pieces.end()
         return await self._site.call(self._place.finish, name=name, media=media)
 
-    async def _flush(self) -> None:
-        piece, self._piece = self._piece, bytearray()
-        await self._written()
-        if piece:
-            self._writing = asyncio.create_task(self._site.call(self._place.write, piece))
-
-    async def _written(self) -> None:
-        """The piece before is on the disk."""
-        if self._writing is not None:
-            await self._writing
-            self._writing = None
+    def _write(self, piece: bytes) -> None:
+        self._place.write(piece)
 
     @property
     def _place(self) -> Arriving:

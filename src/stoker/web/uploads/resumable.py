@@ -24,7 +24,8 @@ from stoker.web.routing import Handler
 from stoker.web.site import Site
 from stoker.web.uploads.limits import DOORKEEPER, limit_of_uploads
 from stoker.web.uploads.multipart import plain_media
-from stoker.web.uploads.receiving import PIECE_BYTES, stated_length, steady
+from stoker.web.uploads.pieces import Pieces
+from stoker.web.uploads.receiving import stated_length, steady
 
 VERSION = "1.0.0"
 MEDIA = "application/offset+octet-stream"
@@ -119,17 +120,13 @@ async def _receive(site: Site, request: Request, upload: str, offset: int) -> Up
 
 async def _write(site: Site, growing: Growing, request: Request) -> None:
     """Write the body in pieces; of one that breaks off, what has come."""
-    piece = bytearray()
+    pieces = Pieces(site, growing.write)
     try:
         async for chunk in steady(request, kept="what has come is kept"):
-            piece += chunk
-            if len(piece) >= PIECE_BYTES:
-                whole, piece = piece, bytearray()
-                await site.call(growing.write, whole)
+            await pieces.add(chunk)
     finally:
-        if piece:
-            with anyio.CancelScope(shield=True):
-                await site.call(growing.write, piece)
+        with anyio.CancelScope(shield=True):
+            await pieces.end()
 
 
 async def end_turn(upload: str) -> None:
