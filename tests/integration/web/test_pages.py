@@ -1,14 +1,17 @@
 """The form and the page of a job in a real browser: what people see, with and without JavaScript."""
 
+import datetime as dt
+import hashlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
 import stoker
-from integration.web.conftest import LIMIT_S, service
+from integration.web.conftest import LIMIT_S, service, web_process
 from stoker.cli import main
 
 LAB = r"""
@@ -52,6 +55,11 @@ outputs.table = { to = "results/{key}.tsv", title = "Table" }
 outputs.picture = { to = "results/{key}.svg" }
 outputs.text = { to = "results/{key}.txt" }
 outputs.page = { to = "results/{key}.html" }
+[pipelines.large]
+web.public = true
+web.keep = "14d"
+steps.copy.run = "cp {item} {out.same}"
+steps.copy.outputs.same = "results/{key}.same"
 """
 CHECK = """#!/bin/sh
 [ "$(head -c 1 "$1")" = ">" ] || { echo "it is not FASTA" >&2; exit 1; }
@@ -296,6 +304,47 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(browse, lab):
     link = page.locator("dd a[download]").first
     assert link.inner_text() == "gr\u00f6\u00dfe.fa"
     assert lab.get(link.get_attribute("href")).content == text
+
+
+def test_trap_19_a_large_file_comes_and_goes_in_steady_memory(lab):
+    web = web_process(lab.process.pid)
+
+    def peak_bytes():
+        status = Path(f"/proc/{web.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+    piece, n, before = bytes(range(256)) * 4096, 160, peak_bytes()
+    sent = lab.client.put("/uploads/large", content=(piece for _ in range(n)))
+    assert sent.status_code == 201, sent.text
+    assert sent.json()["size_bytes"] == n * len(piece)
+    address = lab.done("large", item=sent.json()["id"])
+    digest = hashlib.sha256()
+    with lab.client.stream("GET", f"{address}/results/same") as answer:
+        for some in answer.iter_raw():
+            digest.update(some)
+    assert digest.hexdigest() == sent.json()["sha256"]
+    assert peak_bytes() - before < n * len(piece) // 3
+
+
+@pytest.mark.parametrize(("zone", "local"), [("Pacific/Kiritimati", 14), ("Pacific/Honolulu", -10)])
+def test_trap_23_the_page_of_a_job_has_its_reader_s_time(browse, lab, zone, local):
+    """Also the day until which it is kept, and after the page has followed its job."""
+    upload = lab.client.put("/uploads/a", content=b"x").json()["id"]
+    address = lab.submit("large", item=upload)
+    page = browse(timezone_id=zone)
+    page.goto(address)
+    page.wait_for_selector(".badge.done")
+    there = dt.timezone(dt.timedelta(hours=local))
+    for time in page.locator("time").all():
+        exact = dt.datetime.fromisoformat(time.get_attribute("datetime"))
+        assert f"{exact.astimezone(there):%Y-%m-%d %H:%M:%S} GMT{local:+d}" in time.get_attribute(
+            "title"
+        )
+        assert f"{exact:%Y-%m-%d %H:%M:%S} UTC" in time.get_attribute("title")
+    kept = page.locator("time[data-moment]")
+    assert kept.inner_text() == kept.get_attribute("title").partition("\n")[0]
+    page.click("text=local time")
+    assert kept.inner_text().endswith(" UTC")
 
 
 def test_many_at_once_are_pasted_as_a_table(browse, lab):

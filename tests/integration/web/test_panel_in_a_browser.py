@@ -120,10 +120,11 @@ def test_pages_fit_a_phone_without_javascript(lab, browse):
 
 
 def test_pages_follow_what_happens_by_one_stream_of_a_browser(tmp_path, browse):
+    """Ten of them (trap 13): a browser has six connections to a host, and pages need some."""
     with a_lab(tmp_path) as lab, served(lab) as url:
         first = browse(url)
         context = first.context
-        pages = [first, *(browse(url, context=context) for _ in range(2))]
+        pages = [first, *(browse(url, context=context) for _ in range(9))]
         for page in pages:
             page.goto("/overview")
 

@@ -285,6 +285,7 @@
           const isSame = found && found.isEqualNode(live);
           if (found && !isSame && !live.contains(document.activeElement?.closest("form"))) {
             live.replaceWith(document.adoptNode(found));
+            document.dispatchEvent(new CustomEvent("stoker:fresh", { detail: found }));
             document.title = page.title;
           }
         }
