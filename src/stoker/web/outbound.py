@@ -21,6 +21,9 @@ CONNECT_S, WHOLE_S = 5.0, 20.0
 FETCH_S = 60.0  # that a file may take: its client waits for it
 ANSWER_BYTES = 64 << 10  # that are read of an answer
 _MAPPED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 behind a gateway (RFC 6052)
+_UNICAST = ipaddress.ip_network(
+    "2000::/3"
+)  # all of IPv6 that is public (RFC 4291); the rest means others
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -127,7 +130,17 @@ def _parts(url: object) -> SplitResult:
         raise UserError(f"`{url[:100]}` has to begin with `https://` or `http://` and a host")
     if "@" in parts.netloc:
         raise UserError("an address has no user and no password; use a token in its query")
-    return parts
+    try:
+        host = _ascii(parts.hostname)
+    except UnicodeError:
+        raise UserError(f"`{parts.hostname[:100]}` is not the name of a host") from None
+    literal = f"[{host}]" if ":" in host else host
+    return parts._replace(netloc=literal if port is None else f"{literal}:{port}")
+
+
+def _ascii(host: str) -> str:
+    """Return a host's name as name servers and headers have it; UnicodeError for what is none."""
+    return host.encode("idna").decode("ascii")
 
 
 def _port(parts: SplitResult) -> int:
@@ -135,7 +148,8 @@ def _port(parts: SplitResult) -> int:
 
 
 def _is_named(host: str, outbound: Sequence[str]) -> bool:
-    return any(fnmatchcase(host.lower().rstrip("."), pattern) for pattern in outbound)
+    patterns = (pattern if pattern.isascii() else _ascii(pattern) for pattern in outbound)
+    return any(fnmatchcase(host.lower().rstrip("."), pattern) for pattern in patterns)
 
 
 async def _resolve(parts: SplitResult, outbound: Sequence[str]) -> Address:
@@ -159,7 +173,8 @@ async def _resolve(parts: SplitResult, outbound: Sequence[str]) -> Address:
 def _check_address(host: str, address: Address) -> None:
     """Raise Refused unless the address is a public one, whatever it is wrapped in."""
     inner = _unwrapped(address)
-    if not inner.is_global or inner.is_multicast:
+    is_other = isinstance(inner, ipaddress.IPv6Address) and inner not in _UNICAST
+    if not inner.is_global or inner.is_multicast or is_other:
         raise Refused(
             f"`{host}` is {address}, which is not a public address; `[web] outbound` names private "
             "hosts that may be called"
