@@ -73,6 +73,7 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", acc
 """
 HEADERS = {"Content-Type": "application/json"}
 POLLING = 2  # processes
+CONNECT_S = 1.0  # in which all who poll connect, before the first of them asks
 _processes = multiprocessing.get_context("spawn")
 
 
@@ -128,12 +129,12 @@ async def polls(url: str, path: str, pollers: int, seconds: float) -> list[float
 
     async def poll(delay_s: float) -> None:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        tag, over = "", time.monotonic() + seconds
-        await asyncio.sleep(delay_s)
+        await asyncio.sleep(CONNECT_S + delay_s)
+        tag, over = "", time.monotonic() + seconds - delay_s
         while time.monotonic() < over:
             known = f"If-None-Match: {tag}\r\n" if tag else ""
             began_s = time.monotonic()
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n{known}\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{known}\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             length = re.search(r"content-length: (\d+)", head)
             if length:
@@ -169,7 +170,7 @@ async def listen(url: str, path: str, streams: int, over: asyncio.Event) -> list
 
     async def read() -> None:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         while line := await reader.readline():
             if line.startswith(b"data: ") and (found := re.findall(rb"\d+\.\d+", line)):
                 ages.append(time.time() - float(found[-1]))
