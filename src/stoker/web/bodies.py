@@ -1,6 +1,7 @@
 """Bodies of requests: read up to a limit, and strict JSON."""
 
 import json
+import math
 from typing import Any
 
 from starlette.requests import Request
@@ -24,12 +25,34 @@ async def read_json_object(
         raise Problem(415, f"the body is `{media[:60]}`; send `application/json`", headers=headers)
     body = await read_body(request, limit_bytes=limit_bytes)
     try:
-        found = json.loads(body, parse_constant=_refuse, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        found = strict_json(body)
+    except ValueError as error:
         raise Problem(400, f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(found, dict):
         raise Problem(400, "the body has to be a JSON object")
     return found
+
+
+def strict_json(body: bytes) -> Any:
+    """Return what the JSON says; ValueError where two readers of it could disagree.
+
+    That is an object with two members of one name, a number that no float has, or nesting without end.
+    """
+    try:
+        return json.loads(
+            body, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def check_coding(request: Request) -> None:
+    """Raise Problem 415 for a body that is compressed: nothing here would unpack it."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        headers = {"Accept-Encoding": "identity", "Connection": "close"}
+        text = f"the body is sent as `{coding[:60]}`; send it without a `Content-Encoding`"
+        raise Problem(415, text, headers=headers)
 
 
 async def read_body(request: Request, *, limit_bytes: int) -> bytes:
@@ -55,6 +78,13 @@ def _too_large(limit_bytes: int) -> Problem:
 
 def _refuse(word: str) -> None:
     raise ValueError(f"`{word}` is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    found = float(digits)
+    if math.isinf(found):
+        raise ValueError(f"`{digits[:20]}` is too large for a number")
+    return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

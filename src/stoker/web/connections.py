@@ -2,12 +2,17 @@
 
 uvicorn's own protocol has no limit to either. A client that opens connections and says nothing on
 them, or a little now and then, loses them; of more than `MOST` those that come last are refused.
+
+Where a request ends is decided here alone. Whoever asks for another protocol gets an answer in this
+one, to the whole request: a body that was taken for the next request could say anything in the name of
+the proxy that it came through. Headers behind a body are dropped, and a request names one host.
 """
 
 import asyncio
 import json
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stoker.web.problems import PROBLEM, Problem
@@ -26,6 +31,7 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = True
         self._has_begun = False  # something of the next head has come
         self._head_bytes = 0
+        self._upgrades = False  # the head asks for another protocol, and is parsed once more
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
 
@@ -50,7 +56,8 @@ class Connection(HttpToolsProtocol):
         if self._is_in_head:
             self._head_bytes += len(data)
             self._has_begun = True
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if not self._is_in_head or self.transport.is_closing():
             return
         if self._head_bytes > HEAD_BYTES:
@@ -58,36 +65,79 @@ class Connection(HttpToolsProtocol):
         elif self._has_begun:
             self._wait_for_head()
 
+    def _parse(self, data: bytes) -> None:
+        """Parse it as HTTP/1.1, whatever protocol a client would like to change to."""
+        while data and not self.transport.is_closing():
+            rest = b""
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = data[upgrade.args[0] :]
+                if self._upgrades:  # the parser would take the body for another protocol
+                    self._upgrades = False
+                    rest = self._head_without_upgrade() + rest
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            except httptools.HttpParserError as error:
+                self._refuse(Problem(400, f"this is not a request of HTTP: {str(error)[:200]}"))
+            data = rest
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head of the request as it would be if it asked for nothing else."""
+        version = self.parser.get_http_version().encode("ascii")
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_message_begin(self) -> None:
         """A head begins, maybe behind the body of the request before."""
         self._has_begun = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head; behind a body it is dropped."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """The head is there; it is answered unless it is too large."""
-        self._is_in_head = False
+        """The head is there; it is answered unless it is too large, or leaves its host open."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrades = True
+            return
         self._end_timers(self._head_timer)
         self._head_timer = None
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > HEAD_BYTES:
             self._refuse_head()
             return
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts < 1 and self.parser.get_http_version() == "1.1"):
+            self._refuse(Problem(400, f"a request names one host; this one names {hosts}"))
+            return
+        self._is_in_head = False
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body; of a request that was refused it is dropped."""
-        if not self.transport.is_closing():
-            super().on_body(body)
+        """A piece of a body; of a request that was refused it is dropped.
+
+        While the application keeps up with its client, it gets each piece as it came, without a copy.
+        """
+        if self.transport.is_closing():
+            return
+        cycle: Any = self.cycle
+        if not cycle.body:
+            cycle.body = b""  # with which `body` is `body` itself
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(cycle.body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """What comes next is another head."""
+        if self._upgrades:
+            return
         self._is_in_head, self._has_begun, self._head_bytes = True, False, 0
         if not self.transport.is_closing():
             super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, as all errors are answered."""
-        self._refuse(Problem(400, f"this is not a request of HTTP: {msg}"))
 
     def pause_writing(self) -> None:
         """The client reads too slowly: it is waited for, and not for ever."""
@@ -116,11 +166,15 @@ class Connection(HttpToolsProtocol):
         )
 
     def _refuse(self, problem: Problem) -> None:
-        """The connection closes; with the problem as its answer, unless another one is being sent."""
+        """The connection closes; with the problem as its answer, unless another one is being sent.
+
+        What is wrong in a body that the application waits for is the answer to its request.
+        """
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle  # None before the first request
-        if cycle is None or cycle.response_complete:
+        is_of_body = not self._is_in_head and not self.pipeline
+        if cycle is None or cycle.response_complete or (is_of_body and not cycle.response_started):
             body = json.dumps(problem.body()).encode("ascii")
             headers = {
                 **problem.headers,
@@ -132,6 +186,8 @@ class Connection(HttpToolsProtocol):
             self.transport.write(
                 STATUS_LINE[problem.status] + head.encode("latin-1") + b"\r\n" + body
             )
+            if cycle is not None:
+                cycle.disconnected = True  # nothing that the application says comes after that
         self.transport.close()
 
     @staticmethod

@@ -1,6 +1,7 @@
 """Who gets in: roles, tokens, sessions, proxies, forms; and everybody who tries otherwise."""
 
 import asyncio
+import socket
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -459,9 +460,32 @@ def test_people_who_have_not_signed_in_may_look_where_the_file_says_so(tmp_path)
         assert submit(stranger, "closed").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 401), ("evil.example:8420", 401), ("127.0.0.1.evil.example", 401),
+        ("localhost.evil.example", 401), ("", 401), ("[", 401), ("a b", 401),
+        ("127.0.0.1", 200), ("127.0.0.1:9", 200), ("[::1]:8420", 200), ("localhost:8420", 200),
+        ("lab.localhost", 200), ("LAB.example.", 200), ("lab.example:1", 200),
+        (socket.gethostname(), 200), (f"{socket.gethostname().partition('.')[0]}.lan:8420", 200),
+    ],
+)  # fmt: skip
+def test_a_page_whose_name_was_pointed_at_us_sees_nothing(tmp_path, host, status):
+    """DNS rebinding: the name in `Host` is of another site, and the browser calls us by it."""
+    web = (
+        '[web]\nurl = "http://lab.example/"\nanonymous = "viewer"\ntrusted_proxies = ["10.9.9.9"]\n'
+    )
+    with inside(tmp_path, web) as lab:
+        headers = {"host": host}
+        assert lab.client().get("/jobs", headers=headers).status_code == status
+        assert lab.client().get("/processes/open", headers=headers).status_code == 200
+        assert lab.client(host="10.9.9.9").get("/jobs", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/processes", "/nothing", "/sign-in", "/jobs"])
 def test_every_answer_guards_the_browser(lab, path):
     headers = lab.client().get(path).headers
+    assert headers["cache-control"] in ("private, no-cache", "no-store"), "not for others"
     policy = headers["content-security-policy"]
     assert "script-src 'self'" in policy or "default-src 'none'" in policy
     assert "unsafe" not in policy

@@ -23,7 +23,10 @@ PIECE = b"x" * (1 << 16)
 
 
 async def app(scope, receive, send):
-    """Answer with the size of the body; `/endless` with whatever the client reads."""
+    """Answer with the size of the body; `/endless` with whatever the client reads.
+
+    `/headers` answers with how many headers there are.
+    """
     size, more = 0, True
     while more:
         message = await receive()
@@ -34,6 +37,7 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": PIECE, "more_body": True})
         await asyncio.sleep(0)
     gone.cancel()
+    size = len(scope["headers"]) if scope["path"] == "/headers" else size
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
@@ -155,6 +159,69 @@ def test_a_client_that_does_not_read_loses_its_connection(connect, server):
 def test_what_is_not_http_is_400(connect):
     one = connect()
     one.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    status, body = answer(one)
+    assert status == 400
+    assert json.loads(body)["status"] == 400
+
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close"
+CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "pieces"])
+@pytest.mark.parametrize(
+    "body",
+    [b"\r\nContent-Length: 50\r\n\r\n" + GET.ljust(50), CHUNKED + b"32\r\n" + GET.ljust(50) + b"\r\n0\r\n\r\n"],
+    ids=["length", "chunks"],
+)  # fmt: skip
+def test_a_body_behind_a_wish_for_another_protocol_is_no_request(connect, body, in_pieces):
+    """A parser that changes protocols takes it for the next one, in the name of a trusted proxy."""
+    one = connect()
+    head = POST + b", Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+    for piece in [head, *body.splitlines(keepends=True)] if in_pieces else [head + body]:
+        one.sendall(piece)
+        time.sleep(0.01 * in_pieces)  # so that most arrive alone; right in any case
+    assert answer(one) == (200, b"2\r\n50\r\n0\r\n\r\n")
+
+
+def test_what_follows_a_wish_for_another_protocol_is_answered(connect):
+    one = connect()
+    wish = GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    one.sendall(wish * 2 + GET + b"Connection: close\r\n\r\n")
+    text = b""
+    while piece := one.recv(65_536):
+        text += piece
+    assert text.count(b"HTTP/1.1 200") == 3
+
+
+def test_headers_behind_a_body_are_dropped(connect):
+    """They would be the proxy's to set, and there is no end to them."""
+    one = connect()
+    head = POST.replace(b"/ ", b"/headers ") + CHUNKED
+    one.sendall(head + b"1\r\nx\r\n0\r\n" + b"X-Remote-User: admin\r\n" * 20_000 + b"\r\n")
+    assert answer(one) == (200, b"1\r\n3\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        POST + CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
+        POST + CHUNKED + b"fffffffffffffffff2\r\n{}\r\n0\r\n\r\n",
+        POST + CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+        POST + CHUNKED + b"2\n{}\n0\n\n",
+        POST + b"\r\nContent-Length: 2" + CHUNKED + b"2\r\n{}\r\n0\r\n\r\n",
+        POST + b"\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        POST + b"\r\nTransfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        POST + b"\r\nX: y\r\n Transfer-Encoding: chunked\r\n\r\n",
+        POST + b"\r\nContent-Length : 2\r\n\r\n{}",
+        GET + b"Host: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["0x", "overflow", "end", "lf", "te+cl", "cl+cl", "te", "fold", "blank", "hosts", "none"],
+)
+def test_a_request_that_can_be_read_in_two_ways_is_400(connect, sent):
+    one = connect()
+    one.sendall(sent)
     status, body = answer(one)
     assert status == 400
     assert json.loads(body)["status"] == 400

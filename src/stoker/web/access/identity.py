@@ -14,8 +14,10 @@ from stoker.model.access import Role
 from stoker.store.access.sessions import Identity
 from stoker.web.access.cookies import Cookies
 from stoker.web.access.forgery import check_source
+from stoker.web.access.hosts import is_own_name
 from stoker.web.access.patience import InTime
 from stoker.web.access.peers import client_address, is_trusted
+from stoker.web.bodies import check_coding
 from stoker.web.caller import Caller
 from stoker.web.problems import Problem, problem_of
 from stoker.web.site import Site
@@ -51,6 +53,7 @@ class Identify:
             caller = await self._caller(request)
             scope["stoker.caller"] = caller
             check_source(request, self._site, caller)
+            check_coding(request)
         except (Problem, StokerError, OSError) as error:
             scope.setdefault("stoker.caller", Caller(address=""))
             answer = self._answer(request, problem_of(error))
@@ -84,7 +87,7 @@ class Identify:
                     headers={"WWW-Authenticate": 'Bearer realm="stoker", error="invalid_token"'},
                 )
             return Caller(user=found.user, role=found.role, address=address, token=found.token)
-        stranger = Caller(address=address, role=Role.of(web.anonymous) if web.anonymous else None)
+        stranger = Caller(address=address, role=self._role_of_strangers(request))
         name = self._name_by_proxy(request)
         if name is not None:
             found = await self._site.call(access.of_user, name)
@@ -96,6 +99,15 @@ class Identify:
             return stranger
         found = await self._session(request, secret)
         return stranger if found is None else _of_session(found, address, secret)
+
+    def _role_of_strangers(self, request: Request) -> Role | None:
+        """Return what people who have not signed in may, if they asked for this service by its name."""
+        web = self._site.settings.web
+        if web.anonymous is None:
+            return None
+        peer = request.client.host if request.client else ""
+        is_ours = is_trusted(peer, web.trusted_proxies) or is_own_name(request, self._site)
+        return Role.of(web.anonymous) if is_ours else None
 
     async def _session(self, request: Request, secret: str) -> Identity | None:
         """Return whose session it is.
@@ -172,6 +184,7 @@ _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"same-origin",
     b"cross-origin-opener-policy": b"same-origin",
+    b"cache-control": b"private, no-cache",  # who asks decides what is in it
     b"permissions-policy": b"camera=(), geolocation=(), microphone=(), payment=()",
 }
 

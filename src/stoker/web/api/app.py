@@ -111,8 +111,10 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     """All mistakes of a request at once, in the words that every other door uses."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    if any(one["type"] == "json_invalid" for one in found):
-        return problem_answer(request, Problem(400, "the body is not JSON"))
+    for one in found:
+        if one["type"] == "json_invalid":
+            text = f"the body is not JSON: {one['ctx']['error'][:_SHOWN]}"
+            return problem_answer(request, Problem(400, text))
     return problem_answer(request, invalid([_input_error(one) for one in found]))
 
 

@@ -1,11 +1,14 @@
 """Routes of the API: each names the access that it needs, and all documents of errors."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.params import Depends as DependsParam
+from fastapi.routing import APIRoute
 
+from stoker.web.bodies import strict_json
 from stoker.web.caller import Caller, require
 from stoker.web.needs import Need
 from stoker.web.problems import PROBLEM
@@ -40,8 +43,35 @@ def error_answers(*more: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _WORDS[status], "content": content} for status in more}
 
 
+class _Request(Request):
+    """A request whose body is read as strictly as at every other door."""
+
+    async def json(self) -> Any:
+        """Return what its body says; JSONDecodeError where that is not clear."""
+        body = await self.body()
+        try:
+            return strict_json(body)
+        except json.JSONDecodeError:
+            raise
+        except ValueError as error:
+            raise json.JSONDecodeError(str(error), "", 0) from None
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(_Request(request.scope, request.receive))
+
+        return strict
+
+
 class Routes(APIRouter):
     """A router whose routes name the access that they need, in the table that tests walk."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(route_class=_Route, **more)
 
     def get_for(
         self, need: Need, path: str, answer: Any, **more: Any

@@ -79,6 +79,8 @@ def test_every_mistake_of_a_request_is_named(lab, body, inputs):
         (b"[]", "application/json", 400),
         (b"{", "application/json", 400),
         (b'{"inputs":{"factor":NaN}}', "application/json", 400),
+        (b'{"inputs":{"factor":1e999}}', "application/json", 400),
+        (b'{"inputs":{"text":{"value":-1e999}}}', "application/json", 400),
         (b'{"inputs":{},"inputs":{}}', "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b'{"inputs":{"pause":' + b"9" * 5000 + b"}}", "application/json", 400),
@@ -86,13 +88,42 @@ def test_every_mistake_of_a_request_is_named(lab, body, inputs):
         (b"{}", "text/plain", 415),
         (b" " * (17 << 20), "application/json", 413),
     ],
-    ids=["empty", "list", "cut", "nan", "twice", "deep", "long", "bytes", "text", "large"],
+    ids=[
+        "empty",
+        "list",
+        "cut",
+        "nan",
+        "infinite",
+        "value",
+        "twice",
+        "deep",
+        "long",
+        "bytes",
+        "text",
+        "large",
+    ],
 )
 def test_a_body_that_is_no_request_is_refused(lab, content, kind, status):
     found = lab.client.post(
         "/processes/echo/execution", content=content, headers={"content-type": kind}
     )
     assert found.status_code == status, found.text
+
+
+def test_a_body_that_is_compressed_is_refused_at_every_door(lab):
+    """Nothing would unpack it: it would be stored, or read, as what it is not."""
+    doors = [
+        ("POST", "/processes/echo/execution", "application/json"),
+        ("POST", "/api/v1/pipelines/echo/items", "application/json"),
+        ("POST", "/uploads", "multipart/form-data; boundary=x"),
+        ("PUT", "/uploads/f", "text/plain"),
+        ("POST", "/sign-in", "application/x-www-form-urlencoded"),
+    ]
+    for method, path, kind in doors:
+        headers = {"content-type": kind, "content-encoding": "gzip"}
+        found = lab.client.request(method, path, content=b"{}", headers=headers)
+        assert found.status_code == 415, (path, found.text)
+        assert found.headers["accept-encoding"] == "identity"
 
 
 def test_strict_numbers_are_data(lab):

@@ -225,14 +225,14 @@ def test_trap_13_a_signal_ends_all_who_wait_and_listen_at_once(tmp_path):
 
         body = b'{"inputs":{"pause":60}}'
         head = (
-            "POST /processes/echo/execution HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n"
+            "POST /processes/echo/execution HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=60\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         waiting = [send(head.encode() + body) for _ in range(20)]
         wait_until(lambda: any("sleep" in words for _, words in commands_below(lab.process.pid)))
         attempt = lab.get("/api/v1/attempts?state=running").json()["rows"][0]["id"]
         path = f"/api/v1/logs/stdout/follow?attempt={attempt}"
-        ask = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        ask = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
         streams = [send(ask) for _ in range(100)]
         for one in streams:
             while b": following" not in one.recv(65_536):
