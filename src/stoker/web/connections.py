@@ -3,7 +3,7 @@
 uvicorn's own protocol has no limit to either. A client that opens connections and says nothing on
 them, or a little now and then, loses them; of more than `MOST` those that come last are refused.
 
-Where a request ends is decided here alone. Whoever asks for another protocol gets an answer in this
+Where a request ends is decided here alone. A client that asks for another protocol gets an answer in this
 one, to the whole request: a body that was taken for the next request could say anything in the name of
 the proxy that it came through. Headers behind a body are dropped, and a request names one host.
 """
