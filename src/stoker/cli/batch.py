@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stoker.cli.fleet import batch_line
+from stoker.cli.holding import change_options, name_argument, tell
 from stoker.cli.render import data, human_bytes, human_time, json_line, plural, say, table, visible
 from stoker.cli.scope import (
     DURATION,
@@ -17,10 +18,8 @@ from stoker.cli.scope import (
 )
 
 if TYPE_CHECKING:
-    from stoker.project.verbs.batch import BatchAnswer, TrialAnswer
+    from stoker.project.verbs.batch import TrialAnswer
     from stoker.store.batch_rows import PilotRow
-
-_name_argument = click.argument("name", metavar="NAME")
 
 
 @group()
@@ -76,7 +75,7 @@ def _cells(row: "PilotRow") -> list[str]:
 
 
 @command()
-@_name_argument
+@name_argument
 @click.argument("pilot", required=False, metavar="[PILOT]")
 @json_option
 def logs(scope: Scope, name: str, pilot: str | None, as_json: bool) -> None:
@@ -94,7 +93,7 @@ def logs(scope: Scope, name: str, pilot: str | None, as_json: bool) -> None:
 
 
 @command(name="try")
-@_name_argument
+@name_argument
 @click.option(
     "--wait",
     type=DURATION,
@@ -159,31 +158,25 @@ def _size(value: object) -> str:
 
 
 @command()
-@_name_argument
-@dry_run_option
-@reason_option
-@json_option
+@change_options
 def hold(scope: Scope, name: str, dry_run: bool, reason: str | None, as_json: bool) -> None:
     """Submit nothing more to a batch system; its pilots go on."""
     with scope.project() as project:
         done = project.batch.hold(name, reason=reason, dry_run=dry_run)
-    _tell(done, "held", "is held already", as_json=as_json)
+    tell(done, done.batch, "held", "is held already", as_json=as_json)
 
 
 @command()
-@_name_argument
-@dry_run_option
-@reason_option
-@json_option
+@change_options
 def release(scope: Scope, name: str, dry_run: bool, reason: str | None, as_json: bool) -> None:
     """Submit to a batch system again, and forget what went wrong there."""
     with scope.project() as project:
         done = project.batch.release(name, reason=reason, dry_run=dry_run)
-    _tell(done, "released", "is not held, and nothing went wrong there", as_json=as_json)
+    tell(done, done.batch, "released", "is not held, and nothing went wrong there", as_json=as_json)
 
 
 @command()
-@_name_argument
+@name_argument
 @click.argument("pilots", nargs=-1, metavar="[PILOT]...")
 @dry_run_option
 @reason_option
@@ -208,15 +201,6 @@ def cancel(
         return
     would = "would end" if dry_run else "end"
     data(f"{plural(len(done.pilots), 'pilot')} of `{name}` {would}")
-
-
-def _tell(done: "BatchAnswer", verb: str, otherwise: str, *, as_json: bool) -> None:
-    if as_json:
-        json_line(done)
-    elif not done.changed:
-        say(f"nothing changes: `{done.batch}` {otherwise}")
-    else:
-        data(f"`{done.batch}` {'would be' if done.dry_run else 'is'} {verb}")
 
 
 for _command in (list_pilots, logs, try_, hold, release, cancel):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stoker.cli.holding import change_options, name_argument, tell
 from stoker.cli.render import data, human_bytes, human_seconds, json_line, plural, say, visible
 from stoker.cli.scope import (
     Scope,
@@ -20,10 +21,7 @@ from stoker.errors import UserError
 
 if TYPE_CHECKING:
     from stoker.outpost.visited import Visited
-    from stoker.project.verbs.sites import SiteAnswer
     from stoker.store.site_rows import SiteStatus
-
-_name_argument = click.argument("name", metavar="NAME")
 
 
 @group()
@@ -87,7 +85,7 @@ def _ago(then: datetime) -> str:
 
 
 @command()
-@_name_argument
+@name_argument
 @json_option
 def show(scope: Scope, name: str, as_json: bool) -> None:
     """Show all that is known of a site."""
@@ -145,31 +143,25 @@ def visit_line(done: "Visited") -> str:
 
 
 @command()
-@_name_argument
-@dry_run_option
-@reason_option
-@json_option
+@change_options
 def hold(scope: Scope, name: str, dry_run: bool, reason: str | None, as_json: bool) -> None:
     """Take nothing new to a site; what is there comes back."""
     with scope.project() as project:
         done = project.sites.hold(name, reason=reason, dry_run=dry_run)
-    _tell(done, "held", "is held already", as_json=as_json)
+    tell(done, done.site, "held", "is held already", as_json=as_json)
 
 
 @command()
-@_name_argument
-@dry_run_option
-@reason_option
-@json_option
+@change_options
 def release(scope: Scope, name: str, dry_run: bool, reason: str | None, as_json: bool) -> None:
     """Take work to a site again."""
     with scope.project() as project:
         done = project.sites.release(name, reason=reason, dry_run=dry_run)
-    _tell(done, "released", "is not held", as_json=as_json)
+    tell(done, done.site, "released", "is not held", as_json=as_json)
 
 
 @command()
-@_name_argument
+@name_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @reason_option
@@ -195,15 +187,6 @@ def drop(
         return
     would = "would be" if dry_run else "are"
     data(f"{plural(done.lost, 'attempt')} at `{name}` {would} lost; `stoker site release` resumes")
-
-
-def _tell(done: "SiteAnswer", verb: str, otherwise: str, *, as_json: bool) -> None:
-    if as_json:
-        json_line(done)
-    elif not done.changed:
-        say(f"nothing changes: `{done.site}` {otherwise}")
-    else:
-        data(f"`{done.site}` {'would be' if done.dry_run else 'is'} {verb}")
 
 
 for _command in (list_sites, show, visit, hold, release, drop):

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
-from stoker.errors import NotFound
 from stoker.model.id_types import HERE, AttemptId, WorkerId
 from stoker.model.lease_kind import LeaseKind
 from stoker.model.outpost import Outpost, host_of
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.words import shown
-from stoker.spec.problems import suggest
 from stoker.spec.revive import revive
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.apply import add_worker, end_worker
+from stoker.store.declared import change_row, differs, is_dropped, locked_row, rows_of
 from stoker.store.holdings.places import place_of
 from stoker.store.journal import Entry as JournalRow
 from stoker.store.journal import append, to_json
@@ -62,33 +61,18 @@ class Entry:
 
 def entries(unit: Unit, *, everything: bool = False) -> list[Entry]:
     """Return the outposts by name; with `everything` those that the file no longer has, too."""
-    found = [_entry(row) for row in unit.execute(select(_O).order_by(_O.c.name))]
+    found = [_entry(row) for row in rows_of(unit, _O)]
     return [one for one in found if everything or not one.is_removed]
 
 
 def locked(unit: Unit, name: str) -> Entry:
     """Return the entry, which nobody else changes until the transaction ends; NotFound if none."""
-    query = select(_O).where(_O.c.name == name)
-    if unit.store.dialect.locks_rows:
-        query = query.with_for_update()
-    row = unit.execute(query).one_or_none()
-    if row is None:
-        known = unit.execute(select(_O.c.name)).scalars().all()
-        hint = suggest(name, known) or "`[sites.NAME]` in `stoker.toml` declares them"
-        raise NotFound(f"there is no site `{name}`; {hint}")
-    return _entry(row)
+    hint = "`[sites.NAME]` in `stoker.toml` declares them"
+    return _entry(locked_row(unit, _O, name, kind="site", hint=hint))
 
 
-def _entry(row: Any) -> Entry:
-    fields = dict(row._mapping)  # noqa: SLF001 - the name is public in SQLAlchemy
-    fields["settings"] = json.loads(fields["settings"])
-    fields["told"] = json.loads(fields["told"]) if fields["told"] else {}
-    fields["set_by"] = bytes(fields["set_by"])
-    return Entry(**fields)
-
-
-def _change(unit: Unit, name: str, **columns: Any) -> None:
-    unit.execute(update(_O).where(_O.c.name == name).values(**columns))
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(**{**row, "told": json.loads(row["told"]) if row["told"] else {}})
 
 
 @as_a_whole
@@ -96,7 +80,7 @@ def set_entries(store: "Store", outposts: Sequence[Outpost], *, file: str) -> No
     """The store has the outposts of this file; what it no longer says is marked as removed."""
     set_by, wanted = os.fsencode(file), {one.name: one for one in outposts}
     with store.reading() as unit:
-        if not _differs(entries(unit, everything=True), wanted, set_by):
+        if not differs(entries(unit, everything=True), wanted, set_by):
             return
     with store.writing() as unit:
         known = {one.name: one for one in entries(unit, everything=True)}
@@ -106,23 +90,14 @@ def set_entries(store: "Store", outposts: Sequence[Outpost], *, file: str) -> No
                 "is_removed": False,
             }  # fmt: skip
             if name in known:
-                _change(unit, name, **columns)
+                change_row(unit, _O, name, **columns)
             else:
                 place = HERE if one.is_shared else place_of(unit, name)
                 unit.execute(insert(_O).values(name=name, place=place, **columns))
         for name, entry in known.items():
-            if name not in wanted and entry.set_by == set_by and not entry.is_removed:
-                _change(unit, name, is_removed=True)
+            if is_dropped(entry, wanted, set_by):
+                change_row(unit, _O, name, is_removed=True)
     store.catalog = None
-
-
-def _differs(known: Sequence[Entry], wanted: Mapping[str, Outpost], set_by: bytes) -> bool:
-    there = {one.name: one.digest for one in known if not one.is_removed}
-    if any(there.get(name) != one.digest for name, one in wanted.items()):
-        return True
-    return any(
-        one.name not in wanted and one.set_by == set_by for one in known if not one.is_removed
-    )
 
 
 @as_a_whole
@@ -146,7 +121,7 @@ def join(
                 "lease_until_us": _FAR_FUTURE_US, "lease_kind": LeaseKind.DETACHED.value, **room,
             },
         )  # fmt: skip
-        _change(unit, name, worker_id=worker_id)
+        change_row(unit, _O, name, worker_id=worker_id)
     return WorkerId(worker_id)
 
 
@@ -161,7 +136,7 @@ def note_visit(
             columns |= {"answered_us": unit.now_us, "told": to_json(dict(told or {}))}
         else:
             columns["trouble"] = shown(trouble)
-        _change(unit, name, **columns)
+        change_row(unit, _O, name, **columns)
 
 
 @as_a_whole
@@ -176,12 +151,23 @@ def note_batch_jobs(store: "Store", jobs: Mapping[AttemptId, str]) -> None:
 
 
 @as_a_whole
+def note_nodes(store: "Store", nodes: Mapping[AttemptId, str]) -> None:
+    """Running attempts show the nodes of an outpost on which they run."""
+    if not nodes:
+        return
+    with store.writing(durable=False) as unit:
+        for attempt, node in nodes.items():
+            is_it = (_A.c.id == attempt) & (_A.c.state == AttemptState.RUNNING.value)
+            unit.execute(update(_A).where(is_it).values(node=node))
+
+
+@as_a_whole
 def hold(store: "Store", name: str, actor: Actor, *, dry_run: bool = False) -> bool:
     """It is given nothing new until it is released; False if it is held already."""
     with store.writing(dry_run=dry_run) as unit:
         if locked(unit, name).held_by is not None:
             return False
-        _change(unit, name, held_by=actor.user, reason=actor.reason)
+        change_row(unit, _O, name, held_by=actor.user, reason=actor.reason)
         _record(unit, "hold_site", name, actor)
     return True
 
@@ -194,7 +180,7 @@ def release(store: "Store", name: str, actor: Actor, *, dry_run: bool = False) -
         if entry.held_by is None and not entry.told.get("system_trouble"):
             return False
         told = to_json({**entry.told, "resumes": True})
-        _change(unit, name, held_by=None, reason=None, told=told)
+        change_row(unit, _O, name, held_by=None, reason=None, told=told)
         _record(unit, "release_site", name, actor)
     return True
 
@@ -211,7 +197,7 @@ def drop(store: "Store", name: str, actor: Actor, *, dry_run: bool = False) -> i
         if entry.worker_id is not None:
             out = out_of(unit, entry.worker_id)
             end_worker(unit, entry.worker_id, WorkerState.DEAD)
-        _change(unit, name, worker_id=None, held_by=actor.user, reason=actor.reason)
+        change_row(unit, _O, name, worker_id=None, held_by=actor.user, reason=actor.reason)
         _record(unit, "drop_site", name, actor)
     return out
 

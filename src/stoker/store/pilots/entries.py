@@ -4,20 +4,18 @@ The process that decides how many pilots there are to be holds that row for as l
 submit too many.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert
 
-from stoker.errors import NotFound
 from stoker.model.batch import BatchSystem, Manners
 from stoker.model.words import shown
-from stoker.spec.problems import suggest
 from stoker.store import tables
 from stoker.store.actor import Actor
+from stoker.store.declared import change_row, differs, is_dropped, locked_row, rows_of
 from stoker.store.journal import Entry as JournalRow
 from stoker.store.journal import append, to_json
 from stoker.store.unit import Unit, as_a_whole
@@ -61,34 +59,19 @@ class Entry:
 
 def entries(unit: Unit, *, everything: bool = False) -> list[Entry]:
     """Return the batch systems by name; with `everything` those that the file no longer has, too."""
-    rows = unit.execute(select(_B).order_by(_B.c.name))
-    found = [_entry(row) for row in rows]
+    found = [Entry(**row) for row in rows_of(unit, _B)]
     return [one for one in found if everything or not one.is_removed]
 
 
 def locked(unit: Unit, name: str) -> Entry:
     """Return the entry, which nobody else changes until the transaction ends; NotFound if none."""
-    query = select(_B).where(_B.c.name == name)
-    if unit.store.dialect.locks_rows:
-        query = query.with_for_update()
-    row = unit.execute(query).one_or_none()
-    if row is None:
-        known = unit.execute(select(_B.c.name)).scalars().all()
-        hint = suggest(name, known) or "`[batch.NAME]` in `stoker.toml` declares them, and the next visit takes them over"  # fmt: skip
-        raise NotFound(f"there is no batch system `{name}`; {hint}")
-    return _entry(row)
+    hint = "`[batch.NAME]` in `stoker.toml` declares them, and the next visit takes them over"
+    return Entry(**locked_row(unit, _B, name, kind="batch system", hint=hint))
 
 
 def change(unit: Unit, name: str, **columns: Any) -> None:
     """The entry has these values."""
-    unit.execute(update(_B).where(_B.c.name == name).values(**columns))
-
-
-def _entry(row: Any) -> Entry:
-    fields = dict(row._mapping)  # noqa: SLF001 - the name is public in SQLAlchemy
-    fields["settings"] = json.loads(fields["settings"])
-    fields["set_by"] = bytes(fields["set_by"])
-    return Entry(**fields)
+    change_row(unit, _B, name, **columns)
 
 
 @as_a_whole
@@ -100,27 +83,15 @@ def set_entries(store: "Store", systems: Sequence[BatchSystem], *, file: str) ->
     """
     set_by, wanted = os.fsencode(file), {one.name: one for one in systems}
     with store.reading() as unit:
-        known = {one.name: one for one in entries(unit, everything=True)}
-        if not _differs(known, wanted, set_by):
+        if not differs(entries(unit, everything=True), wanted, set_by):
             return
     with store.writing() as unit:
         known = {one.name: one for one in entries(unit, everything=True)}
         for name, system in wanted.items():
             _set(unit, known.get(name), system, set_by)
         for name, entry in known.items():
-            if name not in wanted and entry.set_by == set_by and not entry.is_removed:
+            if is_dropped(entry, wanted, set_by):
                 change(unit, name, is_removed=True)
-
-
-def _differs(known: Mapping[str, Entry], wanted: Mapping[str, BatchSystem], set_by: bytes) -> bool:
-    for name, system in wanted.items():
-        entry = known.get(name)
-        if entry is None or entry.is_removed or entry.digest != system.digest:
-            return True
-    return any(
-        name not in wanted and one.set_by == set_by and not one.is_removed
-        for name, one in known.items()
-    )
 
 
 def _set(unit: Unit, before: Entry | None, system: BatchSystem, set_by: bytes) -> None:
