@@ -63,6 +63,11 @@ def is_outpost(host: str) -> bool:
     return host.startswith(_PREFIX)
 
 
+def ran_on(host: str | None, node: str | None) -> str | None:
+    """Return where an attempt ran, as people read it: its host, at an outpost `NODE (outpost:NAME)`."""
+    return host if node is None else f"{node} ({host})"
+
+
 def outpost_of(host: str) -> str:
     """Return the outpost for which the name of a host stands."""
     return host.removeprefix(_PREFIX)

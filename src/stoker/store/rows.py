@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from stoker.model.encoding import Answer
+from stoker.model.outpost import ran_on
 
 Row = TypeVar("Row")
 
@@ -147,8 +148,8 @@ class AttemptRow(Answer):
 
     @property
     def ran_on(self) -> str | None:
-        """Where it ran, as people read it: its host, at an outpost `NODE (outpost:NAME)`; None if nobody knows."""
-        return self.host if self.node is None else f"{self.node} ({self.host})"
+        """Where it ran, as people read it; None if nobody knows."""
+        return ran_on(self.host, self.node)
 
     @property
     def elapsed_s(self) -> float | None:

@@ -1,5 +1,6 @@
 """What a store says while attempts are out: another order, an older state of it; and what comes home."""
 
+import json
 import os
 import socket
 import time
@@ -19,7 +20,8 @@ from stoker.model.selection import Selection
 from stoker.model.settings import Retention
 from stoker.outpost import sealed, visit
 from stoker.outpost.sending import Sending
-from stoker.store import tables
+from stoker.project.services.janitor import tidy_once
+from stoker.store import journal_fold, tables
 from stoker.store.database.invariants import check_journal
 from stoker.store.ends import reap
 from stoker.store.orders import verbs
@@ -245,3 +247,33 @@ def test_a_visit_whose_time_ends_between_two_claims_leaves_the_rest_ready(rig, m
     assert rig.work_there() == 0
     rig.settle()
     rig.check("a", "b", "c")
+
+
+FAILING = """
+error_folder = {{ to = "{to}/{{key}}/", from = ["*.log"] }}
+[pipelines.p.steps.make]
+site = "far"
+run = 'echo out; echo > x.log; test -e "$RUNS/mended" || exit 9'
+"""
+
+
+def test_what_failed_there_has_an_error_folder_here(rig):
+    rig.write(FAILING.format(to=rig.folder / "errors"))
+    rig.push("a")
+    rig.visit()
+    assert rig.work_there() == 0
+    assert rig.visit().failed == 1
+    tidy_once(rig.store)
+    folder = rig.folder / "errors" / "a"
+    assert folder.joinpath("REASON.txt").read_text() == "make: exit code 9\n"
+    assert folder.joinpath("stdout").read_text() == "out\n"
+    record = json.loads(folder.joinpath("reason.json").read_text())
+    assert record["host"] == f"{socket.gethostname()} (outpost:far)"
+    assert "at another site" in folder.joinpath("LEFT_OUT.txt").read_text()
+    (rig.runs / "mended").touch()
+    verbs.retry(rig.store, Selection(), ME)
+    rig.settle()
+    journal_fold.fold(rig.store)
+    tidy_once(rig.store)
+    assert not folder.exists()
+    assert check_journal(rig.store).violations == ()

@@ -87,6 +87,8 @@ def _remains(due: care.Due) -> error_folder.Remains:
     why = {
         AttemptState.LOST.word: "the attempt was lost, and its scratch with it",
     }.get(due.failure.state, "the attempt's scratch was wiped before the folder could be written")
+    if due.is_elsewhere:
+        why = "the attempt ran at another site, and its scratch was wiped there"
     if due.failure.started_at is None:
         why = "the attempt never started"
     return error_folder.Remains(

@@ -15,6 +15,8 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from stoker.failpoints import hit
 from stoker.model.failure import Failure, remedy
 from stoker.model.id_types import AttemptId, ItemId, TaskId, VersionId
+from stoker.model.lease_kind import LeaseKind
+from stoker.model.outpost import is_outpost, ran_on
 from stoker.model.pipeline import Pipeline
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.model.task import Claimed, Content
@@ -49,7 +51,7 @@ Remove = Callable[[], str | None]
 class Due:
     """A failure whose error folder is to be written: what is known of it.
 
-    `written_at` is where its worker may have written it, before it died.
+    `is_elsewhere`: it ran at an outpost. `written_at` is where its worker may have written it, before it died.
     """
 
     attempt: AttemptId
@@ -59,6 +61,7 @@ class Due:
     failure: Failure
     stdout: bytes
     stderr: bytes
+    is_elsewhere: bool
     written_at: str | None
 
 
@@ -114,7 +117,7 @@ def _query() -> Any:
         _P.c.name.label("pipeline"), _S.c.name.label("step"), _I.c.key, _I.c.path, _I.c.params,
         _I.c.meta, _T.c.state.label("task_state"), _T.c.attempt.label("carried"), _A.c.number,
         _A.c.state, _A.c.exit_code, _A.c.signal, _A.c.reason, _A.c.cause, _A.c.command,
-        _A.c.claimed_us, _A.c.started_us, _A.c.ended_us, _A.c.stdout_text, _A.c.stderr_text,
+        _A.c.claimed_us, _A.c.started_us, _A.c.ended_us, _A.c.stdout_text, _A.c.stderr_text, _A.c.node,
     ).select_from(joined)  # fmt: skip
 
 
@@ -156,7 +159,7 @@ def _due(row: Any, pipeline: Pipeline) -> Due:
         command=row.command,
         path=path,
         params=params,
-        host=row.host or None,
+        host=ran_on(row.host or None, row.node),
         claimed_at=moment(row.claimed_us),
         started_at=moment(row.started_us),
         ended_at=moment(row.ended_us),
@@ -169,13 +172,19 @@ def _due(row: Any, pipeline: Pipeline) -> Due:
         failure=failure,
         stdout=row.stdout_text or b"",
         stderr=row.stderr_text or b"",
+        is_elsewhere=is_outpost(row.host or ""),
         written_at=os.fsdecode(bytes(row.written_at)) if row.written_at is not None else None,
     )
 
 
 def _is_for(host: str) -> ColumnElement[bool]:
     """Whether the folder is this host's to look after."""
-    alive = select(_W.c.id).where(_W.c.host == _F.c.host, _W.c.state == WorkerState.ALIVE.value)
+    alive = select(_W.c.id).where(
+        _W.c.host == _F.c.host,
+        _W.c.state == WorkerState.ALIVE.value,
+        _W.c.lease_kind
+        != LeaseKind.DETACHED.value,  # stands for an outpost, where nobody writes it
+    )
     return or_(_F.c.host == host, ~alive.exists())
 
 
