@@ -102,7 +102,7 @@ def test_people_read_the_views(rig, pipeline):
     rig.push("a", "ü")
     worker = rig.worker()
     (task,) = rig.claim(worker)
-    rig.end(task, AttemptState.FAILED, reason="no licence")
+    rig.end(task, AttemptState.FAILED, reason="no licence", node="n17")
     journal_fold.fold(rig.store)
     with rig.store.reading() as unit:
         # `key` is a word of MariaDB's own; whoever names it there has to quote it
@@ -113,8 +113,8 @@ def test_people_read_the_views(rig, pipeline):
             ("a", "two", "blocked", None),
             ("ü", "two", "blocked", None),
         ]
-        assert rows(unit, "SELECT state, exit_code FROM attempts") == [
-            {"state": "failed", "exit_code": 1}
+        assert rows(unit, "SELECT state, exit_code, node FROM attempts") == [
+            {"state": "failed", "exit_code": 1, "node": "n17"}
         ]
         items = rows(unit, "SELECT * FROM items ORDER BY id")
         assert [(row["key"], row["path"], row["state"]) for row in items] == [

@@ -10,7 +10,7 @@ from stoker.model import transitions
 from stoker.model.item import NewItem
 from stoker.model.lease_kind import LeaseKind
 from stoker.model.outpost import Outpost
-from stoker.model.pipeline import Run, Step
+from stoker.model.pipeline import Run, Step, Verdict
 from stoker.model.settings import Retention
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import Published
@@ -380,6 +380,47 @@ def test_tasks_follow_a_step_that_moves_to_an_outpost_and_back(rig, pipeline, ly
     rig.apply(pipeline(step(None)))
     assert rig.claim(lyon, 10) == []
     assert rig.work(worker) == [("b", "s")]
+    rig.check()
+
+
+@pytest.mark.parametrize("job", [None, "lyon:8813402.0"])
+def test_what_is_lost_with_its_batch_jobs_there_never_fails(rig, pipeline, lyon, job):
+    """A job may be pre-empted without a signal: as on nodes that reach the store, it waits for a person."""
+    rig.apply(pipeline(Step(name="there", site="lyon", action=Run(text="true"))))
+    rig.push("a")
+    for number in range(6 if job else 3):
+        (task,) = rig.claim(lyon)
+        entries.note_nodes(rig.store, {task.attempt: f"n{number}"})
+        entries.note_batch_jobs(rig.store, {task.attempt: job} if job else {})
+        assert rig.end(task, AttemptState.LOST, verdict=Verdict.RETRY, node=f"n{number}")
+    found = tasks(rig.store)["a", "there"]
+    if job is None:
+        assert TaskState(found.state) is TaskState.FAILED
+    else:
+        assert TaskState(found.state) is TaskState.HELD
+        assert "held: it was lost 6 times with its batch job" in found.reason
+    rig.check()
+
+
+@pytest.mark.parametrize("end", ["dropped", "again"])
+def test_the_node_of_an_attempt_that_nobody_reports_on_is_kept(rig, pipeline, lyon, end):
+    there = Step(name="there", site="lyon", after=("here",), action=Run(text="true"))
+    rig.apply(pipeline(Step(name="here", action=Run(text="true")), there))
+    rig.push("a")
+    rig.work(rig.worker())
+    (task,) = rig.claim(lyon)
+    entries.note_nodes(rig.store, {task.attempt: "n17"})
+    rig.check()
+    if end == "dropped":
+        entries.drop(rig.store, "lyon", ME)
+        reap.reap(rig.store)
+    else:
+        verbs.rerun(rig.store, rig.select(steps=("here",)), ME)
+    with rig.store.reading() as unit:
+        its = tables.attempt.c
+        row = unit.execute(select(its.state, its.node).where(its.id == task.attempt)).one()
+    assert row.state != AttemptState.RUNNING
+    assert row.node == "n17"
     rig.check()
 
 

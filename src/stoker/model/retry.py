@@ -11,6 +11,10 @@ BACKOFF_LIMIT_S = 3600.0
 MAX_LOST = 3
 MOST_CUTS = 2
 MOST_LOST = 6  # for one that was lost beside others which were lost as often, or with batch jobs
+OF_BATCH_JOBS = (
+    "held: it was lost {} times with its batch job, which did not end in order: pre-empted without "
+    "notice, its node gone, or the task itself is what ends it"
+)
 APART_S = 10.0  # between the starts of such tasks; six times as long after each further loss
 
 

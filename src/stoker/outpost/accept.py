@@ -23,6 +23,17 @@ _GOOD = frozenset((Verdict.DONE, Verdict.STOP))
 _SUMMED = ("user_us", "system_us", "max_rss_bytes")
 
 
+def nodes_in(answer: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """Return node and batch job of attempts that run there, or did; what makes no sense is left out."""
+    found, told = {}, answer.get("nodes")
+    for attempt, said in told.items() if isinstance(told, dict) else ():
+        if isinstance(said, list) and len(said) == 2:
+            node, job = (_name(one) if isinstance(one, str) else "" for one in said)
+            if node:
+                found[attempt] = (node, job or None)
+    return found
+
+
 class BadResult(ValueError):
     """What was delivered cannot be how an attempt ended; the text says why."""
 

@@ -127,19 +127,28 @@ class Ground:
         self._remove_older("logs", _KEEP_S)
 
     def _remove_older(self, folder: str, age_s: float, *, only: str = "") -> None:
-        """Remove files by their age, by the file system's own clock, if it gives one."""
-        now_s = os.stat(self.at("visit.lock")).st_mtime
+        """Remove files by their age."""
+        now_s = self.now_s()
         for name in os.listdir(self.at(folder)):
             path = self.at(folder, name)
             with suppress(FileNotFoundError):
                 if name.startswith(only) and now_s - os.lstat(path).st_mtime >= age_s:
                     remove(path)
 
+    def now_s(self) -> float:
+        """When the visit began, by the file system's own clock if it has one."""
+        return os.stat(self.at("visit.lock")).st_mtime
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else visits meanwhile; Unavailable if somebody does."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.at("visit.lock"), flags, 0o600)
+        try:
+            descriptor = os.open(self.at("visit.lock"), flags, 0o600)
+        except OSError as error:
+            raise Unavailable(
+                f"the spool `{self.folder}` cannot be written: {error.strerror}"
+            ) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

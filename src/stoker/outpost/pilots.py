@@ -26,6 +26,7 @@ from stoker.outpost.luck import Luck
 from stoker.outpost.sealed import Broken
 from stoker.outpost.spool import Spool
 from stoker.spec.revive import revive
+from stoker.work.usage import host_cpus
 
 SURPLUS_US = 60_000_000  # that a pilot may wait while there is nothing for it
 MISSED_US = 60_000_000  # between two answers that both lack a job that is over
@@ -134,7 +135,8 @@ class Pilots:
         """One more is submitted; return why not, if that is known."""
         uid = token_hex(5)
         ask = self._ask_for(uid)
-        sealed.write(self._spool.at("pilots", f"{uid}.json"), {"name": ask.name})
+        own = {"name": ask.name, "cpus": ask.cpus, "memory_bytes": ask.memory_bytes}
+        sealed.write(self._spool.at("pilots", f"{uid}.json"), own)
         self._write_script(ask)
         hit("outpost.pilot_intended")
         said = self._system.submit(ask)
@@ -148,7 +150,7 @@ class Pilots:
             return (
                 f"{self._system.title}: {said.text}"  # its name shows, later, whether it is there
             )
-        sealed.write(self._spool.at("pilots", f"{uid}.json"), {"name": ask.name, "job": said.job})
+        sealed.write(self._spool.at("pilots", f"{uid}.json"), own | {"job": said.job})
         self._luck.taken()
         return None
 
@@ -194,6 +196,21 @@ def is_known(spool: Spool, uid: object) -> bool:
     """Whether a pilot is not over, as far as any visit has found out."""
     is_name = isinstance(uid, str) and uid.isalnum()
     return is_name and os.path.lexists(spool.at("pilots", f"{uid}.json"))
+
+
+def own_pilot(spool: Spool, uid: str) -> dict[str, Any] | None:
+    """Return what a pilot asked for, with the name of its job; None if it is not wanted any more."""
+    if not is_known(spool, uid):
+        return None
+    one: dict[str, Any] = {}
+    with suppress(FileNotFoundError, Broken):
+        one = dict(sealed.read(spool.at("pilots", f"{uid}.json")))
+    cpus, memory_bytes = one.get("cpus"), one.get("memory_bytes")
+    return {
+        "batch_id": str(one.get("name", uid)),
+        "cpus": cpus if isinstance(cpus, int) else host_cpus(),
+        "memory_bytes": memory_bytes if isinstance(memory_bytes, int) else None,
+    }
 
 
 def _read_all(spool: Spool) -> dict[str, dict[str, Any]]:

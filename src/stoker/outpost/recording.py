@@ -29,7 +29,7 @@ def ended(
     """Return an end of the attempt that nobody there has reported."""
     return Result(
         attempt=AttemptId(one.attempt), task_id=one.task_id, state=state, verdict=verdict,
-        ended_us=time.time_ns() // 1000, reason=reason, cause=cause or reason,
+        ended_us=time.time_ns() // 1000, reason=reason, cause=cause or reason, node=one.node,
     )  # fmt: skip
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from stoker.model.settings import HostSettings, Settings, WorkerSettings
 from stoker.outpost.files_link import LEASE_S, FilesLink
-from stoker.outpost.pilots import is_known
+from stoker.outpost.pilots import own_pilot
 from stoker.outpost.spool import Spool
 from stoker.work import scheduler
+from stoker.work.allocation import own_allocation, with_pilot
 from stoker.work.term import Term, first_to_end
 from stoker.work.worker import Worker
 
@@ -30,13 +31,18 @@ def run(
     """Work until nothing waits that fits this host; return what was done.
 
     With `idle_timeout_s`, until nothing has come for that long; with `time_limit_s`, no longer than
-    that. As a `pilot` that is not wanted any more, not at all: None.
+    that. A `pilot` fills what its batch job has or, where that does not say, what it asked for; one that is
+    not wanted any more does nothing: None.
     """
     began_s = time.monotonic() if began_s is None else began_s
     spool = Spool(folder)
     spool.check()
-    if pilot is not None and not is_known(spool, pilot):
-        return None
+    given = None
+    if pilot is not None:
+        asked = own_pilot(spool, pilot)
+        if asked is None:
+            return None
+        given = with_pilot(own_allocation(os.environ), uid=pilot, **asked)
     everywhere = WorkerSettings(hosts={"*": HostSettings(scratch=scratch)})
     settings = Settings(name="outpost", folder=folder, store_url="", worker=everywhere)
     limit = None if time_limit_s is None else Term.of(time_limit_s, began_s=began_s)
@@ -47,6 +53,7 @@ def run(
         slots=slots,
         drain=idle_timeout_s is None,
         idle_timeout_s=idle_timeout_s,
+        given=given,
         job=replace(job, term=first_to_end(job.term, limit)),
         lease_s=LEASE_S,
     )

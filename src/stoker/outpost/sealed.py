@@ -74,7 +74,11 @@ def write(path: str, value: Any, *, is_synced: bool = True) -> None:
     try:
         write_in_place(hidden, value)
         hit("outpost.written")
-        os.rename(hidden, path)
+        try:
+            os.rename(hidden, path)
+        except FileNotFoundError:  # NFS says so of what it has done, if its first answer was lost
+            if not os.path.lexists(path):
+                raise
     except BaseException:
         with suppress(OSError):
             os.unlink(hidden)

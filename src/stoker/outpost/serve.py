@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from stoker.errors import StokerError, UserError
 from stoker.failpoints import hit
 from stoker.model.task import Content
-from stoker.outpost import sealed
+from stoker.outpost import leavings, sealed
 from stoker.outpost.bundle import PROTOCOL
 from stoker.outpost.ground import UnderWay, as_line
 from stoker.outpost.launching import launch
@@ -106,6 +106,7 @@ class _Far:
             "remove": self._remove,
             "members": self._members,
             "bundles": self._bundles,
+            "clear": self._clear,
             "start": self._start,
         }
 
@@ -166,13 +167,16 @@ class _Far:
         starts = self._spool.starts()
         over: dict[str, bool] = {}
         found: dict[str, str] = {}
+        nodes: dict[str, Any] = {}
         for attempt, state in self._states.items():
             found[attempt] = self._word_for(attempt, state, starts, over)
+            if state.starts and (facts := starts.get(state.starts[-1])) is not None:
+                nodes[attempt] = [facts.get("host"), facts.get("batch_id")]
         alive = [facts for start, facts in starts.items() if not self._is_over(start, facts, over)]
         for start, facts in starts.items():
             if self._is_over(start, facts, over) and not self._spool.held_by(start):
                 self._spool.end_start(start)
-        return {"attempts": found, "starts": len(alive)}
+        return {"attempts": found, "starts": len(alive), "nodes": nodes}
 
     def _word_for(
         self,
@@ -184,7 +188,11 @@ class _Far:
         if state.is_done:
             return "done"
         if state.starts:
-            if not all(self._is_over(one, starts.get(one), over) for one in state.starts):
+            if not all(
+                self._is_over(one, starts.get(one), over)
+                and (one in starts or not self._spool.was_just_taken(attempt, one))
+                for one in state.starts
+            ):
                 return "taken"
             if os.path.lexists(self._spool.at("done", f"{attempt}.json")):
                 state.is_done = True
@@ -198,7 +206,7 @@ class _Far:
     def _is_over(self, start: str, facts: dict[str, Any] | None, over: dict[str, bool]) -> bool:
         if start not in over:
             if facts is None:  # it may have begun since they were listed
-                facts = self._spool.starts().get(start)
+                facts = self._spool.start(start)
             over[start] = facts is None or self._has_ended(facts)
         return over[start]
 
@@ -313,6 +321,10 @@ class _Far:
             self._line.is_busy()
         self._spool.sync("todo")
         return {"put": len(bundles)}
+
+    def _clear(self, _asked: dict[str, Any]) -> Any:
+        leavings.clear(self._spool, self._line.is_busy)
+        return {}
 
     def _start(self, asked: dict[str, Any]) -> Any:
         """A worker runs here if there is anything for it to do, and none does.

@@ -22,6 +22,7 @@ _TODO = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})\.json")
 _TAKEN = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{12})")
 _ATTEMPT = re.compile(r"[0-9a-f]{32}")
 _BESIDE = ("runs", "members", "stop")  # what is kept of an attempt beside its state
+_CACHED_S = 120.0  # for which NFS may show an older state of a folder, twice over
 _START = re.compile(r"[0-9a-f]{12}")
 
 
@@ -163,7 +164,9 @@ class Spool(Ground):
         try:
             os.rename(source, target)
         except FileNotFoundError:
-            return False
+            # NFS says so too of what it has done, if its first answer was lost. No two may want the same name.
+            if not os.path.lexists(target):
+                return False
         hit("outpost.moved")
         if is_synced:
             sealed.sync_folder(os.path.dirname(target))
@@ -244,14 +247,27 @@ class Spool(Ground):
             start = name.removesuffix(".json")
             if not _START.fullmatch(start):
                 self.set_aside("starts", name)
-                continue
-            with suppress(FileNotFoundError):
-                try:
-                    facts = sealed.read(self.at("starts", name))
-                except Broken:
-                    facts = {}
-                found[start] = facts if isinstance(facts, dict) else {}
+            elif (facts := self.start(start)) is not None:
+                found[start] = facts
         return found
+
+    def start(self, start: str) -> dict[str, Any] | None:
+        """Return what a start has said of itself; None if it is over."""
+        try:
+            facts = sealed.read(self.at("starts", f"{start}.json"))
+        except FileNotFoundError:
+            return None
+        except Broken:
+            return {}
+        return facts if isinstance(facts, dict) else {}
+
+    def was_just_taken(self, attempt: str, start: str) -> bool:
+        """Whether that was so short a time ago that another host may not see all of the start yet."""
+        try:
+            taken_s = os.lstat(self.at("taken", f"{attempt}.{start}")).st_ctime
+        except FileNotFoundError:
+            return True  # it is passing from hand to hand
+        return self.now_s() - taken_s < _CACHED_S
 
 
 def name_of(okey: int, attempt: str) -> str:

@@ -6,6 +6,7 @@ handed out. A visit may end anywhere; the next one goes by what the store has an
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stoker.failpoints import hit
@@ -14,6 +15,7 @@ from stoker.model.outpost import Outpost
 from stoker.model.pipeline import Verdict
 from stoker.model.states import AttemptState
 from stoker.model.words import shown
+from stoker.outpost.accept import nodes_in
 from stoker.outpost.dial import Line, Spawn, start
 from stoker.outpost.recording import (
     ended,
@@ -105,12 +107,14 @@ class Visit:
             memory_bytes=memory,
             tags=tags,
         )
-        there = states(line.ask("list"))
+        listed = line.ask("list")
+        there = states(listed)
         hit("visit.listed")
         mine = carried(self._store, worker)
         if self._dry_run:
             self._foresee(there, mine)
             return self._visited(told, worker)
+        mine = self._seen(mine, nodes_in(listed))
         results = Results(self._store, self._outpost, line, place=self._place, done=self._done)
         results.take(there, mine, lambda: self._has_time(2 / 3))
         self._more |= results.is_more
@@ -122,11 +126,27 @@ class Visit:
             self._done.removed = remove_temporary(self._store, line, self._place)
         if not self._is_held:
             self._hand_out(line, worker)
+        line.ask("clear")
         if self._brings_worker:
             self._bring_workers(line)
         hit("visit.before_bye")
         line.ask("bye")
         return self._visited(told, worker)
+
+    def _seen(
+        self, mine: Mapping[str, Carried], nodes: Mapping[str, tuple[str, str | None]]
+    ) -> dict[str, Carried]:
+        """Return what is out, with the nodes and batch jobs it was seen in; the store knows the nodes."""
+        seen = {
+            name: replace(one, node=nodes[name][0], batch_id=nodes[name][1] or one.batch_id)
+            for name, one in mine.items()
+            if name in nodes
+        }
+        moved = {
+            one.attempt: nodes[name][0] for name, one in seen.items() if one.node != mine[name].node
+        }
+        entries.note_nodes(self._store, moved)
+        return {**mine, **seen}
 
     def _rank(self, line: Line, mine: Mapping[str, Carried]) -> None:
         """What waits there begins in the order that the store has now."""
@@ -216,6 +236,8 @@ class Visit:
 
     def _lose(self, results: Results, over: Sequence[Carried], reason: str) -> None:
         for some in pieces(over):
+            jobs = {one.attempt: one.batch_id for one in some if one.batch_id is not None}
+            entries.note_batch_jobs(self._store, jobs)
             results.record(
                 [ended(one, AttemptState.LOST, Verdict.RETRY, reason) for one in some],
                 {one.attempt.hex(): one for one in some},

@@ -188,6 +188,16 @@ def dead_folders(
             yield folder, owner
 
 
+def hosts_in(root: str) -> set[str]:
+    """Return the hosts whose workers have folders under `root`."""
+    try:
+        names = os.listdir(root)
+    except OSError:
+        return set()
+    owners = (_passing_owner(name) or read_owner(os.path.join(root, name)) for name in names)
+    return {owner.host for owner in owners if owner is not None}
+
+
 def _is_ours(folder: str) -> bool:
     """Whether this account could also end what was started there."""
     try:

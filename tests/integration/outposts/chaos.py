@@ -98,6 +98,7 @@ class Chaos:
             text = text.replace("FARM", str([*asked, word]).replace("'", '"'), 1)
         (self.lab / "stoker.toml").write_text(text)
         self.env = environment(folder) | {"RSYNC_RSH": host.command}
+        self.items = 0  # pushed so far
         self.survived: Counter[str] = Counter()
         self.broken: list[str] = []
         self.visitors: list[subprocess.Popen[bytes]] = []
@@ -129,16 +130,27 @@ class Chaos:
 
     def begin(self, items: int) -> Project:
         """So many records are to be done."""
-        said = self.stoker("push", "p", *(f"k{number:04}" for number in range(items)))
-        assert f"registered {items} items" in said, said
+        self.push(items)
         self.project = open_project(self.lab)
         return self.project
 
-    def work(self, seconds: float) -> None:
-        """Faults happen for so long."""
+    def push(self, items: int) -> None:
+        """So many more records are to be done."""
+        keys = [f"k{number:04}" for number in range(self.items, self.items + items)]
+        said = self.stoker("push", "p", *keys)
+        assert f"registered {items} items" in said, said
+        self.items += items
+
+    def work(self, seconds: float, *, faults: int = 0) -> None:
+        """Faults happen for so long, while anything is left to do; so many of them in any case."""
         until_s = time.monotonic() + seconds
         weights = [weight for weight, _, _ in self.faults]
-        while time.monotonic() < until_s and self.is_open():
+        while True:
+            is_open, is_short = self.is_open(), self.survived.total() < faults
+            if not is_short and not (is_open and time.monotonic() < until_s):
+                break
+            if not is_open:
+                self.push(4)
             self.tick()
             _, fault, name = self.random.choices(self.faults, weights)[0]
             if fault():
@@ -303,9 +315,9 @@ class Chaos:
 
     # ---------------------------------------------------------------------------------------- checks
 
-    def check(self, items: int) -> None:
+    def check(self) -> None:
         """Every promise that was broken is listed."""
-        if self.states() != {"done": 2 * items}:
+        if self.states() != {"done": 2 * self.items}:
             self.broken.append(f"tasks: {self.states()}\n{self.stoker('failures')}")
         attempts = list(self.project.attempts())
         seen = Counter(one.state for one in attempts)
@@ -314,7 +326,7 @@ class Chaos:
             self.broken.append(f"an innocent failure: {self.seen}\n{self.stoker('failures')}")
         once = Counter((one.item, one.step) for one in attempts if one.state == "succeeded")
         self.broken += [f"{of} was recorded {n} times" for of, n in once.items() if n != 1]
-        for number in range(items):
+        for number in range(self.items):
             for name in (f"k{number:04}.a", f"k{number:04}.b", f"k{number:04}.tree/leaf"):
                 file = self.far / "made" / name
                 text = file.read_text() if file.exists() else None
@@ -339,10 +351,10 @@ class Chaos:
         return found + [str(path) for path in (self.far / "made").rglob(".stoker-*")]
 
     def check_what_is_left(self) -> None:
-        """No worker, no process of a task, and no scratch is there."""
+        """No worker, no process of a task, and no scratch is there, once a visit has seen to that."""
         until_s = time.monotonic() + 60
         while (left := list(self.left())) and time.monotonic() < until_s:
-            time.sleep(0.3)
+            self.stoker("site", "visit", "lyon")
         self.broken += [f"left: {one}" for one in left]
 
     def left(self) -> Iterator[str]:
@@ -358,14 +370,16 @@ class Chaos:
             yield f"scratch {path}"
 
 
-def play(folder: Path, host: sshd.Sshd, *, items: int, seconds: float, seed: int) -> Chaos:
+def play(
+    folder: Path, host: sshd.Sshd, *, items: int, seconds: float, seed: int, faults: int = 0
+) -> Chaos:
     """The run after its end; `broken` has every broken promise."""
     chaos = Chaos(folder, host, random.Random(seed))
     chaos.begin(items)
     with closing(chaos):
-        chaos.work(seconds)
+        chaos.work(seconds, faults=faults)
         chaos.settle()
-        chaos.check(items)
+        chaos.check()
     return chaos
 
 

@@ -1,8 +1,12 @@
 """Fixtures for tests of outposts."""
 
+import os
+
 import pytest
 
+from batch.fake.slurm import FakeSlurm
 from integration.outposts.rig import OutpostRig, arm
+from stoker.outpost import pilots
 
 
 @pytest.fixture
@@ -11,3 +15,11 @@ def rig(tmp_path):
     yield found
     arm("")
     found.close()
+
+
+@pytest.fixture
+def farm(tmp_path, monkeypatch):
+    fake = FakeSlurm(tmp_path / "farm")
+    monkeypatch.setenv("PATH", f"{fake.programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(pilots, "MISSED_US", 0)
+    return fake

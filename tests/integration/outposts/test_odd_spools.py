@@ -191,7 +191,9 @@ def test_a_worker_that_is_killed_loses_its_attempt_which_is_done_again(rig):
         assert rig.visit().lost == 0  # nobody is given up while it lives
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait(10)
-    assert rig.visit().lost == 1
+    assert any((rig.spool / "scratch").iterdir())
+    done = rig.visit()
+    assert (done.lost, list((rig.spool / "scratch").iterdir())) == (1, [])
     rig.settle()
     rig.check("a")
 
@@ -254,9 +256,10 @@ def test_a_folder_that_others_can_write_is_refused(rig):
         rig.visit()
 
 
-def test_a_spool_that_is_gone_loses_nothing(rig):
+@pytest.mark.parametrize("gone", ["spool", "folder"])
+def test_a_spool_that_is_gone_loses_nothing(rig, gone):
     begin(rig, "a", "b")
-    shutil.rmtree(rig.spool)
+    shutil.rmtree(rig.spool if gone == "spool" else rig.far)
     done = rig.visit()
     assert (done.given_back, done.sent, done.out) == (2, 2, 2)
     rig.settle()

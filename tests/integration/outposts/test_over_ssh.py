@@ -60,7 +60,12 @@ def stoker(folder, *words):
 def test_a_run_is_over_when_all_has_come_home(ssh, tmp_path):
     lab, far = tmp_path / "lab", tmp_path / "far"
     lab.mkdir()
-    text = FILE.replace("FAR", str(far)).replace("STOKER", STOKER, 1)
+    program = (
+        tmp_path / "stoker"
+    )  # of an account whose login says a word, and a wide terminal's worth
+    program.write_text(f"#!/bin/sh\nseq 2000; echo '{{half of it'\nexec {STOKER} \"$@\"\n")
+    program.chmod(0o755)
+    text = FILE.replace("FAR", str(far)).replace("STOKER", str(program), 1)
     (lab / "stoker.toml").write_text(text)
     assert stoker(lab, "push", "runs", "a", "b").returncode == 0
     why = stoker(lab, "why", "a", "make").stdout
@@ -80,13 +85,14 @@ def test_a_run_is_over_when_all_has_come_home(ssh, tmp_path):
     ("does", "error", "words"),
     [
         (None, UserError, "install Stoker there"),
+        ("echo \"Error: No such command 'outpost'.\" >&2; exit 2", UserError, "can be an outpost"),
         ("exit 0", Unavailable, "broke off"),
         ("yes", Unavailable, "makes no sense"),
         ('echo \'{"stoker": 9, "protocol": [7, 9]}\'; cat', Refused, "needs 1"),
         ('echo \'{"stoker": 9, "protocol": [1e999, {}]}\'; cat', Unavailable, "no sense"),
         ("head -c 9000000 /dev/zero", Unavailable, "no sense"),
     ],
-    ids=["missing", "silent", "endless", "later", "odd", "long"],
+    ids=["missing", "0.1.0", "silent", "endless", "later", "odd", "long"],
 )
 def test_a_host_without_a_far_end_is_named(ssh, tmp_path, does, error, words):
     program = tmp_path / "stoker"

@@ -1,5 +1,6 @@
 """Workers at an outpost that its batch system brings, from nodes that reach neither store nor laboratory."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from batch.fake.slurm import FakeSlurm
 from integration.outposts.rig import STEPS
 from integration.work.rig import ME, wait_until
+from stoker.model.selection import Selection
 from stoker.outpost import pilots, sealed
+from stoker.store.database.invariants import check_journal
 from stoker.store.outposts import entries
+from stoker.store.reports.attempts import attempts
+from stoker.store.reports.why_waiting import why
 
 BATCH = """
 [batch.farm]
@@ -20,14 +24,6 @@ system = "slurm"
 time_limit = "1h"
 max_pilots = 3
 """
-
-
-@pytest.fixture
-def farm(tmp_path, monkeypatch):
-    fake = FakeSlurm(tmp_path / "farm")
-    monkeypatch.setenv("PATH", f"{fake.programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(pilots, "MISSED_US", 0)
-    return fake
 
 
 def visit(rig, **more):
@@ -39,6 +35,12 @@ def begin(rig, *keys, steps=STEPS):
     rig.push(*keys)
     rig.work()
     visit(rig)
+
+
+def made(rig):
+    """State, node and batch job of the attempts of step `make`."""
+    chosen = attempts(rig.store, Selection(steps=("make",)))
+    return [(one.state, one.node, one.batch_id) for one in chosen]
 
 
 def uids(rig):
@@ -100,20 +102,32 @@ def test_an_attempt_on_a_node_is_lost_only_when_its_job_was_missing_twice(rig, f
     )
     begin(rig, "a", steps=steps)
     farm.set("101", state="RUNNING")
-    with rig.worker_there(pilot=uids(rig)[0], idle_timeout_s=5) as worker:
+    (pilot,) = uids(rig)
+    with rig.worker_there(pilot=pilot, idle_timeout_s=5, slots=None) as worker:
         wait_until((rig.runs / "began").exists, "the task runs there")
         (start,) = (rig.spool / "starts").glob("*.json")
         facts = sealed.read(str(start))
+        assert facts["slots"] == 1  # as many as its pilot asked for, whatever the node has
         sealed.write(str(start), facts | {"host": "n17"})  # which is not the host that is visited
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait(10)
+    (owner,) = (rig.spool / "scratch").glob("*/owner")
+    owner.write_text(json.dumps(json.loads(owner.read_text()) | {"host": "n17", "boot_id": "b"}))
     assert visit(rig).lost == 0  # its job is there, as far as anybody knows
+    assert made(rig) == [("running", "n17", None)]
+    entries.note_visit(rig.store, "far", trouble=None, told={})
+    assert "runs there on n17" in why(rig.store, "a", "make").text
+    assert check_journal(rig.store).violations == ()
     (farm.folder / "squeue.say").write_text('{"status": 1, "error": "timed out"}\n' * 3)
     visit(rig)
     assert "timed out" in rig.last.system_trouble
     (farm.folder / "squeue.say").unlink()
     farm.forget("101")
-    assert [visit(rig).lost for _ in range(3)] == [0, 0, 1]
+    farm.add(name="of-somebody-else", id="101", state="RUNNING")  # numbers begin again some day
+    assert [visit(rig).lost for _ in range(2)] == [0, 0]
+    assert owner.exists()  # of a worker that may live
+    assert visit(rig).lost == 1
+    assert made(rig)[0] == ("lost", "n17", facts["batch_id"])
     for _ in range(6):
         if not rig.is_open():
             break

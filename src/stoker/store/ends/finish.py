@@ -244,7 +244,9 @@ def _decide(entry: StepEntry, result: Result, row: _Carrying) -> Decision:
     """What follows the result, by the step as it stands now; a removed step gets no retry."""
     if result.state is AttemptState.LOST:
         return retry.decide_lost(
-            times_lost=row.lost + 1, cancel_requested=bool(row.cancel_requested)
+            times_lost=row.lost + 1,
+            cancel_requested=bool(row.cancel_requested),
+            is_batch_job=row.batch_id is not None,
         )
     if row.cancel_requested and result.state is AttemptState.CANCELLED:
         return Decision(transitions.STOP)
@@ -270,7 +272,9 @@ def _move(unit: Unit, known: Catalog, result: Result, row: _Carrying, decision: 
     if result.is_cut:
         columns["cut_off"] = row.cut_off + 1
     if target is TaskState.HELD:
-        columns["reason"] = f"held: {result.reason}"
+        is_lost = result.state is AttemptState.LOST
+        why = retry.OF_BATCH_JOBS.format(row.lost + 1) if is_lost else f"held: {result.reason}"
+        columns["reason"] = why
     if result.state is AttemptState.OUT_OF_MEMORY and entry.spec:
         level = min(level + 1, max(len(entry.spec.memory_bytes) - 1, 0))
         columns["level"] = level

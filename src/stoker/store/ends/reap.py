@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from stoker.store.unit import Store
 
 _T, _I, _A, _W, _S = tables.task, tables.item, tables.attempt, tables.worker, tables.slot
-_OF_BATCH_JOBS = (
-    "held: it was lost {} times with its batch job, which did not end in order: pre-empted without "
-    "notice, its node gone, or the task itself is what ends it"
-)
 BATCH = 1_000  # tasks, workers or slots in a transaction
 # The states as words of the text, not as parameters: only then do the indexes of such rows serve.
 _alive = _W.c.state == literal_column(str(WorkerState.ALIVE.value))
@@ -215,7 +211,7 @@ def _held(unit: Unit) -> Sequence[Any]:
             _T.c.attempt.label("carried"), _T.c.level, _T.c.lost, _I.c.key, _A.c.generation,
             _W.c.host, _W.c.name, _A.c.started_us, _A.c.publishing_us, _I.c.by_user,
             _T.c.host.label("only_host"), _A.c.worker_id, _A.c.batch_id, _T.c.waiting_on,
-            _T.c.item_id,
+            _T.c.item_id, _A.c.node,
         )
         .select_from(
             _A.join(_T, _T.c.id == _A.c.task_id)
@@ -256,9 +252,9 @@ def _lose(unit: Unit, row: Any, suspects: Sequence[bytes]) -> tuple[str, Move]:
         else:
             columns["lane"] = lane_of(unit, entry, row.level, row.by_user, row.only_host)
     if decision.transition.target is TaskState.HELD:
-        columns["reason"] = _OF_BATCH_JOBS.format(times_lost)
+        columns["reason"] = retry.OF_BATCH_JOBS.format(times_lost)
     told = {
-        "publishing_us": row.publishing_us, "batch_id": row.batch_id,
+        "publishing_us": row.publishing_us, "batch_id": row.batch_id, "node": row.node,
         "not_before_us": columns.get("not_before_us"),
     }  # fmt: skip
     data = {

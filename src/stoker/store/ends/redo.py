@@ -40,7 +40,8 @@ COLUMNS = (
     _T.c.id, _T.c.state, _T.c.item_id, _T.c.step_id, _T.c.level, _T.c.waiting_on, _T.c.attempt,
     _T.c.body_id, _T.c.reason.label("said"), _I.c.key, _I.c.generation, _I.c.params, _I.c.meta,
     _I.c.size_bytes, _S.c.name.label("step"), _P.c.name.label("pipeline"), _A.c.step_values,
-    _A.c.started_us, _A.c.publishing_us, _I.c.by_user, _T.c.host,
+    _A.c.started_us, _A.c.publishing_us, _A.c.node, _A.c.batch_id,
+    _I.c.by_user, _T.c.host,
 )  # fmt: skip
 
 
@@ -304,7 +305,7 @@ def _redo_task(
         ended = {
             "state": AttemptState.CANCELLED.word, "reason": FENCED_OFF, "cause": FENCED_OFF,
             "started_us": row.started_us, "publishing_us": row.publishing_us,
-            "ended_us": unit.now_us,
+            "ended_us": unit.now_us, "node": row.node, "batch_id": row.batch_id,
         }  # fmt: skip
         if "elsewhere" in data:
             ended["elsewhere"] = data["elsewhere"]

@@ -31,6 +31,8 @@ class Carried:
     item: str
     step: str
     is_unwanted: bool  # somebody has asked for its end, or its task has moved on
+    node: str | None = None  # where it runs, as far as a visit has seen
+    batch_id: str | None = None
 
 
 def carried(store: "Store", worker_id: WorkerId) -> dict[str, Carried]:
@@ -39,7 +41,7 @@ def carried(store: "Store", worker_id: WorkerId) -> dict[str, Carried]:
         select(
             _A.c.id, _A.c.task_id, _A.c.cancel_requested, _I.c.key, _S.c.name.label("step"),
             _P.c.name.label("pipeline"), _T.c.attempt.label("current"), _A.c.generation,
-            _T.c.generation.label("since"),
+            _T.c.generation.label("since"), _A.c.node, _A.c.batch_id,
         )
         .select_from(
             _A.join(_T, _T.c.id == _A.c.task_id)
@@ -62,6 +64,8 @@ def carried(store: "Store", worker_id: WorkerId) -> dict[str, Carried]:
             bool(row.cancel_requested)
             or bytes(row.current) != bytes(row.id)
             or row.generation < row.since,
+            row.node,
+            row.batch_id,
         )
         for row in rows
     }

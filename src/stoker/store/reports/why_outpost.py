@@ -37,13 +37,13 @@ def to_be_sent(name: str) -> Said:
     return Said("site", f"it goes to `{name}` with one of the next visits", visit)
 
 
-def while_out(unit: Unit, name: str, attempt: bytes, since: str) -> Said:
+def while_out(unit: Unit, name: str, attempt: bytes, since: str, node: str | None) -> Said:
     """Return where an attempt is that is out at an outpost."""
     one = outpost(unit, name)
     if one is None or one.answered_us is None:
         return Said("out", f"it is out at `{name}` since {since}")
     waits = attempt.hex() in one.told.get("todo", ())
-    there = "waits there" if waits else "runs there, or has ended"
+    there = "waits there" if waits else f"runs there{f' on {node}' if node else ''}, or has ended"
     text = f"it is out at `{name}` since {since}, and {there}"
     if one.trouble is not None or unit.now_us - one.answered_us > _LATE_US:
         text += f"; `{name}` {_silence(one)}; nothing is lost, its results are kept there"

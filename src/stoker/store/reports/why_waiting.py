@@ -95,6 +95,7 @@ def _tasks(unit: Unit, item_id: int) -> Sequence[Any]:
         Selection(), _T.c.id, _T.c.state, _T.c.step_id, _T.c.level, _T.c.okey, _T.c.lane,
         _T.c.not_before_us, _T.c.host, _T.c.reason, _I.c.size_bytes, _S.c.name.label("step"), _A.c.reason.label("ended"),
         _A.c.cause, _A.c.state.label("attempt_state"), _A.c.claimed_us, _A.c.publishing_us, _A.c.worker_id,
+        _A.c.id.label("attempt"), _A.c.node,
     ).where(_T.c.item_id == item_id)  # fmt: skip
     rows: Sequence[Any] = unit.execute(query.order_by(_S.c.position)).fetchall()
     return rows
@@ -160,7 +161,7 @@ class _Reasons:
         since = moment(row.publishing_us or row.claimed_us)
         at = since.astimezone().strftime("%H:%M:%S") if since else "just now"
         if worker and is_outpost(worker.host):
-            return while_out(self._unit, outpost_of(worker.host), bytes(row.attempt), at)
+            return while_out(self._unit, outpost_of(worker.host), bytes(row.attempt), at, row.node)
         waits = f"; {worker.trouble}" if worker and worker.trouble else ""
         return Said("running", f"{what}{where} since {at}{waits}")
 
