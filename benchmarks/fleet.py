@@ -4,7 +4,9 @@
 connection and a worker of its own, claims and finishes for real as a worker does (what can start at
 once, and of short tasks a quarter of a second of work ahead), and instead of running its tasks waits
 for as long as they would take: half to one and a half times the length. For each length the rate is
-shown, and what share of the slots' time was used. All in about six minutes on two cores.
+shown, what share of the slots' time was used once all had had their first tasks for as long as one
+takes, and how much processor time the server and the simulated nodes took for it: where the nodes take
+most of it, they are the limit, and not the store. All in about six minutes on two cores.
 
 With `--pilots` each node is a pilot: of a batch system's row, with a store and connections of its own as
 in a process of its own, a lease that it renews, and reports of what it has done. Then the most connections
@@ -15,16 +17,19 @@ import argparse
 import heapq
 import multiprocessing
 import random
+import resource
 import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import psutil
 import psycopg
 
 import crowd
@@ -103,20 +108,21 @@ def node(store: Store, name: str, task_s: float, given: argparse.Namespace, begi
     ahead = 0 if task_s >= HORIZON_S else min(int(HORIZON_S * slots / task_s), MOST)
     queue: deque[Claimed] = deque()
     running: list[tuple[float, int, Claimed]] = []  # a heap, by when each ends
-    did, started = Done(), 0
-    until_s = time.monotonic() + seconds
+    did, started, total = Done(), 0, 0
+    since_s = time.monotonic() + given.settle * task_s
+    until_s = since_s + seconds
     while (now := time.monotonic()) < until_s:
         if pilot is not None:
-            pilot.look_after(did.tasks)
+            pilot.look_after(total)
         free = slots - len(running)
         if free > len(queue) and len(queue) <= ahead // 2:
             limit = max(free, ahead) - len(queue)
             queue += claim.claim(store, me, limit=limit, cpus_free=max(free, 4)).tasks
-            did.claims += 1
+            did.claims += now >= since_s
             now = time.monotonic()
         while queue and len(running) < slots:
             took_s = task_s * chance.uniform(0.5, 1.5)
-            did.used_s += max(min(took_s, until_s - now), 0)
+            did.used_s += max(min(now + took_s, until_s) - max(now, since_s), 0)
             started += 1
             heapq.heappush(running, (now + took_s, started, queue.popleft()))
         if not running:
@@ -129,7 +135,8 @@ def node(store: Store, name: str, task_s: float, given: argparse.Namespace, begi
             ended.append(heapq.heappop(running)[2])
         if ended:
             finish.finish(store, [crowd.result(task) for task in ended])
-        did.tasks += len(ended)
+        total += len(ended)
+        did.tasks += len(ended) if now >= since_s else 0
     return did
 
 
@@ -182,6 +189,18 @@ def measure(
     return sum(one.tasks for one in found) / given.seconds, used, words
 
 
+def processor_s(server: servers.Postgresql) -> tuple[float, float]:
+    """Return the processor time of the server, and of the nodes that have ended, so far."""
+    process = psutil.Process(int((server.folder / "data/postmaster.pid").read_text().split()[0]))
+    main = process.cpu_times()
+    taken = main.user + main.system
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):
+            taken += sum(child.cpu_times()[:2])
+    nodes = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return taken + main.children_user + main.children_system, nodes.ru_utime + nodes.ru_stime
+
+
 def most_connections(url: str, answers: list[Any]) -> int:
     """Return the most connections to the database at a time until one of the processes is over."""
     most = 0
@@ -214,6 +233,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=16)
     parser.add_argument("--processes", type=int, default=8, help="that the nodes are threads of")
     parser.add_argument("--seconds", type=float, default=20, help="for each length")
+    parser.add_argument("--settle", type=float, default=1, help="lengths before it is measured")
     parser.add_argument("--lengths", type=float, nargs="+", default=[20, 10, 5, 2, 1, 0.1])
     parser.add_argument("--enough", type=float, default=0.9, help="share of the slots' time used")
     parser.add_argument("--quick", action="store_true", help="a small fleet: does it still run?")
@@ -230,17 +250,21 @@ def main() -> None:
             url = server.new_database(f"fleet{at}")
             store = open_store(url, site_name="bench")
             versions.apply_version(store, LINE, host="h", path="/f")
-            needed = int(min(slots * (given.seconds / task_s + 2), 20_000 * given.seconds))
+            n = slots * (given.seconds / task_s + given.settle + 3)
+            needed = int(min(n, 20_000 * given.seconds))
             register.register(store, "line", (NewItem(key=f"k{n:08}") for n in range(needed)), ME)
             names = [f"node{n}" for n in range(given.nodes)]
             if given.pilots:
                 names = intend(store, given.nodes, given.slots)
             store.close()
+            before = processor_s(server)
             reached, used, words = measure(url, names, given, task_s)
+            taken = [now - then for now, then in zip(processor_s(server), before, strict=True)]
             if used >= given.enough:
                 shortest = task_s
             sys.stdout.write(
-                f"tasks of {task_s:6.2f} s: {reached:8,.0f} a second, slots used {used:4.0%}{words}\n"
+                f"tasks of {task_s:6.2f} s: {reached:8,.0f} a second, slots used {used:4.0%}{words}; "
+                f"processor time: server {taken[0]:.0f} s, nodes {taken[1]:.0f} s\n"
             )
             sys.stdout.flush()
     finally:
