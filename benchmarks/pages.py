@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -44,6 +45,7 @@ from stoker.store.unit import Store
 ME = Actor("bench")
 GOAL_MS, MEMORY_MB = 300.0, 250.0
 PAUSE_S = 1.05
+HOSTS, DAY_US, RAN_US = 20, 86_400_000_000, 40_000_000
 PROJECT = """
 [project]
 name = "bench"
@@ -87,7 +89,9 @@ def fill(folder: Path, items: int) -> None:
     some = (NewItem(key=f"record-{n:07}") for n in range(items // 10))
     register.register(store, "spikes", some, ME)
     register.register(store, "other", [NewItem(key=f"other-{n:05}") for n in range(500)], ME)
-    _work(store, me, items // 50, lambda n: n % 10 == 7)
+    others = [workers.enlist(store, replace(new, host=f"node{n:02}")) for n in range(1, HOSTS)]
+    for worker in (me, *others):
+        _work(store, worker, items // 50 // HOSTS, lambda n: n % 10 == 7)
     claim.claim(store, me, limit=40, cpus_free=480)
     journal_fold.fold(store)
     store.close()
@@ -100,7 +104,9 @@ def _work(store: Store, worker: int, limit: int, fails: Callable[[int], bool]) -
         if not tasks:
             return
         ends = []
+        now_us = time.time_ns() // 1000
         for n, task in enumerate(tasks, start=done):
+            ended_us = now_us - n * DAY_US // limit  # spread over a day, for the timeline
             cause = f"ValueError: channel {n % 12} is empty" if fails(n) else None
             ends.append(
                 Result(
@@ -108,7 +114,8 @@ def _work(store: Store, worker: int, limit: int, fails: Callable[[int], bool]) -
                     task_id=task.task_id,
                     state=AttemptState.FAILED if cause else AttemptState.SUCCEEDED,
                     verdict=Verdict.FAIL if cause else Verdict.DONE,
-                    ended_us=time.time_ns() // 1000,
+                    started_us=ended_us - RAN_US,
+                    ended_us=ended_us,
                     reason=cause,
                     cause=cause,
                 )

@@ -47,11 +47,12 @@ class History(Part):
         return gaps_of(self._project.store, seen)
 
     def durations(self, pipeline: str) -> "list[StepDurations]":
-        """Return how long the steps of the pipeline take, and how much memory they use."""
-        from stoker.store.forecasts.freshness import LEARN_LIMIT_S, catch_up
+        """Return how long the steps of the pipeline take, and how much memory they use.
+
+        As far as that has been learned: workers and `status` learn.
+        """
         from stoker.store.reports.durations import durations
 
-        catch_up(self._project.store, fold_s=FOLD_LIMIT_S, learn_s=LEARN_LIMIT_S)
         return durations(self._project.store, pipeline)
 
     def load(self, *, hours: int = 24) -> "Mapping[str, Sequence[float]]":

@@ -87,6 +87,7 @@ def _memory(unit: "Unit", steps: list[int]) -> dict[int, Any]:
         .limit(NEWEST)
         .subquery()
     )
+    of_step = _T.c.step_id + 0  # no column, so that nobody begins with all tasks of the steps
     query = (
         select(
             _T.c.step_id,
@@ -95,7 +96,7 @@ def _memory(unit: "Unit", steps: list[int]) -> dict[int, Any]:
             func.avg(newest.c.max_rss_bytes).label("mean"),
         )
         .join(_T, _T.c.id == newest.c.task_id)
-        .where(newest.c.max_rss_bytes > 0, _T.c.step_id.in_(steps))
+        .where(newest.c.max_rss_bytes > 0, of_step.in_(steps))
         .group_by(_T.c.step_id)
         .limit(len(steps))
     )

@@ -17,6 +17,7 @@ from stoker.store.columns import Big
 from stoker.store.forecasts import activity
 from stoker.store.forecasts.freshness import catch_up
 from stoker.store.ids import first_attempt_id, text_of
+from stoker.store.reports.bin_widths import width_for
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
@@ -32,11 +33,6 @@ SEEKS = 200  # hosts or steps that are looked for at most, to find those that di
 _HOURS_SUFFICE_US = 2 * 86_400_000_000  # a longer window is drawn well by hours
 _LONG_US = 20 * 86_400_000_000  # a longer window is read by days
 _AT_ONCE = 500
-_WIDTHS_S = (
-    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200),
-    *(86_400, 172_800, 604_800, 1_209_600, 2_419_200, 4_838_400, 9_676_800, 31_449_600),
-)
-
 _A, _T, _I, _W, _N = tables.attempt, tables.task, tables.item, tables.worker, tables.activity
 
 
@@ -124,15 +120,6 @@ def timeline(
     with store.reading() as unit:
         window = _Window(unit, begin_us, end_us, by_step=by_step, after=after)
         return window.read()
-
-
-def width_for(begin_us: int, end_us: int, most: int) -> int:
-    """Return the least even width, in microseconds, of which at most so many cover the window."""
-    span_s = (end_us - begin_us) / 1e6
-    found = next((one for one in _WIDTHS_S if span_s / one <= most), None)
-    if found is None:
-        found = _WIDTHS_S[-1] * -(-int(span_s) // (_WIDTHS_S[-1] * most))
-    return found * 1_000_000
 
 
 class _Window:
@@ -303,39 +290,56 @@ class _Window:
         level = activity.DAYS if is_long or is_old else activity.HOURS
         width_us = max(width_for(self.begin_us, self.end_us, BINS), activity.WIDTH_US[level])
         kind = activity.STEP if self.by_step else activity.HOST
-        found: list[Row] = []
-        last = self.after
-        for _ in range(SEEKS):
+        found: dict[str, list[Bin]] = {}
+        last, is_last = self.after, False
+        for _ in range(SEEKS // ROWS):
+            subjects, is_last = self._subjects(kind, level, last)
+            found |= self._counted(kind, level, subjects, width_us)
+            last = subjects[-1] if subjects else last
+            if is_last or len(found) > ROWS:
+                break
+        shown = list(found)[:ROWS]
+        names = [self._step_name(int(one)) if self.by_step else one for one in shown]
+        rows = [Row(name=name, bins=found[one]) for name, one in zip(names, shown, strict=True)]
+        if len(found) > ROWS:
+            last = shown[-1]
+        return width_us, rows, None if is_last and len(found) <= ROWS else last
+
+    def _subjects(self, kind: int, level: int, last: str | None) -> tuple[list[str], bool]:
+        """Return the next subjects behind that one, and whether there are no others."""
+        found: list[str] = []
+        while len(found) <= ROWS:
             subject = self.unit.execute(_next_subject(kind, level, last)).scalar()
             if subject is None:
-                return width_us, found, None
-            if len(found) == ROWS:
-                return width_us, found, last
+                return found, True
+            found.append(subject)
             last = subject
-            bins = self._counted(kind, level, subject, width_us)
-            if bins:
-                name = self._step_name(int(subject)) if self.by_step else subject
-                found.append(Row(name=name, bins=bins))
-        return width_us, found, last
+        return found, False
 
-    def _counted(self, kind: int, level: int, subject: str, width_us: int) -> list[Bin]:
+    def _counted(
+        self, kind: int, level: int, subjects: Sequence[str], width_us: int
+    ) -> dict[str, list[Bin]]:
+        """Return the bins of those that did anything in the window."""
         # A number in the text: a parameter in each place would be another expression to PostgreSQL.
         width: ColumnElement[int] = literal_column(str(width_us), Big)
         begins: ColumnElement[int] = _N.c.at_us - _N.c.at_us % width
         sums = [func.sum(one) for one in (_N.c.done, _N.c.failed, _N.c.other, _N.c.busy_us)]
         query = (
-            select(begins.label("at_us"), *sums)
+            select(_N.c.subject, begins.label("begins"), *sums)
             .where(
                 _N.c.kind == kind,
                 _N.c.level == level,
-                _N.c.subject == subject,
+                _N.c.subject.in_(subjects),
                 _N.c.at_us >= self.begin_us - self.begin_us % width_us,
                 _N.c.at_us < self.end_us,
             )
-            .group_by(begins)
-            .order_by(begins)
+            .group_by(_N.c.subject, begins)
+            .order_by(_N.c.subject, begins)
         )
-        return [Bin(*(int(one) for one in row)) for row in self.unit.execute(query).fetchall()]
+        found: dict[str, list[Bin]] = {}
+        for subject, *row in self.unit.execute(query).fetchall():
+            found.setdefault(subject, []).append(Bin(*(int(one) for one in row)))
+        return found
 
 
 _LIGHT = (

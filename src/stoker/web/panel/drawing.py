@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict
 
-from stoker.store.reports.timeline import width_for
+from stoker.store.reports.bin_widths import width_for
 from stoker.store.times import moment
 from stoker.web.panel import words
 
