@@ -113,7 +113,8 @@ def _as_line(member: Member) -> str:
     ) + "\n"  # fmt: skip
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+# What comes from the store has no circles, and a search for them takes an eighth of the time.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 class _Paths:

@@ -23,9 +23,9 @@ _COARSE_US = 10_000  # that the clock of files may be behind, which moves in tic
 def columns_of(item: NewItem) -> dict[str, Any]:
     """Return the columns that change with an item's content or parameters."""
     return {
-        "params": to_json(item.params),
+        "params": to_json(item.params) if item.params else _NOTHING,
         "said": to_json(item.said) if item.said else None,
-        "meta": to_json(item.meta),
+        "meta": to_json(item.meta) if item.meta else _NOTHING,
         "size_bytes": item.size_bytes,
         "mtime_us": item.mtime_us,
         "fingerprint": item.fingerprint,
@@ -45,9 +45,9 @@ def as_changed(unit: Unit, item: NewItem, item_id: int) -> NewItem | None:
     and that somebody has given a parameter the value that it has.
     """
     known = _known(unit, item_id)
-    said = json.loads(known.said or "{}")
+    said = _read(known.said)
     stands = _standing(item, known)
-    has_params = stands.params == json.loads(known.params)
+    has_params = stands.params == _read(known.params)
     is_same = has_params and has_content(known.fingerprint, item.content)
     is_touched = (
         has_params
@@ -77,7 +77,7 @@ def as_all_changed(unit: Unit, items: Mapping[int, NewItem]) -> dict[int, NewIte
         query = select(*columns).where(_I.c.id.in_(listed[at : at + _AT_ONCE])).order_by(_I.c.id)
         for known in unit.execute(query.with_for_update()):
             stands = _standing(items[known.id], known)
-            has_params = stands.params == json.loads(known.params)
+            has_params = stands.params == _read(known.params)
             if has_params and not has_content(known.fingerprint, stands.content):
                 found[known.id] = stands
     return found
@@ -88,7 +88,7 @@ def note_content(unit: Unit, item: NewItem, item_id: int) -> None:
     known = _known(unit, item_id)
     stands = _standing(item, known)
     is_new = not has_content(known.fingerprint, item.content)
-    if is_new and stands.params == json.loads(known.params):
+    if is_new and stands.params == _read(known.params):
         _note(unit, item_id, known, stands)
 
 
@@ -103,7 +103,7 @@ def changed_by_own_step(unit: Unit, item: NewItem, item_id: int) -> str | None:
         return None
     known = _known(unit, item_id)
     stands = _standing(item, known)
-    if stands.params != json.loads(known.params):
+    if stands.params != _read(known.params):
         return None
     began = func.coalesce(_A.c.started_us, _A.c.claimed_us)
     within = (
@@ -123,6 +123,14 @@ def changed_by_own_step(unit: Unit, item: NewItem, item_id: int) -> str | None:
     return step
 
 
+_NOTHING = "{}"
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    """Return a mapping that the store has as JSON. Most are empty, of a hundred thousand groups all."""
+    return json.loads(text) if text and text != _NOTHING else {}
+
+
 def _known(unit: Unit, item_id: int) -> Any:
     """Return what is known of the item, which nobody else changes until the transaction ends."""
     lock_tasks_of(unit, [item_id])
@@ -133,7 +141,7 @@ def _known(unit: Unit, item_id: int) -> Any:
 
 
 def _standing(item: NewItem, known: Any) -> NewItem:
-    return item.standing(json.loads(known.params), json.loads(known.said or "{}"))
+    return item.standing(_read(known.params), _read(known.said))
 
 
 def _note(unit: Unit, item_id: int, known: Any, item: NewItem) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import null, select, update
@@ -23,7 +24,7 @@ from stoker.store.groups.locking import lock_source
 from stoker.store.groups.made_of import EVENT
 from stoker.store.groups.remaking import remake
 from stoker.store.journal import Entry, append, to_json
-from stoker.store.unit import Prepared, Unit, as_a_whole, param
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.store.actor import Actor
@@ -43,6 +44,12 @@ _TELL = Prepared(
         ignored_n=0, closed_by=null(),
     )
 )  # fmt: skip
+_REVISIONS = Prepared(select(_G.c.id, _G.c.revision).where(_G.c.id.in_(param_list("groups"))))
+_ITEMS = Prepared(
+    select(_I.c.key, _I.c.id, _I.c.fingerprint)
+    .join(tables.pipeline, tables.pipeline.c.id == _I.c.pipeline_id)
+    .where(tables.pipeline.c.name == param("pipeline"), _I.c.key.in_(param_list("keys")))
+)
 _REFUSE = Prepared(
     update(_G)
     .where(_G.c.id == param("of_group"))
@@ -128,21 +135,25 @@ def _read(store: "Store", complete: Sequence[Complete], priority: int) -> list[_
     """Return the groups as items. Their members change no more without a new revision."""
     by_id = {one.group.id: one for one in complete}
     ids = sorted(by_id)
-    columns = (
+    with store.reading() as unit:
+        rows = unit.run(_MEMBERS, groups=ids).fetchall()
+    found: list[_Told] = []
+    for group_id, of_group in itertools.groupby(rows, key=itemgetter(0)):
+        members = list(of_group)
+        one = by_id[group_id]
+        found.append(_Told(one, _item(one, members, priority), members))
+    return found
+
+
+_MEMBERS = Prepared(
+    select(
         _M.c.group_id, _I.c.key, _M.c.state, _M.c.tries, _M.c.attempt, _M.c.size_bytes,
         _M.c.item_id, _M.c.told_state, _M.c.told_tries,
-    )  # fmt: skip
-    found: list[_Told] = []
-    with store.reading() as unit:
-        for at in range(0, len(ids), AT_ONCE):
-            query = select(*columns).join(_I, _I.c.id == _M.c.item_id)
-            query = query.where(_M.c.group_id.in_(ids[at : at + AT_ONCE]))
-            rows = unit.execute(query.order_by(_M.c.group_id, _I.c.key)).fetchall()
-            for group_id, of_group in itertools.groupby(rows, key=lambda row: row[0]):
-                members = list(of_group)
-                one = by_id[group_id]
-                found.append(_Told(one, _item(one, members, priority), members))
-    return found
+    )
+    .join(_I, _I.c.id == _M.c.item_id)
+    .where(_M.c.group_id.in_(param_list("groups")))
+    .order_by(_M.c.group_id, _I.c.key)
+)  # fmt: skip
 
 
 def _item(complete: Complete, members: Sequence[Any], priority: int) -> NewItem:
@@ -184,10 +195,8 @@ def _register(
     done = Registered()
     with store.writing() as unit:
         lock_source(unit, source_id)
-        query = select(_G.c.id, _G.c.revision).where(
-            _G.c.id.in_([one.complete.group.id for one in told])
-        )
-        revisions = {row.id: row.revision for row in unit.execute(query)}
+        ids = [one.complete.group.id for one in told]
+        revisions = dict(unit.run(_REVISIONS, groups=ids).fetchall())
         told = [
             one
             for one in told
@@ -203,20 +212,17 @@ def _register(
 
 def _tell(unit: Unit, pipeline: str, told: Sequence[_Told], done: Registered) -> None:
     """What these groups were made of is on record, and that of those whose item is as they are."""
-    rows = unit.execute(
-        select(_I.c.id, _I.c.key, _I.c.fingerprint, _I.c.generation)
-        .join(tables.pipeline, tables.pipeline.c.id == _I.c.pipeline_id)
-        .where(tables.pipeline.c.name == pipeline, _I.c.key.in_([one.item.key for one in told]))
-    ).fetchall()
-    items = {row.key: row for row in rows}
-    fresh = [one for one in told if items[one.item.key].fingerprint == one.item.fingerprint]
-    others = [one for one in told if items[one.item.key].fingerprint != one.item.fingerprint]
+    keys = [one.item.key for one in told]
+    rows = unit.run(_ITEMS, pipeline=pipeline, keys=keys).fetchall()
+    items = {key: (item_id, fingerprint) for key, item_id, fingerprint in rows}
+    fresh = [one for one in told if items[one.item.key][1] == one.item.fingerprint]
+    others = [one for one in told if items[one.item.key][1] != one.item.fingerprint]
     unit.run_many(
         _TELL,
         [
             {
                 "of_group": one.complete.group.id,
-                "item_id": items[one.item.key].id,
+                "item_id": items[one.item.key][0],
                 "at_us": unit.now_us,
                 "n": len(one.members),
                 "missing": one.complete.missing,
@@ -254,7 +260,7 @@ _MARK = Prepared(
 
 def _refuse(unit: Unit, told: Sequence[_Told], items: Any, trouble: str | None) -> None:
     """These groups have changed, and their items stay as they are."""
-    rows = [{"of_group": one.complete.group.id, "item_id": items[one.item.key].id} for one in told]
+    rows = [{"of_group": one.complete.group.id, "item_id": items[one.item.key][0]} for one in told]
     unit.run_many(
         _REFUSE,
         [

@@ -1,5 +1,6 @@
 """Which groups may be complete: their members counted, and those that wait for members set apart."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,7 @@ from stoker.model.states import MemberState
 from stoker.store import tables
 from stoker.store.groups.conditions import WAITING, is_told, is_waiting
 from stoker.store.groups.locking import lock_source
-from stoker.store.unit import Prepared, Unit, as_a_whole, param
+from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
     from stoker.model.source import Group
@@ -71,10 +72,9 @@ def count(store: "Store", source_id: int, group: "Group") -> bool:
         if not rows:
             return False
         ids = [row.id for row in rows]
-        some = select(_M.c.item_id).where(_M.c.group_id.in_(ids)).limit(_FEW + 1).subquery()
-        are_few = unit.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
-        found = None if are_few else unit.execute(counted(_M.c.group_id.in_(ids)))
-        now = {} if found is None else {row["group_id"]: row for row in found.mappings()}
+        are_few = len(unit.run(_SOME, groups=ids, most=_FEW + 1).fetchall()) <= _FEW
+        found = () if are_few else unit.run(_COUNTS_NOW, groups=ids).fetchall()
+        now = {row[0]: dict(zip(_COUNTED_NAMES, row[1:], strict=True)) for row in found}
     if are_few:
         _count_now(store, source_id, group, ids)
     else:
@@ -83,6 +83,10 @@ def count(store: "Store", source_id: int, group: "Group") -> bool:
 
 
 _FEW = 4_000  # members that are counted while claims wait: some 10 ms
+_SOME = Prepared(
+    select(_M.c.item_id).where(_M.c.group_id.in_(param_list("groups"))).limit(param("most"))
+)
+_COUNTED_NAMES = (*_COUNTS, *_EXPECTED)
 
 
 @as_a_whole
@@ -91,9 +95,7 @@ def _count_now(store: "Store", source_id: int, group: "Group", ids: Sequence[int
     with store.writing(durable=False) as unit:
         lock_source(unit, source_id)
         recount(unit, ids)
-        values = {"due_us": _ALWAYS_US, "waits_for": null(), "trouble": null()}
-        unit.execute(update(_G).where(_G.c.id.in_(ids)).values(**values))
-        unit.execute(update(_G).where(_G.c.id.in_(ids)).values(due_us=_due(group)))
+        unit.run(_decided(group.allow_failed, group.count), groups=list(ids))
 
 
 _COUNTED = Prepared(
@@ -126,16 +128,15 @@ def _record_counts(
         unit.run_many(_COUNTED, rows)
         ids = [group_id for group_id, _ in groups]
         is_counted = and_(_G.c.id.in_(ids), _G.c.due_us == _ALWAYS_US)
-        unit.execute(update(_G).where(is_counted).values(due_us=_due(group)))
+        unit.execute(
+            update(_G).where(is_counted).values(due_us=_due(group.allow_failed, group.count))
+        )
 
 
 def recount(unit: Unit, ids: Sequence[int]) -> None:
     """The counts of these groups are those of their members."""
-    none, unknown = dict.fromkeys(_COUNTS, 0), dict.fromkeys(_EXPECTED)
-    unit.execute(update(_G).where(_G.c.id.in_(ids)).values(**none, **unknown))
-    now = counted(_M.c.group_id.in_(ids)).subquery()
-    values = {name: now.c[name] for name in (*none, *unknown)}
-    unit.execute(update(_G).where(_G.c.id == now.c.group_id).values(**values))
+    unit.run(_EMPTY, groups=list(ids))
+    unit.run(_RECOUNT, groups=list(ids))
 
 
 def counted(which: Any) -> Any:
@@ -164,16 +165,43 @@ def counted(which: Any) -> Any:
     )
 
 
-def _due(group: "Group") -> Any:
+def _recount() -> Prepared:
+    now = counted(_M.c.group_id.in_(param_list("groups"))).subquery()
+    values = {name: now.c[name] for name in _COUNTED_NAMES}
+    return Prepared(update(_G).where(_G.c.id == now.c.group_id).values(**values))
+
+
+_COUNTS_NOW = Prepared(counted(_M.c.group_id.in_(param_list("groups"))))
+_RECOUNT = _recount()
+_EMPTY = Prepared(  # groups that have lost all members: nothing is counted for them
+    update(_G)
+    .where(
+        _G.c.id.in_(param_list("groups")),
+        ~select(_M.c.item_id).where(_M.c.group_id == _G.c.id).exists(),
+    )
+    .values(**dict.fromkeys(_COUNTS, 0), **{name: null() for name in _EXPECTED})
+)
+
+
+@functools.lru_cache(maxsize=64)
+def _decided(allow_failed: bool, count: int | str | None) -> Prepared:  # noqa: FBT001 - as declared
+    """The statement by which counted groups are due, or not."""
+    due = _due(allow_failed, count)
+    is_one = _G.c.id.in_(param_list("groups"))
+    values = {"due_us": due, "waits_for": null(), "trouble": null()}
+    return Prepared(update(_G).where(is_one).values(**values))
+
+
+def _due(allow_failed: bool, count: int | str | None) -> Any:  # noqa: FBT001 - as declared
     """When a group that was counted is to be decided about: now, or once a member changes."""
     is_over = _G.c.members == _G.c.over_n
-    if not group.allow_failed:
+    if not allow_failed:
         is_over = and_(is_over, _G.c.bad_n == 0)
     may_be_complete = and_(is_over, _G.c.done_n > 0, ~is_told())
     is_closed = and_(_G.c.closed_by.is_not(None), _G.c.done_n > 0)
     is_wrong = _G.c.least_expected != _G.c.most_expected
-    if isinstance(group.count, int):
-        is_wrong = or_(is_wrong, _G.c.members > group.count)
+    if isinstance(count, int):
+        is_wrong = or_(is_wrong, _G.c.members > count)
     else:
         is_wrong = or_(is_wrong, _G.c.members > _G.c.most_expected)
     is_due = and_(or_(may_be_complete, is_closed, is_wrong), _G.c.key != WAITING)

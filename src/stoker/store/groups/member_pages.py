@@ -125,7 +125,7 @@ def _outputs(unit: Unit, attempts: list[bytes]) -> dict[bytes, dict[str, tuple[M
         ).fetchall():
             one = MemberOutput(os.fsdecode(path), size, checksum, removed_us is not None)
             of_attempt = found.setdefault(bytes(attempt), {})
-            of_attempt[name] = (*of_attempt.get(name, ()), one)
+            of_attempt[name] = (*of_attempt[name], one) if name in of_attempt else (one,)
     return found
 
 

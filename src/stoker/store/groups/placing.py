@@ -223,11 +223,13 @@ def mark_changed(unit: Unit, groups: Iterable[int]) -> None:
     listed = sorted(groups)
     for at in range(0, len(listed), _PAGE):
         some = listed[at : at + _PAGE]
-        values = {"revision": _G.c.revision + 1, "due_us": 0}
-        unit.execute(update(_G).where(_G.c.id.in_(some)).values(**values))
+        unit.run(_CHANGED, groups=some)
 
 
 _PAGE = 2_000
+_CHANGED = Prepared(
+    update(_G).where(_G.c.id.in_(param_list("groups"))).values(revision=_G.c.revision + 1, due_us=0)
+)
 
 
 def lacks_member(group_id: Any) -> Any:
