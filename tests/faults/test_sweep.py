@@ -49,6 +49,7 @@ ELSEWHERE = {
     },
     "groups.filled": ("store/test_volumes.py", "groups.filled"),
     "volume.block": ("integration/cli/test_volumes.py", "volume.block"),
+    "volume.indexed": ("integration/cli/test_volumes.py", "volume.indexed"),
     "volume.packed": ("integration/cli/test_volumes.py", "volume.packed"),
     **{
         f"pilot.{name}": ("batch/test_rules.py", name)

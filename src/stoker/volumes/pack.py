@@ -4,6 +4,7 @@ Everything is written into a hidden folder beside the one that is asked for, whi
 one move: a volume is whole, or not there. What a killed call has left is deleted by the next.
 """
 
+import filecmp
 import os
 import re
 import shutil
@@ -63,30 +64,45 @@ def pack(
     if not os.path.isdir(parent):
         raise NotFound(f"there is no folder `{parent}`")
     _check_free(folder)
-    if index is not None and os.path.lexists(index):
+    name = _name_of(name, folder)
+    part = os.path.join(parent, f".{os.path.basename(folder)}.stoker-part")
+    own_index = os.path.join(part, name + INDEX)
+    is_left = index is not None and _is_same(own_index, index)  # by a call that was killed
+    if index is not None and os.path.lexists(index) and not is_left:
         raise Conflict(f"`{index}` is there already; it stays")
     check_list(members)
     if dry_run:
         with _in_words(folder):
-            return _Packing("", folder, _name_of(name, folder), block_bytes).run(members)
-    part = os.path.join(parent, f".{os.path.basename(folder)}.stoker-part")
+            return _Packing("", folder, name, block_bytes).run(members)
     with _in_words(folder):
+        if index is not None and is_left:
+            os.unlink(index)  # before what shows whose it is
         _delete(part)
         os.mkdir(part)
-        packing = _Packing(part, folder, _name_of(name, folder), block_bytes)
+        packing = _Packing(part, folder, name, block_bytes)
         try:
             done = packing.run(members)
             hit("volume.packed")
-            if index is not None:
-                _copy_index(os.path.join(part, done.volume + INDEX), index)
             _sync(part)
+            if index is not None:
+                _copy_index(own_index, index)
+            hit("volume.indexed")
             os.rename(part, folder)
         except BaseException:
             packing.abandon()
+            if index is not None and _is_same(own_index, index):
+                os.unlink(index)
             _delete(part)
             raise
         _sync(parent)
     return done
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether both are there, as files of the same content."""
+    if not (os.path.isfile(one) and os.path.isfile(other)):
+        return False
+    return filecmp.cmp(one, other, shallow=False)
 
 
 @contextmanager

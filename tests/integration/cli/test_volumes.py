@@ -164,21 +164,39 @@ def test_a_block_is_a_tar_of_whole_members_in_the_form_of_a_bag(members, tmp_pat
     assert found.name == "data/b/c/quant.fq/folder/deep/two"
 
 
-@pytest.mark.parametrize("point", ["volume.block", "volume.packed"])
+@pytest.mark.parametrize("point", ["volume.block", "volume.packed", "volume.indexed"])
 def test_a_volume_is_whole_or_not_there(members, tmp_path, point):
     members.add("a", b"a" * 9000)
     members.add("b", b"b" * 9000)
+    index = str(tmp_path / "index")
     child = os.fork()
     if child == 0:
         try:
             failpoints._armed, failpoints._hits = failpoints.parse(f"{point}=kill"), {}
-            members.pack(block_bytes=9000)
+            members.pack(block_bytes=9000, index=index)
         finally:
             os._exit(3)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert not (tmp_path / "A0001").exists()
-    assert members.pack(block_bytes=9000).blocks == 2
+    assert members.pack(block_bytes=9000, index=index).blocks == 2
+    assert (tmp_path / "A0001" / "A0001.csv").read_bytes() == (tmp_path / "index").read_bytes()
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+    with pytest.raises(Conflict, match=r"index` is there already"):
+        pack(str(members.list), str(tmp_path / "A0002"), index=index)
+
+
+def test_an_index_does_not_stay_without_its_volume(members, tmp_path, monkeypatch):
+    members.add("a", b"a" * 9000)
+    index = tmp_path / "index"
+    monkeypatch.setattr(failpoints, "_armed", failpoints.parse("volume.indexed=raise"))
+    monkeypatch.setattr(failpoints, "_hits", {})
+    with pytest.raises(UserError, match="cannot be read or written"):
+        members.pack(index=str(index))
+    assert not index.exists()
+    index.write_text("a person's own")
+    with pytest.raises(Conflict):
+        members.pack(index=str(index))
+    assert index.read_text() == "a person's own"
 
 
 def test_a_rehearsal_reads_and_compares_everything_and_writes_nothing(members, tmp_path):
