@@ -123,7 +123,7 @@ def _meta_of(text: str) -> Mapping[str, Any]:
     """Return the object that `text` is as JSON, without what is null in it, as NaN is."""
     try:
         found = read_json(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Unfit(f"`extract` printed no JSON: {error}") from None
     if not isinstance(found, dict):
         raise Unfit("`extract` printed JSON that is not an object; it must print names and values")

@@ -166,9 +166,9 @@ class Couch:
             answer = self._open().request(method, path, params=params, json=content)
             answer.raise_for_status()
         try:
-            return read_json(answer.content)
-        except ValueError:
-            raise self._no_couch() from None
+            return read_json(answer.content, is_bounded=False)
+        except ValueError as error:
+            raise self._no_couch(f": {error}") from None
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -198,8 +198,8 @@ class Couch:
             )
         return FeedTrouble(f"`{self.url}` answers {code} {answer.reason_phrase}")
 
-    def _no_couch(self) -> FeedTrouble:
-        return FeedTrouble(f"`{self.url}` does not answer as CouchDB does", may_pass=False)
+    def _no_couch(self, how: str = "") -> FeedTrouble:
+        return FeedTrouble(f"`{self.url}` does not answer as CouchDB does{how}", may_pass=False)
 
 
 def number_of(since: Since) -> int:

@@ -201,7 +201,7 @@ def _as_elements(value: object) -> list[object]:
     if text.startswith("["):
         try:
             made = read_json(text)
-        except (ValueError, RecursionError):
+        except ValueError:
             made = None
         if isinstance(made, list):
             return made

@@ -49,8 +49,8 @@ def read_members(path: str) -> Iterator[Member]:
             while line := file.readline(_LONGEST):
                 number += 1
                 try:
-                    yield _member(read_json(line))
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    yield _member(read_json(line, is_bounded=False))
+                except (ValueError, KeyError, TypeError) as error:
                     raise UserError(
                         f"`{path}`, line {number} is not a member of a volume ({_why(error)}); pass "
                         "`{members}` of a pipeline whose source has `volume`"

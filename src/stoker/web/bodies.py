@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from stoker.model.strict_json import check_levels
 from stoker.web.problems import Problem
 
 JSON_LIMIT_BYTES = 16 << 20
@@ -26,6 +27,7 @@ async def read_json_object(
     body = await read_body(request, limit_bytes=limit_bytes)
     try:
         found = strict_json(body)
+        check_levels(found)
     except ValueError as error:
         raise Problem(400, f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(found, dict):

@@ -81,7 +81,7 @@ def read_values(seat: Seat) -> dict[str, Any]:
         raise BadAnswer(f"the file STOKER_VALUES has more than {VALUES_BYTES} bytes")
     try:
         values = read_json(content)
-    except (ValueError, RecursionError) as problem:
+    except ValueError as problem:
         raise BadAnswer(f"the file STOKER_VALUES is not JSON: {problem}") from problem
     if not isinstance(values, dict):
         raise BadAnswer("the file STOKER_VALUES does not contain a JSON object")

@@ -35,9 +35,9 @@ def parse_answer(line: bytes) -> Answer | None:
         return None
     try:
         found = read_json(line)
-    except (ValueError, RecursionError) as problem:
+    except ValueError as problem:
         if claims_to_answer(line):
-            raise Malformed("it is not JSON") from problem
+            raise Malformed(f"it is not JSON: {problem}") from problem
         return None
     if not isinstance(found, dict) or "stoker" not in found:
         return None

@@ -159,8 +159,8 @@ class _Answer:
         """Return the answer; Malformed if it is not a JSON object."""
         try:
             fields = read_json(data)
-        except (ValueError, RecursionError) as problem:
-            raise Malformed("it is not JSON") from problem
+        except ValueError as problem:
+            raise Malformed(f"it is not JSON: {problem}") from problem
         if not isinstance(fields, dict):
             raise Malformed("it is not a JSON object")
         return cls(fields)

@@ -9,10 +9,11 @@ from stoker.errors import UserError
 from stoker.intake.admission import _meta_of
 from stoker.model.encoding import as_text
 from stoker.model.pipeline import Param, ParamType
-from stoker.model.strict_json import read_json
+from stoker.model.strict_json import MOST_LEVELS, read_json
+from stoker.spec.condition import Condition
 from stoker.spec.params import check_params
 from stoker.store import journal
-from stoker.work.answers import read_values
+from stoker.work.answers import BadAnswer, read_values
 from stoker.work.slot import Seat
 from stoker.work.warm import _encode
 
@@ -49,8 +50,31 @@ def test_no_parameter_is_such_a_number(word, kind):
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" + "9" * 5_000 + "]", "{", "", "nan"])
 def test_what_is_not_json_at_all_says_so(text):
-    with pytest.raises((ValueError, RecursionError)):
+    with pytest.raises(ValueError, match=r"."):
         read_json(text)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_what_nests_deeper_than_conditions_can_follow_is_refused(opening, closing, seat):
+    def nested(levels):
+        n = levels // (opening.count("[") + opening.count("{"))
+        return '{"x":' + opening * n + "1" + closing * n + "}"
+
+    values = read_json(nested(MOST_LEVELS - 2))
+    assert not Condition("values.s.x == 1").holds(params={}, meta={}, values={"s": values})
+    for levels in (MOST_LEVELS + 2, 900, 5_000):
+        with open(seat.values, "w") as file:
+            file.write(nested(levels))
+        with pytest.raises(BadAnswer, match="inside one another more than 100 times"):
+            read_values(seat)
+        with pytest.raises(UserError, match="inside one another"):
+            _meta_of(nested(levels))
+    read_json(nested(900), is_bounded=False)
+
+
+def test_a_number_of_too_many_digits_is_reported_in_words():
+    with pytest.raises(ValueError, match=r"^a whole number has more than 4,300 digits$"):
+        read_json('{"x": ' + "9" * 5_000 + "}")
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
