@@ -45,9 +45,7 @@ def list_groups(
     """List groups, also those that are not complete yet."""
     with scope.reading() as project:
         shown, some = 0, []
-        for row in project.groups.each(key, pipeline=pipeline):
-            if waiting and row.state != "waiting":
-                continue
+        for row in project.groups.each(key, pipeline=pipeline, is_waiting=waiting):
             shown += 1
             if as_json:
                 json_line(row)

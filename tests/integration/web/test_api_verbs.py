@@ -99,6 +99,8 @@ def test_groups_come_in_pages(api):
     assert [row["key"] for row in first["rows"]] == ["a"]
     second = counts(api.get("groups", limit=1, next=first["next"]))
     assert ([row["key"] for row in second["rows"]], second["next"]) == (["b"], None)
+    waiting = [row for row in counts(api.get("groups"))["rows"] if row["state"] == "waiting"]
+    assert counts(api.get("groups", waiting="true"))["rows"] == waiting != []
     assert api.get("groups", limit=1, next=first["next"], waiting="true").status_code == 400
     assert api.get("groups/show", key="c").status_code == 404
 

@@ -21,11 +21,18 @@ class GroupVerbs:
     def __init__(self, project: "Opened") -> None:
         self._project = project
 
-    def each(self, key: str | None = None, *, pipeline: str | None = None) -> "Iterator[GroupRow]":
-        """Yield the groups one by one, also those that are not complete yet; for hundreds of thousands."""
+    def each(
+        self, key: str | None = None, *, pipeline: str | None = None, is_waiting: bool = False
+    ) -> "Iterator[GroupRow]":
+        """Yield the groups one by one, also those that are not complete yet; for hundreds of thousands.
+
+        With `is_waiting` only those that are not complete.
+        """
         from stoker.store.groups import listing
 
-        return listing.groups(self._project.store, key=key, pipeline=pipeline)
+        return listing.groups(
+            self._project.store, key=key, pipeline=pipeline, is_waiting=is_waiting
+        )
 
     def list(self, key: str | None = None, *, pipeline: str | None = None) -> "Rows[GroupRow]":
         """Return the groups, also those that are not complete yet."""

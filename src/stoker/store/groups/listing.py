@@ -53,15 +53,22 @@ _STOPPED = (
 
 
 def groups(
-    store: "Store", *, key: str | None = None, pipeline: str | None = None
+    store: "Store",
+    *,
+    key: str | None = None,
+    pipeline: str | None = None,
+    is_waiting: bool = False,
 ) -> Iterator[GroupRow]:
-    """Yield the groups in the order in which they were found, also those that are not complete yet."""
-    for _, row in groups_behind(store, 0, key=key, pipeline=pipeline):
+    """Yield the groups in the order in which they were found, also those that are not complete yet.
+
+    With `is_waiting` these only.
+    """
+    for _, row in groups_behind(store, 0, key=key, pipeline=pipeline, is_waiting=is_waiting):
         yield row
 
 
 def groups_behind(
-    store: "Store", after: int, *, key: str | None, pipeline: str | None
+    store: "Store", after: int, *, key: str | None, pipeline: str | None, is_waiting: bool
 ) -> Iterator[tuple[int, GroupRow]]:
     """Yield the groups behind this id, each with its own; a page of them is a transaction."""
     with store.reading() as unit:
@@ -70,6 +77,8 @@ def groups_behind(
         query = _QUERY.where(_G.c.id > after)
         if pipeline is not None:
             query = query.where(_P.c.name == pipeline)
+        if is_waiting:
+            query = query.where(_STANDS.element == 0)
         if key is not None:
             query = query.where(or_(_G.c.key == key, _I.c.key == key))
         with store.reading() as unit:

@@ -30,9 +30,7 @@ def page_of_groups(
     place = Place("groups", asked, after=after, limit=limit)
     begin = place.id if isinstance(place.id, int) else 0
     found: list[tuple[int, GroupRow]] = []
-    for one in groups_behind(store, begin, key=key, pipeline=pipeline):
-        if is_waiting and one[1].state != "waiting":
-            continue
+    for one in groups_behind(store, begin, key=key, pipeline=pipeline, is_waiting=is_waiting):
         if len(found) == limit:
             return Page(rows=Rows(row for _, row in found), next=place.next(found[-1][0]))
         found.append(one)
