@@ -13,6 +13,7 @@ from stoker.model.strict_json import MOST_LEVELS, read_json
 from stoker.spec.condition import Condition
 from stoker.spec.params import check_params
 from stoker.store import journal
+from stoker.web.ogc.results import _as_value
 from stoker.work.answers import BadAnswer, read_values
 from stoker.work.slot import Seat
 from stoker.work.warm import _encode
@@ -69,6 +70,7 @@ def test_what_nests_deeper_than_conditions_can_follow_is_refused(opening, closin
             read_values(seat)
         with pytest.raises(UserError, match="inside one another"):
             _meta_of(nested(levels))
+        assert "base64" in _as_value(nested(levels).encode(), "application/json").values()
     read_json(nested(900), is_bounded=False)
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from stoker.model.offer import results_of
 from stoker.model.pipeline import Pipeline
 from stoker.model.states import ItemState, TaskState
+from stoker.model.strict_json import check_levels
 from stoker.spec.problems import suggest
 from stoker.store.reports.jobs import Job
 from stoker.store.rows import AttemptRow, OutputRow
@@ -231,9 +232,11 @@ def _as_value(content: bytes, media: str) -> Any:
     plain = media.partition(";")[0]
     if plain == JSON or plain.endswith("+json"):
         try:
-            return {"value": json.loads(content), "mediaType": media}
+            found = json.loads(content)
+            check_levels(found)
         except (ValueError, RecursionError):
             return _as_base64(content, media)
+        return {"value": found, "mediaType": media}
     try:
         text = content.decode()
     except UnicodeDecodeError:
