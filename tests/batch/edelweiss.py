@@ -228,6 +228,9 @@ def play(demo: Demo, *, runs: int, files: int, seconds: float) -> None:
         may_fail=True,
     )
     demo.end_service()
+    print("\nthe month is over; nobody waits two weeks for the archive, as `run` does not:")
+    demo.show("stoker run month")
+    demo.show("ssh cca 'tar -Ptf /srv/edw/archive/*.tar' | sort")
     print(
         f"\nleft at the centre: {demo.left()} files of the spool, once the service has ended",
         flush=True,

@@ -41,6 +41,8 @@ def test_files_go_to_a_centre_without_services_though_the_line_is_cut():
     assert "spectrum: 3 items (3 done)" in printed["stoker status"][1]
     assert "; 0 out; " in printed["stoker site list"][1]
     assert "no answer" in done.stdout.partition("nobody at the centre")[2]
+    archived = printed["ssh cca 'tar -Ptf /srv/edw/archive/*.tar' | sort"][0]
+    assert len(re.findall(r"^/srv/edw/root/sl29\w+\.root$", archived, re.MULTILINE)) == 6
     assert "left at the centre: 0 files" in done.stdout
     checked = printed["stoker store check"][0].strip().splitlines()
     assert checked
