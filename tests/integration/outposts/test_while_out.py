@@ -129,7 +129,7 @@ def item_page(of):
         ago=str, now=of.item.registered_at, is_report=False, rail=(), may_manage=False,
         active="", counters=(), counted_at=None, away=None, here="", item=of.item, tasks=of.tasks,
         why=None, attempts=of.attempts, n_attempts=len(of.attempts), happenings=(), n_happenings=0,
-        eta_s=None, words=None, verbs=(), query={}, command="", form_token=str,
+        eta_s=None, bars=(), words=None, verbs=(), query={}, command="", form_token=str,
     )  # fmt: skip
 
 
