@@ -46,6 +46,7 @@ _OURS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "gridengine": _GRID_ENGINE,
     BY_COMMANDS: {},
 }
+_TWO_IN_ONE = re.compile(r"^--?[\w-]+\s|\s--[a-z]")
 _INSTEAD = {"time": "set `time_limit`", "number of cpus": "set `cpus`"}
 
 
@@ -164,15 +165,26 @@ def _bad_options(table: BatchTable) -> Iterator[tuple[int, str, str]]:
     own = _OURS.get(table.system or BY_COMMANDS, {})
     for at, word in enumerate(table.options):
         for what, names in own.items():
-            if any(_is(word, name) for name in names):
+            is_it = _is_of_slurm if table.system == "slurm" else _is
+            if any(is_it(word, name) for name in names):
                 hint = _INSTEAD.get(what, "take it out")
                 yield at, f"`{word}` is Stoker's to set: it gives each pilot its {what}", hint
     if table.system == "gridengine":
         yield from _limits_of_grid_engine(table)
-    if table.system == "slurm" and table.memory is not None:
-        for at, word in enumerate(table.options):
-            if word.partition("=")[0] in ("--mem", "--mem-per-cpu"):
-                yield at, f"`{word}` and `memory` say the same thing", "take one of the two out"
+    if table.system == "slurm":
+        yield from _wrong_for_slurm(table)
+
+
+def _wrong_for_slurm(table: BatchTable) -> Iterator[tuple[int, str, str]]:
+    for at, word in enumerate(table.options):
+        if table.memory is not None and word.partition("=")[0] in ("--mem", "--mem-per-cpu"):
+            yield at, f"`{word}` and `memory` say the same thing", "take one of the two out"
+        if any(_is_of_slurm(word, name) for name in ("-M", "--clusters", "--cluster")):
+            message = f"`{word}` leads to another cluster, and Stoker asks only that of one host"
+            yield at, message, "set `ssh` to a login node of that cluster"
+        if _TWO_IN_ONE.search(word):
+            message = f"`{word}` is one word of `sbatch`, and looks like several"
+            yield at, message, 'write each word as one of the list: `"--partition=main"`'
 
 
 def _limits_of_grid_engine(table: BatchTable) -> Iterator[tuple[int, str, str]]:
@@ -185,13 +197,16 @@ def _limits_of_grid_engine(table: BatchTable) -> Iterator[tuple[int, str, str]]:
 
 
 def _is(word: str, name: str) -> bool:
-    """Whether the word is the option of that name: `--time=5`, and of one letter `-t5` too."""
-    if name.startswith("--"):
-        return word.partition("=")[0] == name
-    is_letter = len(name) == 2 and not name[1:].isdigit()
-    return word == name or (
-        is_letter and re.fullmatch(re.escape(name) + r"=?\d.*", word) is not None
-    )
+    """Whether the word is the option of that name, and nothing else."""
+    return word == name
+
+
+def _is_of_slurm(word: str, name: str) -> bool:
+    """Whether `sbatch` takes the word for the option of that name, also as `-t5`, `--tim=5`."""
+    if not name.startswith("--"):
+        return word[:2] == name
+    option = word.partition("=")[0]
+    return option == name or (len(option) > 4 and name.startswith(option))
 
 
 def _check_slots(table: BatchTable, place: Path, findings: Findings) -> None:
