@@ -26,7 +26,8 @@ class Sshd:
     """One sshd, for as long as the block lasts. `config` is for `ssh -F`; its host is `site`.
 
     What is run there also has the variables of `env`. It may be at one of two places, and who calls it
-    at the other: then `server` and `client` are the words that run a command there.
+    at the other: then `server` and `client` are the words that run a command there. Everybody who
+    connects is shown the `banner`.
     """
 
     def __init__(
@@ -37,13 +38,14 @@ class Sshd:
         address: str = "127.0.0.1",
         server: Sequence[str] = (),
         client: Sequence[str] = (),
+        banner: str = "",
     ) -> None:
         require()
         self.folder = folder
         # What the account's own shell does at a login is nothing that tests should depend on.
         self.env = {"HOME": str(folder / "home")} | dict(env)
         self.address = address
-        self._server, self._client = server, client
+        self._server, self._client, self._banner = server, client, banner
         self.config = folder / "config"
         self.daemon: subprocess.Popen[bytes] | None = None
 
@@ -58,12 +60,13 @@ class Sshd:
             )
         (folder / "authorized_keys").write_bytes((folder / "id.pub").read_bytes())
         port = servers.free_port()
+        (folder / "banner").write_text(f"{self._banner}\n")
         variables = " ".join(f'"{name}={value}"' for name, value in self.env.items())
         (folder / "sshd_config").write_text(
             f"Port {port}\nListenAddress {self.address}\nHostKey {folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-            "MaxStartups 100\n"
+            f"MaxStartups 100\nBanner {folder / 'banner' if self._banner else 'none'}\n"
             f"SetEnv {variables}\n"  # of several such lines, sshd heeds the first
         )
         key = " ".join((folder / "host.pub").read_text().split()[:2])

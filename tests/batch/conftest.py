@@ -2,12 +2,15 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import servers
+import sshd
 from batch.gridengine import GridEngine
 from batch.lab import Lab
 from batch.slurm import Slurm
@@ -62,3 +65,28 @@ def lab(tmp_path: Path) -> Callable[..., Lab]:
         return Lab(tmp_path, steps, through(url), env or {})
 
     return make
+
+
+@pytest.fixture
+def login_node(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Mapping[str, str]], sshd.Sshd]]:
+    """Make a host that `ssh login` reaches, on which these variables are set.
+
+    Like many a login node, it greets everybody before, and its shell says more at each start.
+    """
+    sshd.require()
+    folder = tmp_path_factory.mktemp("login")
+    with ExitStack() as stack:
+
+        def make(env: Mapping[str, str]) -> sshd.Sshd:
+            found = stack.enter_context(sshd.Sshd(folder, env, banner="Authorized use only"))
+            (folder / "home" / ".bashrc").write_text("echo Welcome; echo 'no terminal' >&2\n")
+            ssh = folder / "bin" / "ssh"
+            ssh.parent.mkdir()
+            ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {found.config} "$@"\n')
+            ssh.chmod(0o755)
+            monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+            return found
+
+        yield make

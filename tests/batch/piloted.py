@@ -124,6 +124,11 @@ class Piloted:
         self.project.close()
 
 
+def job_of(row: Any) -> str:
+    """The id of a pilot's job."""
+    return row.batch_id.split(":")[1].split(".")[0]
+
+
 def no_process_is_left(folder: Path) -> bool:
     """Whether nothing runs that has to do with the project."""
     for entry in Path("/proc").iterdir():

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import servers
-from batch.piloted import GATED, QUICK, Piloted
+from batch.piloted import GATED, QUICK, Piloted, job_of
 from integration.work.rig import wait_until
 from stoker.batch import runner
 
@@ -29,16 +29,20 @@ def by_socket(url):
 
 
 @pytest.fixture
-def piloted(grid_engine, lab, monkeypatch):
-    for name, value in grid_engine.env.items():
+def here(grid_engine, monkeypatch):
+    """Variables of a host on which its commands are, as this one is."""
+    env = grid_engine.env | {"PATH": f"{grid_engine.programs}:{os.environ['PATH']}"}
+    for name, value in env.items():
         monkeypatch.setenv(name, value)
-    path = f"{grid_engine.programs}:{os.environ['PATH']}"
-    monkeypatch.setenv("PATH", path)
+    return env
+
+
+@pytest.fixture
+def piloted(here, lab):
     made = []
 
-    def make(steps, *, manners=QUICK, batch="", **settings):
+    def make(steps, *, manners=QUICK, batch="", env=here, **settings):
         text = f'[batch.main]\nsystem = "gridengine"\ntime_limit = "10m"\n{batch}\n{steps}'
-        env = grid_engine.env | {"PATH": path}
         own = lab(text, kind="postgresql", env=env, through=by_socket)
         found = Piloted(own, manners, **settings)
         made.append(found)
@@ -47,11 +51,6 @@ def piloted(grid_engine, lab, monkeypatch):
     yield make
     for one in made:
         one.close()
-
-
-def job_of(row):
-    """The id of a pilot's job."""
-    return row.batch_id.split(":")[1].split(".")[0]
 
 
 def test_pilots_share_the_work_and_end_in_order(grid_engine, piloted):
@@ -174,3 +173,19 @@ def test_a_master_that_is_silent_changes_nothing(grid_engine, piloted, monkeypat
     grid_engine.signal_master(signal.SIGCONT)
     found.visit_until(lambda: not found.batch.status()["main"].trouble, "it answers again")
     assert found.states[0] == "running"
+
+
+def test_pilots_are_submitted_on_another_host(here, piloted, login_node, monkeypatch):
+    for name in here:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", os.defpath)
+    login = login_node(here)
+    found = piloted(GATED, batch='max_pilots = 2\nssh = "login"', env={})
+    assert found.batch.visitors["main"].system.cluster == "default", "as a job there calls it"
+    found.share(2)
+    assert {row.host for row in found.pilots} == {"gehost"}
+    login.daemon.terminate()
+    login.daemon.wait()
+    found.lab.stoker("rerun", "k0000")
+    found.visit()
+    assert "`ssh login`" in found.batch.status()["main"].trouble

@@ -200,7 +200,7 @@ def test_a_visit_that_dies_anywhere_leads_to_one_job_found_by_its_name(
 
 @pytest.mark.parametrize(
     "point",
-    ["before_intended", "before_script", "before_started", "before_ended", "before_concluded"],
+    ["before_intended", "before_started", "before_ended", "before_concluded"],
 )
 def test_what_dies_before_it_is_recorded_is_done_again(main, fake, point, monkeypatch):
     name = f"pilot.{point}"
@@ -216,34 +216,26 @@ def test_what_dies_before_it_is_recorded_is_done_again(main, fake, point, monkey
             act()
 
     insist(lambda: main.visit(1))
-    if point == "before_script":  # as nobody knows whether it was submitted, nothing else is
-        assert (main.states(), fake.calls("sbatch")) == (["waiting"], 0)
-        main.pass_time(600)
-        main.visit(1)
-        main.pass_time(61)
-        main.visit(1)
-        assert main.states() == ["refused", "waiting"]
-    else:
-        (row,) = main.rows()
-        fake.set("101", state="RUNNING", reason="None", node="n7")
-        main.visit(1)
-        if point == "before_concluded":  # by the scheduler alone: no worker came
-            fake.forget("101")
-            for _ in range(3):
-                main.pass_time(61)
-                insist(lambda: main.visit(0))
-            assert main.states() == ["failed"]
-            assert len(died) == 1, failpoints._hits
-            return
-        insist(main.start)
-        insist(lambda: starts.end(main.store, row.id, done=3, was_stopped=False, reason="no work"))
-        fake.set("101", state="COMPLETED")
-        insist(lambda: main.visit(0))
+    (row,) = main.rows()
+    fake.set("101", state="RUNNING", reason="None", node="n7")
+    main.visit(1)
+    if point == "before_concluded":  # by the scheduler alone: no worker came
+        fake.forget("101")
         for _ in range(3):
             main.pass_time(61)
             insist(lambda: main.visit(0))
-        assert [(one.state, one.done) for one in main.rows()] == [("ended", 3)]
-        assert fake.calls("sbatch") == 1
+        assert main.states() == ["failed"]
+        assert len(died) == 1, failpoints._hits
+        return
+    insist(main.start)
+    insist(lambda: starts.end(main.store, row.id, done=3, was_stopped=False, reason="no work"))
+    fake.set("101", state="COMPLETED")
+    insist(lambda: main.visit(0))
+    for _ in range(3):
+        main.pass_time(61)
+        insist(lambda: main.visit(0))
+    assert [(one.state, one.done) for one in main.rows()] == [("ended", 3)]
+    assert fake.calls("sbatch") == 1
     assert len(died) == 1, failpoints._hits
     assert name in died[0]
 
@@ -300,6 +292,16 @@ def test_ten_refusals_hold_the_batch_system_with_the_last_words(main, fake):
     assert not main.status.held
     fake.say("sbatch", {"does": True})
     assert main.visit(2).submitted == 2
+
+
+def test_without_room_for_the_script_nothing_is_intended(main, fake, monkeypatch):
+    monkeypatch.setattr(failpoints, "_armed", {"pilot.before_script": ("raise", 1)})
+    monkeypatch.setattr(failpoints, "_hits", {})
+    done = main.visit(3)
+    assert (done.submitted, main.states(), fake.jobs) == (0, [], [])
+    assert "no script can be written to" in done.trouble
+    assert main.status.trouble == done.trouble
+    assert main.visit(3).submitted == 2
 
 
 def test_a_limit_of_the_cluster_is_no_failure(main, fake):
@@ -390,6 +392,11 @@ def test_a_batch_system_that_does_not_answer_changes_nothing(main, fake):
     assert main.states() == ["waiting", "waiting"]
     assert "Unable to contact" in main.status.trouble
     assert main.status.answered_at is None or main.status.answered_at < main.status.asked_at
+
+
+def test_what_a_command_leaves_behind_is_not_waited_for():
+    said = Runner(limit_s=30).run(["sh", "-c", "sleep 40 & echo 7; exit 3"])
+    assert (said.out, said.status) == ("7\n", 3)
 
 
 def test_a_batch_system_that_hangs_is_waited_for_no_longer_than_its_limit(main, fake):
@@ -614,6 +621,18 @@ def test_three_that_never_worked_hold_it_with_their_last_words(main, fake):
     assert main.visit(3).submitted == 0
     assert entries.release(main.store, "main", Actor("me"))
     assert main.visit(1).submitted == 1
+
+
+def test_a_preparation_that_exits_without_an_error_holds_it_too(main, fake):
+    for _ in range(3):
+        main.pass_time(3601)
+        main.visit(1)
+        main.log("module loaded\n")
+        fake.set(fake.ids("PENDING")[-1], state="COMPLETED", reason="None", node="n1")
+        main.visit(0)
+    assert main.states() == ["failed"] * 3
+    assert main.status.held
+    assert "does `prepare` exit?" in main.status.reason
 
 
 def test_after_a_failure_the_next_waits_longer_each_time(main, fake):

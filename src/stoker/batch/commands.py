@@ -11,6 +11,7 @@ from typing import Any
 
 from stoker.batch.runner import Runner, Said
 from stoker.batch.system import (
+    Answer,
     Ask,
     Cause,
     End,
@@ -41,7 +42,7 @@ class Commands:
         """Return the command that submits it."""
         return self._commands["submit"]
 
-    def submit(self, ask: Ask) -> Submitted | Refused | Unknown:
+    def submit(self, ask: Ask) -> Answer:
         """Submit it: `{"id": …}` or `{"refused": …}` is the answer."""
         asked = {
             "name": ask.name,

@@ -8,20 +8,12 @@ from contextlib import suppress
 from xml.etree import ElementTree as ET
 
 from stoker.batch.runner import Runner
-from stoker.batch.system import (
-    Ask,
-    Cause,
-    End,
-    Limits,
-    Look,
-    Phase,
-    Refused,
-    Seen,
-    Submitted,
-    Unknown,
-)
+from stoker.batch.system import Answer, Ask, Cause, End, Limits, Look, Phase, Seen, answer_to
 from stoker.errors import Unavailable
 
+_NO_NAME = "gridengine"
+_FAR_NAME = f'echo "cluster=${{SGE_CLUSTER_NAME:-${{SGE_CELL:-{_NO_NAME}}}}}"'
+_NAMED = re.compile(r"^cluster=(\S+)$", re.MULTILINE)
 _MIB = 1 << 20
 _OF_MEMORY = re.compile(r"\b(h_vmem|s_vmem|mem_free|m_mem_free|virtual_free|h_rss)=")
 _IS_LIMIT = re.compile(
@@ -31,6 +23,7 @@ _NOBODY_KNOWS = re.compile(
     r"commlib|unable to (contact|send|initialize)|time-?out|can't connect|no answer|got no connection",
     re.IGNORECASE,
 )
+_JOB = re.compile(r"^(\d+)$", re.MULTILINE)
 _AT_ONCE = 20  # jobs whose records are asked for
 
 
@@ -41,12 +34,18 @@ class GridEngine:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._far_cluster = ""
 
     @property
     def cluster(self) -> str:
         """The name of the cluster, as a job there finds it."""
-        env = os.environ
-        return env.get("SGE_CLUSTER_NAME") or env.get("SGE_CELL") or "gridengine"
+        if self._runner.ssh is None:
+            return os.environ.get("SGE_CLUSTER_NAME") or os.environ.get("SGE_CELL") or _NO_NAME
+        if not self._far_cluster:
+            with suppress(Unavailable):
+                found = _NAMED.findall(self._runner.run(["sh", "-c", _FAR_NAME]).out)
+                self._far_cluster = found[-1] if found else ""
+        return self._far_cluster or _NO_NAME
 
     def words(self, ask: Ask) -> Sequence[str]:
         """Return the command that submits it."""
@@ -64,19 +63,12 @@ class GridEngine:
             *ask.options, ask.script,
         ]  # fmt: skip
 
-    def submit(self, ask: Ask) -> Submitted | Refused | Unknown:
+    def submit(self, ask: Ask) -> Answer:
         """Submit it."""
-        try:
-            said = self._runner.run(self.words(ask))
-        except Unavailable as error:
-            return Unknown(str(error))
-        found = re.findall(r"^(\d+)$", said.out, re.MULTILINE)  # words may stand before it
-        if found:
-            return Submitted(found[-1])
-        text = f"{said.error}\n{said.out}"
-        if _NOBODY_KNOWS.search(text) or said.status == 0:
-            return Unknown(said.words)
-        return Refused(said.words, is_limit=_IS_LIMIT.search(text) is not None)
+        words = self.words(ask)
+        return answer_to(
+            self._runner, words, job=_JOB, nobody_knows=_NOBODY_KNOWS, is_limit=_is_limit
+        )
 
     def look(self, names: Sequence[str]) -> Look:
         """Return the jobs of these names."""
@@ -96,7 +88,7 @@ class GridEngine:
             raise Unavailable(f"`qstat`: {said.words}")
         try:
             # The client's own program has written it; expat itself bounds what entities can do.
-            root = ET.fromstring(said.out)  # noqa: S314 - the scheduler wrote it; expat bounds entities
+            root = ET.fromstring(said.out[max(said.out.find("<?xml"), 0) :])  # noqa: S314 - the scheduler wrote it; expat bounds entities
         except ET.ParseError as error:
             raise Unavailable(f"the answer of `qstat` is not XML: {error}") from None
         for job in root.iter("job_list"):
@@ -107,8 +99,8 @@ class GridEngine:
     def ended(self, jobs: Sequence[str]) -> Mapping[str, End]:
         """Return what the records say; a job gets there some seconds after its end."""
         found = {}
-        for job in jobs[:_AT_ONCE]:
-            with suppress(Unavailable):
+        with suppress(Unavailable):  # asked for once more, each of them might take as long
+            for job in jobs[:_AT_ONCE]:
                 said = self._runner.run(["qacct", "-j", job])
                 if said.status == 0:
                     found[job] = _end(said.out)
@@ -116,8 +108,8 @@ class GridEngine:
 
     def cancel(self, jobs: Iterable[tuple[str, str]]) -> None:
         """Delete jobs; the caller has seen id and name together a moment ago."""
-        for _name, job in jobs:
-            with suppress(Unavailable):
+        with suppress(Unavailable):
+            for _name, job in jobs:
                 self._runner.run(["qdel", job])
 
     def limits(self) -> Limits:
@@ -136,6 +128,10 @@ class GridEngine:
     def own_names(self) -> Sequence[tuple[str, str]]:
         """Return name and id of all jobs of this account."""
         return [(one.name, one.job) for one in self._list()]
+
+
+def _is_limit(text: str) -> bool:
+    return _IS_LIMIT.search(text) is not None
 
 
 def _seen(fields: Mapping[str, str]) -> Seen:

@@ -141,6 +141,8 @@ def ending(
     if cause is Cause.CANCELLED:
         return PilotState.CANCELLED, f"cancelled from outside ({text})"
     state = _state_after(pilot, cause, manners)
+    if state is PilotState.FAILED and cause is Cause.EXIT:
+        return state, "it ended without an error before its worker began: does `prepare` exit?"
     return state, (words or text) if state is PilotState.FAILED else text
 
 
@@ -149,7 +151,8 @@ def _state_after(pilot: Pilot, cause: Cause | None, manners: Manners) -> PilotSt
     has_worked = pilot.done > 0 or pilot.worked_us >= manners.young_s * 1e6
     if cause is Cause.LOST:
         return PilotState.LOST
-    if cause is Cause.EXIT or (cause is Cause.TIME and has_worked):
+    has_begun = pilot.found is not None
+    if (cause is Cause.EXIT and has_begun) or (cause is Cause.TIME and has_worked):
         return PilotState.ENDED
     was_stopped = pilot.worked_us > 0 and pilot.stopped_us is not None
     return PilotState.LOST if has_worked or was_stopped else PilotState.FAILED

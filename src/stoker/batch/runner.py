@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -16,6 +16,7 @@ from stoker.model.words import shown
 
 LIMIT_S = 60.0
 MOST_BYTES = 32 * 1024 * 1024  # of an answer: far more than the list of 10,000 jobs
+_LINGER_S = 1.0  # that the output of a process may be open after its end
 _SHOWN = 300  # characters of what a command says that are repeated
 
 # The service may itself run in a job, whose variables would reach the pilots' submission.
@@ -85,7 +86,7 @@ class Runner:
         if self.ssh is not None:
             far = ["env", "LC_ALL=C", "SLURM_TIME_FORMAT=standard", *words]
             command = [
-                "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-T", "--", self.ssh,
+                "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR", "-T", "--", self.ssh,
                 shlex.join(far),
             ]  # fmt: skip
         name = words[0].rpartition("/")[2]
@@ -120,7 +121,11 @@ class Runner:
 def _converse(
     process: "subprocess.Popen[bytes]", given: bytes, until_s: float
 ) -> tuple[bytes, bytes]:
-    """Return standard output and error once both are closed and the process has ended."""
+    """Return standard output and error once the process has ended, and both are closed.
+
+    What it leaves behind, as a connection that `ssh` keeps open, may hold them for long, and is
+    waited for no more than a moment.
+    """
     assert process.stdin is not None  # noqa: S101 - pipes, as asked for
     assert process.stdout is not None  # noqa: S101 - as above
     assert process.stderr is not None  # noqa: S101 - as above
@@ -130,11 +135,10 @@ def _converse(
             selector.register(pipe, selectors.EVENT_READ)
         os.set_blocking(process.stdin.fileno(), False)
         selector.register(process.stdin, selectors.EVENT_WRITE)
-        while selector.get_map():
-            left_s = until_s - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError
-            for key, _ in selector.select(left_s):
+        for wait_s in _waits(process, until_s):
+            if not selector.get_map():
+                break
+            for key, _ in selector.select(wait_s):
                 if key.fileobj is process.stdin:
                     given = _write(process.stdin, given)
                     if not given:
@@ -152,6 +156,18 @@ def _converse(
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
     return bytes(heard[process.stdout]), bytes(heard[process.stderr])
+
+
+def _waits(process: "subprocess.Popen[bytes]", until_s: float) -> Iterator[float]:
+    """Yield how long to wait for more, until the process has been over for a moment."""
+    ended_s: float | None = None
+    while ended_s is None or time.monotonic() - ended_s < _LINGER_S:
+        if ended_s is None and process.poll() is not None:
+            ended_s = time.monotonic()
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        yield min(left_s, _LINGER_S)
 
 
 def _write(pipe: IO[bytes], given: bytes) -> bytes:

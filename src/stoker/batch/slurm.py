@@ -7,20 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from stoker.batch.runner import Runner
-from stoker.batch.system import (
-    Ask,
-    Cause,
-    End,
-    Limits,
-    Look,
-    Phase,
-    Refused,
-    Seen,
-    Submitted,
-    Unknown,
-)
+from stoker.batch.system import Answer, Ask, Cause, End, Limits, Look, Phase, Seen, answer_to
 from stoker.errors import Unavailable
 
+_JOB = re.compile(r"^(\d+)(?:;\S*)?$", re.MULTILINE)
 _AT_ONCE = 200  # names asked for by one command
 _FIELDS = "%i\x1f%T\x1f%r\x1f%j\x1f%N"
 _SEPARATOR = "\x1f"
@@ -69,6 +59,7 @@ _NOBODY_KNOWS = re.compile(
     r"Communication connection failure|unexpected message|temporarily unable|"
     r"Resource temporarily unavailable|Incomplete message|Unable to establish", re.IGNORECASE
 )  # fmt: skip
+_IS_ERROR = re.compile(r"^(slurm|squeue)|error", re.IGNORECASE | re.MULTILINE)
 _MIB = 1 << 20
 
 
@@ -110,21 +101,11 @@ class Slurm:
             ask.script,
         ]  # fmt: skip
 
-    def submit(self, ask: Ask) -> Submitted | Refused | Unknown:
+    def submit(self, ask: Ask) -> Answer:
         """Submit it."""
-        try:
-            said = self._runner.run(self.words(ask))
-        except Unavailable as error:
-            return Unknown(str(error))
-        found = re.findall(r"^(\d+)(?:;\S*)?$", said.out, re.MULTILINE)
-        if found:  # whatever else was said: it is there
-            return Submitted(found[-1])
-        if _NOBODY_KNOWS.search(said.error) or said.status == 0:
-            return Unknown(said.words)
-        is_request = _IS_REQUEST.search(said.error) is not None
-        return Refused(
-            said.words.replace("sbatch: error: ", ""),
-            is_limit=_IS_LIMIT.search(said.error) is not None and not is_request,
+        words = self.words(ask)
+        return answer_to(
+            self._runner, words, job=_JOB, nobody_knows=_NOBODY_KNOWS, is_limit=_is_limit
         )
 
     def look(self, names: Sequence[str]) -> Look:
@@ -132,14 +113,14 @@ class Slurm:
         found: dict[str, list[Seen]] = {}
         for at in range(0, len(names), _AT_ONCE):
             some = ",".join(names[at : at + _AT_ONCE])
-            words = ["squeue", "-h", "--states=all", "-n", some, "-o", _FIELDS]
-            for one in self._list(words):
+            for one in self._list("--states=all", "-n", some):  # others of a group submit, too
                 found.setdefault(one.name, []).append(one)
         return found
 
-    def _list(self, words: Sequence[str]) -> Iterable[Seen]:
-        said = self._runner.run(words)
-        if said.status != 0 or said.error.strip():
+    def _list(self, *which: str) -> Iterable[Seen]:
+        said = self._runner.run(["squeue", "-h", *which, "-o", _FIELDS])
+        # A login shell, or a host's banner, may have said something else.
+        if said.status != 0 or _IS_ERROR.search(said.error):
             raise Unavailable(f"`squeue`: {said.words}")
         for line in said.out.splitlines():
             fields = line.split(_SEPARATOR)
@@ -169,8 +150,8 @@ class Slurm:
 
     def cancel(self, jobs: Iterable[tuple[str, str]]) -> None:
         """Cancel jobs of which id and name fit: an id alone may be another's by now."""
-        for name, job in jobs:
-            with suppress(Unavailable):
+        with suppress(Unavailable):
+            for name, job in jobs:
                 self._runner.run(["scancel", "-n", name, job])
 
     def limits(self) -> Limits:
@@ -204,7 +185,7 @@ class Slurm:
     def own_names(self) -> Sequence[tuple[str, str]]:
         """Return name and id of all jobs of this account that are not over."""
         user = ["--me"] if self._runner.ssh is not None else ["-u", str(os.geteuid())]
-        return [(one.name, one.job) for one in self._list(["squeue", "-h", *user, "-o", _FIELDS])]
+        return [(one.name, one.job) for one in self._list(*user)]
 
 
 def _seen(job: str, word: str, reason: str, name: str, nodes: str) -> Seen:
@@ -228,6 +209,10 @@ def _seen(job: str, word: str, reason: str, name: str, nodes: str) -> Seen:
         is_stuck=phase is Phase.WAITING and reason in _NEVER,
         is_passing=word in _PASSING,
     )
+
+
+def _is_limit(text: str) -> bool:
+    return _IS_LIMIT.search(text) is not None and _IS_REQUEST.search(text) is None
 
 
 def _time(seconds: int) -> str:

@@ -4,10 +4,14 @@
 `Unavailable`, and changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from stoker.batch.runner import Runner
+from stoker.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,9 @@ class Unknown:
     """Nobody knows whether it was taken."""
 
     text: str
+
+
+Answer = Submitted | Refused | Unknown
 
 
 class Phase(Enum):
@@ -123,7 +130,7 @@ class System(Protocol):
     def words(self, ask: Ask) -> Sequence[str]:
         """Return the command that submits it, for people to read in its script."""
 
-    def submit(self, ask: Ask) -> Submitted | Refused | Unknown:
+    def submit(self, ask: Ask) -> Answer:
         """Submit the pilot's script."""
 
     def look(self, names: Sequence[str]) -> Look:
@@ -146,3 +153,29 @@ class System(Protocol):
 
     def own_names(self) -> Sequence[tuple[str, str]]:
         """Return name and id of all jobs of this account; Unavailable if that could not be asked."""
+
+
+def answer_to(
+    runner: Runner,
+    words: Sequence[str],
+    *,
+    job: re.Pattern[str],
+    nobody_knows: re.Pattern[str],
+    is_limit: Callable[[str], bool],
+) -> Answer:
+    """Submit by a command that prints an id, and return what its answer means.
+
+    `job` finds the id, which counts whatever else was said; `nobody_knows` the words of a client that
+    has not heard from its server; `is_limit` recognises refusals because enough jobs are there.
+    """
+    try:
+        said = runner.run(words)
+    except Unavailable as error:
+        return Unknown(str(error))
+    found = job.findall(said.out)
+    if found:
+        return Submitted(found[-1])
+    text = f"{said.error}\n{said.out}"
+    if nobody_knows.search(text) or said.status == 0:
+        return Unknown(said.words)
+    return Refused(said.words.replace(f"{words[0]}: error: ", ""), is_limit=is_limit(text))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stoker.batch import script
 from stoker.batch.reconcile import Outcome, ending, reconcile
-from stoker.batch.system import MAINTENANCE, Ask, End, Refused, Submitted, System, Unknown
+from stoker.batch.system import MAINTENANCE, Answer, Ask, End, Refused, Submitted, System, Unknown
 from stoker.batch.wanted import decide
 from stoker.errors import Unavailable
 from stoker.failpoints import hit
@@ -87,9 +87,10 @@ class Visitor:
             done.trouble = str(error)
             return done
         made, has_orders = self._intend(want, pause)
-        doubts = self.submit_all(made) or has_orders
-        done.submitted = len(made)
-        if doubts:
+        done.submitted, last = self.submit_all(made)
+        if isinstance(last, Unknown):
+            done.trouble = last.text
+        if isinstance(last, Refused) or has_orders:
             try:
                 self.look()  # carries out the orders, and believes a refusal if the job is not there
             except Unavailable as error:
@@ -211,29 +212,41 @@ class Visitor:
             is_trial=is_trial,
         )
 
-    def submit_all(self, pilots: Sequence[Pilot]) -> bool:
-        """The pilots are submitted; return whether one was refused, so that a look has to confirm it.
+    def submit_all(self, pilots: Sequence[Pilot]) -> tuple[int, Answer | None]:
+        """The pilots are submitted; return how many were taken, and the last answer.
 
-        After a refusal, or without an answer, those behind are refused without being asked for: they
-        would meet the same.
+        A look has to confirm a refusal. After one, or without an answer, those behind are taken back
+        without being asked for: they would meet the same.
         """
         until_s = time.monotonic() + self._manners.burst_s
         with self._store.reading() as unit:
             exclude = looks.excluded_hosts(unit, self.settings.name, self._manners)
         for at, pilot in enumerate(pilots):
             answer = self.submit(pilot, exclude)
-            if isinstance(answer, Submitted) and time.monotonic() < until_s:
+            is_taken = isinstance(answer, Submitted)
+            if is_taken and time.monotonic() < until_s:
                 continue
             if at + 1 < len(pilots):
                 submissions.take_back(self._store, [one.id for one in pilots[at + 1 :]])
-            return isinstance(answer, Refused)
-        return False
+            return at + is_taken, answer
+        return len(pilots), None
 
-    def submit(self, pilot: Pilot, exclude: Sequence[str] = ()) -> Submitted | Refused | Unknown:
-        """One pilot is submitted, and the record has the answer."""
+    def submit(self, pilot: Pilot, exclude: Sequence[str] = ()) -> Answer:
+        """One pilot is submitted, and the record has the answer.
+
+        One whose script cannot be written was never intended.
+        """
         ask = self._ask(pilot.name, pilot.uid, exclude, time_s=pilot.time_s)
         words, start = self.system.words(ask), self._start(pilot.uid)
-        script.write_script(ask, self.settings, words, start, self._home.folder, self._store.rights)
+        try:
+            script.write_script(
+                ask, self.settings, words, start, self._home.folder, self._store.rights
+            )
+        except OSError as error:
+            submissions.take_back(self._store, [pilot.id])
+            text = f"no script can be written to `{self.folder}`: {error.strerror}"
+            entries.note_question(self._store, self.settings.name, trouble=text)
+            return Unknown(text)
         hit("pilot.before_submit")
         answer = self.system.submit(ask)
         hit("pilot.submitted")

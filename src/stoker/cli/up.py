@@ -134,6 +134,6 @@ def _listen(host: str, port: int, *, is_guarded: bool) -> "Listening | None":
 
 def _tell_visit(name: str, done: "Visited") -> None:
     if done.trouble is not None:
-        say(f"{name}: {done.trouble}; nothing was submitted")
-    elif done.submitted:
+        say(f"{name}: {done.trouble}; the next visit tries again")
+    if done.submitted:
         say(f"{name}: submitted {plural(done.submitted, 'pilot')}")

@@ -133,8 +133,20 @@ def test_a_list_of_slurm_is_read_line_by_line():
     assert found["e"][0].is_stuck
 
 
+def test_what_a_login_shell_says_around_a_list_hides_nothing():
+    noise = said("Welcome\n" + line("1", "RUNNING", "None", "a", "n1"), "bash: no terminal\n")
+    assert set(Slurm(Canned(noise)).look(["a"])) == {"a"}
+    assert set(GridEngine(Canned(said(f"Welcome\n{QSTAT}"))).look(["a"])) == {"a"}
+
+
 @pytest.mark.parametrize(
-    "answer", [said("", "slurm_load_jobs error", 1), said("", "slurm_load: warning")]
+    "answer",
+    [
+        said("", "slurm_load_jobs error", 1),
+        said("", "slurm_load: warning"),
+        said("", "squeue: warning"),
+        said("", "Error: no controller"),
+    ],
 )
 def test_a_list_with_an_error_is_none(answer):
     with pytest.raises(Unavailable):
