@@ -209,11 +209,14 @@ StorageLoc={found.path.strip("/")}
         """The node's daemon runs."""
         self._start(node, "slurmd", "-D", "-N", node)
 
+    def kill_node(self, node: str) -> None:
+        """The node's daemon is killed; what its jobs run goes on."""
+        self._daemons[node].kill()
+        self._daemons[node].wait()
+
     def restart_node(self, node: str) -> None:
         """The node's daemon is killed and begins again; what its jobs run goes on."""
-        daemon = self._daemons[node]
-        daemon.kill()
-        daemon.wait()
+        self.kill_node(node)
         self.start_node(node)
 
     def signal_controller(self, number: int) -> None:
@@ -323,6 +326,9 @@ StorageLoc={found.path.strip("/")}
         A node that had trouble with a job takes no more until somebody says so.
         """
         self.signal_controller(signal.SIGCONT)
+        for node in NODES:
+            if self._daemons[node].poll() is not None:
+                self.start_node(node)
         until_s = time.monotonic() + 60
         while self.run("squeue", "-h", "-o", "%i %T") or not self._is_up():
             if time.monotonic() > until_s:
@@ -331,7 +337,8 @@ StorageLoc={found.path.strip("/")}
                 self.ask("scontrol", "resume", job)  # as one that is suspended does not end
             self.ask("scancel", "-u", "root")
             for node in NODES:
-                if "DRAIN" in self.run("sinfo", "-h", "-n", node, "-o", "%T").upper():
+                state = self.run("sinfo", "-h", "-n", node, "-o", "%T").upper()
+                if "DRAIN" in state or "DOWN" in state:
                     self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
             time.sleep(0.1)
 

@@ -1,7 +1,5 @@
 """Pilots on a real Slurm, whatever happens to them."""
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +11,7 @@ import psutil
 import pytest
 
 import servers
-import sshd
-from batch.piloted import GATED, QUICK, Piloted
+from batch.piloted import GATED, QUICK, Piloted, job_of
 from docs import transcript
 from docs.test_store_pages import PAGES, PASSWORD
 from docs.test_tutorial import environment
@@ -49,16 +46,14 @@ def piloted(slurm, lab, monkeypatch):
 def test_pilots_share_the_work_and_end_in_order(slurm, piloted):
     found = piloted(GATED, batch="max_pilots = 3")
     found.share(3)
-    assert all(
-        slurm.state(row.batch_id.split(":")[1].split(".")[0]) == "COMPLETED" for row in found.pilots
-    )
+    assert all(slurm.state(job_of(row)) == "COMPLETED" for row in found.pilots)
 
 
 def test_a_cancelled_pilot_fails_no_task_and_another_comes(slurm, piloted):
     found = piloted(SHORT, batch="max_pilots = 1")
     found.lab.push(12)
     found.visit()
-    slurm.run("scancel", found.working().batch_id.split(":")[1].split(".")[0])
+    slurm.run("scancel", job_of(found.working()))
     found.visit_until(found.is_done, "another does the rest")
     assert found.states[0] == "cancelled"
     assert found.batch.status()["main"].held is False
@@ -76,6 +71,52 @@ def test_a_pilot_that_is_killed_with_its_warden_is_lost_and_its_work_is_done(slu
     found.visit_until(found.is_done, "another does the rest")
     found.visit_until(lambda: found.states[0] == "lost", "it is known to be lost")
     assert "failed" not in found.lab.states()
+
+
+GATE = """
+[pipelines.p.steps.s]
+run = "until [ -e {project}/go ]; do sleep 0.1; done"
+timeout = "4m"
+"""
+
+
+def test_a_drained_node_keeps_its_pilot_and_one_set_down_loses_it(slurm, piloted):
+    found = piloted(GATE, batch="max_pilots = 1")
+    found.lab.push(2)
+    found.visit()
+    job = job_of(found.working())
+    node = slurm.run("squeue", "-h", "-j", job, "-o", "%N")
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
+    found.visit()
+    assert found.states == ["running"]
+    assert [one.state for one in found.project.attempts()] == ["running"]
+    slurm.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    wait_until(lambda: found.lab.states() == {"ready": 2}, "its task is ready again", within_s=90)
+    assert "it waits for a pilot: no worker is alive in" in found.lab.stoker("why", "k0000")
+    assert "starts one" not in found.lab.stoker("status")
+    found.visit_until(lambda: found.states[0] == "lost", "it is known to be lost")
+    assert found.pilots[0].reason == "node_fail"
+    (found.lab.folder / "go").touch()
+    found.visit_until(found.is_done, "another does it all", within_s=90)
+    assert found.batch.status()["main"].held is False
+    seen = sorted(one.state for one in found.project.attempts())
+    assert seen in (["cancelled", *["succeeded"] * 2], ["lost", *["succeeded"] * 2])
+
+
+def test_a_node_that_only_the_controller_has_lost_does_its_work_once(slurm, piloted):
+    found = piloted(GATE, batch="max_pilots = 1")
+    found.lab.push(2)
+    found.visit()
+    job = job_of(found.working())
+    slurm.kill_node(slurm.run("squeue", "-h", "-j", job, "-o", "%N"))
+    found.visit_until(lambda: slurm.state(job) == "NODE_FAIL", "it is given up", within_s=90)
+    for _ in range(3):
+        found.visit()
+    assert found.states == ["running"], "its worker lives: nothing else comes in its place"
+    (found.lab.folder / "go").touch()
+    found.visit_until(found.is_done, "it does its work", within_s=90)
+    found.visit_until(lambda: found.states == ["ended"], "it ends without work", within_s=90)
+    assert [one.state for one in found.project.attempts()] == ["succeeded"] * 2
 
 
 def test_an_order_to_cancel_ends_all_of_them(slurm, piloted):
@@ -162,7 +203,7 @@ def test_a_node_on_which_all_fail_is_avoided(slurm, piloted):
     visitor.visit(2)
     assert not found.batch.status()["main"].held, found.dump()
     row = found.pilots[-1]
-    job = row.batch_id.split(":")[1].split(".")[0]
+    job = job_of(row)
     assert "ExcNodeList=n2" in slurm.run("scontrol", "show", "job", job)
 
 
@@ -178,7 +219,7 @@ def test_a_suspended_pilot_loses_its_work_to_others_and_goes_on(slurm, piloted):
     found = piloted("[pipelines.p.steps.s]\nrun = 'sleep 2; true'\n", batch="max_pilots = 1")
     found.lab.push(3)
     found.visit()
-    job = found.working().batch_id.split(":")[1].split(".")[0]
+    job = job_of(found.working())
     slurm.run("scontrol", "suspend", job)
     found.lab.stoker("work", "--drain")
     assert found.is_done()
@@ -193,7 +234,7 @@ def test_a_requeued_pilot_is_the_same_one_again(slurm, piloted):
     found = piloted(LONG, batch="max_pilots = 1")
     found.lab.push(1)
     found.visit()
-    job = found.working().batch_id.split(":")[1].split(".")[0]
+    job = job_of(found.working())
     slurm.run("scontrol", "update", f"JobId={job}", "Requeue=1")
     slurm.run("scontrol", "requeue", job)
     again = f"rig:{job}.1"
@@ -253,19 +294,11 @@ def test_the_service_submits_and_visits_beside_it_do_not_add_to_it(slurm, pilote
 
 
 @pytest.fixture
-def login(slurm, piloted, tmp_path_factory, monkeypatch):
+def login(slurm, piloted, login_node, monkeypatch):
     """A host on which Slurm's commands are; here they are not."""
-    if not sshd.IS_THERE:
-        servers.unavailable("openssh-server is not installed; `requirements/servers` does it")
-    folder = tmp_path_factory.mktemp("login")
-    with sshd.Sshd(folder, slurm.env) as found:
-        (folder / "bin").mkdir()
-        ssh = folder / "bin" / "ssh"
-        ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {found.config} "$@"\n')
-        ssh.chmod(0o755)
-        monkeypatch.delenv("SLURM_CONF")
-        monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-        yield found
+    found = login_node(slurm.env)
+    monkeypatch.delenv("SLURM_CONF")
+    return found
 
 
 def test_pilots_are_submitted_on_another_host(slurm, piloted, login, monkeypatch):

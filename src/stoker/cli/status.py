@@ -164,7 +164,9 @@ def _show_rest(found: "Status") -> None:
             ],
             right=("pid", "running", "slots"),
         )
-    elif any(one.tasks["ready"] for one in found.pipelines.values()):
+    elif any(one.tasks["ready"] for one in found.pipelines.values()) and not any(
+        one.running or one.waiting for one in found.batch.values()
+    ):
         data()
         data("no worker is alive; `stoker run`, `stoker up` or `stoker work` starts one")
     if found.batch:

@@ -118,8 +118,15 @@ def _waits_for(  # noqa: PLR0911 - one for each thing that may be the reason
         return Said("batch_limit", f"the cluster allows {entry.ceiling} jobs, all in use", "wait")
     if (entry.not_before_us or 0) > now_us:
         return _backs_off(entry)
-    if has_workers or live:
+    if has_workers:
         return None
+    if live:
+        text = f"it waits for a pilot: no worker is alive in the one of `{name}` that runs"
+        if len(live) > 1:
+            text = f"it waits for a pilot: in {len(live)} of `{name}` that run, no worker is alive"
+        return Said(
+            "pilot", text, "wait; whether it starts or has stopped, the next visit finds out"
+        )
     text = f"it waits for a pilot of `{name}`, which the next visit submits"
     return Said("pilot", text, "`stoker up` visits by itself, `stoker up --once` makes one visit")
 
