@@ -22,8 +22,8 @@ from sqlalchemy import delete, select, update
 
 import servers
 from stoker import failpoints
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.store import tables
 from stoker.store.database import relocate

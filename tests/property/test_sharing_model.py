@@ -27,7 +27,7 @@ from property.test_store_model import empty_store
 from stoker.errors import StaleAttempt
 from stoker.model.hours import Hours
 from stoker.model.pipeline import Pipeline, Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import tables

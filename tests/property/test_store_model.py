@@ -21,8 +21,9 @@ import servers
 from stoker.errors import StaleAttempt
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step, Verdict
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Pool, Retention
 from stoker.model.states import AttemptState
 from stoker.store import journal_fold
 from stoker.store.arrivals import register

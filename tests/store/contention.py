@@ -25,7 +25,7 @@ import crowd
 import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.store import journal_fold, tables
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register

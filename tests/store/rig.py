@@ -10,8 +10,8 @@ from sqlalchemy import select
 from stoker.model.id_types import WorkerId
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Verdict
+from stoker.model.pool import Pool
 from stoker.model.selection import Selection
-from stoker.model.settings import Pool
 from stoker.model.shares import Shares
 from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.model.task import EMPTY_STREAM, Claimed, Content, Result, Wanted

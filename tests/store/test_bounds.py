@@ -10,8 +10,9 @@ import pytest
 
 from stoker.errors import Unavailable
 from stoker.model.pipeline import Pipeline, Run, Step
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Pool, Retention
 from stoker.model.states import TaskState
 from stoker.project.services import janitor
 from stoker.store import journal_fold, tables

@@ -11,7 +11,7 @@ from stoker.errors import NotFound, OutputConflict, Refused, Unavailable, UserEr
 from stoker.model import transitions
 from stoker.model.item import NewItem
 from stoker.model.pipeline import OnChange, Pipeline, Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables, unit

@@ -4,7 +4,7 @@ import pytest
 
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.states import AttemptState
 from stoker.store import journal_fold
 from stoker.store.actor import Actor

@@ -10,9 +10,9 @@ from stoker.model.estimate import Observation, fit
 from stoker.model.hours import Hours
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
+from stoker.model.pool import Pool
 from stoker.model.rank import rank_of
 from stoker.model.selection import Selection
-from stoker.model.settings import Pool
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.store import journal_fold, tables
@@ -410,7 +410,7 @@ def test_counts_without_forecasts_are_those_of_status(rig, pipeline, monkeypatch
     rig.end(first)
     rig.end(second, AttemptState.FAILED)
     (one,) = overview.status(rig.store).pipelines.values()
-    monkeypatch.setattr(overview.open_work, "forecasts", lambda *_: pytest.fail("reckoned"))
+    monkeypatch.setattr(open_work, "forecasts", lambda *_: pytest.fail("reckoned"))
     counts = overview.task_counts(rig.store)
     assert counts == dict(one.tasks)
     assert (counts["done"], counts["failed"]) == (1, 1)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from stoker.errors import StaleAttempt, WrongState
 from stoker.model import retry, transitions
 from stoker.model.pipeline import Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.worker import Reaped
 from stoker.store import tables

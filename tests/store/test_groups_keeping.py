@@ -3,8 +3,8 @@
 import pytest
 
 from stoker.model.pipeline import Argv, Output
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store.groups import closing

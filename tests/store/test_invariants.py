@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.states import TaskState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables

@@ -18,7 +18,7 @@ from stoker.store.arrivals.register import register
 from stoker.store.holdings import error_folder_care, error_folders
 from stoker.store.outposts import entries as sites
 from stoker.store.pilots import entries as systems
-from stoker.store.reports import messages, written_tables
+from stoker.store.reports import asides, messages, written_tables
 from stoker.store.unit import Store
 from store.groups import a_step
 from store.rig import ME
@@ -86,7 +86,7 @@ def test_a_message_that_was_not_delivered_stays(rig, told):
     (due,) = messages.due(rig.store, LAB, settle_us=0)
     messages.note_failed(rig.store, due, "the server refused it")
     with rig.store.reading() as unit:
-        status = messages.statuses(unit)["lab"]
+        status = asides.notifiers(unit)["lab"]
     assert (status.pending, status.trouble) == (1, "the server refused it")
     assert messages.due(rig.store, LAB, settle_us=0) == [], "it is tried again later"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stoker.model.pipeline import Output, Pipeline, Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.task import Published
 from stoker.store.holdings import pools
 from stoker.store.orders import verbs

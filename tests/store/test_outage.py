@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 import servers
 from stoker.errors import Unavailable
 from stoker.model.pipeline import Pipeline, Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.states import AttemptState, TaskState
 from stoker.store import tables
 from stoker.store.database.connect import open_store

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from stoker.errors import NotFound, UserError
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Verdict
-from stoker.model.settings import Retention
+from stoker.model.retention import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import journal_fold, tables, unit

@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 import servers
 from stoker.errors import Bug, Conflict, NotFound, Refused, StokerError, UserError
 from stoker.failpoints import hit
-from stoker.model.settings import Pool, Retention
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables

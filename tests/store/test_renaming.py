@@ -6,8 +6,8 @@ import pytest
 
 from stoker.errors import NotFound, VersionConflict
 from stoker.model.pipeline import Output, Pipeline, Run, Step
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables

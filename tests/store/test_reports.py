@@ -7,8 +7,8 @@ from sqlalchemy import event
 
 from stoker.errors import NotFound, UserError
 from stoker.model.pipeline import Cause, Output, Run, Step
+from stoker.model.pool import Pool
 from stoker.model.selection import Selection
-from stoker.model.settings import Pool
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store import catalog

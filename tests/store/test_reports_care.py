@@ -3,8 +3,8 @@
 import pytest
 
 from stoker.errors import OutputConflict
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Retention
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream
 from stoker.store.catalog import catalog

@@ -11,7 +11,7 @@ from stoker.model.bounds import PRIORITY
 from stoker.model.hours import parse_hours
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Pipeline, Run, Step
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.shares import Ledger, ShareBy, Shares
 from stoker.store.actor import Actor
 from stoker.store.arrivals import register

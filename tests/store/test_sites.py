@@ -11,7 +11,7 @@ from stoker.model.item import NewItem
 from stoker.model.lease_kind import LeaseKind
 from stoker.model.outpost import Outpost
 from stoker.model.pipeline import Run, Step, Verdict
-from stoker.model.settings import Retention
+from stoker.model.retention import Retention
 from stoker.model.states import AttemptState, TaskState
 from stoker.model.task import Published
 from stoker.store import journal_fold, tables

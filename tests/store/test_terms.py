@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from stoker.errors import VersionConflict
-from stoker.model.settings import Pool, Retention
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.sharing import Terms
 from stoker.store import tables

@@ -17,7 +17,8 @@ from sqlalchemy import func, select
 import servers
 from stoker.model.item import NewItem
 from stoker.model.pipeline import Output, Pipeline, Run, Step, Verdict
-from stoker.model.settings import Pool, Retention
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.states import AttemptState
 from stoker.model.task import Published, Stream

@@ -74,7 +74,9 @@ def _write(out: str, found: "Plan") -> None:
 
 def _show(found: "Plan") -> None:
     if not found.tasks:
-        say("nothing to do: no task is waiting to run; name paths after the pipeline to plan for them")
+        say(
+            "nothing to do: no task is waiting to run; name paths after the pipeline to plan for them"
+        )
         say("`stoker status` counts tasks that have failed or are held")
         return
     amount = f"{plural(found.items, 'item')}, {plural(found.tasks, 'task')}"

@@ -20,7 +20,7 @@ from stoker.errors import UserError
 from stoker.model.selection import Selection
 
 if TYPE_CHECKING:
-    from stoker.model.settings import Retention
+    from stoker.model.retention import Retention
     from stoker.store.retention.counts import Pruned
 
 _WHAT = ("items", "attempts", "logs", "journal")
@@ -104,7 +104,7 @@ def prune(
 def _retention(
     older_than: float | None, what: tuple[str, ...], states: tuple[str, ...]
 ) -> "Retention | None":
-    from stoker.model.settings import Retention
+    from stoker.model.retention import Retention
 
     if older_than is None:
         return None

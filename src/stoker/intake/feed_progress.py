@@ -13,7 +13,7 @@ from stoker.intake.feed_record import program_of, sendable, state_word, step_rec
 from stoker.intake.sources.source import Find, Mark, Over, Standing
 from stoker.model.pipeline import Pipeline
 from stoker.model.source import Feed
-from stoker.store.arrivals.sources import OF_PROGRESS
+from stoker.store.arrivals.source_rows import OF_PROGRESS
 from stoker.store.reports.recent_changes import (
     ItemProgress,
     Place,

@@ -1,51 +1,16 @@
 """What `stoker.toml` says outside its pipelines: the store, the workers, the pools, the secrets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 
 from stoker.model.batch import BatchSystem
-from stoker.model.bounds import POOL_SLOTS, TIME_S
-from stoker.model.hours import Hours
 from stoker.model.notify import Messages
 from stoker.model.outpost import Outpost
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.shares import Shares
 from stoker.model.web import WebSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """Named slots shared by all workers, or by those of each host; `slots` are their names in order.
-
-    Attempts begin within `hours` only, and no more than `per_minute` in any minute.
-    """
-
-    name: str
-    slots: tuple[str, ...]
-    is_per_host: bool = False
-    kind: str | None = None  # "gpu" sets CUDA_VISIBLE_DEVICES
-    hours: Hours | None = None
-    per_minute: int | None = None
-
-
-def check_slot_count(n: int) -> None:
-    """ValueError unless a pool may have so many slots."""
-    if not POOL_SLOTS.holds(n):
-        raise ValueError(
-            f"a pool has 0 to {POOL_SLOTS.most:,} slots, not {n}; count it in larger pieces"
-        )
-
-
-def check_slot_names(names: Sequence[str]) -> None:
-    """ValueError unless these can be the names of a pool's slots."""
-    check_slot_count(len(names))
-    if len(set(names)) < len(names):
-        raise ValueError("two slots have the same name")
-    for name in names:
-        if not name or name != name.strip() or not name.isprintable():
-            raise ValueError(f"invalid slot name `{name}`: remove the surrounding spaces")
-        if name.startswith("-"):
-            raise ValueError(f"invalid slot name `{name}`: it may not start with a dash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,29 +48,6 @@ class WorkerSettings(HostSettings):
             if fnmatchcase(host, pattern):
                 found = found.but(own)
         return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long what is kept, in seconds, by the words for states; what is not named stays for ever."""
-
-    items: Mapping[str, float] = field(default_factory=dict)
-    attempts: Mapping[str, float] = field(default_factory=dict)
-    logs: Mapping[str, float] = field(default_factory=dict)
-    journal: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raise UserError for a time that is none: a negative one would forget everything."""
-        for what, ages in (("items", self.items), ("attempts", self.attempts), ("logs", self.logs)):
-            for state, age_s in ages.items():
-                TIME_S.check(f"{what}.{state}", age_s)
-        if self.journal is not None:
-            TIME_S.check("journal", self.journal)
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether all stays for ever."""
-        return not (self.items or self.attempts or self.logs) and self.journal is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

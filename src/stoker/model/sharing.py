@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from stoker.model.settings import Pool, Retention
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.shares import Shares
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from stoker.model.gate import Gate, Turnstile
 from stoker.model.load import RUNNING, Load, Needs
+from stoker.model.pool import Pool
 from stoker.model.queues import Queues
-from stoker.model.settings import Pool
 from stoker.model.shares import Shares
 
 NO_SHARES = Shares()

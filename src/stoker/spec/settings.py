@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker.model.hours import Hours, parse_hours
-from stoker.model.settings import HostSettings, Pool, Retention, Settings, WorkerSettings
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
+from stoker.model.settings import HostSettings, Settings, WorkerSettings
 from stoker.spec.address import REFERENCE, BadAddress, store_url
 from stoker.spec.locations import absolute
 from stoker.spec.notify import build_messages

@@ -17,7 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from stoker.model import bounds
-from stoker.model.settings import check_slot_count, check_slot_names
+from stoker.model.pool import check_slot_count, check_slot_names
 from stoker.spec.quantities import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"

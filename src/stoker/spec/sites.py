@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from stoker.model.batch import BatchSystem
     from stoker.model.pipeline import Pipeline, Step
-    from stoker.model.settings import Pool, Settings
+    from stoker.model.pool import Pool
+    from stoker.model.settings import Settings
     from stoker.spec.locate import Path
     from stoker.spec.sites_keys import SiteTable
     from stoker.spec.validate import Findings

@@ -4,16 +4,19 @@ Read again whenever another process has set a new version of a pipeline, or othe
 one look at their newest ids shows it.
 """
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import BigInteger, func, literal, select
 
 from stoker.errors import Bug
 from stoker.model.id_types import VersionId
-from stoker.model.pipeline import Pipeline
-from stoker.spec import canon
 from stoker.store import tables
 from stoker.store.sharing import newest_sharing
 from stoker.store.steps import Catalog, LaneKey, StepEntry
 from stoker.store.unit import Prepared, Unit
+
+if TYPE_CHECKING:
+    from stoker.model.pipeline import Pipeline
 
 # A column for a query that has to be made anyway, to spare one: see `catalog`.
 NEWEST_VERSION = func.coalesce(
@@ -46,7 +49,7 @@ def reread(unit: Unit, newest: int) -> Catalog:
     return known
 
 
-def pipeline_of(unit: Unit, version_id: VersionId) -> Pipeline:
+def pipeline_of(unit: Unit, version_id: VersionId) -> "Pipeline":
     """Return the pipeline as that version has it."""
     store = unit.store
     found = store.versions.get(version_id)
@@ -57,6 +60,8 @@ def pipeline_of(unit: Unit, version_id: VersionId) -> Pipeline:
         ).scalar_one_or_none()
         if text is None:
             raise Bug(f"version {version_id} of a pipeline is not in the store")
+        from stoker.spec import canon  # and with it all that pipelines are made of
+
         found = canon.load_pipeline(text)
         store.versions[version_id] = found
     return found

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from stoker.model.hours import Hours
-from stoker.model.settings import Pool, Retention
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.sharing import Sharing
 from stoker.store import tables

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stoker.model.id_types import VersionId
-from stoker.model.pipeline import Step
 from stoker.model.sharing import Sharing
+
+if TYPE_CHECKING:
+    from stoker.model.pipeline import Step
 
 LaneKey = tuple[int, str, str]  # memory level, who pushed the item, the only host or nothing
 
@@ -22,7 +24,7 @@ class StepEntry:
     position: int
     body_id: int
     body_hash: str
-    spec: Step | None
+    spec: "Step | None"
     site: int
     is_foreign: bool = False  # another site's than the store's own: nothing here changes its tasks
     outpost: str | None = None  # where its tasks run, if not here

@@ -16,8 +16,8 @@ from stoker.cli.main import cli
 from stoker.errors import NotFound, StokerError, Unavailable
 from stoker.intake.feed_record import step_record
 from stoker.model.access import Role
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Retention
 from stoker.outpost import sealed, visit
 from stoker.outpost.sending import Sending
 from stoker.project.services.janitor import tidy_once

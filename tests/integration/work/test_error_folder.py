@@ -500,7 +500,7 @@ def test_those_of_forgotten_items_are_a_persons_own(rig):
 
     written(rig, step("exit 1"))
     verbs.cancel(rig.store, Selection(), Actor("me"))
-    from stoker.model.settings import Retention
+    from stoker.model.retention import Retention
     from stoker.store import journal_fold
     from stoker.store.retention.prune import prune
 

@@ -10,7 +10,7 @@ from stoker.errors import UserError
 from stoker.model import bounds
 from stoker.model.bounds import PRIORITY, Bounds
 from stoker.model.rank import MOST_MS, order_key, priority_of, rank_of
-from stoker.model.settings import Retention
+from stoker.model.retention import Retention
 
 ALL = {name: one for name, one in vars(bounds).items() if isinstance(one, Bounds)}
 

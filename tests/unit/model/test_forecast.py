@@ -11,7 +11,7 @@ from stoker.model.estimate import Observation, fit
 from stoker.model.forecast import Bulk, Open, Step, can_run, forecast, forecast_bulk, interval
 from stoker.model.hours import Hours
 from stoker.model.load import Needs
-from stoker.model.settings import Pool
+from stoker.model.pool import Pool
 from stoker.model.simulate import Fleet, Host, fleet_of
 
 

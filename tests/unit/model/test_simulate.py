@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from stoker.model.gate import Gate
 from stoker.model.hours import Hours
 from stoker.model.load import ONE_CPU, RUNNING, Load, Needs
+from stoker.model.pool import Pool
 from stoker.model.rank import order_key
-from stoker.model.settings import Pool
 from stoker.model.shares import ShareBy, Shares
 from stoker.model.simulate import (
     Fleet,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from stoker.model.curve import Curve
     from stoker.model.estimate import Fit
     from stoker.model.load import Needs
-    from stoker.model.settings import Pool
+    from stoker.model.pool import Pool
     from stoker.store.unit import Store
 
 ONE_BY_ONE = 5_000  # tasks; the interval of more follows from their total

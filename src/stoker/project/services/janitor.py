@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from stoker.errors import StokerError, StoreGone
-from stoker.model.settings import Retention
+from stoker.model.retention import Retention
 from stoker.model.task import Content
 from stoker.project.services import error_folders
 from stoker.store import journal_fold

@@ -17,7 +17,7 @@ from stoker.model.settings import Settings
 from stoker.notify.delivery import Message, Post, deliver, trouble_of
 from stoker.project.opened import Opened
 from stoker.store import journal_fold
-from stoker.store.reports import messages, overview
+from stoker.store.reports import asides, messages, overview
 from stoker.store.reports.messages import Due
 from stoker.work.patience import Patience
 from stoker.work.threads import Companion
@@ -159,7 +159,7 @@ class Notifying:
 
         try:
             with self._project.store.reading() as unit:
-                found = messages.statuses(unit)
+                found = asides.notifiers(unit)
         except NotFound:
             found = {}
         return {one.name: found.get(one.name) for one in self._entries}

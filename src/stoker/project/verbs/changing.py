@@ -9,7 +9,7 @@ from stoker.project.parts import Part
 from stoker.project.verbs.narrowing import Narrowing, check_keywords, select
 
 if TYPE_CHECKING:
-    from stoker.model.settings import Retention
+    from stoker.model.retention import Retention
     from stoker.store.actor import Actor
     from stoker.store.ends.redo import Changed
     from stoker.store.holdings.pools import PoolChange
@@ -137,7 +137,7 @@ class Changing(Part):
         With `older_than_s`, items that were done or cancelled so long ago. A selection that says
         more than a pipeline chooses items, and forgets nothing else. Results stay.
         """
-        from stoker.model.settings import Retention
+        from stoker.model.retention import Retention
         from stoker.store.retention.prune import prune
 
         if older_than_s is not None:

@@ -6,7 +6,7 @@ finds some of it again, which is known then, and skips nothing.
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,8 +23,6 @@ from stoker.store.catalog import catalog
 from stoker.store.ids import digest_of
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.reading_first import reading_first
-from stoker.store.status_rows import SourceRow
-from stoker.store.times import moment
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ _CHECKSUM = Prepared(
     .where(_I.c.id == param("item_id"), _I.c.fingerprint == param("as_taken"))
     .values(checksum=param("read"))
 )
-OF_PROGRESS = " progress"  # ends the name of what writes back into a declared feed
 _TROUBLE_LIMIT = 4_000  # characters of it that are kept
 
 Folder = tuple[bytes, str | None]  # path within the source's folder; its stamp, None to forget it
@@ -294,40 +291,3 @@ def open_items(store: "Store", source: KnownSource, *, most: int) -> int:
     with store.reading() as unit:
         found = unit.execute(select(func.count()).select_from(inner.subquery())).scalar_one()
     return int(found)
-
-
-def source_rows(unit: Unit, pipeline: str | None = None) -> Iterator[SourceRow]:
-    """Yield how the sources stand that were looked at and are still declared, of one pipeline or all."""
-    query = select(_S, _P.c.name.label("pipeline")).join(_P, _P.c.id == _S.c.pipeline_id)
-    if pipeline is not None:
-        query = query.where(_P.c.name == pipeline)
-    rows = unit.execute(query.order_by(_P.c.name, _S.c.name)).fetchall()
-    declared = _declared(unit, {row.pipeline_id for row in rows})
-    for row in rows:
-        if row.name.removesuffix(OF_PROGRESS) not in declared[row.pipeline_id]:
-            continue
-        yield SourceRow(
-            pipeline=row.pipeline,
-            source=row.name,
-            kind=row.kind,
-            looked_at=moment(row.looked_us),
-            took_at=moment(row.took_us),
-            taken=row.taken,
-            pending=row.pending,
-            pending_since=moment(row.pending_us),
-            trouble=row.trouble,
-        )
-
-
-def _declared(unit: Unit, pipelines: Collection[int]) -> dict[int, set[str]]:
-    """Return the names of the sources that the current versions of these pipelines declare."""
-    version = tables.version
-    query = (
-        select(_P.c.id, version.c.spec)
-        .join(version, version.c.id == _P.c.version_id)
-        .where(_P.c.id.in_(pipelines))
-    )
-    return {
-        row.id: {one["name"] for one in json.loads(row.spec).get("sources", ())}
-        for row in unit.execute(query)
-    }

@@ -2,12 +2,22 @@
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import and_, select
+
 from stoker.errors import StokerError
-from stoker.store import journal_fold
+from stoker.store import tables
+from stoker.store.unit import Prepared, param
 
 if TYPE_CHECKING:
     from stoker.store.unit import Store
 
+_H, _J = tables.head, tables.journal
+_BEHIND = Prepared(
+    select(
+        select(_J.c.id).where(_J.c.seq.is_(None)).limit(1).scalar_subquery().label("unfolded"),
+        _H.c.seq - _H.c.learned,
+    ).where(and_(_H.c.origin == param("origin"), _H.c.epoch == param("epoch")))
+)
 LEARN_LIMIT_S = 0.05  # where no worker keeps up with what has ended; the next look goes on
 
 
@@ -27,8 +37,15 @@ def catch_up(
     """
     try:
         with store.without_waiting():
-            is_whole = journal_fold.fold(store, limit_s=fold_s)
-            if learn_s is not None:
+            with store.reading() as unit:
+                own = {"origin": store.site, "epoch": store.epoch}
+                unfolded, unlearned = unit.run(_BEHIND, **own).fetchone()
+            is_whole = unfolded is None
+            if not is_whole:
+                from stoker.store import journal_fold
+
+                is_whole = journal_fold.fold(store, limit_s=fold_s)
+            if learn_s is not None and (unlearned or unfolded is not None):
                 from stoker.store.forecasts import estimates
 
                 estimates.catch_up(store, limit_s=learn_s)

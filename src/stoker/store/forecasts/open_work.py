@@ -20,7 +20,6 @@ from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.forecasts import by_totals
 from stoker.store.forecasts.estimates import Book, book, with_running
-from stoker.store.sharing import newest_sharing
 from stoker.store.steps import Catalog, StepEntry
 from stoker.store.unit import Unit
 
@@ -57,7 +56,7 @@ def fleet(unit: Unit, known: Book) -> tuple[list[str], Fleet]:
     for row in unit.execute(select(_W).where(alive).order_by(_W.c.host)):
         workers.setdefault(row.host, []).append(row)
     hosts = [_host(of_host, known.speeds.get(name, 1.0)) for name, of_host in workers.items()]
-    sharing = newest_sharing(unit)
+    sharing = catalog(unit).sharing
     there = fleet_of(hosts, sharing.pools().values(), unit.now_us, sharing.shares)
     return list(workers), there
 

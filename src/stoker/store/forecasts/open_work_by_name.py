@@ -16,7 +16,7 @@ from stoker.store.sharing import from_file, newest_sharing
 
 if TYPE_CHECKING:
     from stoker.model.estimate import Fit
-    from stoker.model.settings import Pool
+    from stoker.model.pool import Pool
     from stoker.store.unit import Store
 
 _MOST = 10_000_000

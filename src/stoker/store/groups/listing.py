@@ -8,9 +8,9 @@ from sqlalchemy import and_, case, func, or_, select
 from stoker.errors import NotFound, UserError
 from stoker.model.states import MemberState, TaskState
 from stoker.store import tables
-from stoker.store.catalog import catalog, pipeline_of
 from stoker.store.groups.conditions import WAITING, is_told
 from stoker.store.groups.rows import GroupRow, GroupStory, MemberRow
+from stoker.store.groups.summaries import declared_groups, outdated
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
@@ -72,7 +72,7 @@ def groups_behind(
 ) -> Iterator[tuple[int, GroupRow]]:
     """Yield the groups behind this id, each with its own; a page of them is a transaction."""
     with store.reading() as unit:
-        declared = _declared(unit)
+        declared = declared_groups(unit)
     while True:
         query = _QUERY.where(_G.c.id > after)
         if pipeline is not None:
@@ -91,16 +91,6 @@ def groups_behind(
         if len(rows) < PAGE:
             return
         after = rows[-1].id
-
-
-def _declared(unit: Unit) -> dict[tuple[str, str], "Group"]:
-    """Return the groups that pipelines of now declare, by pipeline and source."""
-    found = {}
-    for name, version in catalog(unit).current.items():
-        for source in pipeline_of(unit, version).sources:
-            if source.group is not None:
-                found[name, source.name] = source.group
-    return found
 
 
 def _row(row: Any, group: "Group", now_us: int) -> GroupRow:
@@ -134,12 +124,6 @@ def _missing(row: Any, group: "Group") -> int:
     return 0 if expected is None else max(0, int(expected) - int(row.members))
 
 
-def outdated(row: Any) -> int:
-    """Return how many members of a group that was complete are new, otherwise or no longer there."""
-    gone = max(0, int(row.told_members or 0) - int(row.members))
-    return int(row.changed_n) + gone
-
-
 def find_group(unit: Unit, key: str, *, pipeline: str | None = None) -> tuple[Any, "Group"]:
     """Return the row of the group of that key, or whose item has it, and its declaration.
 
@@ -148,7 +132,7 @@ def find_group(unit: Unit, key: str, *, pipeline: str | None = None) -> tuple[An
     query = _QUERY.where(or_(_G.c.key == key, _I.c.key == key))
     if pipeline is not None:
         query = query.where(_P.c.name == pipeline)
-    declared = _declared(unit)
+    declared = declared_groups(unit)
     rows = [one for one in unit.execute(query).fetchall() if (one.pipeline, one.source) in declared]
     if not rows:
         of = f" of `{pipeline}`" if pipeline is not None else ""
@@ -261,55 +245,3 @@ def _of_members(unit: Unit, row: Any, n: int) -> str:
 
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def groups_of_items(unit: Unit, items: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Return what these items, if they are groups, are made of."""
-    columns = (
-        _G.c.item_id, _G.c.members, _G.c.bad_n, _G.c.changed_n, _G.c.told_members, _G.c.told_missing,
-        _G.c.told_us,
-    )  # fmt: skip
-    return {
-        row.item_id: {
-            "members": row.members,
-            "failed": row.bad_n,
-            "missing": row.told_missing or 0,
-            "outdated": 0 if row.told_us is None else outdated(row),
-        }
-        for row in unit.execute(select(*columns).where(_G.c.item_id.in_(items)))
-    }
-
-
-def counts(unit: Unit) -> dict[str, dict[str, int]]:
-    """Return how many groups stand where, by the name of their pipeline."""
-    declared = _declared(unit)
-    if not declared:
-        return {}
-    late = [
-        and_(_P.c.name == pipeline, _G.c.since_us < unit.now_us - int(group.overdue_s * 1e6))
-        for (pipeline, _), group in declared.items()
-        if group.overdue_s is not None
-    ]
-    stands = and_(is_told(), func.coalesce(_G.c.due_us, 1) != 0)
-
-    def n(condition: Any) -> Any:
-        return func.sum(case((condition, 1), else_=0))
-
-    query = (
-        select(
-            _P.c.name,
-            n(stands).label("complete"),
-            n(and_(~stands, _G.c.told_us.is_(None))).label("waiting"),
-            (n(and_(~stands, or_(*late))) if late else func.sum(0)).label("overdue"),
-            n(and_(~stands, _G.c.told_us.is_not(None))).label("outdated"),
-        )
-        .select_from(_G.join(_S, _S.c.id == _G.c.source_id).join(_P, _P.c.id == _S.c.pipeline_id))
-        .where(_G.c.key != WAITING)
-        .group_by(_P.c.name)
-    )
-    names = ("complete", "waiting", "overdue", "outdated")
-    found = {
-        row[0]: {name: int(value) for name, value in zip(names, row[1:], strict=True)}
-        for row in unit.execute(query)
-    }
-    return {name: found.get(name, dict.fromkeys(names, 0)) for name, _ in declared}

@@ -54,15 +54,6 @@ def volumes_of(unit: Unit, item_id: int, attempt: bytes | None = None) -> list[V
     return found
 
 
-def last_volumes(unit: Unit, items: Sequence[int]) -> dict[int, str]:
-    """Return the key of the last volume that each of these items is in, if any."""
-    query = select(_M.c.item_id, _G.c.key).join(_G, _G.c.id == _M.c.group_id)
-    rows = unit.execute(
-        query.where(_M.c.item_id.in_(items), _G.c.number.is_not(None)).order_by(_G.c.number)
-    )
-    return {row.item_id: row.key for row in rows}
-
-
 def _followed(unit: Unit) -> dict[int, Followed]:
     return {one.source_id: one for _, _, one in all_followed(unit) if one.group.pack}
 

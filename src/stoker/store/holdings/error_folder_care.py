@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from stoker.failpoints import hit
 from stoker.model.failure import Failure, remedy
@@ -316,13 +316,6 @@ def _may_go(unit: Unit, row: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------------------ reading
-
-
-def count(unit: Unit) -> dict[int, int]:
-    """Return how many items of each pipeline have an error folder, by the pipeline's id."""
-    n = func.count(func.distinct(_F.c.item_id))
-    query = select(_F.c.pipeline_id, n).where(_F.c.made_us.is_not(None)).group_by(_F.c.pipeline_id)
-    return {row[0]: row[1] for row in unit.execute(query)}
 
 
 def items_at(unit: Unit, paths: Sequence[str]) -> dict[str, int]:

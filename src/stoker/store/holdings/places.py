@@ -6,16 +6,18 @@ outputs. It has a number in this store and a name that means the same to others.
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
 from stoker.errors import NotFound
 from stoker.model.id_types import HERE
-from stoker.model.task import Published
 from stoker.store import tables
 from stoker.store.ids import digest_of
 from stoker.store.unit import Unit
+
+if TYPE_CHECKING:
+    from stoker.model.task import Published
 
 _P = tables.place
 
@@ -46,7 +48,7 @@ def digest_at(path: bytes, place: int) -> bytes:
 
 
 def output_rows(
-    attempt: bytes, outputs: Sequence[Published], place: int = HERE
+    attempt: bytes, outputs: Sequence["Published"], place: int = HERE
 ) -> list[dict[str, Any]]:
     """Return the rows of an attempt's outputs; of one name, they are counted from nought."""
     positions: dict[str, int] = {}

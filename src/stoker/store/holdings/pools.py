@@ -13,7 +13,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from stoker.errors import NotFound, UserError
 from stoker.model.lease_kind import LeaseKind
-from stoker.model.settings import Pool, check_slot_count, check_slot_names
+from stoker.model.pool import Pool, check_slot_count, check_slot_names
 from stoker.model.sharing import Sharing
 from stoker.model.states import WorkerState
 from stoker.spec.problems import suggest

@@ -17,12 +17,12 @@ from stoker.errors import OutputConflict, StaleAttempt
 from stoker.failpoints import hit
 from stoker.model.id_types import HERE, AttemptId, TaskId
 from stoker.model.states import TaskState
-from stoker.model.task import Content, Wanted
 from stoker.store import tables
 from stoker.store.holdings.places import digest_at
 from stoker.store.unit import Prepared, Unit, as_a_whole, param, param_list
 
 if TYPE_CHECKING:
+    from stoker.model.task import Content, Wanted
     from stoker.store.unit import Store
 
 _P, _T, _F = tables.publication, tables.task, tables.folder_part
@@ -51,7 +51,7 @@ def reserve(
     store: "Store",
     attempt: AttemptId,
     task_id: TaskId,
-    wanted: Sequence[Wanted],
+    wanted: Sequence["Wanted"],
     *,
     place: int = HERE,
 ) -> None:
@@ -74,7 +74,7 @@ def take(
     unit: Unit,
     attempt: bytes,
     task_id: int,
-    wanted: Sequence[Wanted],
+    wanted: Sequence["Wanted"],
     *,
     place: int = HERE,
     own: Collection[int] | None = None,
@@ -114,7 +114,7 @@ def take(
     unit.run_many(_OWN_AGAIN, known)
 
 
-def _lock(unit: Unit, wanted: Sequence[Wanted]) -> None:
+def _lock(unit: Unit, wanted: Sequence["Wanted"]) -> None:
     """Nobody takes a path around or inside one of these until the transaction ends.
 
     Only a folder can be around another path: a caller that takes one does so alone.
@@ -154,7 +154,7 @@ class _Claims:
         self._own = own
         self._running: dict[int, bool] = {}
 
-    def check(self, path: bytes, wanted: Wanted, *, is_there: int) -> None:
+    def check(self, path: bytes, wanted: "Wanted", *, is_there: int) -> None:
         """OutputConflict if the task may not have the path, of which so many bytes are there."""
         shown = os.fsdecode(path)
         owner = self.owners.get(path)
@@ -227,7 +227,7 @@ def givers(unit: Unit, task_id: int) -> Sequence[int]:
     return found
 
 
-def _keep_parts(unit: Unit, digest: bytes, wanted: Wanted, *, is_known: bool) -> None:
+def _keep_parts(unit: Unit, digest: bytes, wanted: "Wanted", *, is_known: bool) -> None:
     """The parts of the folder that is to come are recorded, beside those of the one that is there."""
     content = wanted.content
     if content.parts is None:
@@ -251,7 +251,7 @@ def _keep_parts(unit: Unit, digest: bytes, wanted: Wanted, *, is_known: bool) ->
 
 def contents_of(
     store: "Store", task_id: TaskId, paths: Iterable[str], *, place: int = HERE
-) -> dict[str, tuple[Content, ...]]:
+) -> dict[str, tuple["Content", ...]]:
     """Return what the task may have published at these paths, by path: the last, and the one before.
 
     So may the removed steps of its item. Paths of others are left out.
@@ -262,8 +262,10 @@ def contents_of(
 
 def contents_in(
     unit: Unit, own: Collection[int], paths: Iterable[str], *, place: int = HERE
-) -> dict[str, tuple[Content, ...]]:
+) -> dict[str, tuple["Content", ...]]:
     """Return what the tasks in `own` may have published at these paths, by path."""
+    from stoker.model.task import Content
+
     found = {}
     for path, row in _owners(unit, map(os.fsencode, paths), place).items():
         if row[1] in own:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stoker.errors import VersionConflict
-from stoker.model.settings import Pool, Retention
+from stoker.model.pool import Pool
+from stoker.model.retention import Retention
 from stoker.model.shares import Shares
 from stoker.model.sharing import Sharing
 from stoker.store.actor import Actor

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select
 
 from stoker.model.id_types import HERE
 from stoker.model.selection import Selection
@@ -114,22 +114,6 @@ def note(store: "Store", looked_at: Collection[Id], missing: Collection[Id]) -> 
                     for one in sorted(missing)
                 ],
             )
-
-
-def counts(unit: Unit) -> dict[int, int]:
-    """Return how many outputs are missing by what is known, by the id of the pipeline.
-
-    It begins with what is missing and looks the rest up by ids: a join may begin with all tasks.
-    """
-    task = select(_A.c.task_id).where(_A.c.id == _M.c.attempt).correlate(_M).scalar_subquery()
-    item = (
-        select(_T.c.item_id).where(_T.c.id == task, _is_current()).correlate(_M).scalar_subquery()
-    )
-    of = select(_I.c.pipeline_id).where(_I.c.id == item).correlate(_M).scalar_subquery()
-    each = select(of.label("pipeline_id")).select_from(_M).subquery()
-    query = select(each.c.pipeline_id, func.count()).group_by(each.c.pipeline_id)
-    rows = unit.execute(query.where(each.c.pipeline_id.is_not(None)))
-    return {row[0]: row[1] for row in rows}
 
 
 def with_missing(store: "Store", selection: Selection) -> Iterator[Selection]:

@@ -14,10 +14,8 @@ from sqlalchemy import func, insert, select, update
 
 from stoker.model.id_types import HERE, AttemptId, WorkerId
 from stoker.model.lease_kind import LeaseKind
-from stoker.model.outpost import Outpost, host_of
 from stoker.model.states import AttemptState, WorkerState
 from stoker.model.words import shown
-from stoker.spec.revive import revive
 from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.apply import add_worker, end_worker
@@ -28,6 +26,7 @@ from stoker.store.journal import append, to_json
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
+    from stoker.model.outpost import Outpost
     from stoker.store.unit import Store
 
 _O, _W, _A = tables.outpost, tables.worker, tables.attempt
@@ -53,8 +52,11 @@ class Entry:
     told: Mapping[str, Any]
 
     @property
-    def outpost(self) -> Outpost:
+    def outpost(self) -> "Outpost":
         """The same as the file has it."""
+        from stoker.model.outpost import Outpost
+        from stoker.spec.revive import revive
+
         found: Outpost = revive(Outpost, dict(self.settings))
         return found
 
@@ -76,7 +78,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 @as_a_whole
-def set_entries(store: "Store", outposts: Sequence[Outpost], *, file: str) -> None:
+def set_entries(store: "Store", outposts: Sequence["Outpost"], *, file: str) -> None:
     """The store has the outposts of this file; what it no longer says is marked as removed."""
     set_by, wanted = os.fsencode(file), {one.name: one for one in outposts}
     with store.reading() as unit:
@@ -105,6 +107,8 @@ def join(
     store: "Store", name: str, *, cpus: int, memory_bytes: int, tags: Sequence[str] = ()
 ) -> WorkerId:
     """A living worker, of so many cpus and bytes, stands for the outpost; return its id."""
+    from stoker.model.outpost import host_of
+
     with store.writing() as unit:
         entry = locked(unit, name)
         room: dict[str, Any] = {"cpus": cpus, "slots": cpus, "memory_bytes": memory_bytes}

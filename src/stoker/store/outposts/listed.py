@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from stoker.model.outpost import host_of
 from stoker.store import tables
 from stoker.store.outposts.entries import Entry, entries, out_of
 from stoker.store.site_rows import SiteStatus
@@ -57,6 +56,8 @@ def _status(one: Entry, out: int, now_us: int) -> SiteStatus:
 
 def has_work_away(store: "Store") -> bool:
     """Whether anything is out at an outpost, or is ready to go to one that nobody holds."""
+    from stoker.model.outpost import host_of
+
     with store.reading() as unit:
         known = entries(unit, everything=True)
         if not known:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
-from stoker.model.batch import BatchSystem, Manners
 from stoker.model.words import shown
 from stoker.store import tables
 from stoker.store.actor import Actor
@@ -21,6 +20,7 @@ from stoker.store.journal import append, to_json
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
+    from stoker.model.batch import BatchSystem
     from stoker.store.unit import Store
 
 _B = tables.batch
@@ -75,7 +75,7 @@ def change(unit: Unit, name: str, **columns: Any) -> None:
 
 
 @as_a_whole
-def set_entries(store: "Store", systems: Sequence[BatchSystem], *, file: str) -> None:
+def set_entries(store: "Store", systems: Sequence["BatchSystem"], *, file: str) -> None:
     """The store has the batch systems of this file; what it no longer says is marked as removed.
 
     One whose settings have changed goes on, had Stoker itself held it. What another file has set
@@ -94,7 +94,7 @@ def set_entries(store: "Store", systems: Sequence[BatchSystem], *, file: str) ->
                 change(unit, name, is_removed=True)
 
 
-def _set(unit: Unit, before: Entry | None, system: BatchSystem, set_by: bytes) -> None:
+def _set(unit: Unit, before: Entry | None, system: "BatchSystem", set_by: bytes) -> None:
     if before is not None and not before.is_removed and before.digest == system.digest:
         return
     columns: dict[str, Any] = {
@@ -113,7 +113,7 @@ def _set(unit: Unit, before: Entry | None, system: BatchSystem, set_by: bytes) -
     unit.execute(insert(_B).values(**columns))
 
 
-def _public(system: BatchSystem) -> dict[str, Any]:
+def _public(system: "BatchSystem") -> dict[str, Any]:
     """Return what others than the submitting host need to know of it."""
     kept = (
         "system",
@@ -131,6 +131,8 @@ def _public(system: BatchSystem) -> dict[str, Any]:
 
 def _fresh(now_us: int) -> dict[str, Any]:
     """Return an entry's columns at its beginning: nothing has gone wrong yet."""
+    from stoker.model.batch import Manners
+
     return {
         "failed": 0,
         "refused": 0,

@@ -15,8 +15,7 @@ from stoker.model.states import AttemptState, ItemState, TaskState
 from stoker.store import selection as selections
 from stoker.store import tables
 from stoker.store.forecasts.freshness import catch_up
-from stoker.store.groups.listing import groups_of_items
-from stoker.store.groups.volume_members import last_volumes
+from stoker.store.groups.summaries import groups_of_items, last_volumes
 from stoker.store.paging import Listed, page, pages
 from stoker.store.picking import pick_items, pick_tasks
 from stoker.store.reports.places import Place

@@ -17,8 +17,6 @@ from stoker.model.states import ItemState
 from stoker.store import tables
 from stoker.store.catalog import catalog
 from stoker.store.reports.troubles import troubles_of
-from stoker.store.status_rows import NotifyStatus
-from stoker.store.times import moment
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
@@ -277,19 +275,3 @@ def forget_others(store: "Store", names: Sequence[str]) -> None:
     """Entries that the file does not have any more are forgotten."""
     with store.writing() as unit:
         unit.execute(delete(_M).where(_M.c.name.not_in(list(names))))
-
-
-def statuses(unit: Unit) -> dict[str, NotifyStatus]:
-    """Return how each entry stands: the last message, what waits, and why."""
-    found: dict[str, NotifyStatus] = {}
-    columns = (_M.c.name, _M.c.n, _M.c.sent_us, _M.c.trouble)
-    for row in unit.execute(select(*columns).order_by(_M.c.name, _M.c.recipient)):
-        known = found.get(row.name)
-        sent_at = moment(row.sent_us)
-        times = [at for at in (sent_at, known.sent_at if known else None) if at is not None]
-        found[row.name] = NotifyStatus(
-            sent_at=max(times, default=None),
-            pending=row.n + (known.pending if known else 0),
-            trouble=row.trouble or (known.trouble if known else None),
-        )
-    return found

@@ -10,27 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, select
 
-from stoker.model.forecast import Forecast
 from stoker.model.lease_kind import LeaseKind
 from stoker.model.selection import Selection
 from stoker.model.states import AttemptState, ItemState, TaskState, WorkerState
 from stoker.store import selection as selections
 from stoker.store import tables
-from stoker.store.arrivals.sources import source_rows
-from stoker.store.forecasts import open_work
+from stoker.store.arrivals.source_rows import source_rows
 from stoker.store.forecasts.freshness import LEARN_LIMIT_S, catch_up
-from stoker.store.groups import listing
-from stoker.store.holdings import error_folder_care
+from stoker.store.groups import summaries
 from stoker.store.holdings.pools import pool_counts
-from stoker.store.orders import verifying
 from stoker.store.outposts.listed import site_status
 from stoker.store.pilots.listed import batch_status
-from stoker.store.reports import messages, written_tables
+from stoker.store.reports import asides
 from stoker.store.status_rows import PipelineStatus, Status, WorkerRow
 from stoker.store.times import moment
 from stoker.store.unit import Unit
 
 if TYPE_CHECKING:
+    from stoker.model.forecast import Forecast
     from stoker.store.unit import Store
 
 _T, _I, _P, _S, _A, _W = (
@@ -53,11 +50,11 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
         steps = _steps(unit)
         tallies = _tallies(unit)
         items = _item_tallies(unit)
-        error_folders = error_folder_care.count(unit)
-        groups = listing.counts(unit)
-        missing = verifying.counts(unit)
-        value_tables = written_tables.statuses(unit)
-        ends, _ = open_work.forecasts(unit, _left_to_do(steps, tallies, _ancestors(unit)))
+        error_folders = asides.error_folders(unit)
+        groups = summaries.counts(unit)
+        missing = asides.missing_outputs(unit)
+        value_tables = asides.value_tables(unit)
+        ends = _ends(unit, _left_to_do(steps, tallies, _ancestors(unit)))
         return Status(
             pipelines={
                 name: replace(
@@ -75,8 +72,17 @@ def status(store: "Store", *, pipeline: str | None = None) -> Status:
             sources=tuple(source_rows(unit, pipeline)),
             batch=batch_status(unit),
             sites=site_status(unit),
-            notify=messages.statuses(unit),
+            notify=asides.notifiers(unit),
         )
+
+
+def _ends(unit: Unit, left: Mapping[str, Mapping[int, int]]) -> "Mapping[Any, Forecast]":
+    """Return when each pipeline ends of which something is left."""
+    if not left:
+        return {}
+    from stoker.store.forecasts import open_work
+
+    return open_work.forecasts(unit, left)[0]
 
 
 def task_counts(store: "Store") -> dict[str, int]:
@@ -139,7 +145,7 @@ def _pipeline_status(
     entries: Sequence[Any],
     tallies: Mapping[int, Mapping[tuple[int, int], int]],
     of_items: Mapping[int, int],
-    ends: Forecast | None,
+    ends: "Forecast | None",
 ) -> PipelineStatus:
     steps = {entry.name: _by_state(tallies.get(entry.id, {})) for entry in entries}
     outdated = sum(

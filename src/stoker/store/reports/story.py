@@ -12,8 +12,7 @@ from stoker.store import tables
 from stoker.store.dialects.constructs import seldom_key
 from stoker.store.forecasts import estimates
 from stoker.store.forecasts.freshness import LEARN_LIMIT_S, catch_up
-from stoker.store.groups.listing import groups_of_items
-from stoker.store.groups.volume_members import last_volumes
+from stoker.store.groups.summaries import groups_of_items, last_volumes
 from stoker.store.ids import text_of
 from stoker.store.journal import SELDOM
 from stoker.store.pilots.listed import pilots_of_item

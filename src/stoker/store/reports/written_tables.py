@@ -15,8 +15,6 @@ from stoker.model.pipeline import Pipeline
 from stoker.model.task import Content
 from stoker.store import tables
 from stoker.store.catalog import catalog, pipeline_of
-from stoker.store.status_rows import TableStatus
-from stoker.store.times import moment as at_time
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
@@ -180,19 +178,6 @@ def known_names(store: "Store") -> dict[str, set[str]]:
             select(_P.c.name.label("of"), _V.c.name).join(_V, _V.c.pipeline_id == _P.c.id)
         ):
             found.setdefault(row.of, set()).add(row.name)
-    return found
-
-
-def statuses(unit: Unit) -> dict[int, dict[str, TableStatus]]:
-    """Return how each table stands, by the id of its pipeline and its name."""
-    found: dict[int, dict[str, TableStatus]] = {}
-    for row in unit.execute(select(_V).order_by(_V.c.pipeline_id, _V.c.name)):
-        found.setdefault(row.pipeline_id, {})[row.name] = TableStatus(
-            path=os.fsdecode(bytes(row.path)),
-            rows=row.n,
-            written_at=at_time(row.written_us),
-            trouble=row.trouble,
-        )
     return found
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stoker.errors import UserError
+from stoker.model.retention import Retention
 from stoker.model.selection import Selection
-from stoker.model.settings import Retention
 from stoker.store import journal_fold
 from stoker.store import selection as selections
 from stoker.store.journal import Entry, append, to_json

@@ -22,7 +22,8 @@ from stoker.web.problems import Problem
 from stoker.web.routing import Operation, Resource
 
 if TYPE_CHECKING:
-    from stoker.model.settings import Retention, Settings
+    from stoker.model.retention import Retention
+    from stoker.model.settings import Settings
     from stoker.model.sharing import Sharing
     from stoker.project import Project
     from stoker.project.verbs.applying import Applied
