@@ -16,10 +16,9 @@ from stoker.store.actor import Actor
 from stoker.store.orders.shared_settings import (
     SettingsChange,
     SharedSettings,
-    retention_of,
     set_settings,
 )
-from stoker.store.sharing import newest_sharing
+from stoker.store.sharing import newest_sharing, retention_of
 from store.rig import ME, set_pools
 
 NOTHING = Retention()

@@ -7,7 +7,7 @@ of `slot`; `store/holdings/pools.py` brings them to what stands here.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
@@ -20,6 +20,9 @@ from stoker.store import tables
 from stoker.store.journal import to_json
 from stoker.store.unit import Unit
 
+if TYPE_CHECKING:
+    from stoker.store.unit import Store
+
 _TABLE = tables.sharing
 
 
@@ -30,6 +33,12 @@ def newest_sharing(unit: Unit) -> Sharing:
     own = select(tables.site.c.name).where(tables.site.c.id == unit.site)
     site = unit.execute(own).scalar() or ""
     return replace(Sharing() if text is None else _load(json.loads(text)), site=site)
+
+
+def retention_of(store: "Store") -> Retention:
+    """Return how long the store keeps what."""
+    with store.reading() as unit:
+        return newest_sharing(unit).retention
 
 
 def from_file(before: Sharing, pools: Sequence[Pool]) -> Sharing:

@@ -4,10 +4,10 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stoker.model.id_types import WorkerId
 from stoker.model.settings import Settings
-from stoker.model.simulate import Host
 from stoker.model.worker import NewWorker
 from stoker.rights import PRIVATE, Rights
 from stoker.work import usage
@@ -17,6 +17,9 @@ from stoker.work.link import Link
 from stoker.work.room import Room
 from stoker.work.scratch import boot_id
 from stoker.work.term import Term
+
+if TYPE_CHECKING:
+    from stoker.model.simulate import Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,10 @@ class Place:
     pilot: str | None = None  # the id of the one that brings the worker
 
     @property
-    def host(self) -> Host:
+    def host(self) -> "Host":
         """The same, as plans want it."""
+        from stoker.model.simulate import Host
+
         return Host(self.cpus, memory_bytes=self.memory_bytes, tags=self.tags)
 
 

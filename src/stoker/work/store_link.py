@@ -13,7 +13,6 @@ from stoker.model.worker import Grant, NewWorker, Portion, Reaped, Renewal, Time
 from stoker.rights import Rights
 from stoker.store.claims import claim, workers
 from stoker.store.ends import finish, reap
-from stoker.store.groups import member_pages
 from stoker.store.holdings import error_folders, publications
 from stoker.store.unit import Store
 
@@ -136,6 +135,8 @@ class StoreLink:
 
     def members_of(self, claimed: Claimed, after: str) -> Sequence[Member]:
         """Return the next members of a group."""
+        from stoker.store.groups import member_pages  # few tasks have members
+
         return member_pages.members_of(self._store, claimed.item_id, after=after)
 
     def contents_of(

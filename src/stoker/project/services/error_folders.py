@@ -38,8 +38,6 @@ def look_after(store: "Store", *, is_last: bool = False) -> None:
 
     Which items are done is known as of the last fold of the journal; `is_last`: it is folded first.
     """
-    if not care.are_any(store):
-        return
     if is_last:
         journal_fold.fold(store, limit_s=FOLD_LIMIT_S)
     while True:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from stoker.errors import StokerError, StoreGone
 from stoker.model.retention import Retention
 from stoker.model.task import Content
-from stoker.project.services import error_folders
 from stoker.store import journal_fold
 from stoker.store.brief_waits import if_free
 from stoker.store.ends.lost_hosts import begin_again_elsewhere
 from stoker.store.ends.reap import promote_all_due, reap
 from stoker.store.forecasts import reordering
-from stoker.store.holdings import temporary
+from stoker.store.holdings import error_folders, temporary
 from stoker.store.orders.new_version import settle
-from stoker.store.orders.shared_settings import retention_of
 from stoker.store.retention import counted_hours
+from stoker.store.sharing import retention_of
 from stoker.work import leftovers, removal
 from stoker.work.patience import Patience
 from stoker.work.store_link import StoreLink
@@ -77,7 +76,7 @@ class Janitor(Companion):
         """The loop has ended, and temporary outputs that nothing needs are gone."""
         super().stop()
         self._try(lambda: remove_temporary(self._store))
-        self._try(lambda: error_folders.look_after(self._store, is_last=True))
+        self._try(lambda: _look_after_error_folders(self._store, is_last=True))
 
     def health(self) -> str | None:
         """Return why housekeeping has to wait."""
@@ -108,7 +107,7 @@ class Janitor(Companion):
         reordering.look_after(self._store)
         begin_again_elsewhere(self._store)
         remove_temporary(self._store)
-        error_folders.look_after(self._store)
+        _look_after_error_folders(self._store)
         self._store.checkpoint()
         self._clear_leftovers()
         self._prune()
@@ -150,6 +149,14 @@ class Janitor(Companion):
             self._cleared_s = time.monotonic()
 
 
+def _look_after_error_folders(store: "Store", *, is_last: bool = False) -> None:
+    """Error folders are as they should be; most stores have none, and nothing is loaded for them."""
+    if error_folders.are_any(store):
+        from stoker.project.services.error_folders import look_after
+
+        look_after(store, is_last=is_last)
+
+
 def tidy_once(store: "Store") -> None:
     """What dead workers held is ready again, what is due is, counts are right, no waste is left.
 
@@ -161,7 +168,7 @@ def tidy_once(store: "Store") -> None:
     begin_again_elsewhere(store)
     remove_temporary(store)
     journal_fold.fold(store)
-    error_folders.look_after(store)
+    _look_after_error_folders(store)
     with if_free(store):
         reordering.look_after(store, at_once=True)
     for _ in counted_hours.forget(store):

@@ -78,12 +78,6 @@ class Standing:
     pipeline: Pipeline
 
 
-def are_any(store: "Store") -> bool:
-    """Whether there is any error folder, or is to be."""
-    with store.reading() as unit:
-        return unit.execute(select(_F.c.attempt).limit(1)).first() is not None
-
-
 def due(store: "Store", *, most: int = 50) -> list[Due]:
     """Return failures whose error folder this host is to write; what is no failure any more is not due."""
     with store.reading() as unit:

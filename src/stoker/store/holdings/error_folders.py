@@ -33,6 +33,12 @@ _F = tables.error_folder
 _T, _I, _A, _W = tables.task, tables.item, tables.attempt, tables.worker
 
 
+def are_any(store: "Store") -> bool:
+    """Whether there is any error folder, or is to be."""
+    with store.reading() as unit:
+        return unit.execute(select(_F.c.attempt).limit(1)).first() is not None
+
+
 # ------------------------------------------------------------------------------------- writing one
 
 

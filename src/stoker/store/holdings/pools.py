@@ -21,11 +21,11 @@ from stoker.store import tables
 from stoker.store.actor import Actor
 from stoker.store.journal import Entry, append, to_json
 from stoker.store.sharing import newest_sharing, set_sharing
-from stoker.store.status_rows import PoolStatus, SlotRow
 from stoker.store.times import moment
 from stoker.store.unit import Unit, as_a_whole
 
 if TYPE_CHECKING:
+    from stoker.store.status_rows import PoolStatus, SlotRow
     from stoker.store.unit import Store
 
 _SLOT, _TURN, _A, _T, _I, _P, _S, _W = (
@@ -203,11 +203,13 @@ def _fit_turns(unit: Unit, sharing: Sharing, hosts: set[str], *, only: str | Non
             unit.execute(delete(_TURN).where(of))
 
 
-def pool_counts(unit: Unit) -> dict[str, PoolStatus]:
+def pool_counts(unit: Unit) -> dict[str, "PoolStatus"]:
     """Return for each pool how many slots it has, and how many of them are held.
 
     Of a host without a worker only what is still held.
     """
+    from stoker.store.status_rows import PoolStatus
+
     alive = select(_W.c.host).where(_W.c.state == WorkerState.ALIVE.value)
     counts = and_(~_SLOT.c.is_retired, or_(_SLOT.c.host == "", _SLOT.c.host.in_(alive)))
     sharing = newest_sharing(unit)
@@ -232,8 +234,10 @@ def pool_counts(unit: Unit) -> dict[str, PoolStatus]:
     }
 
 
-def slots(store: "Store", *, pool: str | None = None) -> list[SlotRow]:
+def slots(store: "Store", *, pool: str | None = None) -> list["SlotRow"]:
     """Return every slot with who holds it."""
+    from stoker.store.status_rows import SlotRow
+
     query = (
         select(
             _SLOT.c.pool, _SLOT.c.name, _SLOT.c.host.label("place"), _I.c.key,

@@ -87,12 +87,6 @@ def may_replace(unit: Unit, set_by: str) -> bool:
     return _may_replace(newest_sharing(unit), set_by)
 
 
-def retention_of(store: "Store") -> Retention:
-    """Return how long the store keeps what."""
-    with store.reading() as unit:
-        return newest_sharing(unit).retention
-
-
 def _differs(name: str, one: Sharing, other: Sharing) -> bool:
     return bool(getattr(one, name) != getattr(other, name))
 
