@@ -67,6 +67,7 @@ class Sshd:
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
             f"MaxStartups 100\nBanner {folder / 'banner' if self._banner else 'none'}\n"
+            "Subsystem sftp internal-sftp\n"
             f"SetEnv {variables}\n"  # of several such lines, sshd heeds the first
         )
         key = " ".join((folder / "host.pub").read_text().split()[:2])

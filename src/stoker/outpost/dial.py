@@ -21,7 +21,7 @@ from stoker.model.words import shown
 from stoker.outpost.bundle import PROTOCOL
 from stoker.outpost.ground import UnderWay, as_line
 from stoker.outpost.launching import stoker_words
-from stoker.transfer.shell import SSH, failure
+from stoker.transfer.ssh import SSH, failure
 
 ANSWER_S = 20.0  # for an answer, or for a word that the far end is still busy with it
 MOST_LINE = 32 * 1024 * 1024

@@ -19,6 +19,19 @@ class Contents:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is at a path on the other host: `none`, `file`, `folder`, `other`; `denied`: it may not be written.
+
+    `path` is absolute. `holds` is missing where the content was not asked for or cannot be read.
+    """
+
+    kind: str
+    path: str = ""
+    size_bytes: int = 0
+    holds: Contents | None = None
+
+
 def read(path: str) -> Contents:
     """Return what the file at the path holds. NotFound, Refused, or UserError for what is no file."""
     try:
@@ -57,11 +70,13 @@ def _stamp(found: os.stat_result) -> tuple[int, ...]:
 
 def name_new(part: str, target: str) -> None:
     """The file `part` is at `target`, durable; FileExistsError, and nothing has changed, if that is taken."""
-    descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(part)
+    rename_new(part, target)
+    sync(os.path.dirname(target))
+
+
+def rename_new(part: str, target: str) -> None:
+    """The file `part` is at `target`; FileExistsError, and nothing has changed, if that is taken."""
     try:
         os.link(part, target)
     except FileExistsError:
@@ -72,11 +87,15 @@ def name_new(part: str, target: str) -> None:
         os.rename(part, target)
     else:
         os.unlink(part)
-    folder = os.open(os.path.dirname(target), os.O_RDONLY | os.O_CLOEXEC)
+
+
+def sync(path: str) -> None:
+    """The file is on the disk; or the folder, where its file system can do that for a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
-        os.close(folder)
+        os.close(descriptor)

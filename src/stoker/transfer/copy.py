@@ -8,15 +8,16 @@ where it has arrived, and only then given its name, in place of nothing. The sou
 import errno
 import hashlib
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from stoker.errors import Conflict, NotFound, Refused, Unavailable, UserError
 from stoker.failpoints import hit
 from stoker.model.encoding import Answer
 from stoker.transfer import contents
-from stoker.transfer.contents import Contents
+from stoker.transfer.contents import Contents, Seen
+from stoker.transfer.far import FarEnd
 from stoker.transfer.places import Place, absolute
-from stoker.transfer.shell import Shell
 
 _ASK_S = 120.0
 _SLOWEST = 1024 * 1024  # bytes a second; what is slower than this has come to a stop
@@ -47,17 +48,21 @@ class Transferred(Answer):
         }
 
 
-def transfer(source: Place, target: Place, *, dry_run: bool = False) -> Transferred:
+def transfer(
+    source: Place, target: Place, *, dry_run: bool = False, far: FarEnd | None = None
+) -> Transferred:
     """The file is at the target, read back there; return where, and what it holds.
 
     NotFound without a source, Conflict where the target has other content, Unavailable where it may be
-    tried again, Refused where something may not be read or written.
+    tried again, Refused where something may not be read or written. `far`: the other host, if it is in use.
     """
     if source.is_far == target.is_far:
         raise UserError("one of the two has to be on another host: `HOST:PATH`")
-    if target.is_far:
-        return _Sending(source, target, dry_run=dry_run).run()
-    return _Fetching(source, target, dry_run=dry_run).run()
+    with ExitStack() as own:
+        if far is None:
+            far = own.enter_context(FarEnd(target if target.is_far else source))
+        kind = _Sending if target.is_far else _Fetching
+        return kind(source, target, far, dry_run=dry_run).run()
 
 
 def limit_s(size_bytes: int) -> float:
@@ -71,51 +76,13 @@ def _part_name(name: str, sha256: str) -> str:
     return f"{_HIDDEN}{own[:8]}{sha256[:24]}.part"
 
 
-_LOOK = """
-case $target in "~/"*) target=$HOME/${target#"~/"};; esac
-case $target in /*) ;; *) target=$(pwd -P)/$target;; esac
-folder=${target%/*}; name=${target##*/}; [ -n "$folder" ] || folder=/
-command -v rsync >/dev/null 2>&1 || { say lacks rsync; exit 0; }
-if [ -e "$target" ] || [ -L "$target" ]; then
-  if [ -d "$target" ]; then say kind folder
-  elif [ -f "$target" ]; then say kind file; size "$target"; digest "$target"
-  else say kind other; fi
-else
-  say kind none
-  if [ "$make" = yes ]; then
-    mkdir -p "$folder" || { say denied; exit 0; }
-    [ -w "$folder" ] && [ -x "$folder" ] || say denied
-  fi
-fi
-real=$(cd "$folder" 2>/dev/null && pwd -P) && folder=$real
-printf '%s path ' "$word"; printf '%s/%s' "${folder%/}" "$name" | od -An -v -tx1 | tr -d ' \\n'; echo
-"""
-
-_FINISH = """
-place() {
-  wait
-  if ln -T "$part" "$target" 2>/dev/null; then rm -f "$part"; say kind placed
-  elif [ -e "$target" ] || [ -L "$target" ]; then say kind taken
-  elif mv -n "$part" "$target" && [ ! -e "$part" ]; then say kind placed
-  elif [ -e "$target" ] || [ -L "$target" ]; then say kind taken
-  else say denied; fi
-}
-if [ ! -f "$part" ]; then say kind gone
-else
-  { sync "$part" 2>/dev/null || sync; } >/dev/null 2>&1 & # while it is read back
-  size "$part"; digest "$part"
-  if [ "$found" = "$sha256" ]; then place; else rm -f "$part"; say kind differs; fi
-fi
-"""
-
-
 class _Sending:
     """From here to a host."""
 
-    def __init__(self, source: Place, target: Place, *, dry_run: bool) -> None:
+    def __init__(self, source: Place, target: Place, far: FarEnd, *, dry_run: bool) -> None:
         self._source = absolute(source.path)
         self._target = target.inside(os.path.basename(self._source))
-        self._shell = Shell(target)
+        self._far = far
         self._dry_run = dry_run
 
     def run(self) -> Transferred:
@@ -151,40 +118,41 @@ class _Sending:
 
     def _look(self, wanted: Contents) -> tuple[str, bool]:
         """Return the absolute path there, and whether it has the content already."""
-        make = "no" if self._dry_run else "yes"
-        said = self._shell.ask(
-            _LOOK,
-            {"target": self._target.path, "make": make},
+        seen = self._far.look(
+            self._target.path,
+            make=not self._dry_run,
+            read=True,
             timeout_s=limit_s(wanted.size_bytes),
         )
-        if "denied" in said:
-            raise Refused(f"`{self._target.shown}` may not be written by this account")
-        path = os.fsdecode(bytes.fromhex(said.get("path", "")))
-        kind = said.get("kind", "other")
-        if kind == "none":
-            return path, False
-        if kind == "file" and "unreadable" not in said:
-            if (said.get("size"), said.get("sha256")) == (str(wanted.size_bytes), wanted.sha256):
-                return path, True
-            raise Conflict(f"`{self._shown(path)}` is there with other content; it stays")
-        if kind == "folder":
-            raise Conflict(
-                f"`{self._shown(path)}` is a folder; end it with a slash to copy into it"
-            )
-        raise Conflict(f"`{self._shown(path)}` is there, and not a file that can be read; it stays")
+        shown = self._shown(seen.path)
+        match seen.kind:
+            case "none":
+                return seen.path, False
+            case "denied":
+                raise Refused(f"`{self._target.shown}` may not be written by this account")
+            case "file" if seen.holds == wanted:
+                return seen.path, True
+            case "file" if seen.holds is not None:
+                raise Conflict(f"`{shown}` is there with other content; it stays")
+            case "folder":
+                raise Conflict(f"`{shown}` is a folder; end it with a slash to copy into it")
+            case _:
+                pass
+        raise Conflict(f"`{shown}` is there, and not a file that can be read; it stays")
 
     def _send(self, wanted: Contents, path: str) -> None:
         folder, _, name = path.rpartition("/")
         part = f"{folder}/{_part_name(name, wanted.sha256)}"
         longest_s = limit_s(wanted.size_bytes)
-        self._shell.rsync(self._source, self._shell.word(part), timeout_s=longest_s)
+        try:
+            self._far.put(self._source, part, timeout_s=longest_s)
+        except OSError as error:
+            raise Unavailable(f"`{self._source}` cannot be read: {error.strerror}") from None
         hit("transfer.sent")
-        names = {"part": part, "target": path, "sha256": wanted.sha256}
-        said = self._shell.ask(_FINISH, names, timeout_s=longest_s)
-        kind = said.get("kind")
+        kind = self._far.finish(part, path, wanted.sha256, timeout_s=longest_s)
         if kind == "placed":
             return
-        if "denied" in said:
+        if kind == "denied":
             raise Refused(f"`{self._shown(path)}` may not be written by this account")
         if kind == "taken":
             _, is_there = self._look(wanted)
@@ -195,24 +163,13 @@ class _Sending:
         )
 
 
-_ASK = """
-case $source in "~/"*) source=$HOME/${source#"~/"};; esac
-case $source in /*) ;; *) source=$(pwd -P)/$source;; esac
-command -v rsync >/dev/null 2>&1 || { say lacks rsync; exit 0; }
-if [ ! -e "$source" ]; then say kind none
-elif [ -d "$source" ]; then say kind folder
-elif [ ! -f "$source" ]; then say kind other
-else say kind file; size "$source"; digest "$source"; fi
-"""
-
-
 class _Fetching:
     """From a host to here."""
 
-    def __init__(self, source: Place, target: Place, *, dry_run: bool) -> None:
+    def __init__(self, source: Place, target: Place, far: FarEnd, *, dry_run: bool) -> None:
         self._source = source
         self._target = absolute(target.inside(source.path.rpartition("/")[2]).path)
-        self._shell = Shell(source)
+        self._far = far
         self._dry_run = dry_run
 
     def run(self) -> Transferred:
@@ -231,23 +188,25 @@ class _Fetching:
 
     def _ask(self) -> Contents:
         """Return what the source holds."""
-        said = self._shell.ask(_ASK, {"source": self._source.path}, timeout_s=24 * 3600.0)
+        seen = self._look(size_bytes=0, read=False)
+        if seen.kind == "file":
+            seen = self._look(size_bytes=seen.size_bytes, read=True)
         shown = self._source.shown
-        match said.get("kind"):
+        match seen.kind:
             case "none":
                 raise NotFound(f"there is no file `{shown}`")
             case "folder":
                 raise UserError(f"`{shown}` is a folder; pack it first")
-            case "file" if "unreadable" not in said:
-                size, sha256 = said.get("size", ""), said.get("sha256", "")
-                if size.isdecimal() and len(sha256) == 64:
-                    return Contents(int(size), sha256)
-                raise Unavailable(f"`{shown}`: the host's answer makes no sense; try again")
+            case "file" if seen.holds is not None:
+                return seen.holds
             case "file":
                 raise Refused(f"`{shown}` may not be read by this account")
             case _:
-                pass
-        raise UserError(f"`{shown}` is not a file")
+                raise UserError(f"`{shown}` is not a file")
+
+    def _look(self, *, size_bytes: int, read: bool) -> Seen:
+        path = self._source.path
+        return self._far.look(path, make=False, read=read, timeout_s=limit_s(size_bytes))
 
     def _is_there(self, wanted: Contents) -> bool:
         target = self._target
@@ -276,8 +235,7 @@ class _Fetching:
             raise Unavailable(f"`{self._target}` cannot be written: {error.strerror}") from None
 
     def _receive(self, wanted: Contents, part: str) -> None:
-        there = self._shell.word(self._source.path)
-        self._shell.rsync(there, part, timeout_s=limit_s(wanted.size_bytes))
+        self._far.get(self._source.path, part, timeout_s=limit_s(wanted.size_bytes))
         hit("transfer.sent")
         if contents.read(part) != wanted:
             os.unlink(part)

@@ -1,12 +1,15 @@
 """Owns transfers of the files that a list names, many at once where that is possible."""
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stoker.errors import NotFound, StokerError, Unavailable, UserError
 from stoker.model.encoding import Answer
 from stoker.transfer.copy import transfer
+from stoker.transfer.far import FarEnd
+from stoker.transfer.fetching import Fetching
 from stoker.transfer.many import Sending, batches, is_plain
 from stoker.transfer.places import Place, absolute
 
@@ -51,17 +54,18 @@ def transfer_listed(
     names = list(dict.fromkeys(_names(listing, source)))
     if not names:
         raise UserError(f"`{listing}` names no file")
-    return _Listed(source, target, names, dry_run=dry_run).run()
+    with FarEnd(target if target.is_far else source) as far:
+        return _Listed(source, target, names, far, dry_run=dry_run).run()
 
 
 class _Listed:
     """The copying of a list, and what has become of it so far."""
 
     def __init__(
-        self, source: Place, target: Place, names: Sequence[str], *, dry_run: bool
+        self, source: Place, target: Place, names: Sequence[str], far: FarEnd, *, dry_run: bool
     ) -> None:
         self._source, self._target, self._names = source, target, names
-        self._dry_run = dry_run
+        self._far, self._dry_run = far, dry_run
         self._host, self._path = "", ""
         self._files = self._new = self._size_bytes = 0
         self._failed: list[StokerError] = []
@@ -70,7 +74,7 @@ class _Listed:
     def run(self) -> TransferredList:
         """Return what has arrived."""
         try:
-            alone = self._send() if self._target.is_far else self._names
+            alone = self._copy_together()
             for name in alone:
                 self._copy(name)
         except StokerError as error:
@@ -82,14 +86,17 @@ class _Listed:
             size_bytes=self._size_bytes,
         )  # fmt: skip
 
-    def _send(self) -> list[str]:
-        """Send what can be sent in batches; return the names that have to be copied alone."""
-        sending = Sending(self._source, self._target, dry_run=self._dry_run)
+    def _copy_together(self) -> list[str]:
+        """Copy what can be copied in batches; return the names that have to be copied alone."""
+        if shutil.which("rsync") is None:
+            return list(self._names)
+        kind = Sending if self._target.is_far else Fetching
+        copying = kind(self._source, self._target, self._far.shell, dry_run=self._dry_run)
         alone = [name for name in self._names if not is_plain(name)]
         plain = (name for name in self._names if is_plain(name))
-        for batch in batches(self._source.path, plain):
-            sent = sending.send(batch)
-            self._host, self._path = self._target.name, sent.path or self._path
+        for batch in batches(plain, copying.size_of):
+            sent = copying.copy(batch)
+            self._host, self._path = copying.host, sent.path or self._path
             self._files += len(sent.new) + len(sent.there)
             self._new += len(sent.new)
             self._size_bytes += sent.size_bytes
@@ -101,7 +108,7 @@ class _Listed:
         """Copy one file. Unavailable at once; others when too many have failed, each of which takes time."""
         source, target = self._source.below(name), self._target.below(name)
         try:
-            one = transfer(source, target, dry_run=self._dry_run)
+            one = transfer(source, target, dry_run=self._dry_run, far=self._far)
         except Unavailable:
             raise
         except StokerError as error:

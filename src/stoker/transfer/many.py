@@ -7,8 +7,7 @@ file for which that is not enough is left to `copy`, which does it alone and kno
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stoker.errors import Conflict, NotFound, Refused, StokerError
@@ -17,7 +16,7 @@ from stoker.transfer import contents
 from stoker.transfer.contents import Contents
 from stoker.transfer.copy import limit_s
 from stoker.transfer.places import Place, absolute
-from stoker.transfer.shell import Shell
+from stoker.transfer.shell import NoShell, Shell
 
 _MOST_FILES = 4_000  # of a batch, as are the next two
 _MOST_NAMES = 1 << 20  # bytes
@@ -26,7 +25,7 @@ _EACH_S = 0.1  # for a file, besides its size
 
 # Every command enters the target folder first. The names come NUL-separated on standard input, each with
 # `./` before it; `xargs` hands them to `$each`, never to a line that a shell reads.
-_ENTER = """
+ENTER = """
 case $target in "~/"*) target=$HOME/${target#"~/"};; esac
 case $target in /*) ;; *) target=$(pwd -P)/$target;; esac
 path() { printf '%s path ' "$word"; printf %s "$1" | od -An -v -tx1 | tr -d ' \\n'; echo; }
@@ -35,11 +34,11 @@ if [ ! -d "$target" ]; then
   mkdir -p "$target" 2>/dev/null
 fi
 cd "$target" 2>/dev/null && [ ! -L "$parts" ] || { say closed; say end; exit 0; }
+command -v rsync >/dev/null 2>&1 || { say lacks rsync; exit 0; }
 export word make parts
 """
 
 _LOOK = """
-command -v rsync >/dev/null 2>&1 || { say lacks rsync; exit 0; }
 path "$(pwd -P)"
 each='
 last=; may=no
@@ -66,7 +65,7 @@ xargs -0 sh -c "$each" sh
 [ ! -d "$parts" ] || say left
 """
 
-_SUMS = """
+SUMS = """
 if [ "$durable" = yes ]; then
   cd "$parts" 2>/dev/null || { say end; exit 0; }
   { sync -f . 2>/dev/null || sync; } >/dev/null 2>&1 & # while they are read back
@@ -138,13 +137,18 @@ def is_plain(name: str) -> bool:
     return not any(one in name for one in "\n\r\\") and os.path.normpath(name) == name
 
 
-def batches(folder: str, names: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the names in lists that are bounded by number, length, and size of the files in the folder."""
+def name_of_parts(host: str, folder: str) -> str:
+    """Return the hidden folder, in the target folder, of what is not whole yet of that source folder."""
+    own = hashlib.sha256(os.fsencode(f"{host}\0{folder}")).hexdigest()
+    return f".stoker-{own[:16]}.parts"
+
+
+def batches(names: Iterable[str], size_of: Callable[[str], int]) -> Iterator[list[str]]:
+    """Yield the names in lists that are bounded by number, length, and the sizes of their files."""
     batch: list[str] = []
     length = size_bytes = 0
     for name in names:
-        with suppress(OSError):  # reported when it is read
-            size_bytes += os.stat(os.path.join(folder, name)).st_size
+        size_bytes += size_of(name)
         length += len(name)
         batch.append(name)
         if len(batch) >= _MOST_FILES or length > _MOST_NAMES or size_bytes > _MOST_BYTES:
@@ -157,15 +161,15 @@ def batches(folder: str, names: Iterable[str]) -> Iterator[list[str]]:
 class Sending:
     """From a folder here to a folder on a host."""
 
-    def __init__(self, source: Place, target: Place, *, dry_run: bool) -> None:
+    def __init__(self, source: Place, target: Place, shell: Shell, *, dry_run: bool) -> None:
         self._folder = absolute(source.path.rstrip("/") or "/")
         self._target = target
-        self._shell = Shell(target)
+        self._shell = shell
+        self.host = target.name
         self._dry_run = dry_run
-        own = hashlib.sha256(os.fsencode(f"{os.uname().nodename}\0{self._folder}")).hexdigest()
-        self._parts = f"./.stoker-{own[:16]}.parts"
+        self._parts = "./" + name_of_parts(os.uname().nodename, self._folder)
 
-    def send(self, names: Sequence[str]) -> Sent:
+    def copy(self, names: Sequence[str]) -> Sent:
         """The files have arrived, except those in `failed` and `alone`.
 
         A whole batch that cannot be sent is an error: Unavailable, Refused, NotFound. What has come
@@ -175,11 +179,16 @@ class Sending:
         wanted, stamps = self._read(names, sent)
         if not wanted:
             return sent
-        missing = self._look(wanted, sent)
-        if missing and not self._dry_run:
-            self._copy(missing, wanted, sent)
-        elif missing:
-            sent.new += missing
+        try:
+            missing = self._look(wanted, sent)
+            if missing and not self._dry_run:
+                self._copy(missing, wanted, sent)
+            elif missing:
+                sent.new += missing
+        except NoShell:
+            sent.alone = [
+                name for name in wanted if name not in {*sent.new, *sent.there, *sent.failed}
+            ]
         for name in sent.new:
             if self._has_changed(name, stamps[name]):
                 sent.failed[name] = Conflict(
@@ -189,6 +198,13 @@ class Sending:
         sent.new = [name for name in sent.new if name not in sent.failed]
         sent.size_bytes = sum(wanted[name].size_bytes for name in sent.new + sent.there)
         return sent
+
+    def size_of(self, name: str) -> int:
+        """Return the size of a file; 0 if that is not to be had, which is reported when it is read."""
+        try:
+            return os.stat(self._here(name)).st_size
+        except OSError:
+            return 0
 
     def _here(self, name: str) -> str:
         return os.path.join(self._folder, name)
@@ -230,7 +246,7 @@ class Sending:
             "durable": "yes" if durable else "no",
         }
         return self._shell.ask_many(
-            _ENTER + script, words, [f"./{name}" for name in names], timeout_s=_limit_s(wanted)
+            ENTER + script, words, [f"./{name}" for name in names], timeout_s=limit_of(wanted)
         )
 
     def _look(self, wanted: Mapping[str, Contents], sent: Sent) -> list[str]:
@@ -278,7 +294,7 @@ class Sending:
     ) -> dict[str, str]:
         """Return the SHA-256 of those that can be read; of the copies, on the disk by then, if `durable`."""
         sums = {}
-        for word, value in self._ask(_SUMS, names, wanted, durable=durable):
+        for word, value in self._ask(SUMS, names, wanted, durable=durable):
             digest, dot, name = value.partition("./")
             if word == "sum" and dot:
                 sums[name] = digest.rstrip(" *")
@@ -288,7 +304,7 @@ class Sending:
         size = {name: wanted[name] for name in missing}
         to = f"{(sent.path or '').rstrip('/')}/{self._parts.removeprefix('./')}/"
         self._shell.rsync_many(
-            self._folder.rstrip("/") + "/", self._shell.word(to), missing, timeout_s=_limit_s(size)
+            self._folder.rstrip("/") + "/", self._shell.word(to), missing, timeout_s=limit_of(size)
         )
         hit("transfer.sent")
         sums = self._sums(missing, size, durable=True)
@@ -306,5 +322,6 @@ class Sending:
             self._ask(_DROP, [name for name in missing if name not in placed], size)
 
 
-def _limit_s(wanted: Mapping[str, Contents]) -> float:
+def limit_of(wanted: Mapping[str, Contents]) -> float:
+    """Return how long a command may take that reads or copies all of them."""
     return limit_s(sum(one.size_bytes for one in wanted.values())) + len(wanted) * _EACH_S

@@ -1,4 +1,4 @@
-"""Owns the commands on the other host: short scripts for its `sh`, sent over the system's ssh.
+"""Owns the commands on the other host: rsync, and short scripts for its `sh`.
 
 Names never stand on a command line there: the script comes on standard input, with every name in
 single quotes. Its answer is separated from what a login prints by a word that nobody else knows.
@@ -10,21 +10,13 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
-from stoker.errors import NotFound, Refused, StokerError, Unavailable, UserError
-from stoker.transfer.places import Place, absolute
+from stoker.errors import StokerError, Unavailable, UserError
+from stoker.transfer.contents import Contents, Seen
+from stoker.transfer.places import absolute
+from stoker.transfer.ssh import Connection, failure
 
-SSH = "RSYNC_RSH"  # the command to use in place of `ssh`, as rsync has it
-_OPTIONS = (
-    "-oBatchMode=yes", "-oConnectTimeout=20", "-oServerAliveInterval=15",
-    "-oServerAliveCountMax=4",
-)  # fmt: skip
-_DENIED = (
-    "Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED",
-    "Operation not permitted", "Read-only file system",
-)  # fmt: skip
-_LAST_WORDS = 400
-_ENDS = frozenset({"end", "lacks", "unreadable", "denied"})
-_ENDS_OF_MANY = frozenset({"end", "lacks"})
+_OF_SSH = 255  # its exit status if it is an error of its own
+_ENDS = frozenset({"end", "lacks"})
 _SOME_MISSED = 23, 24  # exit statuses of rsync: it has copied the others
 
 # A checksum with what the host has: openssl, which is three times as fast as the others where the
@@ -41,65 +33,113 @@ sum() {
 }
 for one in sha256sum shasum sha256 none; do command -v $one >/dev/null 2>&1 && break; done
 [ $quick = yes ] || [ $one != none ] || { say lacks sha256sum; exit 0; }
-digest() { found=$(sum "$1") || { say unreadable; exit 0; }; found=${found%% *}; say sha256 "$found"; }
-size() { found=$(wc -c < "$1") || { say unreadable; exit 0; }; say size $found; }
+digest() { found=$(sum "$1") || found=; found=${found%% *}; say sha256 "$found"; }
+size() { found=$(wc -c < "$1") || found=; say size $found; }
 """
 
 
-def ssh_command() -> list[str]:
-    """Return the words of ssh with the options under which it never asks and never waits for ever."""
-    given = os.environ.get(SSH, "").strip()
-    try:
-        words = shlex.split(given) if given else ["ssh"]
-    except ValueError as error:
-        raise UserError(f"`{SSH}` cannot be taken apart: {error}") from None
-    return [*words, *_OPTIONS]
+_LOOK = """
+case $target in "~/"*) target=$HOME/${target#"~/"};; esac
+case $target in /*) ;; *) target=$(pwd -P)/$target;; esac
+folder=${target%/*}; name=${target##*/}; [ -n "$folder" ] || folder=/
+command -v rsync >/dev/null 2>&1 && say rsync
+if [ -e "$target" ] || [ -L "$target" ]; then
+  if [ -d "$target" ]; then say kind folder
+  elif [ -f "$target" ]; then say kind file; size "$target"; [ "$read" = no ] || digest "$target"
+  else say kind other; fi
+else
+  say kind none
+  if [ "$make" = yes ]; then
+    mkdir -p "$folder" && [ -w "$folder" ] && [ -x "$folder" ] || say kind denied
+  fi
+fi
+real=$(cd "$folder" 2>/dev/null && pwd -P) && folder=$real
+printf '%s path ' "$word"; printf '%s/%s' "${folder%/}" "$name" | od -An -v -tx1 | tr -d ' \\n'; echo
+"""
+
+_FINISH = """
+place() {
+  wait
+  if ln -T "$part" "$target" 2>/dev/null; then rm -f "$part"; say kind placed
+  elif [ -e "$target" ] || [ -L "$target" ]; then rm -f "$part"; say kind taken
+  elif mv -n "$part" "$target" && [ ! -e "$part" ]; then say kind placed
+  elif [ -e "$target" ] || [ -L "$target" ]; then rm -f "$part"; say kind taken
+  else say kind denied; fi
+}
+if [ ! -f "$part" ]; then say kind gone
+else
+  { sync "$part" 2>/dev/null || sync; } >/dev/null 2>&1 & # while it is read back
+  size "$part"; digest "$part"
+  if [ "$found" = "$sha256" ]; then place; else rm -f "$part"; say kind differs; fi
+fi
+"""
+
+
+class NoShell(Exception):
+    """The host lets this account in, but not to a shell that has what a transfer needs. Carries the error."""
+
+    def __init__(self, error: StokerError) -> None:
+        self.error = error
 
 
 class Shell:
     """The other host, as far as a transfer asks it for something; or a site that is mounted here."""
 
-    def __init__(self, place: Place) -> None:
-        self.name = place.name
-        self._host = place.host
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.name = connection.name
+        self.has_rsync = False
 
     def word(self, path: str) -> str:
         """Return a path there, as rsync is to have it."""
-        if self._host is None:
+        if self._connection.host is None:
             return absolute(os.path.expanduser(path))
         path = path.removeprefix("~/")
         path = path if path.startswith("/") else f"./{path}"
-        return f"[{self._host}]:{path}" if ":" in self._host else f"{self._host}:{path}"
+        host = self._connection.host
+        return f"[{host}]:{path}" if ":" in host else f"{host}:{path}"
 
-    def ask(self, script: str, names: Mapping[str, str], *, timeout_s: float) -> dict[str, str]:
-        """Return what the script says with `say WORD VALUE`; `names` are its variables.
+    def look(self, path: str, *, make: bool, read: bool, timeout_s: float) -> Seen:
+        """Return what is at the path. `make`: the folder for a new file; `read`: the checksum of one.
 
-        Unavailable where the host does not answer, or not in time; Refused where it lets nobody in.
+        NoShell where that cannot be asked. Other errors: Unavailable where the host does not answer, or
+        not in time; Refused where it lets nobody in.
         """
-        said = dict(self._said(script, names, None, _ENDS, timeout_s=timeout_s))
-        if "lacks" in said:
-            raise UserError(f"`{self.name}` has no program `{said['lacks']}`; install it there")
-        return said
+        names = {"target": path, "make": _word(make), "read": _word(read)}
+        said = self._ask(_LOOK, names, timeout_s=timeout_s)
+        self.has_rsync = "rsync" in said
+        size, sha256 = said.get("size", ""), said.get("sha256", "")
+        size_bytes = int(size) if size.isdecimal() and len(size) < 20 else 0
+        holds = Contents(size_bytes, sha256) if len(sha256) == 64 else None
+        try:
+            absolute_path = os.fsdecode(bytes.fromhex(said.get("path", "")))
+        except ValueError:
+            raise Unavailable(f"`{self.name}`: the answer makes no sense; try again") from None
+        return Seen(said.get("kind", "other"), absolute_path, size_bytes, holds)
+
+    def finish(self, part: str, target: str, sha256: str, *, timeout_s: float) -> str:
+        """Read `part` back and give it its name: `placed`, `taken`, `differs`, `denied` or `gone`."""
+        names = {"part": part, "target": target, "sha256": sha256}
+        return self._ask(_FINISH, names, timeout_s=timeout_s).get("kind", "denied")
+
+    def _ask(self, script: str, names: Mapping[str, str], *, timeout_s: float) -> dict[str, str]:
+        """Return what the script says with `say WORD VALUE`; `names` are its variables."""
+        return dict(self._said(script, names, None, timeout_s=timeout_s))
 
     def ask_many(
         self, script: str, names: Mapping[str, str], words: Iterable[str], *, timeout_s: float
     ) -> list[tuple[str, str]]:
         """Return all that the script says; its standard input has the words, with a NUL after each.
 
-        Errors as for `ask`.
+        Errors as for `look`.
         """
         listed = b"".join(os.fsencode(word) + b"\0" for word in words)
-        said = self._said(script, names, listed, _ENDS_OF_MANY, timeout_s=timeout_s)
-        for name, value in said:
-            if name == "lacks":
-                raise UserError(f"`{self.name}` has no program `{value}`; install it there")
-        return said
+        return self._said(script, names, listed, timeout_s=timeout_s)
 
     def _said(
-        self, script: str, names: Mapping[str, str], listed: bytes | None, ends: frozenset[str], *,
-        timeout_s: float,
-    ) -> list[tuple[str, str]]:  # fmt: skip
-        """Return what the script says, which is whole if it has one of `ends`."""
+        self, script: str, names: Mapping[str, str], listed: bytes | None, *, timeout_s: float
+    ) -> list[tuple[str, str]]:
+        """Return what the script says, which is whole if it has one of `_ENDS`."""
         word = secrets.token_hex(8)
         lines = ["set -u", "LC_ALL=C; export LC_ALL", f"word={word}"]
         lines.append('say() { printf \'%s %s\\n\' "$word" "$*"; }')
@@ -108,9 +148,7 @@ class Shell:
         shell = ["sh", "-s"]
         if listed is not None:  # a shell that reads its script would swallow words after it
             shell = ["sh", "-c", f'eval "$(dd bs=1 count={len(text)} 2>/dev/null)"']
-        command = shell
-        if self._host is not None:
-            command = [*ssh_command(), "--", self._host, f"exec {shlex.join(shell)}"]
+        command = self._connection.command(*shell)
         try:
             ended = subprocess.run(
                 command,
@@ -129,8 +167,13 @@ class Shell:
             if before == word:
                 name, _, value = rest.partition(" ")
                 said.append((name, value))
-        if not {name for name, _ in said} & ends:
-            raise failure(self.name, ended.returncode, ended.stderr)
+        if not {name for name, _ in said} & _ENDS:
+            error = failure(self.name, ended.returncode, ended.stderr)
+            raise error if ended.returncode == _OF_SSH else NoShell(error)
+        for name, value in said:
+            if name == "lacks":
+                error = UserError(f"`{self.name}` has no program `{value}`; install it there")
+                raise NoShell(error)
         return said
 
     def rsync(self, source: str, target: str, *, timeout_s: float) -> None:
@@ -156,7 +199,7 @@ class Shell:
         self, options: Sequence[str], source: str, target: str, listed: bytes, *, timeout_s: float,
         may_miss: bool = False,
     ) -> None:  # fmt: skip
-        way = [] if self._host is None else ["-e", shlex.join(ssh_command())]
+        way = [] if self._connection.host is None else ["-e", shlex.join(self._connection.words)]
         command = [
             "rsync", "--append-verify", "--partial", "--times", "--copy-links", "-s", "--timeout=120",
             "--no-motd", *options, *way, "--", source, target,
@@ -175,12 +218,5 @@ class Shell:
             raise failure(self.name, ended.returncode, ended.stderr)
 
 
-def failure(host: str, code: int, stderr: bytes) -> StokerError:
-    """Return the error for a command over ssh that ended so: who must act, and what it said."""
-    words = " ".join(os.fsdecode(stderr).split())[-_LAST_WORDS:]
-    said = f": {words}" if words else f" (exit code {code})"
-    if any(one in words for one in _DENIED):
-        return Refused(f"`{host}` does not let this account do that{said}")
-    if "Could not resolve hostname" in words:
-        return NotFound(f"there is no host `{host}`{said}")
-    return Unavailable(f"`{host}` cannot be reached, or broke off{said}")
+def _word(yes: object) -> str:
+    return "yes" if yes else "no"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 
 import servers
 import sshd
+from disks import Disks
 from stoker.errors import Conflict, NotFound, Refused, Unavailable, UserError
+from stoker.transfer import copy, fetching, many
 from stoker.transfer.copy import transfer
+from stoker.transfer.far import FarEnd
 from stoker.transfer.listed import transfer_listed
 from stoker.transfer.places import Place, parse_place
 from stoker.transfer.shell import _SUM
@@ -31,16 +35,22 @@ def programs():
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """A host `site` that ssh reaches, by the command in RSYNC_RSH; `config.stranger` is refused."""
+    """A host `site` that ssh reaches, by the command in RSYNC_RSH.
+
+    With `config.stranger` it lets nobody in, and with `config.files` to files only.
+    """
     folder = tmp_path_factory.mktemp("sshd")
     with sshd.Sshd(folder) as host:
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "stranger"], check=True
-        )
         config = host.config.read_text()
-        (folder / "config.stranger").write_text(
-            config.replace(f"{folder}/id\n", f"{folder}/stranger\n")
-        )
+        for name in ("stranger", "files"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
+            )
+            (folder / f"config.{name}").write_text(
+                config.replace(f"{folder}/id\n", f"{folder}/{name}\n")
+            )
+        with (folder / "authorized_keys").open("a") as keys:
+            keys.write(f'restrict,command="internal-sftp" {(folder / "files.pub").read_text()}')
         yield host
 
 
@@ -64,24 +74,32 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_there_and_back(ssh, tmp_path, name):
-    source, target, back = tmp_path / "s" / name, tmp_path / "t" / name, tmp_path / "b" / name
-    source.parent.mkdir()
+@pytest.mark.parametrize("config", ["config", "config.files"])
+def test_there_and_back(ssh, tmp_path, config, monkeypatch):
+    """By rsync, and by SFTP to a host that has no shell for us."""
+    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/{config}")
+    with FarEnd(there("")) as far:
+        for number, name in enumerate(NAMES):
+            there_and_back(tmp_path / str(number), name, far)
+
+
+def there_and_back(folder, name, far):
+    source, target, back = (folder / one / name for one in ("s", "t", "b"))
+    source.parent.mkdir(parents=True)
     source.write_bytes(os.urandom(3000))
     os.utime(source, (1e9, 1e9))
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    sent = transfer(here(source), there(target))
+    sent = transfer(here(source), there(target), far=far)
     assert sent.values == {
         "host": "site", "path": str(target), "size_bytes": 3000, "sha256": digest,
     }  # fmt: skip
     assert target.read_bytes() == source.read_bytes()
     assert int(target.stat().st_mtime) == 1_000_000_000
-    fetched = transfer(there(target), here(f"{back.parent}/"))
+    fetched = transfer(there(target), here(f"{back.parent}/"), far=far)
     assert (fetched.path, fetched.sha256, fetched.is_new) == (str(back), digest, True)
     assert back.read_bytes() == source.read_bytes()
-    for folder in ("s", "t", "b"):
-        assert os.listdir(tmp_path / folder) == [name], "nothing else is left"
+    for one in ("s", "t", "b"):
+        assert os.listdir(folder / one) == [name], "nothing else is left"
 
 
 def test_the_second_time_it_is_there(ssh, tmp_path):
@@ -166,6 +184,113 @@ def test_cut_off_it_goes_on_and_never_with_other_content(ssh, tmp_path, way):
     assert list(target.parent.iterdir()) == []
     transfer(*places)
     assert target.read_bytes() == source.read_bytes()
+
+
+@pytest.fixture
+def when_sent(monkeypatch):
+    """What is done once, when the content has been copied and its checksum is not read back yet."""
+
+    def arm(act):
+        done = []
+
+        def hit(name):
+            if name == "transfer.sent" and not done:
+                done.append(name)
+                act()
+
+        for module in (copy, many, fetching):
+            monkeypatch.setattr(module, "hit", hit)
+
+    return arm
+
+
+@pytest.mark.parametrize("config", ["config", "config.files"])
+def test_a_host_that_freezes(site, ssh, tmp_path, config, when_sent, monkeypatch):
+    quick = "-oServerAliveInterval=2 -oServerAliveCountMax=3 -oConnectTimeout=10"
+    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/{config} {quick}")
+    source, target = tmp_path / "s", tmp_path / "t" / "f"
+    source.write_bytes(os.urandom(200_000))
+
+    def freeze():  # those that serve connections, and what would accept another
+        site.daemon.send_signal(signal.SIGSTOP)
+        assert site.signal(signal.SIGSTOP)
+
+    when_sent(freeze)
+    try:
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            transfer(here(source), there(target))
+    finally:
+        site.signal(signal.SIGKILL)
+        site.daemon.send_signal(signal.SIGCONT)
+    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/{config}")
+    (part,) = target.parent.iterdir()
+    inode = part.stat().st_ino
+    transfer(here(source), there(target))
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_ino == inode, "it went on with what was there"
+    assert os.listdir(target.parent) == ["f"]
+
+
+@pytest.mark.parametrize("way", ["one", "many"])
+def test_a_source_that_changes_meanwhile(ssh, tmp_path, when_sent, way):
+    source, target = tmp_path / "s" / "f", tmp_path / "t" / "f"
+    names = listed(tmp_path / "s", {"f": b"before"})
+    when_sent(lambda: source.write_bytes(b"afterwards"))
+    one = (transfer, here(source), there(target))
+    listed_ones = (transfer_listed, here(source.parent), there(target.parent), names)
+    copy_it, *places = one if way == "one" else listed_ones
+    with pytest.raises(Conflict, match="changed while it was copied"):
+        copy_it(*places)
+    assert target.read_bytes() == b"before"
+
+
+@pytest.fixture
+def disks(tmp_path):
+    found = Disks(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("config", ["config", "config.files"])
+def test_a_full_disk_and_one_that_is_read_only(ssh, tmp_path, monkeypatch, config, disks):
+    monkeypatch.setenv("RSYNC_RSH", f"ssh -F {ssh}/{config}")
+    source = tmp_path / "s"
+    source.write_bytes(os.urandom(3_000_000))
+    small, fixed = disks.mount("small", options="size=1m"), disks.mount("fixed", options="ro")
+    if len(disks.mounted) < 2:
+        pytest.skip("only root may mount a small disk")
+    with pytest.raises(Unavailable, match=r"no space left|cannot be written: Failure"):
+        transfer(here(source), there(small / "f"))
+    with pytest.raises(Unavailable, match=r"no space left|No space left"):
+        transfer(there(source), here(small / "g"))
+    assert not {"f", "g"} & set(os.listdir(small)), "only hidden names"
+    # SFTP has no word for a disk that cannot be written.
+    error = Unavailable if config == "config.files" else Refused
+    with pytest.raises(error):
+        transfer(here(source), there(fixed / "f"))
+
+
+def test_without_rsync_here_a_shell_there_still_takes_the_checksum(ssh, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for name in ("ssh", "sh"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    names = listed(tmp_path / "s", {"a": b"a" * 100_000, "d/b": b""})
+    sent = transfer_listed(here(tmp_path / "s"), there(tmp_path / "t"), names)
+    back = transfer_listed(there(tmp_path / "t"), here(tmp_path / "b"), names)
+    assert (sent.new, back.new) == (2, 2)
+    assert found(tmp_path / "b") == found(tmp_path / "t") == found(tmp_path / "s")
+
+
+@pytest.mark.parametrize("answer", [b"\xff" * 9, b"\0\0\0\1\2", b"\0\0\0\5\2\0\0\0\3" * 9, b""])
+def test_a_host_that_does_not_speak_sftp(tmp_path, monkeypatch, answer):
+    (tmp_path / "s").write_bytes(b"x")
+    (tmp_path / "answer").write_bytes(answer)
+    (tmp_path / "odd").write_text(f"#!/bin/sh\ncat {tmp_path}/answer\nexit 3\n")
+    (tmp_path / "odd").chmod(0o755)
+    monkeypatch.setenv("RSYNC_RSH", str(tmp_path / "odd"))
+    with pytest.raises(Unavailable):
+        transfer(here(tmp_path / "s"), there(tmp_path / "t"))
 
 
 def test_who_may_not_is_told_so(ssh, tmp_path, monkeypatch):
@@ -314,24 +439,35 @@ def found(folder):
     }
 
 
-def test_many_files_take_a_handful_of_connections(ssh, tmp_path, monkeypatch):
-    counted = tmp_path / "ssh"
+def ends(way, tmp_path):
+    """The folders `s` and `t`, of which one is on the host."""
+    source, target = tmp_path / "s", tmp_path / "t"
+    return (here(source), there(target)) if way == "to" else (there(source), here(target))
+
+
+@pytest.mark.parametrize("way", ["to", "from"])
+def test_many_files_take_a_handful_of_calls(ssh, tmp_path, monkeypatch, way):
+    counted = tmp_path / "counted"
     counted.write_text(f'#!/bin/sh\necho >> {tmp_path}/calls\nexec ssh "$@"\n')
     counted.chmod(0o755)
     monkeypatch.setenv("RSYNC_RSH", f"{counted} -F {ssh}/config")
     files = {f"{n % 7}/{n}": os.urandom(50) for n in range(300)}
     names = listed(tmp_path / "s", files)
-    done = transfer_listed(here(tmp_path / "s"), there(tmp_path / "t"), names)
+    done = transfer_listed(*ends(way, tmp_path), names)
     assert (done.files, done.new, done.size_bytes) == (300, 300, 15_000)
+    assert (done.host, done.path) == (
+        "site" if way == "to" else os.uname().nodename, str(tmp_path / "t")
+    )  # fmt: skip
     assert found(tmp_path / "t") == files
     assert (tmp_path / "calls").read_text().count("\n") <= 4
     assert len(os.listdir(tmp_path / "t")) == 7, "nothing else is left"
-    again = transfer_listed(here(tmp_path / "s"), there(tmp_path / "t"), names)
+    again = transfer_listed(*ends(way, tmp_path), names)
     assert (again.files, again.new) == (300, 0)
     assert (tmp_path / "calls").read_text().count("\n") <= 6
 
 
-def test_a_file_that_cannot_be_copied_stops_no_other(ssh, tmp_path):
+@pytest.mark.parametrize("way", ["to", "from"])
+def test_a_file_that_cannot_be_copied_stops_no_other(ssh, tmp_path, way):
     files = {
         name: name.encode() for name in ("a", "differs", "folder", "none", "link", "same", "z")
     }
@@ -344,13 +480,14 @@ def test_a_file_that_cannot_be_copied_stops_no_other(ssh, tmp_path):
     with pytest.raises(
         NotFound, match="/none`; 3 more could not be copied; 3 of 7 files are there"
     ):
-        transfer_listed(here(tmp_path / "s"), there(tmp_path / "t"), names)
+        transfer_listed(*ends(way, tmp_path), names)
     assert found(tmp_path / "t") == {"a": b"a", "differs": b"other", "same": b"same", "z": b"z"}
     assert sorted(os.listdir(tmp_path / "t")) == ["a", "differs", "folder", "link", "same", "z"]
     assert (tmp_path / "t" / "link").is_symlink()
 
 
-def test_any_name_can_be_one_of_many(ssh, tmp_path):
+@pytest.mark.parametrize("way", ["to", "from"])
+def test_any_name_can_be_one_of_many(ssh, tmp_path, way):
     names = [name.replace("\n", "\r") for name in NAMES] + [
         "#x",
         ";x",
@@ -361,18 +498,21 @@ def test_any_name_can_be_one_of_many(ssh, tmp_path):
     ]
     files = {name: os.fsencode(name) for name in names}
     source, target = tmp_path / "s\n'$(x)", tmp_path / "t\n'$(x)"
-    done = transfer_listed(here(source), there(target), listed(source, files))
+    places = (here(source), there(target)) if way == "to" else (there(source), here(target))
+    done = transfer_listed(*places, listed(source, files))
     assert (done.files, done.path) == (len(files), str(target))
     assert found(target) == files
     assert len(os.listdir(target)) == len(files)
 
 
-def test_many_that_were_cut_off_go_on_and_never_with_other_content(ssh, tmp_path):
+@pytest.mark.parametrize("way", ["to", "from"])
+def test_many_that_were_cut_off_go_on_and_never_with_other_content(ssh, tmp_path, way):
     files = {f"{n % 2}/{n}": os.urandom(100_000) for n in range(6)}
     source, target = tmp_path / "s", tmp_path / "t"
     names = listed(source, files)
+    words = (source, f"site:{target}") if way == "to" else (f"site:{source}", target)
     stoker(
-        source, f"site:{target}", "--files-from", names, code=-9,
+        *words, "--files-from", names, code=-9,
         STOKER_FAILPOINTS="transfer.sent=kill",
     )  # fmt: skip
     (parts,) = target.glob(".stoker-*.parts")
@@ -383,9 +523,10 @@ def test_many_that_were_cut_off_go_on_and_never_with_other_content(ssh, tmp_path
     os.truncate(parts / "0/4", 0)
     (parts / "1/1").write_bytes(os.urandom(100_000))  # as long, and not the same
     (parts / "1/3").write_bytes(os.urandom(50))  # shorter, and not how it begins
+    (target / "1").mkdir(exist_ok=True)
     os.link(parts / "1/5", target / "1/5")  # placed, and the other name not deleted yet
     inode = (parts / "0/0").stat().st_ino
-    done = transfer_listed(here(source), there(target), names)
+    done = transfer_listed(*ends(way, tmp_path), names)
     assert (done.files, done.new) == (6, 5)
     assert found(target) == files
     assert (target / "0/0").stat().st_ino == inode, "it went on with what was there"
