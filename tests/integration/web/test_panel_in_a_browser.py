@@ -356,14 +356,18 @@ def test_a_table_is_sorted_and_a_marked_part_of_the_timeline_becomes_the_window(
     page.goto("/timeline?last=all")
     box = page.locator("svg.lane").first.bounding_box()
     begin_us = int(page.locator("table[data-brush]").get_attribute("data-begin"))
+    end_us = int(page.locator("table[data-brush]").get_attribute("data-end"))
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.5 * box["width"], y)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.75 * box["width"], y, steps=4)
     page.mouse.move(box["x"] + 1.5 * box["width"], y, steps=4)
     page.mouse.up()
-    page.wait_for_url("**/timeline?from=*")
-    assert int(page.locator("[data-brush]").get_attribute("data-begin")) > begin_us
+    page.wait_for_url("**/timeline?from=*")  # where perhaps nothing ran
+    window = httpx.URL(page.url).params
+    low, high = (dt.datetime.fromisoformat(window[name]).timestamp() for name in ("from", "to"))
+    assert low * 1e6 == pytest.approx((begin_us + end_us) / 2, abs=0.05 * (end_us - begin_us))
+    assert high * 1e6 == pytest.approx(end_us, abs=0.05 * (end_us - begin_us))
 
 
 # ---------------------------------------------------------------------------------------- logs
