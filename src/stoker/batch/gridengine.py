@@ -71,17 +71,21 @@ class GridEngine:
         )
 
     def look(self, names: Sequence[str]) -> Look:
-        """Return the jobs of these names."""
+        """Return the jobs of these names, whoever of a group that shares the store submitted them."""
         wanted = set(names)
         found: dict[str, list[Seen]] = {}
-        for one in self._list():
-            if one.name in wanted:
-                found.setdefault(one.name, []).append(one)
+        for everyone in (False, True):  # the list of a whole cluster may be long
+            for one in self._list(everyone=everyone):
+                if one.name in wanted:
+                    found.setdefault(one.name, []).append(one)
+            wanted -= found.keys()
+            if not wanted:
+                break
         return found
 
-    def _list(self) -> Iterable[Seen]:
-        words = ["qstat", "-u", getpass.getuser(), "-xml"]
-        if self._runner.ssh is not None:  # the account's name there may be another
+    def _list(self, *, everyone: bool) -> Iterable[Seen]:
+        words = ["qstat", "-u", "*" if everyone else getpass.getuser(), "-xml"]
+        if self._runner.ssh is not None and not everyone:  # the account may have another name there
             words = ["sh", "-c", 'exec qstat -u "$(id -un)" -xml']
         said = self._runner.run(words)
         if said.status != 0:
@@ -127,7 +131,7 @@ class GridEngine:
 
     def own_names(self) -> Sequence[tuple[str, str]]:
         """Return name and id of all jobs of this account."""
-        return [(one.name, one.job) for one in self._list()]
+        return [(one.name, one.job) for one in self._list(everyone=False)]
 
 
 def _is_limit(text: str) -> bool:

@@ -1,5 +1,6 @@
 """What each batch system's own words are taken to mean."""
 
+import getpass
 import json
 
 import pytest
@@ -183,6 +184,16 @@ def test_the_states_of_grid_engine_are_sets_of_letters():
     }  # fmt: skip
     assert found["a"][0].host == "node7"
     assert [name for name, (one,) in found.items() if one.is_stuck] == ["d"]
+
+
+def test_grid_engine_is_asked_for_jobs_of_others_only_if_one_is_not_among_the_own():
+    others = QSTAT.replace("<JB_name>a<", "<JB_name>of-ada<")
+    runner = Canned(said(QSTAT), said(others))
+    assert set(GridEngine(runner).look(["a", "b"])) == {"a", "b"}
+    assert len(runner.asked) == 1
+    runner = Canned(said(QSTAT), said(others))
+    assert set(GridEngine(runner).look(["b", "of-ada"])) == {"b", "of-ada"}
+    assert [words[2] for words, _ in runner.asked] == [getpass.getuser(), "*"]
 
 
 @pytest.mark.parametrize("answer", [said("<broken", ""), said("", "error: commlib error", 1)])
