@@ -263,7 +263,8 @@ def _tell(done: "Changed", wanted: str, *, dry_run: bool, as_json: bool) -> None
         return
     prefix = "would be " if dry_run else ""
     for name, n in done.changed.items():
-        data(f"{plural(n, 'task')} {prefix}{CHANGES.get(name, name)}")
+        noun = "item" if name == "admit" else "task"
+        data(f"{plural(n, noun)} {prefix}{CHANGES.get(name, name)}")
     if dry_run:
         for example in done.examples:
             data(f"  {visible(example)}")

@@ -185,7 +185,7 @@ def drop(
     if as_json:
         json_line(done)
         return
-    would = "would be" if dry_run else "are"
+    would = "would be" if dry_run else "is" if done.lost == 1 else "are"
     data(f"{plural(done.lost, 'attempt')} at `{name}` {would} lost; `stoker site release` resumes")
 
 
