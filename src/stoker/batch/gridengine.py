@@ -71,7 +71,7 @@ class GridEngine:
         )
 
     def look(self, names: Sequence[str]) -> Look:
-        """Return the jobs of these names, whoever of a group that shares the store submitted them."""
+        """Return the jobs of these names, also of others who share the store."""
         wanted = set(names)
         found: dict[str, list[Seen]] = {}
         for everyone in (False, True):  # the list of a whole cluster may be long
