@@ -18,7 +18,7 @@ from stoker.transfer.contents import Contents
 from stoker.transfer.copy import limit_s
 from stoker.transfer.many import ENTER, SUMS, Sent, batches, limit_of, name_of_parts
 from stoker.transfer.places import Place, absolute
-from stoker.transfer.shell import NoShell, Shell
+from stoker.transfer.shell import NoShell, Shell, number
 
 # Sizes come from one `wc` for many files, which does not read regular ones.
 _LOOK = """
@@ -96,13 +96,13 @@ class Fetching:
         asked = set(names)
         for word, value in self._ask(_LOOK, names, limit_s(0) + len(names)):
             if word == "path":
-                folder = os.fsdecode(bytes.fromhex(value))
+                folder = self._shell.path_of(value)
             elif word == "did":
-                done += int(value) if value.isdecimal() else 0
+                done += number(value)
             elif word == "size":
                 size, _, name = value.partition(" ./")
-                if name and size.isdecimal() and len(size) < 20:
-                    sizes[name] = int(size)
+                if name and size.isdecimal():
+                    sizes[name] = number(size)
             elif value.removeprefix("./") in asked:
                 kinds[value.removeprefix("./")] = word
         if done != len(names):  # no such folder, or an `xargs` without -0

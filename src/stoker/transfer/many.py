@@ -16,7 +16,7 @@ from stoker.transfer import contents
 from stoker.transfer.contents import Contents
 from stoker.transfer.copy import limit_s
 from stoker.transfer.places import Place, absolute
-from stoker.transfer.shell import NoShell, Shell
+from stoker.transfer.shell import NoShell, Shell, number
 
 _MOST_FILES = 4_000  # of a batch, as are the next two
 _MOST_NAMES = 1 << 20  # bytes
@@ -253,10 +253,10 @@ class Sending:
         """Return the names that are not there yet."""
         said = self._ask(_LOOK, wanted, wanted)
         for path in (value for word, value in said if word == "path"):
-            sent.path = os.fsdecode(bytes.fromhex(path))
+            sent.path = self._shell.path_of(path)
         if ("absent", "") in said:
             return list(wanted)
-        done = sum(int(value) for word, value in said if word == "did" and value.isdecimal())
+        done = sum(number(value) for word, value in said if word == "did")
         if ("closed", "") in said or done != len(
             wanted
         ):  # no such folder, or an `xargs` without -0

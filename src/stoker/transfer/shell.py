@@ -109,13 +109,17 @@ class Shell:
         said = self._ask(_LOOK, names, timeout_s=timeout_s)
         self.has_rsync = "rsync" in said
         size, sha256 = said.get("size", ""), said.get("sha256", "")
-        size_bytes = int(size) if size.isdecimal() and len(size) < 20 else 0
+        size_bytes = number(size)
         holds = Contents(size_bytes, sha256) if len(sha256) == 64 else None
+        absolute_path = self.path_of(said.get("path", ""))
+        return Seen(said.get("kind", "other"), absolute_path, size_bytes, holds)
+
+    def path_of(self, hexadecimal: str) -> str:
+        """Return the path that the host says; Unavailable for one that is none."""
         try:
-            absolute_path = os.fsdecode(bytes.fromhex(said.get("path", "")))
+            return os.fsdecode(bytes.fromhex(hexadecimal))
         except ValueError:
             raise Unavailable(f"`{self.name}`: the answer makes no sense; try again") from None
-        return Seen(said.get("kind", "other"), absolute_path, size_bytes, holds)
 
     def finish(self, part: str, target: str, sha256: str, *, timeout_s: float) -> str:
         """Read `part` back and give it its name: `placed`, `taken`, `differs`, `denied` or `gone`."""
@@ -216,6 +220,11 @@ class Shell:
             ) from None
         if ended.returncode and not (may_miss and ended.returncode in _SOME_MISSED):
             raise failure(self.name, ended.returncode, ended.stderr)
+
+
+def number(word: str) -> int:
+    """Return what a host says as a size or a count; 0 for a word that is none, or too long for one."""
+    return int(word) if word.isascii() and word.isdecimal() and len(word) < 20 else 0
 
 
 def _word(yes: object) -> str:

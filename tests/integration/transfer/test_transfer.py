@@ -20,7 +20,7 @@ from stoker.transfer.copy import transfer
 from stoker.transfer.far import FarEnd
 from stoker.transfer.listed import transfer_listed
 from stoker.transfer.places import Place, parse_place
-from stoker.transfer.shell import _SUM
+from stoker.transfer.shell import _SUM, number
 
 STOKER = str(Path(sys.executable).with_name("stoker"))
 
@@ -384,8 +384,8 @@ def test_as_a_step_whose_values_the_next_step_uses(ssh, tmp_path):
 def test_the_files_of_a_list(ssh, tmp_path):
     source = tmp_path / "s"
     (source / "deep").mkdir(parents=True)
-    for number, name in enumerate(("a b", "deep/-rf", "c")):
-        (source / name).write_bytes(b"x" * number)
+    for size, name in enumerate(("a b", "deep/-rf", "c")):
+        (source / name).write_bytes(b"x" * size)
     names = tmp_path / "names"
     names.write_text(f"a b\n{source}/deep/-rf\n\nc\nc\n")
     done = transfer_listed(here(source), there(tmp_path / "t"), str(names))
@@ -550,6 +550,24 @@ def test_many_files_where_the_host_lacks_something(tmp_path, monkeypatch, lacks)
         transfer_listed(here(tmp_path / "s"), mounted, names)
     assert found(tmp_path / "t") == files | {"d/c": b"other"}
     assert sorted(os.listdir(tmp_path / "t")) == ["a", "d"]
+
+
+@pytest.mark.parametrize("leave", ["send", "fetch"])
+def test_a_host_whose_path_makes_no_sense(tmp_path, monkeypatch, leave):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "od").write_text("#!/bin/sh\necho zz\n")
+    (tmp_path / "bin" / "od").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    names = listed(tmp_path / "s", {"a": b"a", "b": b"b"})
+    (tmp_path / "t").mkdir()
+    places = here(tmp_path / "s"), Place(None, str(tmp_path / "t"), "lyon")
+    with pytest.raises(Unavailable, match="makes no sense"):
+        transfer_listed(*(places if leave == "send" else places[::-1]), names)
+
+
+@pytest.mark.parametrize("word", ["9" * 5_000, "-1", "1e9", "\u0663", "", "one"])
+def test_a_number_of_a_host_that_makes_no_sense(word):
+    assert number(word) == 0
 
 
 def test_a_target_that_is_no_folder_is_tried_a_few_times_only(tmp_path):
