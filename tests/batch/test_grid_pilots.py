@@ -149,6 +149,8 @@ def test_a_rescheduled_pilot_is_the_same_one_again(grid_engine, piloted):
     job = job_of(found.working())
     grid_engine.run("qalter", "-r", "y", job)
     grid_engine.run("qmod", "-rj", job, user="sgeadmin")
+    # Until then the batch system has it among the waiting, where no work seems to be left for it.
+    wait_until(lambda: "Rr" in grid_engine.run("qstat"), "it runs again", within_s=120)
     again = f"default:{job}.1"
     found.visit_until(
         lambda: any(one.batch_id == again for one in found.project.attempts(state="running")),

@@ -56,7 +56,7 @@ class Forked:
                 os.dup2(pipes[0][0], 0)
                 os.dup2(pipes[1][1], 1)
                 os.dup2(pipes[2][1], 2)
-                os.closerange(3, 200)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
                 act()
                 code = 0
             except BaseException as error:  # noqa: BLE001 - a fork must not go on as the test
