@@ -132,7 +132,7 @@ class Notices:
             self._folders.pop(watch, None)
             _libc.inotify_rm_watch(self._descriptor, watch)
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Watch nothing that was watched, and forget what was not read of it."""
         if not self._watches:
             return

@@ -12,7 +12,7 @@ GATHER_S = 0.2  # that notices of ordinary changes wait for more of them; rename
 MOST_NAMES = 10_000  # of one folder; with more, the folder is read as a whole
 
 
-class Told:
+class PendingNotices:
     """Folders and names that something happened to since they were last taken from here."""
 
     def __init__(self, notices: Notices | None, names: Names, *, by_folder: bool) -> None:
@@ -115,12 +115,12 @@ class Told:
         for folder, some in names.items():
             yield folder, some, moved.get(folder, set())
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """All notices are forgotten, and nothing is watched: another folder is, or will be, there."""
         self._names, self._moved, self.due_s = {}, {}, math.inf
         self.is_gap = True
         if self._notices is not None:
-            self._notices.begin_anew()
+            self._notices.begin_again()
 
     def close(self) -> None:
         """Hear nothing any more."""

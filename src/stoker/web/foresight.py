@@ -70,7 +70,7 @@ class Foresight:
             del self._outlooks[next(iter(self._outlooks))]
         return found
 
-    async def told(self, jobs: "Sequence[Job]") -> "list[Job]":
+    async def as_reported(self, jobs: "Sequence[Job]") -> "list[Job]":
         """Return the jobs as their clients may see them: their progress is recorded as reported."""
         news = {job.key: progress_of(job) for job in jobs if job.state is not ItemState.DONE}
         news = {job.key: news[job.key] for job in jobs if news.get(job.key, 0) > job.reported}

@@ -109,7 +109,7 @@ class Site:
 
     async def _read_job(self, key: str, number: int) -> "Job":
         now_s = self.now_s()
-        (found,) = await self.foresight.told([await self.call(self.project.jobs.get, key)])
+        (found,) = await self.foresight.as_reported([await self.call(self.project.jobs.get, key)])
         self._jobs.pop(key, None)
         self._jobs[key] = (number, now_s, found)
         if len(self._jobs) > KEPT_JOBS:

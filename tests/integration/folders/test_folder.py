@@ -525,7 +525,7 @@ def test_what_happens_during_a_look_at_all_is_heard_during_it(yard, monkeypatch)
 
     monkeypatch.setattr(os, "scandir", scandir)
     yard.take()
-    assert yard.source._folder.told.is_due(time.monotonic())
+    assert yard.source._folder.notices.is_due(time.monotonic())
 
 
 class Rested:
@@ -590,7 +590,7 @@ def test_a_folder_that_goes_while_something_was_told_of_it_is_looked_for_without
     yard.declare('settle = "1h"')
     yard.take()
     renamed_into_place(yard.incoming, "a.dat")
-    yard.source._folder.told.listen()
+    yard.source._folder.notices.listen()
     yard.incoming.rename(yard.folder / "away")
     yard.take()
     over = Rested()

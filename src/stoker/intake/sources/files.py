@@ -55,23 +55,23 @@ class FolderSource:
 
     def rest(self, over: Over) -> None:
         """Return when something has happened, may have settled, or it is time to look at all."""
-        times, told = self._followed.times, self._folder.told
+        times, notices = self._followed.times, self._folder.notices
         over.rest(times.began_s + APART_S - time.monotonic())
         woken = 0
         while not over:
             now_s = time.monotonic()
-            if told.is_due(now_s) or now_s >= times.next_s:
+            if notices.is_due(now_s) or now_s >= times.next_s:
                 return
             every = self._followed.open.values()
             due_s = min((looks.due_us for looks in every), default=math.inf) / 1e6
             if now_s >= due_s:
                 return
-            until_s = min(due_s, times.next_s, told.due_s)
-            over.rest(until_s - now_s, *told.descriptors)
+            until_s = min(due_s, times.next_s, notices.due_s)
+            over.rest(until_s - now_s, *notices.descriptors)
             woken += 1
             if woken > _WOKEN:
                 over.rest(_PAUSE_S)
-            told.listen()
+            notices.listen()
 
     def close(self) -> None:
         """Let go of the kernel's notices, and of the process that reads headers."""

@@ -56,7 +56,7 @@ class FolderLook:
     ) -> None:
         self.troubles: list[str] = []
         self._folder = folder
-        self._told = folder.told
+        self._notices = folder.notices
         self._reader = followed.reader
         self._times = followed.times
         self._open = followed.open
@@ -70,24 +70,24 @@ class FolderLook:
         try:
             yield from self._finds(identity, cursor)
         except GeneratorExit:
-            self._told.is_gap = True  # names that were not come to are found by looking at all
+            self._notices.is_gap = True  # names that were not come to are found by looking at all
             raise
 
     def _finds(self, identity: str | None, cursor: Mapping[str, Any]) -> Generator[Find]:
         """Yield what there is in the folder of this identity, with what is to be remembered."""
         if identity is None:
-            self._told.begin_anew()
+            self._notices.begin_again()
             self._times.next_s = time.monotonic() + UNNOTICED_S
             return
         if identity != cursor.get("root"):
-            self._told.begin_anew()  # the kernel may still be asked about the one before
+            self._notices.begin_again()  # the kernel may still be asked about the one before
             cursor = {"root": identity}
             yield Mark(cursor=cursor)
         if self._folder.is_staying:
-            self._told.listen()
-            yield from self._look_where_told()
+            self._notices.listen()
+            yield from self._look_where_noticed()
             yield self._remember()
-        if self._told.is_gap or time.monotonic() >= self._times.next_s:
+        if self._notices.is_gap or time.monotonic() >= self._times.next_s:
             yield from self._look_at_all(cursor)
         yield self._remember()
 
@@ -124,7 +124,7 @@ class FolderLook:
         began_s = time.monotonic()
         is_thorough = self._is_thorough(cursor)
         self._followed.number += 1
-        self._told.is_gap = False
+        self._notices.is_gap = False
         self._reader.lacks.clear()  # what still lacks something is read again
         new: list[str] = []
         if not sources.stamps_of(self._folder.store, self._known, [b""]):
@@ -164,7 +164,7 @@ class FolderLook:
     def _is_told_of_all(self) -> bool:
         """Whether whatever may be waited for raises a notice here."""
         is_elsewhere = self._reader.waits_elsewhere and any(map(len, self._open.values()))
-        return self._told.is_whole and not self._folder.is_shared and not is_elsewhere
+        return self._notices.is_whole and not self._folder.is_shared and not is_elsewhere
 
     def _visit(
         self, folder: str, stamp: str | None, new: list[str], *, is_thorough: bool = False
@@ -173,8 +173,8 @@ class FolderLook:
         looks = self._open.get(folder)
         if looks is not None and looks.number == self._followed.number:
             return
-        self._told.watch(folder)
-        self._told.listen()  # or the kernel's queue is full before the look is over
+        self._notices.watch(folder)
+        self._notices.listen()  # or the kernel's queue is full before the look is over
         try:
             now = _stamp_of(os.stat(self._reader.path_of(folder)))
             is_same = looks is None and now == stamp
@@ -221,16 +221,16 @@ class FolderLook:
         marked, self._marked = self._marked, {}
         return Mark(folders=tuple(marked.items()))
 
-    def _look_where_told(self) -> Generator[Find]:
+    def _look_where_noticed(self) -> Generator[Find]:
         """Look at the names that something happened to, and at those that may have settled."""
         now = now_us()
         self._followed.number += 1
         for folder, looks in self._open.items():
             if now >= looks.due_us:
                 due = looks.due_names(now, settle_s=self._folder.declared.settle_s)
-                self._told.note_all(folder, due)
+                self._notices.note_all(folder, due)
         new: list[str] = []
-        for folder, names, moved in self._told.take():
+        for folder, names, moved in self._notices.take():
             looks = self._open.setdefault(folder, FolderLooks())
             if names is None:
                 self._reader.note_moved(folder, moved, looks)

@@ -9,7 +9,7 @@ from stoker.intake.admission import Admission
 from stoker.intake.complete import Completeness
 from stoker.intake.names import Names
 from stoker.intake.notices import Notices
-from stoker.intake.pending_notices import Told
+from stoker.intake.pending_notices import PendingNotices
 from stoker.intake.pushed import Listing
 from stoker.intake.seen_files import FolderLooks, now_us
 from stoker.intake.settle import overdue_in_words
@@ -55,7 +55,7 @@ class FollowedFolder:
         )
         self.completeness = Completeness(declared)
         self.admission = Admission(pipeline)
-        self.told = Told(
+        self.notices = PendingNotices(
             Notices(os.fsencode(self.root)) if is_staying else None,
             self.names,
             by_folder=bool(declared.parts),
@@ -74,15 +74,15 @@ class FollowedFolder:
         if pending:
             oldest_us = min(one.oldest_us() for one in several)
             pending_for_s = max(0.0, (now_us() - oldest_us) / 1e6)
-        told = list(troubles)
+        said = list(troubles)
         if pending_for_s is not None and pending_for_s >= self.declared.overdue_s:
-            told += [overdue_in_words(pending_for_s), *lacking[:_SHOWN]]
+            said += [overdue_in_words(pending_for_s), *lacking[:_SHOWN]]
         elif not self.is_staying and all(math.isinf(one.due_us) for one in several):
             pending = 0  # what is left lacks something that no waiting brings
-            told += lacking[:_SHOWN]
-        return Standing(pending, pending_for_s, "\n".join(told) or None)
+            said += lacking[:_SHOWN]
+        return Standing(pending, pending_for_s, "\n".join(said) or None)
 
     def close(self) -> None:
         """Let go of the kernel's notices, and of the process that reads headers."""
-        self.told.close()
+        self.notices.close()
         self.admission.close()

@@ -38,12 +38,12 @@ class FoldersSource:
         self._fields = Fields(folder.declared)
         self._looks = FolderLooks()
         self._pace = Pace(EVERY_S)
-        self._folder.told.watch("")
+        self._folder.notices.watch("")
 
     def look(self, cursor: Mapping[str, Any]) -> Generator[Find]:  # noqa: ARG002 - nothing is kept
         """Yield the folders that are new, or hold something new, and are complete."""
         self._pace.begin()
-        self._folder.told.watch("")
+        self._folder.notices.watch("")
         moved = self._moved()
         settling = Settling(
             self._looks,
@@ -74,8 +74,8 @@ class FoldersSource:
 
     def _moved(self) -> set[str]:
         """Return the names that folders came by through renames since the last look."""
-        self._folder.told.listen()
-        return {name for _, _, names in self._folder.told.take() for name in names}
+        self._folder.notices.listen()
+        return {name for _, _, names in self._folder.notices.take() for name in names}
 
     def _take(
         self, names: list[str], moved: set[str], settling: Settling, lacking: list[str]
@@ -141,12 +141,12 @@ class FoldersSource:
         while not over:
             now_s = time.monotonic()
             until_s = min(
-                now_s + self._pace.rest_s(), self._looks.due_us / 1e6, self._folder.told.due_s
+                now_s + self._pace.rest_s(), self._looks.due_us / 1e6, self._folder.notices.due_s
             )
             if now_s >= until_s:
                 return
-            over.rest(until_s - now_s, *self._folder.told.descriptors)
-            self._folder.told.listen()
+            over.rest(until_s - now_s, *self._folder.notices.descriptors)
+            self._folder.notices.listen()
 
     def close(self) -> None:
         """Let go of the kernel's notices, and of the process that reads headers."""

@@ -69,7 +69,7 @@ async def answer(request: Request) -> Response:
         older_than=places["after"],
         newer_than=places["before"] if places["after"] is None else None,
     )
-    jobs = [status_of(job, site.links) for job in await site.foresight.told(page.jobs)]
+    jobs = [status_of(job, site.links) for job in await site.foresight.as_reported(page.jobs)]
     address, more = _links(request, page)
     return document_answer(request, {"jobs": jobs, "links": more}, title="Jobs", address=address)
 
